@@ -1,0 +1,1 @@
+"""How it runs: chunks, halos, passes, memory. The only folder that knows dask."""

@@ -1,0 +1,35 @@
+"""Errors with names of their own; each is also the builtin that callers would catch."""
+
+from __future__ import annotations
+
+
+class XprepError(Exception):
+    """Base of the errors that only xprep raises."""
+
+
+class UnfinishedStoreError(XprepError, ValueError):
+    """A store whose writer did not finish: it must never be read as if it were complete."""
+
+
+class StoreExistsError(XprepError, FileExistsError):
+    """The output exists, and neither ``overwrite`` nor ``resume`` was asked for."""
+
+
+class StoreFormatError(XprepError, ValueError):
+    """Metadata that is not what its format promises, or that would be dangerous to follow."""
+
+
+class ChunkError(XprepError, OSError):
+    """A chunk that cannot be read or decoded, or that is missing from its store."""
+
+
+class ScratchFullError(XprepError, OSError):
+    """The scratch space for intermediates is full or cannot be written."""
+
+
+class EmptyChannelWarning(UserWarning):
+    """A channel without a single non-zero pixel: it has no percentile to be divided by."""
+
+
+class PercentileWarning(UserWarning):
+    """A percentile which is not positive: dividing by it flips signs or gives infinities."""

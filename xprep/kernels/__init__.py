@@ -1,0 +1,1 @@
+"""What one block does: numpy in, numpy out. The only folder that knows numba."""

@@ -1,0 +1,1 @@
+"""What an operation means, for images: checks, dims and coordinates; DataArray in, lazy DataArray out; never computes."""

@@ -1,0 +1,97 @@
+"""Options: one immutable value, read while a graph is built and never inside a task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from types import TracebackType
+from typing import Any, Literal, get_args
+
+from xprep.types import Intermediates
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be set, with the defaults.
+
+    Parameters
+    ----------
+    intermediates : {"auto", "recompute", "persist", "spill"}
+        What becomes of images that are read more than once.
+    memory_limit : int or None
+        Bytes that intermediates may occupy; None takes half of what is free when a graph is built
+        (of the cluster's workers, where there is one).
+    scratch_url : str or None
+        Where intermediates are spilled: a folder or any fsspec URL; None is the system's temporary folder.
+    tile_bytes : int
+        Size that a unit of work aims at, all channels together, in bytes of the source.
+    history : bool
+        Whether results gain a line in their ``history`` attribute.
+    timestamps : bool
+        Whether provenance carries the time; without, two equal runs write equal bytes.
+    progress : {"auto", "on", "off"}
+        Progress bars: ``"auto"`` shows one where somebody looks (a terminal, a notebook).
+    """
+
+    intermediates: Intermediates = "auto"
+    memory_limit: int | None = None
+    scratch_url: str | None = None
+    tile_bytes: int = 32 * 2**20
+    history: bool = True
+    timestamps: bool = True
+    progress: Literal["auto", "on", "off"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.intermediates not in get_args(Intermediates):
+            raise ValueError(f"intermediates must be one of {get_args(Intermediates)}; got {self.intermediates!r}.")
+        if self.memory_limit is not None and self.memory_limit <= 0:
+            raise ValueError(f"memory_limit must be a positive number of bytes or None; got {self.memory_limit!r}.")
+        if self.tile_bytes <= 0:
+            raise ValueError(f"tile_bytes must be positive; got {self.tile_bytes!r}.")
+        if self.progress not in ("auto", "on", "off"):
+            raise ValueError(f"progress must be 'auto', 'on' or 'off'; got {self.progress!r}.")
+
+
+class _Holder:
+    """The place of the one current value; replaced whole, never changed."""
+
+    current = Options()
+
+
+def options() -> Options:
+    """Return the current options."""
+    return _Holder.current
+
+
+class set_options:  # noqa: N801  (named as xarray's and dask's own)
+    """Set options, for good or for a ``with`` block.
+
+    Parameters
+    ----------
+    **changes
+        Fields of `Options`: ``intermediates``, ``memory_limit``, ``scratch_url``, ``tile_bytes``, ``history``,
+        ``timestamps``, ``progress``.
+
+    Raises
+    ------
+    ValueError
+        An unknown option, or a value that it does not take.
+
+    Examples
+    --------
+    >>> import xprep
+    >>> with xprep.set_options(intermediates="spill"):
+    ...     pass
+    """
+
+    def __init__(self, **changes: Any) -> None:
+        known = [field.name for field in fields(Options)]
+        if unknown := [name for name in changes if name not in known]:
+            raise ValueError(f"unknown option {unknown[0]!r}; the options are {known}.")
+        self._before = _Holder.current
+        _Holder.current = replace(_Holder.current, **changes)
+
+    def __enter__(self) -> Options:
+        return _Holder.current
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        _Holder.current = self._before

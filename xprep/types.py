@@ -1,0 +1,71 @@
+"""Types that more than one layer speaks of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+Floats: TypeAlias = NDArray[np.floating[Any]]
+Region: TypeAlias = tuple[slice, ...]
+Chunks: TypeAlias = tuple[tuple[int, ...], ...]
+Intermediates = Literal["auto", "recompute", "persist", "spill"]
+Boundary = Literal["reflect", "nearest", "mirror", "wrap", "constant"]
+Sigma: TypeAlias = float | Sequence[float] | Mapping[Any, float]
+
+
+class Readable(Protocol):
+    """What can give a part of itself as numpy: a Zarr array, a spilled intermediate, an array in memory.
+
+    Implementations are picklable, safe to read from several threads, and hold no pixels unless they are the memory.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of every axis."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the elements."""
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Shape of the smallest part which is read whole (a shard's inner chunk, a chunk)."""
+
+    def read(self, region: Region) -> Array:
+        """Return ``region`` (one slice of step 1 per axis) as a new array; raises `ChunkError` on a bad chunk."""
+
+
+class Writable(Protocol):
+    """What can be filled part by part: a Zarr array that io created."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of every axis."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the elements."""
+
+    @property
+    def unit(self) -> tuple[int, ...]:
+        """Shape of the unit of writing: the shard, or the chunk where there are none."""
+
+    def write(self, region: Region, block: Array) -> None:
+        """Write ``block`` to ``region``, which covers whole units (the array's edge aside)."""
+
+
+class Listener(Protocol):
+    """Who wants to know how a run goes. The engine announces; bars, logs and tests listen."""
+
+    def started(self, stage: str, total: int) -> None:
+        """``stage`` begins; it has ``total`` steps."""
+
+    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
+        """``steps`` more steps are done, ``nbytes`` were moved by them."""
+
+    def finished(self, stage: str) -> None:
+        """``stage`` is over."""
