@@ -120,7 +120,7 @@ def read_array(
     *,
     token: str | None = None,
     chunks: Sequence[int] | Chunks | None = None,
-    reading: int = 0,
+    reading: int | None = None,
     after: Delayed | None = None,
     unless: Delayed | None = None,
     alone: bool = False,
@@ -213,7 +213,7 @@ def pick(array: da.Array, axis: int, positions: Sequence[int]) -> da.Array:
 
 
 def retile(
-    array: da.Array, tile: Sequence[int], reading: int = 0, unless: Delayed | None = None, *, alone: bool = False
+    array: da.Array, tile: Sequence[int], reading: int | None = None, unless: Delayed | None = None, *, alone: bool = False
 ) -> da.Array:
     """Return ``array`` in blocks of ``tile``: a source is read so, anything else is rechunked.
 
@@ -223,7 +223,7 @@ def retile(
         return read_array(
             origin.view, chunks=tuple(tile), reading=reading, after=origin.after, unless=unless, alone=alone
         )
-    fresh = array if reading == 0 else clone(array, seed=reading)
+    fresh = array if reading is None else clone(array, seed=reading)
     return fresh.rechunk(regular_chunks(array.shape, tile))
 
 
