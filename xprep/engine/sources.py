@@ -10,9 +10,8 @@ from typing import Any
 import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
-from dask.graph_manipulation import clone
 
-from xprep.engine.graph import SKIPPED, Tasks, array_of, key_of, origin_of, unique
+from xprep.engine.graph import SKIPPED, Tasks, array_of, clone, key_of, origin_of, unique
 from xprep.engine.grid import regular_chunks, starts
 from xprep.types import Array, Chunks, Readable, Region
 
@@ -223,7 +222,7 @@ def retile(
         return read_array(
             origin.view, chunks=tuple(tile), reading=reading, after=origin.after, unless=unless, alone=alone
         )
-    fresh = array if reading is None else clone(array, seed=reading)
+    fresh = array if reading is None else clone(array, reading)
     return fresh.rechunk(regular_chunks(array.shape, tile))
 
 
@@ -231,4 +230,4 @@ def again(array: da.Array, reading: int) -> da.Array:
     """Return ``array`` to be made anew from its sources: without it, dask holds every chunk from the first pass to the last."""
     if origin := source_of(array):
         return read_array(origin.view, chunks=array.chunks, reading=reading, after=origin.after)
-    return clone(array, seed=reading)
+    return clone(array, reading)
