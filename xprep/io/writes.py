@@ -79,11 +79,14 @@ class ZarrWritable:
         Its folder.
     record : callable, optional
         Told the key, size and crc32c of every object that was written: what a journal keeps.
+    coords : tuple of str
+        Names of the coordinate arrays beside it.
     """
 
     array: zarr.Array[Any] = field(repr=False)
     place: Place
     record: Record | None = field(default=None, repr=False)
+    coords: tuple[str, ...] = ()
     shape: tuple[int, ...] = field(init=False)
     dtype: np.dtype[Any] = field(init=False)
     unit: tuple[int, ...] = field(init=False)
@@ -171,7 +174,7 @@ class ZarrWritable:
         return padded
 
 
-def create_array(
+def create_array(  # noqa: PLR0913
     place: Place,
     shape: Sequence[int],
     chunks: Sequence[int],
@@ -180,6 +183,7 @@ def create_array(
     shards: Sequence[int] | None = None,
     dims: Sequence[str] | None = None,
     codec: Codec = DEFAULT_CODEC,
+    attributes: Mapping[str, Any] | None = None,
     zarr_format: Literal[2, 3] = 3,
 ) -> ZarrWritable:
     """Create an array in the folder ``place`` and return it to be filled.
@@ -189,7 +193,7 @@ def create_array(
     place : Place
         Its folder, in a store opened with ``mode="r+"``.
     shape, chunks : sequence of int
-        In pixels; a chunk longer than an axis is cut to it.
+        In pixels; a chunk longer than an axis is cut to it where there are no shards.
     dtype : dtype
         Whole numbers, floats or bool.
     shards : sequence of int, optional
@@ -198,6 +202,8 @@ def create_array(
         Names of the dimensions.
     codec : Codec
         How chunks are stored.
+    attributes : mapping, optional
+        JSON.
     zarr_format : {3, 2}
         The format.
 
@@ -216,10 +222,16 @@ def create_array(
     if zarr_format == 2 and shards is not None:
         raise ValueError("Zarr v2 has no shards; write OME-Zarr 0.5, or leave shards out.")
     layout = _layout(tuple(shape), tuple(chunks), shards)
-    options = _v3_options(codec, dims) if zarr_format == 3 else _v2_options(codec, dims)
+    options = _v3_options(codec, dims) if zarr_format == 3 else _v2_options(codec)
+    own = {"_ARRAY_DIMENSIONS": list(dims)} if zarr_format == 2 and dims is not None else {}
     with place.errors("write"):
         array = zarr.create_array(
-            place.store, name=place.path or None, dtype=kind.newbyteorder("="), **layout, **options, overwrite=False
+            place.store,
+            name=place.path or None,
+            dtype=kind.newbyteorder("="),
+            attributes={**(attributes or {}), **own},
+            **layout,
+            **options,
         )
     return ZarrWritable(array, place)
 
@@ -227,12 +239,14 @@ def create_array(
 def _layout(shape: tuple[int, ...], chunks: tuple[int, ...], shards: Sequence[int] | None) -> dict[str, Any]:
     if len(chunks) != len(shape) or any(chunk < 1 for chunk in chunks):
         raise ValueError(f"chunks need one length of at least 1 per axis of {shape}; got {chunks}.")
-    fitting = tuple(min(chunk, max(length, 1)) for chunk, length in zip(chunks, shape, strict=True))
     if shards is None:
+        fitting = tuple(min(chunk, max(length, 1)) for chunk, length in zip(chunks, shape, strict=True))
         return {"shape": shape, "chunks": fitting}
-    if len(shards) != len(shape) or any(shard % chunk for shard, chunk in zip(shards, fitting, strict=True)):
-        raise ValueError(f"shards {tuple(shards)} must be multiples of the chunks {fitting}.")
-    return {"shape": shape, "chunks": fitting, "shards": tuple(shards)}
+    if len(shards) != len(shape) or any(s < 1 or s % chunk for s, chunk in zip(shards, chunks, strict=False)):
+        raise ValueError(f"shards {tuple(shards)} must be multiples of the chunks {chunks}.")
+    # Small levels of a pyramid: no shard needs to be longer than the axis, in whole chunks.
+    whole = (max(-(-length // chunk), 1) * chunk for length, chunk in zip(shape, chunks, strict=True))
+    return {"shape": shape, "chunks": chunks, "shards": tuple(map(min, zip(shards, whole, strict=True)))}
 
 
 def _v3_options(codec: Codec, dims: Sequence[str] | None) -> dict[str, Any]:
@@ -245,7 +259,7 @@ def _v3_options(codec: Codec, dims: Sequence[str] | None) -> dict[str, Any]:
     }
 
 
-def _v2_options(codec: Codec, dims: Sequence[str] | None) -> dict[str, Any]:
+def _v2_options(codec: Codec) -> dict[str, Any]:
     # Without a fill value: xarray takes v2's 0 for "missing" and makes float32 with NaN of a uint16 image.
     return {
         "zarr_format": 2,
@@ -253,6 +267,5 @@ def _v2_options(codec: Codec, dims: Sequence[str] | None) -> dict[str, Any]:
         "filters": None,
         "fill_value": None,
         "chunk_key_encoding": {"name": "v2", "configuration": {"separator": "/"}},
-        "attributes": {} if dims is None else {"_ARRAY_DIMENSIONS": list(dims)},
         "config": {"write_empty_chunks": True},
     }
