@@ -160,7 +160,8 @@ class _Explained:
 
 def _is_foreign(error: BaseException) -> bool:
     # botocore's and google's errors ("no credentials", "bucket not found") derive from Exception alone.
-    return isinstance(error, OSError) or type(error).__module__.split(".")[0] not in ("builtins", "xprep", "asyncio")
+    ours = ("builtins", "xprep", "asyncio", "zarr", "numcodecs")
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0] not in ours
 
 
 def explain(error: BaseException, what: str, secrets: Mapping[str, Any] | None = None) -> OSError:
@@ -221,6 +222,7 @@ def open_store(
     where = urls.parse(url, chained=chained)
     if mode != "r" and where.protocol in urls.READ_ONLY:
         raise ValueError(f"{where.shown}: http is for reading only; write to a folder or a bucket.")
+    urls.check_backend(where)
     options = dict(storage_options or {})
     if where.is_local:
         return Place(LocalStore(where.path, read_only=mode == "r"), shown=where.shown)

@@ -39,7 +39,7 @@ BACKENDS: Final[Mapping[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True)
 class Url:
-    """A place that was checked: its protocol is allowed and its backend installed.
+    """A place whose protocol is allowed.
 
     Parameters
     ----------
@@ -88,8 +88,6 @@ def parse(url: str | Path, *, chained: bool = False) -> Url:
     ------
     ValueError
         Empty; a protocol that is not allowed; a chain that was not asked for; a query in an http URL.
-    ImportError
-        The protocol's backend is not installed.
 
     Examples
     --------
@@ -136,14 +134,20 @@ def _remote(url: str, scheme: str) -> Url:
         raise ValueError(f"{redact(url)}: an http URL with a query cannot be a store, as every chunk has its own URL.")
     if "\0" in rest or not rest.strip("/"):
         raise ValueError(f"{redact(url)} names no bucket, host or folder.")
-    _check_backend(protocol, redact(url))
     return Url(protocol, rest.strip("/"), url.rstrip("/"))
 
 
-def _check_backend(protocol: str, shown: str) -> None:
-    module, extra = BACKENDS.get(protocol, ("fsspec", "fsspec"))
+def check_backend(url: Url) -> None:
+    """Refuse a URL whose fsspec backend is not installed, and say how to install it.
+
+    Raises
+    ------
+    ImportError
+        Naming the extra.
+    """
+    module, extra = BACKENDS.get(url.protocol, ("fsspec", "fsspec"))
     if find_spec(module) is None:
-        raise ImportError(f"{shown} needs {module}, which is not installed: pip install '{extra}'.")
+        raise ImportError(f"{url.shown} needs {module}, which is not installed: pip install '{extra}'.")
 
 
 def join(url: str | Path, *parts: str) -> str:
