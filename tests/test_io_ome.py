@@ -96,7 +96,10 @@ def by_hand_06() -> dict[str, Any]:
                 {
                     "coordinateSystems": [{"name": "world", "axes": axes}, {"name": "intrinsic", "axes": axes}],
                     "datasets": [
-                        {"path": "s0", "coordinateTransformations": [{"type": "identity", "input": {"path": "s0"}, **ends}]},
+                        {
+                            "path": "s0",
+                            "coordinateTransformations": [{"type": "identity", "input": {"path": "s0"}, **ends}],
+                        },
                         {
                             "path": "s1",
                             "coordinateTransformations": [
@@ -200,7 +203,8 @@ def test_wrong_display_settings_do_not_matter(omero: Any) -> None:
     )
 )
 def test_whatever_the_json_only_one_error(value: Any) -> None:
-    for attributes in ({"multiscales": value}, {"multiscales": [value]}, {"ome": {"version": "0.6", "multiscales": [value]}}):
+    newest = {"ome": {"version": "0.6", "multiscales": [value]}}
+    for attributes in ({"multiscales": value}, {"multiscales": [value]}, newest):
         with pytest.raises(StoreFormatError):
             read_multiscale(attributes, "x")
 

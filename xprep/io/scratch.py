@@ -97,6 +97,8 @@ class Scratch:
             self.place.write_json(_LEASE, self.owner.to_json())
             write_group(self.place, {"xprep": {"status": "scratch"}}, 3)
         except OSError as error:
+            if self._remove is not None:
+                self._remove.detach()
             raise ScratchFullError(error.errno, f"no scratch space at {self.place}: {error}. {_WAY_OUT}") from None
 
     def array(
@@ -217,7 +219,8 @@ def _remove_in_time(place: Place, pid: int) -> None:
     if place.folder is not None:
         _delete(place, pid)
     else:
-        threading.Thread(target=_delete, args=(place, pid), name="xprep-scratch-removal").start()
+        remover = threading.Thread(target=_delete, args=(place, pid), name="xprep-scratch-removal", daemon=False)
+        remover.start()
 
 
 def _delete(place: Place, pid: int) -> None:

@@ -226,7 +226,8 @@ def open_store(
     options = dict(storage_options or {})
     if where.is_local:
         return Place(LocalStore(where.path, read_only=mode == "r"), shown=where.shown)
-    return Place(_open_remote(where, options, mode), shown=where.shown, secrets=options)
+    secrets = {**options, "url": urls.find_secrets(where)}
+    return Place(_open_remote(where, options, mode), shown=where.shown, secrets=secrets)
 
 
 def _open_remote(where: urls.Url, options: dict[str, Any], mode: Mode) -> Store:

@@ -132,6 +132,11 @@ def _remote(url: str, scheme: str) -> Url:
         return _local(Path(rest))
     if protocol in READ_ONLY and "?" in rest:
         raise ValueError(f"{redact(url)}: an http URL with a query cannot be a store, as every chunk has its own URL.")
+    if protocol in ("s3", "gs") and _without_user(rest) != rest:
+        # s3fs and gcsfs take them for the bucket's name, ask for it, and print it.
+        raise ValueError(
+            f"{redact(url)} was given with credentials in the URL; give them in storage_options or in the environment."
+        )
     if "\0" in rest or not rest.strip("/"):
         raise ValueError(f"{redact(url)} names no bucket, host or folder.")
     return Url(protocol, rest.strip("/"), url.rstrip("/"))
@@ -226,7 +231,16 @@ def redact(url: str | Path) -> str:
     if not (match := _SCHEME.match(text)):
         return text
     rest = re.split(r"[?#]", text[match.end() :], maxsplit=1)[0]
+    if PROTOCOLS.get(match.group(1).lower()) == "az" and ":" not in rest.partition("@")[0]:
+        return match.group(0) + rest  # abfs://container@account/…
     return match.group(0) + _without_user(rest)
+
+
+def find_secrets(url: Url) -> list[str]:
+    """Return what `redact` takes out of a URL: user, password, query."""
+    rest = url.text.partition("://")[2]
+    user = rest.removesuffix(_without_user(rest)).rstrip("@")
+    return [part for part in (*user.split(":"), rest.partition("?")[2]) if part]
 
 
 def _without_user(rest: str) -> str:
