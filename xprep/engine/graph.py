@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 import dask.array as da
 import numpy as np
-from dask.base import tokenize
+from dask._task_spec import convert_legacy_graph
+from dask.base import clone_key, tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
@@ -86,6 +87,20 @@ def as_array(value: Delayed, shape: tuple[int, ...], dtype: Any) -> da.Array:
     name = unique("value", value.key)
     key = (name, *(0,) * len(shape))
     return array_of(name, {key: (_itself, value.key)}, tuple((n,) for n in shape), dtype, [value])
+
+
+def clone(array: da.Array, seed: int) -> da.Array:
+    """Return an array of the same tasks under other names, so that it shares no block with ``array``.
+
+    Like `dask.graph_manipulation.clone`, which in dask 2026.8 forgets the references inside the new kind of task: of ten
+    ordinary graphs (slices, rechunk, take, overlap…), five then fail for a missing key.
+    """
+    tasks = convert_legacy_graph(dict(array.dask))
+    names = {key: clone_key(key, seed) for key in tasks}
+    renamed = {names[key]: task.substitute(names, key=names[key]) for key, task in tasks.items()}
+    name = clone_key(array.name, seed)
+    graph = HighLevelGraph.from_collections(name, NamedLayer(renamed, None))
+    return da.Array(graph, name, array.chunks, meta=array._meta)
 
 
 def _itself(value: Any) -> Any:

@@ -10,9 +10,8 @@ from typing import Any
 import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
-from dask.graph_manipulation import clone
 
-from xprep.engine.graph import SKIPPED, Tasks, array_of, key_of, origin_of, unique
+from xprep.engine.graph import SKIPPED, Tasks, array_of, clone, key_of, origin_of, unique
 from xprep.engine.grid import regular_chunks, starts
 from xprep.types import Array, Chunks, Readable, Region
 
@@ -120,7 +119,7 @@ def read_array(
     *,
     token: str | None = None,
     chunks: Sequence[int] | Chunks | None = None,
-    reading: int = 0,
+    reading: int | None = None,
     after: Delayed | None = None,
     unless: Delayed | None = None,
     alone: bool = False,
@@ -213,7 +212,7 @@ def pick(array: da.Array, axis: int, positions: Sequence[int]) -> da.Array:
 
 
 def retile(
-    array: da.Array, tile: Sequence[int], reading: int = 0, unless: Delayed | None = None, *, alone: bool = False
+    array: da.Array, tile: Sequence[int], reading: int | None = None, unless: Delayed | None = None, *, alone: bool = False
 ) -> da.Array:
     """Return ``array`` in blocks of ``tile``: a source is read so, anything else is rechunked.
 
@@ -223,7 +222,7 @@ def retile(
         return read_array(
             origin.view, chunks=tuple(tile), reading=reading, after=origin.after, unless=unless, alone=alone
         )
-    fresh = array if reading == 0 else clone(array, seed=reading)
+    fresh = array if reading is None else clone(array, reading)
     return fresh.rechunk(regular_chunks(array.shape, tile))
 
 
@@ -231,4 +230,4 @@ def again(array: da.Array, reading: int) -> da.Array:
     """Return ``array`` to be made anew from its sources: without it, dask holds every chunk from the first pass to the last."""
     if origin := source_of(array):
         return read_array(origin.view, chunks=array.chunks, reading=reading, after=origin.after)
-    return clone(array, seed=reading)
+    return clone(array, reading)
