@@ -7,7 +7,9 @@ gets the same weights wherever it was cut.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, floor, prod
 
 import numpy as np
 from numba import njit
@@ -43,6 +45,18 @@ class Scale:
         return (self.factor == 1 and self.size == self.length) or self.length == 1
 
 
+def scaled_size(length: int, factor: float, size: str) -> int:
+    """Return how many voxels an axis gets: ``"round"`` to the nearest (a half goes up), ``"ceil"``, or the ``"same"``.
+
+    >>> scaled_size(396, 0.202, "round"), scaled_size(3, 0.5, "round"), scaled_size(10, 0.25, "ceil"), scaled_size(2, 0.01, "round")
+    (80, 2, 3, 1)
+    """
+    if size == "same":
+        return length
+    exact = length * factor
+    return max(1, floor(exact + 0.5 + SNAP) if size == "round" else ceil(exact - SNAP))
+
+
 @dataclass(frozen=True)
 class Taps:
     """For every output voxel of an axis, the ``weights`` (voxel, tap) of the samples ``index`` (voxel, tap)."""
@@ -50,14 +64,9 @@ class Taps:
     index: NDArray[np.int64]
     weights: Floats
 
-    def span(self) -> tuple[int, int]:
-        """Return the samples that are read, as ``[low, high)``; at least one, so that a block is never empty."""
-        inside = self.index[self.index >= 0]
-        return (int(inside.min()), int(inside.max()) + 1) if inside.size else (0, 1)
-
     def shifted(self, low: int) -> Taps:
         """Return the taps counted from sample ``low``."""
-        return Taps(np.where(self.index >= 0, self.index - low, OUTSIDE), self.weights)
+        return Taps(_shifted(self.index, low), self.weights)
 
 
 def linear_taps(scale: Scale, start: int, stop: int, clamp: bool) -> Taps:
@@ -102,6 +111,56 @@ def nearest_index(scale: Scale, start: int, stop: int, clamp: bool) -> NDArray[n
     return _bounded(index, scale.length, clamp)
 
 
+@dataclass(frozen=True)
+class Rescaling:
+    """The scaling of one block: how z, y and x are scaled, and at which axes of the image they are (None: not there)."""
+
+    scales: tuple[Scale, Scale, Scale]
+    axes: tuple[int | None, int | None, int | None]
+    order: int
+    clamp: bool
+    cval: float
+    smooth: bool
+
+    def needs(self, axis: int, start: int, stop: int) -> tuple[int, int]:
+        """Return the samples along ``axis`` that the output's ``[start, stop)`` is made of, at least one."""
+        if axis not in self.axes:
+            return start, stop
+        index = self._index(self.axes.index(axis), start, stop)
+        inside = index[index >= 0]
+        return (int(inside.min()), int(inside.max()) + 1) if inside.size else (0, 1)
+
+    def __call__(self, block: Array, input: Sequence[tuple[int, int]], output: Sequence[tuple[int, int]]) -> Array:
+        """Return the region ``output`` of the result, from the region ``input`` of the image; spans per axis of the image."""
+        batch = [axis for axis in range(block.ndim) if axis not in self.axes]
+        space = [axis for axis in self.axes if axis is not None]
+        moved = block.transpose(*batch, *space)
+        lengths = [1 if axis is None else block.shape[axis] for axis in self.axes]
+        volumes = moved.reshape(prod(moved.shape[: len(batch)]), *lengths)
+        low = [0 if axis is None else input[axis][0] for axis in self.axes]
+        spans = [(0, 1) if axis is None else output[axis] for axis in self.axes]
+        scaled = self._scaled(volumes, low, spans)
+        shape = (*moved.shape[: len(batch)], *(scaled.shape[1 + i] for i, axis in enumerate(self.axes) if axis is not None))
+        return scaled.reshape(shape).transpose(np.argsort([*batch, *space]))
+
+    def _scaled(self, volumes: Array, low: Sequence[int], spans: Sequence[tuple[int, int]]) -> Array:
+        if self.order == 0:
+            return pick(volumes, [_shifted(self._index(i, *span), low[i]) for i, span in enumerate(spans)], self.cval)
+        return resample(volumes, [self._taps(i, *span).shifted(low[i]) for i, span in enumerate(spans)], self.cval)
+
+    def _taps(self, place: int, start: int, stop: int) -> Taps:
+        return (smooth_taps if self.smooth else linear_taps)(self.scales[place], start, stop, self.clamp)
+
+    def _index(self, place: int, start: int, stop: int) -> NDArray[np.int64]:
+        if self.order == 0:
+            return nearest_index(self.scales[place], start, stop, self.clamp)
+        return self._taps(place, start, stop).index
+
+
+def _shifted(index: NDArray[np.int64], low: int) -> NDArray[np.int64]:
+    return np.where(index >= 0, index - low, OUTSIDE)
+
+
 def _copies(scale: Scale, start: int, stop: int) -> Taps:
     index = np.minimum(np.arange(start, stop), scale.length - 1)
     return Taps(np.repeat(index[:, None], 2, axis=1), np.full((stop - start, 2), 0.5))
@@ -118,7 +177,7 @@ def _bounded(index: NDArray[np.int64], length: int, clamp: bool) -> NDArray[np.i
     return np.where((index >= 0) & (index < length), index, OUTSIDE)
 
 
-def resample(block: Array, taps: tuple[Taps, Taps, Taps], cval: float) -> Array:
+def resample(block: Array, taps: Sequence[Taps], cval: float) -> Array:
     """Return ``block`` (batch, z, y, x) at the positions of ``taps``: float32, or float64 from float64.
 
     Samples outside are ``cval``. No sample without weight is read, so a NaN reaches only the voxels that are made of it.
@@ -134,7 +193,7 @@ def resample(block: Array, taps: tuple[Taps, Taps, Taps], cval: float) -> Array:
     return out
 
 
-def pick(block: Array, index: tuple[NDArray[np.int64], ...], cval: float) -> Array:
+def pick(block: Array, index: Sequence[NDArray[np.int64]], cval: float) -> Array:
     """Return the voxels ``index`` (of z, y and x) of ``block`` (batch, z, y, x), in its dtype; ``cval`` for those outside."""
     _check(block.shape[1:], index)
     words = f"u{block.dtype.itemsize}"
@@ -166,7 +225,7 @@ def _flat(block: Array) -> tuple[Array, tuple[int, ...]]:
     return np.lib.stride_tricks.as_strided(block, (length,), (size,), writeable=False), steps
 
 
-def _check(shape: tuple[int, ...], indices: tuple[NDArray[np.int64], ...] | list[NDArray[np.int64]]) -> None:
+def _check(shape: tuple[int, ...], indices: Sequence[NDArray[np.int64]]) -> None:
     for length, index in zip(shape, indices, strict=True):
         if index.size and (index.min() < OUTSIDE or index.max() >= length):
             raise ValueError(f"samples {index.min()} to {index.max()} are asked of an axis of {length}.")
