@@ -32,7 +32,8 @@ def reduce_axes(how: Reduction, array: da.Array, axes: Sequence[int], dtype: Any
 
     Blocks are joined in groups of neighbours, always the same ones: the bits do not depend on who computes.
     """
-    blocks, tasks, parents = block_tasks(_Summarize(how), array, (), array.chunks, same, None, f"{label}-block")
+    blocks, made, parents = block_tasks(_Summarize(how), array, (), array.chunks, same, None, f"{label}-block")
+    tasks: Tasks = dict(made)
     kept = [axis for axis in range(array.ndim) if axis not in axes]
     name = unique(label, how, tuple(axes), blocks)
     for index in product(*(range(array.numblocks[axis]) for axis in kept)):

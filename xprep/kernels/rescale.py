@@ -196,8 +196,8 @@ def resample(block: Array, taps: Sequence[Taps], cval: float) -> Array:
 def pick(block: Array, index: Sequence[NDArray[np.int64]], cval: float) -> Array:
     """Return the voxels ``index`` (of z, y and x) of ``block`` (batch, z, y, x), in its dtype; ``cval`` for those outside."""
     _check(block.shape[1:], index)
-    words = f"u{block.dtype.itemsize}"
-    flat, steps = _flat(block.view(words) if block.dtype.isnative else block.astype(block.dtype.newbyteorder("=")).view(words))
+    words = f"u{block.dtype.itemsize}"  # values are moved as bytes: one kernel per size, any byte order
+    flat, steps = _flat(block.view(words))
     out = np.empty((block.shape[0], *map(len, index)), words)
     fill = np.array(cval).astype(block.dtype).view(words)[()]
     _pick(flat, steps, *index, fill, out)

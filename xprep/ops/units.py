@@ -152,7 +152,7 @@ def spacing(image: xr.DataArray, dim: str) -> float | None:
     mean = (values[-1] - values[0]) / (values.size - 1)
     # Coordinates in float32, or at 1e6 µm from the origin, wobble by rounding; that is no uneven spacing.
     wobble = 1e-3 * abs(mean) + 8 * np.finfo(np.float32).eps * np.abs(values).max()
-    if not np.isfinite(mean) or mean == 0 or np.abs(steps - mean).max() > wobble:
+    if mean == 0 or not np.abs(steps - mean).max() <= wobble:  # NaN is no distance either
         raise ValueError(
             f"the coordinate of {dim!r} is not evenly spaced: its steps go from {steps.min():g} to {steps.max():g}. "
             f"There is no one voxel size; interpolate the image to even steps first, or give voxel_size or pixels."
