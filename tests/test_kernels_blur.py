@@ -14,7 +14,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 from xprep.kernels import blur as module
 from xprep.kernels.blur import blur_plane, blur_plane_nan, gaussian_half
 
-DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"]
+DTYPES = [
+    "bool",
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "uint32",
+    "int32",
+    "uint64",
+    "int64",
+    "float16",
+    "float32",
+    "float64",
+]
 
 
 def pad(plane, half_y, half_x, mode="symmetric"):
@@ -71,7 +84,9 @@ def test_gaussian_half_refuses(sigma):
 def test_equals_scipy(sigma, dtype):
     plane = np.random.default_rng(1).lognormal(6, 1.5, (40, 57)).astype(np.uint16)
     half = gaussian_half(sigma)
-    assert_allclose(run(plane, half, half, dtype=dtype), dense(plane, half, half), rtol=2e-6 if dtype == "float32" else 1e-13)
+    assert_allclose(
+        run(plane, half, half, dtype=dtype), dense(plane, half, half), rtol=2e-6 if dtype == "float32" else 1e-13
+    )
 
 
 @pytest.mark.parametrize("radius_y", [0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 16, 17, 20, 21])
@@ -80,7 +95,9 @@ def test_every_radius_with_any_symmetric_taps(radius_y):
     plane = rng.normal(size=(25, 31))
     for radius_x in (0, 1, 6, 8, 11):
         half_y, half_x = rng.normal(size=radius_y + 1), rng.normal(size=radius_x + 1)
-        assert_allclose(run(plane, half_y, half_x, dtype="float64"), dense(plane, half_y, half_x), rtol=1e-10, atol=1e-10)
+        assert_allclose(
+            run(plane, half_y, half_x, dtype="float64"), dense(plane, half_y, half_x), rtol=1e-10, atol=1e-10
+        )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -105,7 +122,12 @@ def test_layouts_and_byte_orders_do_not_show():
     blur_plane(padded, half, half, 2.0, expected)
     wide = np.zeros((92, 120), np.float32)
     wide[::2, ::2][:46, :57] = padded
-    for variant in (np.asfortranarray(padded), wide[::2, ::2][:46, :57], padded[::-1].copy()[::-1], padded.astype(">f4")):
+    for variant in (
+        np.asfortranarray(padded),
+        wide[::2, ::2][:46, :57],
+        padded[::-1].copy()[::-1],
+        padded.astype(">f4"),
+    ):
         variant.flags.writeable = False
         out[:] = -1
         blur_plane(variant, half, half, 2.0, out)
@@ -124,7 +146,9 @@ def test_tiles_give_the_same_bits(data, sigma, dtype):
     top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
     h, w = data.draw(st.integers(1, height - top)), data.draw(st.integers(1, width - left))
     tile = np.empty((h, w), dtype)
-    blur_plane(padded[top : top + h + 2 * half_y.size - 2, left : left + w + 2 * half_x.size - 2], half_y, half_x, 1.7, tile)
+    blur_plane(
+        padded[top : top + h + 2 * half_y.size - 2, left : left + w + 2 * half_x.size - 2], half_y, half_x, 1.7, tile
+    )
     assert_array_equal(tile, whole[top : top + h, left : left + w])
 
 
@@ -177,7 +201,11 @@ def test_division_follows_ieee():
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 999), share=st.sampled_from([0.02, 0.5, 0.98, 1.0]), dtype=st.sampled_from(["float32", "float64"]))
+@given(
+    seed=st.integers(0, 999),
+    share=st.sampled_from([0.02, 0.5, 0.98, 1.0]),
+    dtype=st.sampled_from(["float32", "float64"]),
+)
 def test_nan_aware_equals_normalised_convolution(seed, share, dtype):
     rng = np.random.default_rng(seed)
     half_y, half_x = gaussian_half(rng.uniform(0, 2)), gaussian_half(rng.uniform(0, 3))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise
 from typing import Any
 
 import dask.array as da
 from dask.delayed import Delayed
 
-from xprep.engine.graph import Tasks, array_of, origin_of, unique
+from xprep.engine.graph import BlockTasks, array_of, origin_of, unique
 from xprep.engine.grid import pieces, starts
 from xprep.types import Array, Chunks
 
@@ -38,13 +38,14 @@ def deliver(
         moved = deliver(tiles, axes, tuple(tiles.chunks[axis] for axis in axes), statistics, plan)
         return moved.rechunk(chunks)
     name = unique("deliver", tiles.name, tuple(axes), chunks)
-    tasks: Tasks = {}
-    for index in product(*(range(len(lengths)) for lengths in chunks)):
-        found = [places[i] for places, i in zip(nested, index, strict=True) if places is not None]
+
+    def make(index: tuple[int, ...]) -> tuple[Any, ...]:
         tile, cut = [0] * tiles.ndim, [slice(None)] * tiles.ndim
-        for axis, (at, part) in zip(axes, found, strict=True):
-            tile[axis], cut[axis] = at, part
-        tasks[name, *index] = (_Cut(tuple(cut), tuple(axes)), (tiles.name, *tile))
+        for axis, places, i in zip(axes, nested, index, strict=True):
+            tile[axis], cut[axis] = (places or [])[i]
+        return (_Cut(tuple(cut), tuple(axes)), (tiles.name, *tile))
+
+    tasks = BlockTasks(name, [len(lengths) for lengths in chunks], make)
     return array_of(name, tasks, chunks, tiles.dtype, [tiles], Made(tiles, tuple(axes), statistics or {}, plan))
 
 
@@ -52,7 +53,7 @@ def _nested(tile: Sequence[int], blocks: Sequence[int]) -> list[tuple[int, slice
     """Return for every block the tile that holds it and the part it is, or None where one straddles two tiles."""
     edges, bounds = starts(tile), starts(blocks)
     places = []
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in pairwise(bounds):
         found = pieces(edges, start, stop)
         if len(found) != 1:
             return None

@@ -11,7 +11,7 @@ import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
 
-from xprep.engine.graph import SKIPPED, Key, Tasks, array_of, is_skipped, key_of, unique
+from xprep.engine.graph import SKIPPED, BlockTasks, Key, array_of, is_skipped, key_of, unique
 from xprep.engine.grid import Piece, pieces, starts, wrapped_pieces
 from xprep.engine.sources import View, reader
 from xprep.types import Array, Chunks
@@ -98,7 +98,7 @@ def block_tasks(
     unless: Delayed | None,
     label: str,
     wrap: bool = False,
-) -> tuple[str, Tasks, list[Any]]:
+) -> tuple[str, BlockTasks, list[Any]]:
     """Return the tasks of `gather`, their name, and what they depend on.
 
     Where the input is a source with no other user and no halo, the task reads for itself.
@@ -109,11 +109,12 @@ def block_tasks(
     name = unique(label, function, array.name, [key_of(s) for s in (*gates, *states)], chunks, axes)
     extra = [key_of(state) for state in (*gates, *states)]
     how = _How(function, array.shape, len(gates), unless is not None, len(states), alone[0] if alone else None)
-    tasks: Tasks = {}
-    for index in product(*(range(len(lengths)) for lengths in chunks)):
+
+    def make(index: tuple[int, ...]) -> tuple[Any, ...]:
         along = tuple(axis[i] for axis, i in zip(axes, index, strict=True))
-        keys = [] if alone else _keys(array.name, along)
-        tasks[name, *index] = (_Gather(how, along), *extra, *keys)
+        return (_Gather(how, along), *extra, *([] if alone else _keys(array.name, along)))
+
+    tasks = BlockTasks(name, [len(lengths) for lengths in chunks], make)
     return name, tasks, [*gates, *states] if alone else [array, *gates, *states]
 
 

@@ -6,7 +6,9 @@ callable, a small frozen object; so no argument is ever mistaken for a key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from math import prod
 from typing import Any, TypeAlias
 
 import dask.array as da
@@ -34,6 +36,39 @@ def is_skipped(values: Iterable[Any]) -> bool:
     return any(isinstance(value, Skipped) for value in values)
 
 
+class BlockTasks(Mapping[Key, Any]):
+    """The tasks of an array's blocks, each made when it is asked for: a graph of millions costs nothing to build.
+
+    Parameters
+    ----------
+    name
+        Of the array; keys are ``(name, *block index)``.
+    numblocks
+        Number of blocks along each axis.
+    make
+        ``make(index)``: the task of one block.
+    """
+
+    def __init__(self, name: str, numblocks: Sequence[int], make: Callable[[tuple[int, ...]], tuple[Any, ...]]) -> None:
+        self.name, self.numblocks, self.make = name, tuple(numblocks), make
+
+    def __getitem__(self, key: Key) -> tuple[Any, ...]:
+        if key not in self:
+            raise KeyError(key)
+        return self.make(tuple(key[1:]))  # type: ignore[arg-type]
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, tuple) or len(key) != len(self.numblocks) + 1 or key[0] != self.name:
+            return False
+        return all(isinstance(i, int) and 0 <= i < n for i, n in zip(key[1:], self.numblocks, strict=True))
+
+    def __iter__(self) -> Iterator[Key]:
+        return ((self.name, *index) for index in product(*map(range, self.numblocks)))
+
+    def __len__(self) -> int:
+        return prod(self.numblocks)
+
+
 class NamedLayer(MaterializedLayer):  # type: ignore[misc]
     """A layer that remembers where it came from, as long as nobody rewrites it."""
 
@@ -48,7 +83,7 @@ def unique(prefix: str, *parts: Any) -> str:
 
 
 def array_of(
-    name: str, tasks: Tasks, chunks: Chunks, dtype: Any, parents: Sequence[Any] = (), origin: Any = None
+    name: str, tasks: Mapping[Key, Any], chunks: Chunks, dtype: Any, parents: Sequence[Any] = (), origin: Any = None
 ) -> da.Array:
     """Return the dask array whose blocks are made by ``tasks``, keyed ``(name, *block index)``."""
     layer = NamedLayer(tasks, origin)

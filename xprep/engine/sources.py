@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any
 
 import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
 
-from xprep.engine.graph import SKIPPED, Tasks, array_of, clone, key_of, origin_of, unique
+from xprep.engine.graph import SKIPPED, BlockTasks, array_of, clone, key_of, origin_of, unique
 from xprep.engine.grid import regular_chunks, starts
 from xprep.types import Array, Chunks, Readable, Region
 
@@ -149,10 +149,12 @@ def read_array(
     name = unique("read", view.token, view.axes, view.picks, blocks, reading, [key_of(gate) for gate in gates])
     edges = [starts(lengths) for lengths in blocks]
     keys = tuple(key_of(gate) for gate in gates)
-    tasks: Tasks = {}
-    for index in product(*(range(len(lengths)) for lengths in blocks)):
+
+    def make(index: tuple[int, ...]) -> tuple[Any, ...]:
         region = tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(edges, index, strict=True))
-        tasks[name, *index] = (_Read(view, region, unless is not None), *keys)
+        return (_Read(view, region, unless is not None), *keys)
+
+    tasks = BlockTasks(name, [len(lengths) for lengths in blocks], make)
     return array_of(name, tasks, blocks, view.dtype, gates, Origin(view, after, alone))
 
 

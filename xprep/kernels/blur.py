@@ -2,12 +2,12 @@
 
 A row is converted and filtered along x once, into a ring that holds as many rows as the filter along y is long; an
 output row is the filter over that ring. Nothing else is written, so a plane costs one read and one write of memory.
-The ring keeps each row twice, one turn apart: any window of it is then contiguous, at a stride the compiler knows, and the
-loop over pixels vectorises without seventeen checks for overlap. Taps are added eight pairs at a time, because a loop
-over a run-time number of taps reaches a fifth of the speed.
+The ring keeps each row twice, one turn apart: any window of it is then contiguous, at a stride the compiler knows, and
+the loop over pixels vectorises without seventeen checks for overlap. Taps are added eight pairs at a time, because a
+loop over a run-time number of taps reaches a fifth of the speed.
 
-Every output is the same sum in the same order (centre, then pairs outwards), wherever it lies: results do not depend on tiles.
-Nothing here may be compiled with ``fastmath``: fused or reordered sums would differ between vector body and tail.
+Every output is the same sum in the same order (centre, then pairs outwards), wherever it lies: results do not depend on
+tiles. Nothing here may be compiled with ``fastmath``: fused or reordered sums would differ between loop and tail.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-# Pixels of a row that are worked on together: the ring of sigma 2 is 140 KiB and stays in the second cache, whatever the
-# image's width. 256 pixels were a fifth slower, 2048 no faster.
+# Pixels of a row that are worked on together: the ring of sigma 2 is 140 KiB and stays in the second cache, however
+# wide the image. 256 pixels were a fifth slower, 2048 no faster.
 STRIP = 1024
 # Distance of two rows in the ring, not a power of two, or rows would fall onto the same few cache sets.
 STRIDE = STRIP + 16
@@ -55,7 +55,8 @@ def gaussian_half(sigma: float, truncate: float = 4.0) -> np.ndarray:
         return np.ones(1)
     offsets = np.arange(-radius, radius + 1)
     taps = np.exp(-0.5 / (sigma * sigma) * offsets**2)
-    return (taps / taps.sum())[radius:]
+    half: np.ndarray = (taps / taps.sum())[radius:]
+    return half
 
 
 def blur_plane(padded: np.ndarray, half_y: np.ndarray, half_x: np.ndarray, divisor: float, out: np.ndarray) -> None:
@@ -84,8 +85,8 @@ def blur_plane(padded: np.ndarray, half_y: np.ndarray, half_x: np.ndarray, divis
 def blur_plane_nan(padded: np.ndarray, half_y: np.ndarray, half_x: np.ndarray, divisor: float, out: np.ndarray) -> None:
     """Blur as `blur_plane` does, over the values that are not NaN (normalised convolution).
 
-    Each output is the weighted mean of the non-NaN values under its window, a NaN centre's output too; where all of them are
-    NaN it is NaN.
+    Each output is the weighted mean of the non-NaN values under its window, a NaN centre's output too; where all of
+    them are NaN it is NaN.
 
     Parameters
     ----------
@@ -133,8 +134,8 @@ def _taps(half: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def _correlation(step):
     """Return the filter of values ``step`` apart; a constant step is what lets the loops over pixels vectorise.
 
-    Each loop reads one window whose first value is its furthest neighbour. Taps are written out and held in names: a loop
-    over them, even of constant length, is 7 to 20 times slower (0.52 against 3.9 to 10.5 ns a pixel at eight pairs).
+    Each loop reads one window whose first value is its furthest neighbour. Taps are written out and held in names: a
+    loop over them, even of constant length, is 7 to 20 times slower (0.52 against 3.9 to 10.5 ns a pixel, eight pairs).
     """
 
     @njit(nogil=True, cache=True)
@@ -147,7 +148,8 @@ def _correlation(step):
     @njit(nogil=True, cache=True)
     def start_8(source, at, taps, out, width):
         window = source[at - 8 * step :]
-        t0, t1, t2, t3, t4, t5, t6, t7, t8 = taps[0], taps[1], taps[2], taps[3], taps[4], taps[5], taps[6], taps[7], taps[8]
+        t0, t1, t2, t3, t4 = taps[0], taps[1], taps[2], taps[3], taps[4]
+        t5, t6, t7, t8 = taps[5], taps[6], taps[7], taps[8]
         for x in range(width):
             total = t0 * window[x + 8 * step]
             total += t1 * (window[x + 7 * step] + window[x + 9 * step])
@@ -263,7 +265,10 @@ def _blur_nan(padded, half_y, half_x, divisor, out):
     height, width = out.shape
     margin_y, margin_x = 2 * (half_y.size - 1), 2 * (half_x.size - 1)
     line, known = np.empty(STRIP + margin_x, out.dtype), np.empty(STRIP + margin_x, out.dtype)
-    ring, known_ring = np.empty(2 * (margin_y + 1) * STRIDE, out.dtype), np.empty(2 * (margin_y + 1) * STRIDE, out.dtype)
+    ring, known_ring = (
+        np.empty(2 * (margin_y + 1) * STRIDE, out.dtype),
+        np.empty(2 * (margin_y + 1) * STRIDE, out.dtype),
+    )
     weights = np.empty(STRIP, out.dtype)
     for left in range(0, width, STRIP):
         span = min(STRIP, width - left)

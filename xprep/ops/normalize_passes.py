@@ -25,7 +25,7 @@ from xprep.engine.windows import margins, reach_or_same
 from xprep.kernels.blur import gaussian_half
 from xprep.kernels.tiles import TileRecipe
 from xprep.ops.layout import CHANNEL, Layout, arranged, chunks_for, layout_of
-from xprep.ops.statistics import Mean
+from xprep.ops.statistics import Mean, Statistic
 from xprep.types import Array, Chunks, Intermediates
 
 
@@ -79,8 +79,8 @@ class _Total:
 
     recipe: TileRecipe
 
-    def __call__(self, block: Array, place: Place, *divisors: Array) -> Array:
-        return self.recipe.total(block, divisors[0] if divisors else np.ones(len(block)))
+    def __call__(self, block: Array, place: Place, *divisors: Statistic) -> Array:
+        return self.recipe.total(block, divisors[0].values if divisors else np.ones(len(block)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +90,8 @@ class _Finish:
     recipe: TileRecipe
     has: tuple[str, ...]
 
-    def __call__(self, block: Array, place: Place, *states: Array) -> Array:
-        state = dict(zip(self.has, states, strict=True))
+    def __call__(self, block: Array, place: Place, *states: Statistic) -> Array:
+        state = dict(zip(self.has, (one.values for one in states), strict=True))
         threshold = float(state["p_sum"][0]) if "p_sum" in state else None
         divisors = state.get("p", np.ones(len(block)))
         top, left = margins(place)[-2:]

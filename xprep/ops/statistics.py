@@ -13,6 +13,15 @@ from xprep.errors import EmptyChannelWarning, PercentileWarning
 from xprep.types import Array
 
 
+@dataclass(frozen=True, eq=False)
+class Statistic:
+    """A statistic of an experiment, computed: ``(channel,)``, of every image ``(image, channel)``, and what to say of it."""
+
+    values: Array
+    each: Array
+    notes: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Mean:
     """The mean over images of a percentile, per channel, by the rules for channels that are empty.
@@ -35,11 +44,15 @@ class Mean:
     dtype: np.dtype[Any]
     skip_empty: bool
 
-    def __call__(self, *found: Array) -> Array:
-        """Return the statistic ``(channel,)`` of the percentiles ``(1, channel)`` of every image; warns."""
+    def __call__(self, *found: Array) -> Statistic:
+        """Return the statistic of the percentiles ``(1, channel)`` of every image; warns."""
         each = np.stack([one[0] for one in found]).astype(self.dtype)
-        for message, category in self.complaints(each):
+        complaints = self.complaints(each)
+        for message, category in complaints:
             warnings.warn(message, category, stacklevel=2)
+        return Statistic(self._mean(each), each, tuple(message for message, _ in complaints))
+
+    def _mean(self, each: Array) -> Array:
         if not self.skip_empty:
             return np.asarray(each.mean(axis=0), self.dtype)
         size = (~np.isnan(each)).sum(axis=0)
