@@ -57,7 +57,7 @@ def test_equals_xarray_however_it_is_chunked(data):
     for one in (image, image.chunk(chunks)):
         found = project(one, along, how, skipna=skipna).compute(scheduler="synchronous")
         assert found.dims == wanted.dims
-        assert found.dtype == (array.dtype if array.dtype.kind == "f" else wanted.dtype)
+        assert found.dtype == (array.dtype if array.dtype.kind == "f" else wanted.dtype.newbyteorder("="))
         np.testing.assert_allclose(found, wanted.astype(found.dtype), rtol=1e-3 if dtype == "f2" else 1e-6, atol=1e-6)
 
 
@@ -78,7 +78,7 @@ def test_sums_of_many_float32_are_exact():
 
 
 def test_integers_are_summed_as_integers():
-    image = xr.DataArray(np.full((3, 1, 1), 2**53 + 1, "u8"), dims=("z", "y", "x"))
+    image = xr.DataArray(np.full(3, 2**53 + 1, "u8"), dims="z")
     assert int(project(image, "z", "sum")) == 3 * (2**53 + 1)
 
 

@@ -16,38 +16,33 @@ def rescaled_coordinates(image: xr.DataArray, scales: Mapping[str, Scale], steps
     """Return the coordinates of the scaled image: the new voxels' centres, in the old coordinates' units.
 
     Coordinates of other dims are kept. Along a scaled dim, numbers are interpolated, and go on evenly beyond the ends; what
-    cannot be (names, coordinates over several dims) is dropped. ``steps`` are voxel sizes for dims without a coordinate.
+    cannot be (names, coordinates over several dims) is dropped. ``steps`` are voxel sizes that count instead of the coordinates'.
     """
     moved = {dim: scale for dim, scale in scales.items() if not (scale.copies and scale.size == scale.length)}
     found: dict[Any, Any] = {}
     for name, coordinate in image.coords.items():
         if not set(moved) & set(coordinate.dims):
-            found[name] = coordinate.variable if name not in image.dims else coordinate
-        elif coordinate.ndim == 1 and (values := _scaled(image, name, moved[str(coordinate.dims[0])], steps)) is not None:
-            found[name] = xr.Variable(coordinate.dims, values, coordinate.attrs)
+            found[name] = coordinate
+        elif coordinate.ndim == 1 and coordinate.dtype.kind in "iuf" and coordinate.chunks is None:
+            found[name] = _moved(image, name, moved[str(coordinate.dims[0])], steps)
     for dim in set(steps) & set(scales) - set(image.coords):
-        found[dim] = xr.Variable((dim,), _centres(scales[dim]) * steps[dim])
-    return found
+        found[dim] = xr.Variable((dim,), scales[dim].positions(0, scales[dim].size) * steps[dim])
+    return {name: coordinate for name, coordinate in found.items() if coordinate is not None}
 
 
-def _centres(scale: Scale) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return where the new voxels' centres are, counted in old voxels from the first one's centre."""
-    return scale.positions(0, scale.size)
-
-
-def _scaled(image: xr.DataArray, name: Any, scale: Scale, steps: Mapping[str, float]) -> Any:
-    """Return the coordinate's values at the new centres, or None where they cannot be told."""
+def _moved(image: xr.DataArray, name: Any, scale: Scale, steps: Mapping[str, float]) -> xr.Variable | None:
+    """Return a coordinate at the new centres, or None where one voxel does not tell how far it is to the next."""
     coordinate = image.coords[name]
-    if coordinate.dtype.kind not in "iuf" or coordinate.chunks is not None:
-        return None
-    old, centres = coordinate.values.astype(np.float64), _centres(scale)
-    if old.size == 1:
-        step = steps.get(name, 0.0 if scale.size == 1 else None)
-    else:
-        step = _even_step(image, name)
-        if step is None:
-            return _interpolated(old, centres)
-    return None if step is None else old[0] + centres * step
+    old, centres = coordinate.values.astype(np.float64), scale.positions(0, scale.size)
+    step = _even_step(image, name) if steps.get(name) is None or old.size > 1 else steps[name]
+    attrs = {key: value for key, value in coordinate.attrs.items() if key != "spacing"}
+    if step is None and old.size == 1:
+        return xr.Variable(coordinate.dims, old, attrs) if scale.size == 1 else None
+    if step is None:
+        return xr.Variable(coordinate.dims, _interpolated(old, centres), attrs)
+    if scale.size == 1:
+        attrs["spacing"] = abs(step) / scale.factor
+    return xr.Variable(coordinate.dims, old[0] + centres * step, attrs)
 
 
 def _even_step(image: xr.DataArray, name: Any) -> float | None:

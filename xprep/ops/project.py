@@ -85,7 +85,7 @@ def _project(image: xr.DataArray, dim: str | Sequence[str], how: str, skipna: bo
 def _result_dtype(dtype: np.dtype[Any], how: str) -> np.dtype[Any]:
     """Return xarray's types: numpy's of the same reduction."""
     if how in ("max", "min"):
-        return dtype
+        return dtype.newbyteorder("=")
     return getattr(np.zeros(1, dtype), how)().dtype  # type: ignore[no-any-return]
 
 

@@ -138,15 +138,19 @@ def voxel_size(image: xr.DataArray, dim: str, argument: str) -> float:
 
 
 def spacing(image: xr.DataArray, dim: str) -> float | None:
-    """Return the step of ``dim``'s coordinate, or None where there is no coordinate of two numbers.
+    """Return the step of ``dim``'s coordinate, or None where there is none that tells.
+
+    A single voxel's is the coordinate's attribute ``spacing``, which the writer reads too.
 
     Raises
     ------
     ValueError
         Steps differ by more than a thousandth: there is no one voxel size.
     """
-    if dim not in image.coords or image.sizes[dim] < 2 or image.coords[dim].dtype.kind not in "iuf":
+    if dim not in image.coords or image.coords[dim].dtype.kind not in "iuf":
         return None
+    if image.sizes[dim] == 1:
+        return image.coords[dim].attrs.get("spacing")
     values = image.coords[dim].values.astype(np.float64)
     steps = np.diff(values)
     mean = (values[-1] - values[0]) / (values.size - 1)
