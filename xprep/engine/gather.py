@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, product
+from math import prod
 from typing import Any, TypeAlias
 
 import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
 
-from xprep.engine.graph import SKIPPED, BlockTasks, Key, array_of, is_skipped, key_of, unique
+from xprep.engine.graph import SKIPPED, BlockTasks, Cost, Key, array_of, is_skipped, key_of, unique
 from xprep.engine.grid import Piece, pieces, starts, wrapped_pieces
-from xprep.engine.sources import View, reader
+from xprep.engine.sources import View, reader, reading_cost
 from xprep.types import Array, Chunks
 
 Span: TypeAlias = tuple[int, int]
@@ -85,8 +86,9 @@ def gather(
         Name shown in dask's dashboards.
     """
     chunks = array.chunks if chunks is None else chunks
-    name, tasks, parents = block_tasks(function, array, states, chunks, needs, unless, label, wrap)
-    return array_of(name, tasks, chunks, dtype, parents)
+    name, tasks, parents, cost = block_tasks(function, array, states, chunks, needs, unless, label, wrap)
+    made = prod(map(max, chunks)) * np.dtype(dtype).itemsize
+    return array_of(name, tasks, chunks, dtype, parents, cost=replace(cost, block=cost.block + made))
 
 
 def block_tasks(
@@ -98,7 +100,7 @@ def block_tasks(
     unless: Delayed | None,
     label: str,
     wrap: bool = False,
-) -> tuple[str, BlockTasks, list[Any]]:
+) -> tuple[str, BlockTasks, list[Any], Cost]:
     """Return the tasks of `gather`, their name, and what they depend on.
 
     Where the input is a source with no other user and no halo, the task reads for itself.
@@ -115,7 +117,17 @@ def block_tasks(
         return (_Gather(how, along), *extra, *([] if alone else _keys(array.name, along)))
 
     tasks = BlockTasks(name, [len(lengths) for lengths in chunks], make)
-    return name, tasks, [*gates, *states] if alone else [array, *gates, *states]
+    parents = [*gates, *states] if alone else [array, *gates, *states]
+    return name, tasks, parents, _cost(label, array, axes, alone[0] if alone else None, unless is not None)
+
+
+def _cost(label: str, array: da.Array, axes: Sequence[Sequence[_Along]], view: View | None, maybe: bool) -> Cost:
+    if view is not None:
+        return reading_cost(label, view, array.chunks, maybe)
+    block = prod(max(a.input[1] - a.input[0] for a in axis) for axis in axes) * array.dtype.itemsize
+    wide = max((len(a.pieces) for axis in axes for a in axis), default=1)
+    row = prod(map(max, array.chunks[:-1])) * array.shape[-1] * array.dtype.itemsize
+    return Cost(label, 0, maybe, block, wide * row if wide > 1 else 0)
 
 
 def _along(array: da.Array, axis: int, lengths: Sequence[int], needs: Needs, wrap: bool) -> list[_Along]:

@@ -123,8 +123,8 @@ class _Count:
         room = COLLECTED_BYTES // (len(values) * max(1, self.question.dtype.itemsize))
         found = []
         for row, a, b in zip(values, low, high, strict=True):
-            keys, below, inside = collect_keys(row, a, b, room, skip_zeros=self.question.skip_zeros)
-            found.append(Near(keys if len(keys) == inside else None, below))
+            bracket = collect_keys(row, int(a), int(b), room, skip_zeros=self.question.skip_zeros)
+            found.append(Near(bracket.keys if len(bracket.keys) == bracket.inside else None, bracket.below))
         return tuple(found)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
 
-from xprep.engine.graph import SKIPPED, BlockTasks, array_of, clone, key_of, origin_of, unique
+from xprep.engine.graph import SKIPPED, BlockTasks, Cost, array_of, clone, key_of, origin_of, unique
 from xprep.engine.grid import regular_chunks, starts
 from xprep.types import Array, Chunks, Readable, Region
 
@@ -155,7 +156,13 @@ def read_array(
         return (_Read(view, region, unless is not None), *keys)
 
     tasks = BlockTasks(name, [len(lengths) for lengths in blocks], make)
-    return array_of(name, tasks, blocks, view.dtype, gates, Origin(view, after, alone))
+    cost = reading_cost("read", view, blocks, unless is not None)
+    return array_of(name, tasks, blocks, view.dtype, gates, Origin(view, after, alone), cost)
+
+
+def reading_cost(label: str, view: View, blocks: Chunks, maybe: bool) -> Cost:
+    """Return what reading ``view`` in ``blocks`` costs."""
+    return Cost(label, prod(view.shape) * view.dtype.itemsize, maybe, prod(map(max, blocks)) * view.dtype.itemsize)
 
 
 def _blocks(view: View, chunks: Sequence[int] | Chunks | None) -> Chunks:
