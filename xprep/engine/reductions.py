@@ -32,13 +32,13 @@ def reduce_axes(how: Reduction, array: da.Array, axes: Sequence[int], dtype: Any
 
     Blocks are joined in groups of neighbours, always the same ones: the bits do not depend on who computes.
     """
-    blocks, made, parents = block_tasks(_Summarize(how), array, (), array.chunks, same, None, f"{label}-block")
+    blocks, made, parents, cost = block_tasks(_Summarize(how), array, (), array.chunks, same, None, label)
     tasks: Tasks = dict(made)
     kept = [axis for axis in range(array.ndim) if axis not in axes]
     name = unique(label, how, tuple(axes), blocks)
     for index in product(*(range(array.numblocks[axis]) for axis in kept)):
         _join_behind(tasks, name, index, how, _keys(blocks, array, kept, index))
-    return array_of(name, tasks, tuple(array.chunks[axis] for axis in kept), dtype, parents)
+    return array_of(name, tasks, tuple(array.chunks[axis] for axis in kept), dtype, parents, cost=cost)
 
 
 def _keys(blocks: str, array: da.Array, kept: Sequence[int], index: tuple[int, ...]) -> list[Key]:
