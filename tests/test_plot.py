@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-import xprep.plot
+import xprep.plot.panels
 from xprep.plot import label_colors, plot_channels, plot_projections
 
 
@@ -100,7 +100,10 @@ def test_large_images_are_shrunk_before_they_are_drawn():
 
 
 def test_a_pyramid_gives_the_level_that_fits_a_picture():
-    levels = {f"/scale{i}": xr.Dataset({"image": xr.DataArray(np.full((1, n, n), i, "f4"), dims=("c", "y", "x"))}) for i, n in enumerate((3000, 1500, 750))}
+    levels = {
+        f"/scale{i}": xr.Dataset({"image": xr.DataArray(np.full((1, n, n), i, "f4"), dims=("c", "y", "x"))})
+        for i, n in enumerate((3000, 1500, 750))
+    }
     labels = {"/labels/cells/scale0": xr.Dataset({"cells": (("y", "x"), np.ones((3000, 3000), "u4"))})}
     (picture,) = pictures_of(plot_channels(xr.DataTree.from_dict(levels | labels)))
     np.testing.assert_allclose(picture.get_array(), 1, rtol=1e-6)
@@ -157,4 +160,4 @@ def test_bad_input():
 def test_importing_does_not_import_matplotlib():
     code = "import sys, xprep.plot; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert xprep.plot.MOST_PIXELS == 1200
+    assert xprep.plot.panels.MOST_PIXELS == 1200

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from xprep.engine.scaling import Stretch, stretched_chunks
-from xprep.kernels.rescale import SNAP, Scale, linear_taps, scaled_size, smooth_taps
+from xprep.kernels.positions import SNAP, Scale, linear_taps, scaled_size, smooth_taps
 from xprep.ops.rescale import rescale, to_isotropic
 from xprep.options import set_options
 
@@ -67,7 +67,9 @@ def test_golden(case, package, chunks):
         found = found[tuple(slice(n) for n in wanted.shape)]
         wanted = wanted[tuple(slice(n) for n in found.shape)]
     assert found.shape == wanted.shape
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * np.nanmax(np.abs(stored["in_image"])), equal_nan=True)
+    np.testing.assert_allclose(
+        found, wanted, rtol=1e-5, atol=1e-5 * np.nanmax(np.abs(stored["in_image"])), equal_nan=True
+    )
     if package == "out_native" and image.dtype != np.float64:
         assert found.dtype == wanted.dtype
 
@@ -97,10 +99,18 @@ def test_equals_scipy_however_it_is_chunked(data):
     shape = data.draw(st.tuples(*[st.integers(1, 9)] * 3))
     factors = data.draw(st.tuples(factor, factor, factor))
     order, cval = data.draw(st.sampled_from([0, 1])), data.draw(st.sampled_from([None, 7.0]))
-    size, origin = data.draw(st.sampled_from([("round", "corner"), ("ceil", "center"), ("same", "center"), ("same", "corner")]))
+    size, origin = data.draw(
+        st.sampled_from([("round", "corner"), ("ceil", "center"), ("same", "center"), ("same", "corner")])
+    )
     chunks = {dim: data.draw(st.integers(1, n)) for dim, n in zip(SPACE, shape, strict=True)}
     array = np.random.default_rng(0).integers(0, 200, shape).astype(np.float64)
-    options = {"order": order, "boundary": "nearest" if cval is None else "constant", "cval": cval or 0.0, "size": size, "origin": origin}
+    options = {
+        "order": order,
+        "boundary": "nearest" if cval is None else "constant",
+        "cval": cval or 0.0,
+        "size": size,
+        "origin": origin,
+    }
     image = xr.DataArray(array, dims=SPACE)
     whole = rescale(image, dict(zip(SPACE, factors, strict=True)), **options)
     sizes = [scaled_size(n, f, size) for n, f in zip(shape, factors, strict=True)]
@@ -117,7 +127,10 @@ def test_weights_do_not_know_where_a_block_was_cut(n, f, cut):
     cut = min(cut, scale.size)
     for taps in (linear_taps, smooth_taps):
         whole = taps(scale, 0, scale.size, True)
-        for part, region in ((taps(scale, 0, cut, True), slice(0, cut)), (taps(scale, cut, scale.size, True), slice(cut, None))):
+        for part, region in (
+            (taps(scale, 0, cut, True), slice(0, cut)),
+            (taps(scale, cut, scale.size, True), slice(cut, None)),
+        ):
             np.testing.assert_array_equal(part.index, whole.index[region])
             np.testing.assert_array_equal(part.weights, whole.weights[region])
         np.testing.assert_allclose(whole.weights.sum(axis=1), 1)
@@ -181,7 +194,9 @@ class Counting:
 @pytest.mark.parametrize("f", [0.01, 0.3, 0.5, 1, 1.3, 100])
 def test_an_output_chunk_reads_only_the_input_it_needs(f):
     source = Counting((2, 6400, 64))
-    image = xr.DataArray(da.from_array(source, chunks=(1, 64, 64), asarray=False, meta=np.empty((0, 0, 0), "u2")), dims=SPACE)
+    image = xr.DataArray(
+        da.from_array(source, chunks=(1, 64, 64), asarray=False, meta=np.empty((0, 0, 0), "u2")), dims=SPACE
+    )
     with set_options(tile_bytes=2**16):
         scaled = rescale(image, {"y": f})
     edges = np.cumsum([0, *scaled.data.chunks[1]])
@@ -197,7 +212,9 @@ def test_an_output_chunk_reads_only_the_input_it_needs(f):
 
 def test_every_chunk_is_read_once_and_lazily():
     source = Counting((4, 200, 200))
-    image = xr.DataArray(da.from_array(source, chunks=(2, 50, 50), asarray=False, meta=np.empty((0, 0, 0), "u2")), dims=SPACE)
+    image = xr.DataArray(
+        da.from_array(source, chunks=(2, 50, 50), asarray=False, meta=np.empty((0, 0, 0), "u2")), dims=SPACE
+    )
     with dask.config.set(scheduler=_refuse):
         scaled = rescale(image, {"z": 1.5, "y": 0.7, "x": 0.7}, anti_alias=True)
         to_isotropic(image, voxel_size={"z": 1, "y": 0.2, "x": 0.2})
@@ -239,7 +256,13 @@ def placed_image():
         "c": ["red", "green"],
         "time": 3.0,
     }
-    return xr.DataArray(np.random.default_rng(3).random((2, 8, 6)), dims=("c", "y", "x"), coords=coords, name="cells", attrs={"stain": "DAPI", "ome": {"multiscales": [], "omero": {"channels": []}}})
+    return xr.DataArray(
+        np.random.default_rng(3).random((2, 8, 6)),
+        dims=("c", "y", "x"),
+        coords=coords,
+        name="cells",
+        attrs={"stain": "DAPI", "ome": {"multiscales": [], "omero": {"channels": []}}},
+    )
 
 
 def test_coordinates_follow():
@@ -282,7 +305,9 @@ def test_isotropic_voxels_are_cubes_in_the_coordinates_unit():
 def test_voxel_size_from_ome_metadata():
     levels = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [2.0, 0.5, 0.5]}]}]
     axes = [{"name": n, "type": "space", "unit": "micrometer"} for n in SPACE]
-    image = xr.DataArray(np.zeros((4, 8, 8), "u1"), dims=SPACE, attrs={"multiscales": [{"axes": axes, "datasets": levels}]})
+    image = xr.DataArray(
+        np.zeros((4, 8, 8), "u1"), dims=SPACE, attrs={"multiscales": [{"axes": axes, "datasets": levels}]}
+    )
     found = to_isotropic(image)
     assert found.shape == (8, 4, 4)
     assert "multiscales" not in found.attrs
@@ -295,7 +320,9 @@ def test_factors_with_units_are_voxel_sizes():
 
 def test_labels_of_a_dataset_follow_their_image():
     labels = np.arange(48, dtype="u4").reshape(8, 6)
-    data = xr.Dataset({"image": placed_image(), "labels": (("y", "x"), labels), "areas": ("cell", [1.0, 2.0])}, attrs={"sample": 7})
+    data = xr.Dataset(
+        {"image": placed_image(), "labels": (("y", "x"), labels), "areas": ("cell", [1.0, 2.0])}, attrs={"sample": 7}
+    )
     found = rescale(data, {"y": 2, "x": 2})
     np.testing.assert_array_equal(found.labels, labels.repeat(2, 0).repeat(2, 1))
     assert found.labels.dtype == np.uint32
@@ -307,7 +334,13 @@ def test_labels_of_a_dataset_follow_their_image():
     both = to_isotropic(tree, zoom=4)
     assert both["a/image"].shape == (2, 16, 6)
     assert both["b/labels"].shape == (8, 6)
-    xr.testing.assert_identical(data, xr.Dataset({"image": placed_image(), "labels": (("y", "x"), labels), "areas": ("cell", [1.0, 2.0])}, attrs={"sample": 7}))
+    xr.testing.assert_identical(
+        data,
+        xr.Dataset(
+            {"image": placed_image(), "labels": (("y", "x"), labels), "areas": ("cell", [1.0, 2.0])},
+            attrs={"sample": 7},
+        ),
+    )
 
 
 def smooth_matrix(n, f):
@@ -341,7 +374,10 @@ def test_what_it_costs_not_to_use_anti_alias():
     kept = [float(rescale(noise, {"x": 0.2}, anti_alias=smooth).std()) for smooth in (False, True)]
     np.testing.assert_allclose(kept, [1.0, 0.365], atol=0.01)
     stripes = xr.DataArray(np.cos(2 * np.pi * np.arange(20000) / 5.5)[None], dims=("y", "x"))
-    alias = [float(rescale(stripes, {"x": 0.2}, anti_alias=smooth).isel(x=slice(10, -10)).std() * 2**0.5) for smooth in (False, True)]
+    alias = [
+        float(rescale(stripes, {"x": 0.2}, anti_alias=smooth).isel(x=slice(10, -10)).std() * 2**0.5)
+        for smooth in (False, True)
+    ]
     np.testing.assert_allclose(alias, [1.0, 0.008], atol=0.01)
 
 
@@ -365,7 +401,7 @@ def test_bad_input(monkeypatch):
         rescale(image, {"y": 2}, order=0, anti_alias=True)
     with pytest.raises(ValueError, match="not a value of uint8"):
         rescale(image.astype("u1"), {"y": 2}, order=0, boundary="constant", cval=-1)
-    with pytest.raises(ValueError, match="voxel size along 'y'.*assign_coords"):
+    with pytest.raises(ValueError, match=r"voxel size along 'y'.*assign_coords"):
         to_isotropic(image.drop_vars(["y", "x"]))
     with pytest.raises(ValueError, match="zoom must be"):
         to_isotropic(image, zoom=0)

@@ -12,7 +12,8 @@ from xprep.ops.units import in_pixels, metres, parse_length, spacing, unit_of, v
 OME = {
     "angstrom": 1e-10, "attometer": 1e-18, "centimeter": 1e-2, "decimeter": 0.1, "exameter": 1e18, "femtometer": 1e-15,
     "foot": 0.3048, "gigameter": 1e9, "hectometer": 100, "inch": 0.0254, "kilometer": 1e3, "megameter": 1e6, "meter": 1,
-    "micrometer": 1e-6, "mile": 1609.344, "millimeter": 1e-3, "nanometer": 1e-9, "parsec": 3.0856775814913673e16, "petameter": 1e15,
+    "micrometer": 1e-6, "mile": 1609.344, "millimeter": 1e-3, "nanometer": 1e-9, "parsec": 3.0856775814913673e16,
+    "petameter": 1e15,
     "picometer": 1e-12, "terameter": 1e12, "yard": 0.9144, "yoctometer": 1e-24, "yottameter": 1e24, "zeptometer": 1e-21,
     "zettameter": 1e21,
 }  # fmt: skip
@@ -34,14 +35,17 @@ def test_case_counts_in_symbols():
     assert metres("pixel") is None
 
 
-@pytest.mark.parametrize(("text", "wanted"), [("0.5 um", (0.5, "um")), ("500nm", (500, "nm")), (" 1e-3 mm ", (1e-3, "mm")), (".5 Å", (0.5, "Å"))])
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("0.5 um", (0.5, "um")), ("500nm", (500, "nm")), (" 1e-3 mm ", (1e-3, "mm")), (".5 Å", (0.5, "Å"))],
+)
 def test_parsing(text, wanted):
     assert parse_length(text, "sigma") == wanted
 
 
 @pytest.mark.parametrize("text", ["", "5", "um", "5 px", "1,5 um", "five um", "5 um um"])
 def test_what_is_no_length(text):
-    with pytest.raises(ValueError, match="sigma got .* which is no length"):
+    with pytest.raises(ValueError, match=r"sigma got .* which is no length"):
         parse_length(text, "sigma")
 
 
@@ -80,7 +84,12 @@ def test_spacing_of_coordinates():
 @pytest.mark.parametrize("nested", [True, False])
 def test_ome_metadata(nested):
     axes = [{"name": "c", "type": "channel"}, {"name": "x", "type": "space", "unit": "nanometer"}]
-    level = {"coordinateTransformations": [{"type": "scale", "scale": [1, 50]}, {"type": "translation", "translation": [0, 3]}]}
+    level = {
+        "coordinateTransformations": [
+            {"type": "scale", "scale": [1, 50]},
+            {"type": "translation", "translation": [0, 3]},
+        ]
+    }
     whole = [{"type": "scale", "scale": [1, 2]}]
     metadata = {"multiscales": [{"axes": axes, "datasets": [level], "coordinateTransformations": whole}]}
     bare = xr.DataArray(np.zeros((2, 4)), dims=("c", "x"), attrs={"ome": metadata} if nested else metadata)

@@ -1,4 +1,4 @@
-"""Reductions along some axes: every block gives a summary, and those that lie behind one another are joined in a tree."""
+"""Reductions along some axes: every block gives a summary, those behind one another are joined in a tree."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from xprep.types import Array
 class Reduction:
     """A reduction along axes, as data.
 
-    ``summarize(block)`` drops the axes, ``join(summaries)`` is associative, ``finish(summary)`` gives the block of the result.
+    ``summarize(block)`` drops the axes, ``join(summaries)`` is associative, ``finish(summary)`` gives the block of the
+    result.
     """
 
     summarize: Callable[[Array], Any]

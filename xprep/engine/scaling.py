@@ -28,8 +28,8 @@ class Stretch:
 def stretched_chunks(array: da.Array, stretches: Mapping[int, Stretch], itemsize: int) -> Chunks:
     """Return the chunks of the result: as long as the input's, so far as one block's input fits in `tile_bytes`.
 
-    When an axis shrinks, a block as long as before would be made of many of the input's; it is halved, down to what one of
-    them gives. So a block of the result never needs more than `tile_bytes`, or the blocks that touch one block.
+    When an axis shrinks, a block as long as before would be made of many of the input's; it is halved, down to what
+    one of them gives. So a block of the result never needs more than `tile_bytes`, or the blocks that touch one block.
 
     Raises
     ------
@@ -37,25 +37,32 @@ def stretched_chunks(array: da.Array, stretches: Mapping[int, Stretch], itemsize
         There would be more blocks than can be planned.
     """
     chunk = base_chunk(array)
-    least = [max(1, round(c * min(1.0, stretches[axis].factor))) if axis in stretches else c for axis, c in enumerate(chunk)]
+    least = [
+        max(1, round(c * min(1.0, stretches[axis].factor))) if axis in stretches else c for axis, c in enumerate(chunk)
+    ]
     shape = tuple(stretches[axis].size if axis in stretches else n for axis, n in enumerate(array.shape))
     lengths = [min(c, n) for c, n in zip(chunk, shape, strict=True)]
 
-    def needed() -> float:
-        spans = [min(array.shape[a], ceil(n / stretches[a].factor) + 1) if a in stretches else n for a, n in enumerate(lengths)]
-        return prod(spans) * array.dtype.itemsize
+    def needed() -> int:
+        spans = (_span(n, array.shape[axis], stretches.get(axis)) for axis, n in enumerate(lengths))
+        return prod(spans) * int(array.dtype.itemsize)
 
     while needed() > options().tile_bytes:
         axis = max(range(array.ndim), key=lambda a: lengths[a] / least[a])
         if lengths[axis] <= least[axis]:
             break
         lengths[axis] = max(least[axis], lengths[axis] // 2)
-    if count(shape, lengths) > MAX_BLOCKS:
+    if (blocks := count(shape, lengths)) > MAX_BLOCKS:
         raise ValueError(
-            f"the result would have the shape {shape}: {spell_bytes(prod(shape) * itemsize)} in {count(shape, lengths):.3g} "
-            f"blocks; at most {MAX_BLOCKS:,} can be planned. Is the factor right? It is new voxels per old voxel."
+            f"the result would have the shape {shape}: {spell_bytes(prod(shape) * itemsize)} in {blocks:.3g} blocks; at "
+            f"most {MAX_BLOCKS:,} can be planned. Is the factor right? It is new voxels per old voxel."
         )
     return regular_chunks(shape, lengths)
+
+
+def _span(length: int, whole: int, stretch: Stretch | None) -> int:
+    """Return how many voxels of the input ``length`` of the result are made of."""
+    return length if stretch is None else min(whole, ceil(length / stretch.factor) + 1)
 
 
 def check_room(shape: tuple[int, ...], dtype: np.dtype) -> None:
@@ -69,9 +76,9 @@ def check_room(shape: tuple[int, ...], dtype: np.dtype) -> None:
     nbytes, room = prod(shape) * dtype.itemsize, free_memory()
     if nbytes > room:
         raise ValueError(
-            f"the result would have the shape {shape}: {spell_bytes(nbytes)} of {dtype}, and {spell_bytes(room)} of memory are "
-            f"free. Is the factor right? It is new voxels per old voxel. If it is, chunk the image first (image.chunk()) "
-            f"and write the result to a store."
+            f"the result would have the shape {shape}: {spell_bytes(nbytes)} of {dtype}, and {spell_bytes(room)} of "
+            f"memory are free. Is the factor right? It is new voxels per old voxel. If it is, chunk the image first "
+            f"(image.chunk()) and write the result to a store."
         )
 
 

@@ -1,4 +1,4 @@
-"""Local mean background: the pixel-integrated Gaussian of smlmlp, its noise factors, and the mean of the planes of a tile."""
+"""Local mean background: the pixel-integrated Gaussian of smlmlp, its noise factors, and the means of a tile."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Taps = NDArray[np.float32]
 def mean_taps(sigma: float) -> Taps:
     """Return the weights of a local mean of standard deviation ``sigma`` pixels, float32, odd length, sum 1.
 
-    A tap is the Gaussian integrated over its pixel; there are ``ceil(6 sigma)`` of them (one more where that is even), and
-    those beyond 2.5758 sigma are zero (arrlp's kernel, which smlmlp uses with sigma = radius / 2).
+    A tap is the Gaussian integrated over its pixel; there are ``ceil(6 sigma)`` of them (one more where that is even),
+    and those beyond 2.5758 sigma are zero (arrlp's kernel, which smlmlp uses with sigma = radius / 2).
 
     >>> mean_taps(0.5).round(4).tolist()
     [0.1573, 0.6854, 0.1573]
@@ -34,7 +34,8 @@ def mean_taps(sigma: float) -> Taps:
     weights = np.diff(edges) / 2
     weights[np.abs(offsets) > CUT * sigma] = 0
     taps = weights.astype(np.float32)
-    return taps / taps.sum()
+    normal: Taps = taps / taps.sum()
+    return normal
 
 
 def half_of(taps: Taps) -> Floats:
@@ -75,6 +76,8 @@ def mean_tile(tile: Array, halves: Halves, margins: Margins, dtype: Any, skipna:
 def subtract_mean_tile(tile: Array, halves: Halves, margins: Margins, dtype: Any, skipna: bool, clip: bool) -> Array:
     """Return a tile minus its local mean, not below zero where ``clip``."""
     out = mean_tile(tile, halves, margins, dtype, skipna)
-    rows, columns = (slice(before, length - after) for (before, after), length in zip(margins, tile.shape[-2:], strict=True))
+    rows, columns = (
+        slice(before, length - after) for (before, after), length in zip(margins, tile.shape[-2:], strict=True)
+    )
     np.subtract(tile[..., rows, columns], out, out=out, dtype=out.dtype, casting="unsafe")
     return np.maximum(out, 0, out=out) if clip else out

@@ -69,7 +69,7 @@ def _join_sums(summaries: Sequence[Summary], _skipna: bool) -> Summary:
 
 
 def _join_moments(summaries: Sequence[Summary], _skipna: bool) -> Summary:
-    """Join counts, means and sums of squared deviations (Chan, Golub and LeVeque 1979): no difference of large squares."""
+    """Join counts, means and squared deviations (Chan, Golub and LeVeque 1979): no difference of large squares."""
     count, mean, squares = summaries[0]
     for other_count, other_mean, other_squares in summaries[1:]:
         both = count + other_count
@@ -94,7 +94,7 @@ def _deviation(count: Array, _mean: Array, squares: Array) -> Array:
 
 
 def _ratio(total: Array, count: Array) -> Array:
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
 
 
 PROJECTIONS = {
@@ -107,7 +107,7 @@ PROJECTIONS = {
 
 
 def project_block(block: Array, axes: tuple[int, ...], how: str, skipna: bool, dtype: Any) -> Array:
-    """Return ``block`` projected along ``axes``: ``how`` is max, min, sum, mean or std (divided by n), cast to ``dtype``."""
+    """Return ``block`` projected along ``axes``, as ``dtype``; ``how`` is a name of `PROJECTIONS`."""
     way = PROJECTIONS[how]
     return np.asarray(way.finish(*way.summarize(block, axes, skipna)), dtype)
 
@@ -129,7 +129,11 @@ def _lines(block: Array, axes: tuple[int, ...]) -> tuple[Array, tuple[int, ...]]
 def _plain(block: Array) -> Array:
     if block.dtype == np.bool_:
         return block.view(np.uint8)
-    return block.astype(np.float32) if block.dtype == np.float16 else block.astype(block.dtype.newbyteorder("="), copy=False)
+    return (
+        block.astype(np.float32)
+        if block.dtype == np.float16
+        else block.astype(block.dtype.newbyteorder("="), copy=False)
+    )
 
 
 @njit(nogil=True, cache=True)

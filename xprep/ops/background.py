@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -27,14 +26,11 @@ from xprep.kernels.background import (
 )
 from xprep.ops.containers import Container, images_of, map_images
 from xprep.ops.labels import relabel, spell
-from xprep.ops.layout import CHANNEL, PLANE, arranged, channel_names, check_image, layout_of
+from xprep.ops.layout import CHANNEL, PLANE, arranged, check_image, layout_of
 from xprep.ops.parameters import check_choice, working_dtype
-from xprep.ops.units import Length, in_pixels
+from xprep.ops.radii import Radius, radii_of
 from xprep.types import Array
 
-Pair: TypeAlias = tuple[Length, Length]
-Radius: TypeAlias = Length | Sequence[Length | Pair] | Mapping[Any, Length | Pair]
-Background = TypeVar("Background", xr.Dataset, xr.DataTree)
 DEFAULTS = {"radius": 7.0, "dtype": "float32", "nan": "propagate", "clip": False}
 
 
@@ -53,8 +49,9 @@ def background(
         Dims in any order, with y and x; ``c``, ``t``, ``z`` and others are a batch. Integers, floats or booleans.
     radius : float, str, sequence or mapping
         Radius of the mean in pixels, or a length with a unit (``"1.4 um"``: `xprep.ops.units`); finite and above 0.
-        One for all, two numbers for y and x, a mapping by dim (``{"y": 7, "x": 5}``); or one a channel: a mapping by channel,
-        or a sequence in channel order, each a number or a pair (y, x). Two plain numbers are y and x, whatever the channels.
+        One for all, two numbers for y and x, a mapping by dim (``{"y": 7, "x": 5}``); or one a channel: a mapping by
+        channel, or a sequence in channel order, each a number or a pair (y, x). Two plain numbers are y and x,
+        whatever the channels.
     dtype : {"float32", "float64"}
         Type to work in and of the background.
     nan : {"propagate", "normalize"}
@@ -85,15 +82,15 @@ def background(
     TypeError
         The image's values are not real numbers.
 
-    Notes
-    -----
-    The mean is weighted by a Gaussian of ``sigma = radius / 2``, integrated over each pixel and cut at 2.5758 sigma (99 %),
-    separable, with the edge repeated beyond the image (``smlmlp.bkgd_spatial_mean``). A radius below 1/3 leaves the image.
+    Notes ----- The mean is weighted by a Gaussian of ``sigma = radius / 2``, integrated over each pixel and cut at
+    2.5758 sigma (99 %), separable, with the edge repeated beyond the image (``smlmlp.bkgd_spatial_mean``). A radius
+    below 1/3 leaves the image.
 
-    With weights ``w`` (tap 0 in the middle), ``noise_gain`` is ``sqrt(1 - 2 w_y(0) w_x(0) + sum w_y**2 sum w_x**2)``: 0.9902 at
-    radius 7. smlmlp's ``noise_correction`` is ``sqrt(sum (d - w_y)**2) sqrt(sum (d - w_x)**2)``, with d one at tap 0: 0.8527 at
-    radius 7. It is the gain of subtracting the mean along y, and from that the mean along x, which is not what is done; it
-    calls the noise 14 % too small. Both hold away from the borders (within a window of them the gain is smaller) and without NaN.
+    With weights ``w`` (tap 0 in the middle), ``noise_gain`` is ``sqrt(1 - 2 w_y(0) w_x(0) + sum w_y**2 sum w_x**2)``:
+    0.9902 at radius 7. smlmlp's ``noise_correction`` is ``sqrt(sum (d - w_y)**2) sqrt(sum (d - w_x)**2)``, with d one
+    at tap 0: 0.8527 at radius 7. It is the gain of subtracting the mean along y, and from that the mean along x, which
+    is not what is done; it calls the noise 14 % too small. Both hold away from the borders (within a window of them
+    the gain is smaller) and without NaN.
 
     Examples
     --------
@@ -108,7 +105,10 @@ def background(
         return _background(image, radius, dtype, nan, step)
     images = images_of(image)
     return xr.DataTree.from_dict(
-        {f"{node.rstrip('/')}/{name}": _background(array, radius, dtype, nan, step) for (node, name), array in images.items()},
+        {
+            f"{node.rstrip('/')}/{name}": _background(array, radius, dtype, nan, step)
+            for (node, name), array in images.items()
+        },
         name=image.name if isinstance(image, xr.DataTree) else None,
     )
 
@@ -126,8 +126,8 @@ def subtract_background(
     Parameters
     ----------
     image, radius, dtype, nan
-        As for `background`, where the factor is that tells the noise of the result. With ``nan="normalize"`` only the NaNs
-        themselves stay NaN.
+        As for `background`, where the factor is that tells the noise of the result. With ``nan="normalize"`` only the
+        NaNs themselves stay NaN.
     clip : bool
         Whether negative differences become 0. Half of the noise is negative: do not clip what will be averaged.
 
@@ -155,7 +155,9 @@ def subtract_background(
 def _background(image: xr.DataArray, radius: Radius, dtype: Any, nan: str, step: str) -> xr.Dataset:
     recipe = _recipe(image, radius, dtype, nan)
     found = _blurred(image, recipe, step).rename("background")
-    return xr.Dataset({"background": found, **_noise(image, recipe)}, attrs={k: v for k, v in found.attrs.items() if k == "history"})
+    return xr.Dataset(
+        {"background": found, **_noise(image, recipe)}, attrs={k: v for k, v in found.attrs.items() if k == "history"}
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +199,7 @@ def _recipe(
         raise ValueError("dtype must be float32 or float64; got None.")
     working = working_dtype(dtype, image.dtype)
     skipna = check_choice(nan, ("propagate", "normalize"), "nan") == "normalize"
-    sigmas = tuple((y / 2, x / 2) for y, x in _radii(radius, image))
+    sigmas = tuple((y / 2, x / 2) for y, x in radii_of(radius, image))
     taps = tuple((mean_taps(y), mean_taps(x)) for y, x in sigmas)
     return _Recipe(taps, sigmas, working, skipna, subtract, clip)
 
@@ -232,61 +234,3 @@ def _noise(image: xr.DataArray, recipe: _Recipe) -> dict[str, xr.DataArray]:
 def _widened(taps: Taps, width: int) -> Taps:
     """Return taps with zeros at both ends: channels of different radius share one axis."""
     return np.pad(taps, (width - taps.size) // 2)
-
-
-def _radii(radius: Any, image: xr.DataArray) -> list[tuple[float, float]]:
-    """Return (y, x) of every channel, in pixels."""
-    names = channel_names(image)
-    return [_pair(one, image) for one in _by_channel(radius, names)]
-
-
-def _by_channel(radius: Any, names: tuple[Any, ...]) -> list[Any]:
-    """Return what was given for every channel: something for all, or one each."""
-    if isinstance(radius, Mapping) and not (set(radius) <= set(PLANE) and not set(radius) <= set(names)):
-        return _from_mapping(radius, names)
-    if isinstance(radius, Mapping) or not _is_nested(radius):
-        return [radius] * len(names)
-    values = list(radius)
-    if len(values) == 2 and not any(_is_nested(value) for value in values):
-        return [values] * len(names)
-    if len(values) != len(names):
-        raise ValueError(
-            f"radius has {len(values)} values, and the image {len(names)} channels. Give one number, two numbers (y, x), "
-            f"or one number or pair a channel."
-        )
-    return values
-
-
-def _from_mapping(radius: Mapping[Any, Any], names: tuple[Any, ...]) -> list[Any]:
-    unknown = [name for name in radius if name not in names]
-    if unknown:
-        raise KeyError(f"radius names {unknown[0]!r}; the image has the channels {list(names)}, and the dims of a radius are 'y' and 'x'.")
-    missing = [name for name in names if name not in radius]
-    if missing:
-        raise ValueError(f"radius names {list(radius)}, but not the channel {missing[0]!r}; give every channel its radius.")
-    return [radius[name] for name in names]
-
-
-def _pair(value: Any, image: xr.DataArray) -> tuple[float, float]:
-    """Return one channel's radii along y and x."""
-    if isinstance(value, Mapping):
-        if set(value) != set(PLANE):
-            raise ValueError(f"radius by dim needs 'y' and 'x'; got {dict(value)!r}.")
-        both = [value[dim] for dim in PLANE]
-    else:
-        both = list(value) if _is_nested(value) else [value, value]
-    if len(both) != 2:
-        raise ValueError(f"radius of a channel is a number or a pair (y, x); got {value!r}.")
-    y, x = (_check_radius(in_pixels(one, image, dim, "radius"), one) for one, dim in zip(both, PLANE, strict=True))
-    return y, x
-
-
-def _is_nested(value: Any) -> bool:
-    return isinstance(value, Mapping) or (np.iterable(value) and not isinstance(value, str))
-
-
-def _check_radius(value: Any, given: Any) -> float:
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or value <= 0:
-        raise ValueError(f"radius must be a finite number of pixels above 0, or a length such as '1.4 um'; got {given!r}.")
-    return float(value)

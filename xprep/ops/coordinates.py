@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xprep.kernels.rescale import Scale
+from xprep.kernels.positions import Scale
 from xprep.ops.units import spacing
 
 
-def rescaled_coordinates(image: xr.DataArray, scales: Mapping[str, Scale], steps: Mapping[str, float]) -> dict[Any, Any]:
+def rescaled_coordinates(
+    image: xr.DataArray, scales: Mapping[str, Scale], steps: Mapping[str, float]
+) -> dict[Any, Any]:
     """Return the coordinates of the scaled image: the new voxels' centres, in the old coordinates' units.
 
-    Coordinates of other dims are kept. Along a scaled dim, numbers are interpolated, and go on evenly beyond the ends; what
-    cannot be (names, coordinates over several dims) is dropped. ``steps`` are voxel sizes that count instead of the coordinates'.
+    Coordinates of other dims are kept. Along a scaled dim, numbers are interpolated, and go on evenly beyond the ends;
+    what cannot be (names, coordinates over several dims) is dropped. ``steps`` are voxel sizes that count instead of
+    the coordinates'.
     """
     moved = {dim: scale for dim, scale in scales.items() if not (scale.copies and scale.size == scale.length)}
     found: dict[Any, Any] = {}

@@ -20,7 +20,7 @@ from xprep.types import Array
 
 
 def project(image: Container, dim: str | Sequence[str], how: str = "max", *, skipna: bool | None = None) -> Container:
-    """Project along ``dim``: the maximum, mean, sum, minimum or standard deviation of the voxels that lie behind each other.
+    """Project along ``dim``: maximum, mean, sum, minimum or standard deviation of the voxels behind each other.
 
     Parameters
     ----------
@@ -31,13 +31,14 @@ def project(image: Container, dim: str | Sequence[str], how: str = "max", *, ski
     how : {"max", "mean", "sum", "min", "std"}
         ``"std"`` divides by the number of voxels (ddof 0).
     skipna : bool, optional
-        Leave NaNs out; by default where there can be any (floats), as xarray does. All NaN gives NaN, and 0 for ``"sum"``.
+        Leave NaNs out; by default where there can be any (floats), as xarray does. All NaN gives NaN, and 0 for
+        ``"sum"``.
 
     Returns
     -------
     same kind as ``image``
-        ``max`` and ``min`` keep the dtype; ``sum`` of integers is int64 or uint64, exact; ``mean`` and ``std`` of integers
-        are float64; floats keep their type. Lazy if the input is. Coordinates along ``dim`` are dropped.
+        ``max`` and ``min`` keep the dtype; ``sum`` of integers is int64 or uint64, exact; ``mean`` and ``std`` of
+        integers are float64; floats keep their type. Lazy if the input is. Coordinates along ``dim`` are dropped.
 
     Raises
     ------
@@ -46,13 +47,11 @@ def project(image: Container, dim: str | Sequence[str], how: str = "max", *, ski
     TypeError
         The image's values are not real numbers.
 
-    Notes
-    -----
-    Sums are made in float64 whatever the type, and ``std`` from squared deviations joined block by block (Chan, Golub and
-    LeVeque 1979), so float32 stays right over billions of voxels and on top of a large offset.
+    Notes ----- Sums are made in float64 whatever the type, and ``std`` from squared deviations joined block by block
+    (Chan, Golub and LeVeque 1979), so float32 stays right over billions of voxels and on top of a large offset.
 
-    The maximum is that of ``maximum_z_projection`` of pyclesperanto, with two differences: its NaNs count only when they
-    come first, here `skipna` says; and ``"x"`` is (z, y), never transposed.
+    The maximum is that of ``maximum_z_projection`` of pyclesperanto, with two differences: its NaNs count only when
+    they come first, here `skipna` says; and ``"x"`` is (z, y), never transposed.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """Lengths in the units people think in, and the voxel size that turns them into pixels.
 
 A number is in pixels; a string carries its unit: ``"0.5 um"``, ``"500 nm"``. The units are the lengths of OME-NGFF
-(``"micrometer"``, ``"angstrom"``, ``"inch"`` …), in any spelling of "metre", and the symbols of the usual ones (``um``, ``µm``,
-``nm``, ``mm``, ``Å`` …).
+(``"micrometer"``, ``"angstrom"``, ``"inch"`` …), in any spelling of "metre", and the symbols of the usual ones
+(``um``, ``µm``, ``nm``, ``mm``, ``Å`` …).
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ Length: TypeAlias = float | str
 _PREFIXES = {
     "yotta": ("Y", 24), "zetta": ("Z", 21), "exa": ("E", 18), "peta": ("P", 15), "tera": ("T", 12), "giga": ("G", 9),
     "mega": ("M", 6), "kilo": ("k", 3), "hecto": ("h", 2), "": ("", 0), "deci": ("d", -1), "centi": ("c", -2),
-    "milli": ("m", -3), "micro": ("u", -6), "nano": ("n", -9), "pico": ("p", -12), "femto": ("f", -15), "atto": ("a", -18),
+    "milli": ("m", -3), "micro": ("u", -6), "nano": ("n", -9), "pico": ("p", -12), "femto": ("f", -15),
+    "atto": ("a", -18),
     "zepto": ("z", -21), "yocto": ("y", -24),
 }  # fmt: skip
 _OTHERS = {
     "angstrom": 1e-10, "ångström": 1e-10, "å": 1e-10, "micron": 1e-6, "inch": 0.0254, "in": 0.0254, "foot": 0.3048,
-    "ft": 0.3048, "yard": 0.9144, "yd": 0.9144, "mile": 1609.344, "mi": 1609.344, "parsec": 3.0856775814913673e16, "pc": 3.0856775814913673e16,
+    "ft": 0.3048, "yard": 0.9144, "yd": 0.9144, "mile": 1609.344, "mi": 1609.344,
+    "parsec": 3.0856775814913673e16, "pc": 3.0856775814913673e16,
 }  # fmt: skip
 _NAMES = {f"{prefix}meter": 10.0**power for prefix, (_, power) in _PREFIXES.items()} | _OTHERS
 _SYMBOLS = {f"{symbol}m": 10.0**power for symbol, power in _PREFIXES.values()}  # case counts: Mm is not mm
@@ -39,7 +41,7 @@ def metres(unit: Any) -> float | None:
     >>> metres("micrometer"), metres("µm"), metres("microns"), metres("pixel")
     (1e-06, 1e-06, 1e-06, None)
     """
-    text = str(unit).strip().replace("µ", "u").replace("μ", "u").replace("Å", "å")  # noqa: RUF001  (both signs for micro)
+    text = str(unit).strip().replace("µ", "u").replace("μ", "u").replace("Å", "å")  # both signs for micro
     if text in _SYMBOLS:
         return _SYMBOLS[text]
     name = text.lower().replace("metre", "meter")
@@ -132,7 +134,8 @@ def voxel_size(image: xr.DataArray, dim: str, argument: str) -> float:
     if size is None:
         raise ValueError(
             f"{argument} needs the voxel size along {dim!r}, and the image has no coordinate there. Give one, e.g. "
-            f"image.assign_coords({dim}=np.arange(image.sizes[{dim!r}]) * 0.2), or voxel_size={{{dim!r}: 0.2, …}} to to_isotropic."
+            f"image.assign_coords({dim}=np.arange(image.sizes[{dim!r}]) * 0.2), or voxel_size={{{dim!r}: 0.2, …}} "
+            f"to to_isotropic."
         )
     return size
 
@@ -150,7 +153,8 @@ def spacing(image: xr.DataArray, dim: str) -> float | None:
     if dim not in image.coords or image.coords[dim].dtype.kind not in "iuf":
         return None
     if image.sizes[dim] == 1:
-        return image.coords[dim].attrs.get("spacing")
+        told = image.coords[dim].attrs.get("spacing")
+        return None if told is None else float(told)
     values = image.coords[dim].values.astype(np.float64)
     steps = np.diff(values)
     mean = (values[-1] - values[0]) / (values.size - 1)
@@ -165,18 +169,24 @@ def spacing(image: xr.DataArray, dim: str) -> float | None:
 
 
 def _ome(image: xr.DataArray) -> dict[str, tuple[float, str | None]]:
-    """Return voxel size and unit by dim from OME-NGFF metadata among the attributes, as plain Zarr readers leave it there."""
+    """Return voxel size and unit by dim from OME-NGFF metadata in the attributes, where plain Zarr readers leave it."""
     attrs = image.attrs.get("ome", image.attrs)
     found = attrs.get("multiscales") if isinstance(attrs, Mapping) else None
     if not (isinstance(found, list | tuple) and found and isinstance(found[0], Mapping)):
         return {}
     levels, axes = found[0].get("datasets") or [{}], found[0].get("axes") or []
     steps = [*levels[0].get("coordinateTransformations", []), *found[0].get("coordinateTransformations", [])]
-    scales = [step["scale"] for step in steps if isinstance(step, Mapping) and step.get("type") == "scale" and "scale" in step]
+    scales = [
+        step["scale"] for step in steps if isinstance(step, Mapping) and step.get("type") == "scale" and "scale" in step
+    ]
     if not scales or any(len(scale) != len(axes) for scale in scales):
         return {}
     sizes = np.prod(np.array(scales, dtype=np.float64), axis=0)
-    return {axis["name"]: (float(size), axis.get("unit")) for axis, size in zip(axes, sizes, strict=True) if axis.get("name") in SPACE}
+    return {
+        axis["name"]: (float(size), axis.get("unit"))
+        for axis, size in zip(axes, sizes, strict=True)
+        if axis.get("name") in SPACE
+    }
 
 
 def isotropic_sizes(image: xr.DataArray, voxel_size: Mapping[str, Length] | None = None) -> dict[str, float]:
@@ -201,7 +211,10 @@ def isotropic_sizes(image: xr.DataArray, voxel_size: Mapping[str, Length] | None
     sizes = {dim: _sized(given.get(dim), image, dim) for dim in dims}
     units = [unit for _, unit in sizes.values() if unit is not None]
     target = metres(units[-1]) if units else None
-    return {dim: size if unit is None or not target else size * _in_terms_of(unit, target) for dim, (size, unit) in sizes.items()}
+    return {
+        dim: size if unit is None or not target else size * _in_terms_of(unit, target)
+        for dim, (size, unit) in sizes.items()
+    }
 
 
 def _sized(given: Length | None, image: xr.DataArray, dim: str) -> tuple[float, str | None]:
@@ -223,5 +236,7 @@ def _in_terms_of(unit: str, target: float) -> float:
 
 def _positive(size: Any, dim: str) -> float:
     if not isinstance(size, int | float | np.number) or isinstance(size, bool) or not np.isfinite(size) or size <= 0:
-        raise ValueError(f"voxel_size of {dim!r} must be a finite number above 0, or a length such as '0.2 um'; got {size!r}.")
+        raise ValueError(
+            f"voxel_size of {dim!r} must be a finite number above 0, or a length such as '0.2 um'; got {size!r}."
+        )
     return float(size)
