@@ -430,3 +430,27 @@ def test_chunks_are_halved_until_their_input_fits():
     for tile_bytes, wanted in ((2**25, ((40,), (40,))), (2**23, ((20, 20), (20, 20))), (2**15, ((1,) * 40, (1,) * 40))):
         with set_options(tile_bytes=tile_bytes):
             assert stretched_chunks(image, stretch, 4) == wanted
+
+
+def bead_widths(volume):
+    """Standard deviations of a bead along its axes, in voxels, from its moments."""
+    weights = volume / volume.sum()
+    places = np.indices(volume.shape)
+    centres = [(weights * p).sum() for p in places]
+    return [float(np.sqrt((weights * (p - c) ** 2).sum())) for p, c in zip(places, centres, strict=True)]
+
+
+@pytest.mark.parametrize("zoom", [2.0, 8.0])
+def test_a_round_bead_of_flat_voxels_becomes_round(zoom):
+    voxel = {"z": 0.5, "y": 0.125, "x": 0.1}
+    lines = {dim: (np.arange(-6, 6, size), {"units": "micrometer"}) for dim, size in voxel.items()}
+    z, y, x = np.meshgrid(*(line for line, _ in lines.values()), indexing="ij")
+    bead = xr.DataArray(
+        1e4 * np.exp(-(z**2 + y**2 + x**2) / 2),
+        dims=SPACE,
+        coords={dim: (dim, line, attrs) for dim, (line, attrs) in lines.items()},
+    )
+    flat = bead_widths(bead.values)
+    assert flat[2] > 4 * flat[0]
+    round_ = bead_widths(to_isotropic(bead.chunk(z=5, y=30, x=50), zoom=zoom, anti_alias=True).values)
+    np.testing.assert_allclose(round_, zoom, atol=0.2)

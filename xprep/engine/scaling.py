@@ -54,8 +54,8 @@ def stretched_chunks(array: da.Array, stretches: Mapping[int, Stretch], itemsize
         lengths[axis] = max(least[axis], lengths[axis] // 2)
     if (blocks := count(shape, lengths)) > MAX_BLOCKS:
         raise ValueError(
-            f"the result would have the shape {shape}: {spell_bytes(prod(shape) * itemsize)} in {blocks:.3g} blocks; at "
-            f"most {MAX_BLOCKS:,} can be planned. Is the factor right? It is new voxels per old voxel."
+            f"the result would have the shape {shape}: {spell_bytes(prod(shape) * itemsize)} in {blocks:.3g} blocks; "
+            f"at most {MAX_BLOCKS:,} can be planned. Is the factor right? It is new voxels per old voxel."
         )
     return regular_chunks(shape, lengths)
 

@@ -24,8 +24,8 @@ def mean_taps(sigma: float) -> Taps:
     A tap is the Gaussian integrated over its pixel; there are ``ceil(6 sigma)`` of them (one more where that is even),
     and those beyond 2.5758 sigma are zero (arrlp's kernel, which smlmlp uses with sigma = radius / 2).
 
-    >>> mean_taps(0.5).round(4).tolist()
-    [0.1573, 0.6854, 0.1573]
+    >>> [round(float(tap), 4) for tap in mean_taps(0.5)]
+    [0.1577, 0.6845, 0.1577]
     """
     length = ceil(6 * sigma)
     half = length // 2 if length % 2 else (length + 1) // 2

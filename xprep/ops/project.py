@@ -55,9 +55,9 @@ def project(image: Container, dim: str | Sequence[str], how: str = "max", *, ski
 
     Examples
     --------
-    >>> import numpy as np, xarray as xr
+    >>> import numpy as np, xarray as xr, xprep
     >>> stack = xr.DataArray(np.arange(12, dtype="uint8").reshape(3, 2, 2), dims=("z", "y", "x"))
-    >>> project(stack, "z").values.tolist()
+    >>> stack.prep.project("z").values.tolist()
     [[8, 9], [10, 11]]
     """
     check_choice(how, tuple(PROJECTIONS), "how")

@@ -93,9 +93,9 @@ def rescale(
 
     Examples
     --------
-    >>> import numpy as np, xarray as xr
+    >>> import xarray as xr, xprep
     >>> line = xr.DataArray([[0.0, 2.0, 4.0]], dims=("y", "x"), coords={"x": [0.0, 0.1, 0.2]})
-    >>> double = rescale(line, {"x": 2})
+    >>> double = line.prep.rescale({"x": 2})
     >>> double.values.tolist(), double.x.values.round(3).tolist()
     ([[0.0, 0.5, 1.5, 2.5, 3.5, 4.0]], [-0.025, 0.025, 0.075, 0.125, 0.175, 0.225])
     """
@@ -147,9 +147,9 @@ def to_isotropic(
 
     Examples
     --------
-    >>> import numpy as np, xarray as xr
+    >>> import numpy as np, xarray as xr, xprep
     >>> stack = xr.DataArray(np.zeros((8, 40, 40), "uint8"), dims=("z", "y", "x"))
-    >>> cubes = to_isotropic(stack, voxel_size={"z": 1.0, "y": 0.202, "x": 0.202})
+    >>> cubes = stack.prep.to_isotropic(voxel_size={"z": 1.0, "y": 0.202, "x": 0.202})
     >>> dict(cubes.sizes)
     {'z': 8, 'y': 8, 'x': 8}
     """

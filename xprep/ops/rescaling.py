@@ -14,7 +14,7 @@ from xprep.engine.lazy import as_lazy, is_lazy, like
 from xprep.engine.scaling import Stretch, check_room, stretched_chunks
 from xprep.kernels.positions import Scale, scaled_size
 from xprep.kernels.rescale import Rescaling
-from xprep.ops.containers import images_of
+from xprep.ops.containers import Container, images_of
 from xprep.ops.coordinates import rescaled_coordinates
 from xprep.ops.labels import attributes
 from xprep.ops.layout import SPACE, check_image
@@ -61,8 +61,8 @@ def _no_steps(_image: xr.DataArray) -> Mapping[str, float]:
 
 
 def rescale_everywhere(
-    container: Any, factors_of: FactorsOf, way: Way, step: str, steps_of: StepsOf = _no_steps
-) -> Any:
+    container: Container, factors_of: FactorsOf, way: Way, step: str, steps_of: StepsOf = _no_steps
+) -> Container:
     """Scale an image, or everything in a Dataset or DataTree that lies along the dims of space."""
     names = set(images_of(container))
 

@@ -24,7 +24,7 @@ def label_colors(labels: NDArray[Any]) -> NDArray[np.uint8]:
     Examples
     --------
     >>> label_colors(np.array([0, 1, 2, 1])).tolist()
-    [[0, 0, 0], [128, 77, 255], [195, 217, 33], [128, 77, 255]]
+    [[0, 0, 0], [110, 77, 255], [129, 255, 115], [110, 77, 255]]
     """
     from matplotlib.colors import hsv_to_rgb  # noqa: PLC0415  (matplotlib is optional)
 
