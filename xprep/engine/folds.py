@@ -39,8 +39,9 @@ def fold(
     one task only (4 live chunks of 64 instead of 31: STYLE §4.4).
     """
     chunks = array.chunks if chunks is None else chunks
-    blocks, tasks, parents = block_tasks(how.summarize, array, states, chunks, needs, unless, f"{label}-block")
+    blocks, made, parents = block_tasks(how.summarize, array, states, chunks, needs, unless, f"{label}-block")
     name = unique(label, how, blocks)
+    tasks: Tasks = dict(made)
     return value_of(name, tasks, _join_all(name, tasks, how, list(tasks)), parents)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, TypeAlias
 
 import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
 
-from xprep.engine.graph import SKIPPED, Key, Tasks, array_of, is_skipped, key_of, unique
-from xprep.engine.grid import Piece, pieces, starts
+from xprep.engine.graph import SKIPPED, BlockTasks, Key, array_of, is_skipped, key_of, unique
+from xprep.engine.grid import Piece, pieces, starts, wrapped_pieces
 from xprep.engine.sources import View, reader
 from xprep.types import Array, Chunks
 
@@ -57,6 +57,7 @@ def gather(
     chunks: Chunks | None = None,
     needs: Needs = same,
     unless: Delayed | None = None,
+    wrap: bool = False,
     label: str = "gather",
 ) -> da.Array:
     """Return the array whose blocks are ``function(block, place, *states)``.
@@ -78,11 +79,13 @@ def gather(
         clipped to the array. Spans are per axis, so building costs O(blocks) key look-ups and no arithmetic.
     unless
         A lazy value; where it turns out true, blocks are not made, and `SKIPPED` is passed on.
+    wrap
+        Beyond its ends an axis begins anew, instead of spans being clipped to it.
     label
         Name shown in dask's dashboards.
     """
     chunks = array.chunks if chunks is None else chunks
-    name, tasks, parents = block_tasks(function, array, states, chunks, needs, unless, label)
+    name, tasks, parents = block_tasks(function, array, states, chunks, needs, unless, label, wrap)
     return array_of(name, tasks, chunks, dtype, parents)
 
 
@@ -94,32 +97,36 @@ def block_tasks(
     needs: Needs,
     unless: Delayed | None,
     label: str,
-) -> tuple[str, Tasks, list[Any]]:
+    wrap: bool = False,
+) -> tuple[str, BlockTasks, list[Any]]:
     """Return the tasks of `gather`, their name, and what they depend on.
 
     Where the input is a source with no other user and no halo, the task reads for itself.
     """
-    axes = [_along(array, axis, lengths, needs) for axis, lengths in enumerate(chunks)]
+    axes = [_along(array, axis, lengths, needs, wrap) for axis, lengths in enumerate(chunks)]
     alone = reader(array) if needs is same and chunks == array.chunks else None
     gates = [gate for gate in (unless, alone[1] if alone else None) if gate is not None]
     name = unique(label, function, array.name, [key_of(s) for s in (*gates, *states)], chunks, axes)
     extra = [key_of(state) for state in (*gates, *states)]
     how = _How(function, array.shape, len(gates), unless is not None, len(states), alone[0] if alone else None)
-    tasks: Tasks = {}
-    for index in product(*(range(len(lengths)) for lengths in chunks)):
+
+    def make(index: tuple[int, ...]) -> tuple[Any, ...]:
         along = tuple(axis[i] for axis, i in zip(axes, index, strict=True))
-        keys = [] if alone else _keys(array.name, along)
-        tasks[name, *index] = (_Gather(how, along), *extra, *keys)
+        return (_Gather(how, along), *extra, *([] if alone else _keys(array.name, along)))
+
+    tasks = BlockTasks(name, [len(lengths) for lengths in chunks], make)
     return name, tasks, [*gates, *states] if alone else [array, *gates, *states]
 
 
-def _along(array: da.Array, axis: int, lengths: Sequence[int], needs: Needs) -> list[_Along]:
-    inner, outer = starts(array.chunks[axis]), starts(lengths)
+def _along(array: da.Array, axis: int, lengths: Sequence[int], needs: Needs, wrap: bool) -> list[_Along]:
+    edges, outer = starts(array.chunks[axis]), starts(lengths)
+    find = wrapped_pieces if wrap else pieces
     found = []
-    for start, stop in zip(outer, outer[1:], strict=False):
+    for start, stop in pairwise(outer):
         low, high = needs(axis, start, stop)
-        low, high = max(0, low), min(array.shape[axis], high)
-        found.append(_Along((low, high), (start, stop), pieces(inner, low, high)))
+        if not wrap:
+            low, high = max(0, low), min(array.shape[axis], high)
+        found.append(_Along((low, high), (start, stop), find(edges, low, high)))
     return found
 
 

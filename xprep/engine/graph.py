@@ -6,12 +6,15 @@ callable, a small frozen object; so no argument is ever mistaken for a key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from math import prod
 from typing import Any, TypeAlias
 
 import dask.array as da
 import numpy as np
-from dask.base import tokenize
+from dask._task_spec import convert_legacy_graph
+from dask.base import clone_key, tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
@@ -33,6 +36,39 @@ def is_skipped(values: Iterable[Any]) -> bool:
     return any(isinstance(value, Skipped) for value in values)
 
 
+class BlockTasks(Mapping[Key, Any]):
+    """The tasks of an array's blocks, each made when it is asked for: a graph of millions costs nothing to build.
+
+    Parameters
+    ----------
+    name
+        Of the array; keys are ``(name, *block index)``.
+    numblocks
+        Number of blocks along each axis.
+    make
+        ``make(index)``: the task of one block.
+    """
+
+    def __init__(self, name: str, numblocks: Sequence[int], make: Callable[[tuple[int, ...]], tuple[Any, ...]]) -> None:
+        self.name, self.numblocks, self.make = name, tuple(numblocks), make
+
+    def __getitem__(self, key: Key) -> tuple[Any, ...]:
+        if key not in self:
+            raise KeyError(key)
+        return self.make(tuple(key[1:]))  # type: ignore[arg-type]
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, tuple) or len(key) != len(self.numblocks) + 1 or key[0] != self.name:
+            return False
+        return all(isinstance(i, int) and 0 <= i < n for i, n in zip(key[1:], self.numblocks, strict=True))
+
+    def __iter__(self) -> Iterator[Key]:
+        return ((self.name, *index) for index in product(*map(range, self.numblocks)))
+
+    def __len__(self) -> int:
+        return prod(self.numblocks)
+
+
 class NamedLayer(MaterializedLayer):  # type: ignore[misc]
     """A layer that remembers where it came from, as long as nobody rewrites it."""
 
@@ -47,7 +83,7 @@ def unique(prefix: str, *parts: Any) -> str:
 
 
 def array_of(
-    name: str, tasks: Tasks, chunks: Chunks, dtype: Any, parents: Sequence[Any] = (), origin: Any = None
+    name: str, tasks: Mapping[Key, Any], chunks: Chunks, dtype: Any, parents: Sequence[Any] = (), origin: Any = None
 ) -> da.Array:
     """Return the dask array whose blocks are made by ``tasks``, keyed ``(name, *block index)``."""
     layer = NamedLayer(tasks, origin)
@@ -86,6 +122,20 @@ def as_array(value: Delayed, shape: tuple[int, ...], dtype: Any) -> da.Array:
     name = unique("value", value.key)
     key = (name, *(0,) * len(shape))
     return array_of(name, {key: (_itself, value.key)}, tuple((n,) for n in shape), dtype, [value])
+
+
+def clone(array: da.Array, seed: int) -> da.Array:
+    """Return an array of the same tasks under other names, so that it shares no block with ``array``.
+
+    Like `dask.graph_manipulation.clone`, which in dask 2026.8 forgets the references inside the new kind of task: of ten
+    ordinary graphs (slices, rechunk, take, overlap…), five then fail for a missing key.
+    """
+    tasks = convert_legacy_graph(dict(array.dask))
+    names = {key: clone_key(key, seed) for key in tasks}
+    renamed = {names[key]: task.substitute(names, key=names[key]) for key, task in tasks.items()}
+    name = clone_key(array.name, seed)
+    graph = HighLevelGraph.from_collections(name, NamedLayer(renamed, None))
+    return da.Array(graph, name, array.chunks, meta=array._meta)
 
 
 def _itself(value: Any) -> Any:

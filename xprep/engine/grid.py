@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from math import ceil, prod
 
 from xprep.types import Chunks
@@ -52,10 +52,25 @@ def pieces(edges: Sequence[int], low: int, high: int) -> tuple[Piece, ...]:
     [(0, 2, 3, 0), (1, 0, 3, 1), (2, 0, 1, 4)]
     """
     found = []
-    for index, (start, stop) in enumerate(zip(edges, edges[1:], strict=False)):
+    for index, (start, stop) in enumerate(pairwise(edges)):
         a, b = max(start, low), min(stop, high)
         if a < b:
             found.append(Piece(index, a - start, b - start, a - low))
+    return tuple(found)
+
+
+def wrapped_pieces(edges: Sequence[int], low: int, high: int) -> tuple[Piece, ...]:
+    """Return the parts of blocks that make up ``[low, high)`` where the axis repeats beyond its ends.
+
+    >>> [(p.index, p.start, p.stop, p.to) for p in wrapped_pieces((0, 3, 6), -1, 2)]
+    [(1, 2, 3, 0), (0, 0, 2, 1)]
+    """
+    length = edges[-1]
+    found: list[Piece] = []
+    for lap in range(low // length, (high - 1) // length + 1):
+        start, stop = max(low, lap * length), min(high, (lap + 1) * length)
+        for piece in pieces(edges, start - lap * length, stop - lap * length):
+            found.append(replace(piece, to=piece.to + start - low))
     return tuple(found)
 
 

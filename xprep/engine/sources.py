@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any
 
 import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
-from dask.graph_manipulation import clone
 
-from xprep.engine.graph import SKIPPED, Tasks, array_of, key_of, origin_of, unique
+from xprep.engine.graph import SKIPPED, BlockTasks, array_of, clone, key_of, origin_of, unique
 from xprep.engine.grid import regular_chunks, starts
 from xprep.types import Array, Chunks, Readable, Region
 
@@ -120,7 +119,7 @@ def read_array(
     *,
     token: str | None = None,
     chunks: Sequence[int] | Chunks | None = None,
-    reading: int = 0,
+    reading: int | None = None,
     after: Delayed | None = None,
     unless: Delayed | None = None,
     alone: bool = False,
@@ -150,10 +149,12 @@ def read_array(
     name = unique("read", view.token, view.axes, view.picks, blocks, reading, [key_of(gate) for gate in gates])
     edges = [starts(lengths) for lengths in blocks]
     keys = tuple(key_of(gate) for gate in gates)
-    tasks: Tasks = {}
-    for index in product(*(range(len(lengths)) for lengths in blocks)):
+
+    def make(index: tuple[int, ...]) -> tuple[Any, ...]:
         region = tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(edges, index, strict=True))
-        tasks[name, *index] = (_Read(view, region, unless is not None), *keys)
+        return (_Read(view, region, unless is not None), *keys)
+
+    tasks = BlockTasks(name, [len(lengths) for lengths in blocks], make)
     return array_of(name, tasks, blocks, view.dtype, gates, Origin(view, after, alone))
 
 
@@ -213,7 +214,7 @@ def pick(array: da.Array, axis: int, positions: Sequence[int]) -> da.Array:
 
 
 def retile(
-    array: da.Array, tile: Sequence[int], reading: int = 0, unless: Delayed | None = None, *, alone: bool = False
+    array: da.Array, tile: Sequence[int], reading: int | None = None, unless: Delayed | None = None, *, alone: bool = False
 ) -> da.Array:
     """Return ``array`` in blocks of ``tile``: a source is read so, anything else is rechunked.
 
@@ -223,7 +224,7 @@ def retile(
         return read_array(
             origin.view, chunks=tuple(tile), reading=reading, after=origin.after, unless=unless, alone=alone
         )
-    fresh = array if reading == 0 else clone(array, seed=reading)
+    fresh = array if reading is None else clone(array, reading)
     return fresh.rechunk(regular_chunks(array.shape, tile))
 
 
@@ -231,4 +232,4 @@ def again(array: da.Array, reading: int) -> da.Array:
     """Return ``array`` to be made anew from its sources: without it, dask holds every chunk from the first pass to the last."""
     if origin := source_of(array):
         return read_array(origin.view, chunks=array.chunks, reading=reading, after=origin.after)
-    return clone(array, seed=reading)
+    return clone(array, reading)
