@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from xprep.kernels.rois import check_offsets
+from xprep.kernels.rois import check_offsets, frozen
 
 
 def find_runs(labels):
@@ -12,6 +12,7 @@ def find_runs(labels):
     Zero is background. Labels are int64 (or uint64) values; a negative one raises.
     """
     counts = np.zeros(2, np.int64)
+    labels = frozen(labels)
     _count_runs(labels, counts)
     if counts[1]:
         raise ValueError(
@@ -69,7 +70,7 @@ def sort_runs(ranks, count):
     starts = np.zeros(count + 1, np.int64)
     np.cumsum(np.bincount(ranks, minlength=count), out=starts[1:])
     order = np.empty(ranks.size, np.int64)
-    _place(ranks, starts[:-1].copy(), order)
+    _place(frozen(ranks), starts[:-1].copy(), order)
     return order, starts
 
 
@@ -85,9 +86,9 @@ def expand_runs(order, firsts, lengths, column):
     check_offsets(order, lengths.size)
     pixels = np.empty(int(lengths.sum()), np.int32)
     if column is None:
-        _expand_steps(order, firsts, lengths, pixels)
+        _expand_steps(frozen(order), frozen(firsts), frozen(lengths), pixels)
     else:
-        _expand_repeats(order, column, lengths, pixels)
+        _expand_repeats(frozen(order), frozen(column), frozen(lengths), pixels)
     return pixels
 
 

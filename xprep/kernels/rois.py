@@ -18,6 +18,13 @@ def check_offsets(offsets, size):
         )
 
 
+def frozen(array):
+    """Return a contiguous, read-only view: one form is compiled, whether a task got its array from memory or by wire."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
 def allocate_zeros(shape, dtype):
     """Return zeros whose pages cost nothing until they are written.
 
@@ -35,7 +42,7 @@ def allocate_zeros(shape, dtype):
 def fill_pixels(canvas, offsets, values):
     """Write ``values`` at flat ``offsets`` of a contiguous ``canvas``; of an offset listed twice, the last wins."""
     check_offsets(offsets, canvas.size)
-    _fill(canvas.reshape(-1), offsets, np.ascontiguousarray(values, canvas.dtype))
+    _fill(canvas.reshape(-1), frozen(offsets), frozen(np.asarray(values, canvas.dtype)))
     return canvas
 
 
@@ -53,7 +60,7 @@ def sum_frames(frames, offsets, weights, starts):
     check_offsets(offsets, frames.shape[1])
     check_offsets(starts, offsets.size + 1)
     sums = np.zeros((frames.shape[0], starts.size - 1))
-    _sum_frames(frames, offsets, weights, starts, sums)
+    _sum_frames(*map(frozen, (frames, offsets, weights, starts)), sums)
     return sums
 
 
@@ -89,7 +96,7 @@ def sum_frames_skipping_nan(frames, offsets, weights, shares, starts):
     check_offsets(offsets, frames.shape[1])
     check_offsets(starts, offsets.size + 1)
     sums = np.zeros((2, frames.shape[0], starts.size - 1))
-    _sum_frames_skipping_nan(frames, offsets, weights, shares, starts, sums)
+    _sum_frames_skipping_nan(*map(frozen, (frames, offsets, weights, shares, starts)), sums)
     return sums[0], sums[1]
 
 
@@ -110,9 +117,10 @@ def _sum_frames_skipping_nan(frames, offsets, weights, shares, starts, sums):
 def weighted_means(weights, columns, starts):
     """Σ weight · column / Σ weight per ROI in float64, (column, roi); NaN where the weights sum to 0."""
     check_offsets(starts, weights.size + 1)
+    weights = np.asarray(weights, np.float64)
     means = np.empty((len(columns), starts.size - 1))
     for k, column in enumerate(columns):
-        _weighted_mean(np.ascontiguousarray(weights, np.float64), np.ascontiguousarray(column, np.float64), starts, means[k])
+        _weighted_mean(frozen(weights), frozen(np.asarray(column, np.float64)), frozen(starts), means[k])
     return means
 
 

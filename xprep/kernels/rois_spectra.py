@@ -4,7 +4,7 @@ import numpy as np
 import scipy.fft
 from numba import njit
 
-from xprep.kernels.rois import check_offsets
+from xprep.kernels.rois import check_offsets, frozen
 
 
 def mean_cross_power(masks, references, mask_of, reference_of, eps, relative):
@@ -18,9 +18,9 @@ def mean_cross_power(masks, references, mask_of, reference_of, eps, relative):
     _mean_cross_power(
         _flat(scipy.fft.rfftn(masks, axes=axes)),
         _flat(scipy.fft.rfftn(references, axes=axes)),
-        mask_of,
-        reference_of,
-        _half_counts(masks.shape[1:]),
+        frozen(mask_of),
+        frozen(reference_of),
+        frozen(_half_counts(masks.shape[1:])),
         eps,
         relative,
         means,
@@ -29,7 +29,7 @@ def mean_cross_power(masks, references, mask_of, reference_of, eps, relative):
 
 
 def _flat(spectra):
-    return spectra.reshape(spectra.shape[0], -1)
+    return frozen(spectra.reshape(spectra.shape[0], int(np.prod(spectra.shape[1:]))))
 
 
 def _half_counts(shape):

@@ -7,13 +7,13 @@ nothing is copied to be broadcast; pairs of one mask stand together, so that its
 import numpy as np
 from numba import njit
 
-from xprep.kernels.rois import check_offsets
+from xprep.kernels.rois import check_offsets, frozen
 
 
 def dilate(centers, iterations):
     """Dilate boolean windows with the cross, ``iterations`` times, each window by itself."""
     surround = np.empty(centers.shape, np.bool_)
-    _dilate(np.ascontiguousarray(centers), iterations, np.empty(centers.shape[1:], np.int32), surround)
+    _dilate(frozen(centers), iterations, np.empty(centers.shape[1:], np.int32), surround)
     return surround
 
 
@@ -76,15 +76,8 @@ def sum_inside_and_around(centers, surrounds, references, mask_of, reference_of,
     check_pairs(surrounds, references, mask_of, reference_of)
     sums = np.empty((2, mask_of.size))
     count = int(np.prod(centers.shape[1:]))
-    _sum_inside(
-        centers.reshape(-1, count),
-        surrounds.reshape(-1, count),
-        references.reshape(-1, count),
-        mask_of,
-        reference_of,
-        skipna,
-        sums,
-    )
+    windows = (frozen(stack.reshape(-1, count)) for stack in (centers, surrounds, references))
+    _sum_inside(*windows, frozen(mask_of), frozen(reference_of), skipna, sums)
     return sums
 
 
@@ -122,21 +115,13 @@ def correlate(masks, references, mask_of, reference_of, within, joint):
     else:
         check_pairs(within, references, mask_of, reference_of)
     correlations = np.empty(mask_of.size)
-    _correlate(
-        masks.reshape(-1, count),
-        references.reshape(-1, count),
-        mask_of,
-        reference_of,
-        within.reshape(-1, count),
-        everywhere,
-        joint,
-        correlations,
-    )
+    windows = (frozen(stack.reshape(-1, count)) for stack in (masks, references, within))
+    _correlate(*windows, frozen(mask_of), frozen(reference_of), everywhere, joint, correlations)
     return correlations
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _correlate(masks, references, mask_of, reference_of, within, everywhere, joint, correlations):
+def _correlate(masks, references, within, mask_of, reference_of, everywhere, joint, correlations):
     for p in range(mask_of.size):
         chosen = within[0 if everywhere else mask_of[p]]
         correlations[p] = _correlate_pair(masks[mask_of[p]], references[reference_of[p]], chosen, joint)
