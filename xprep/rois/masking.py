@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -13,7 +14,6 @@ from xprep.engine.grid import starts
 from xprep.engine.lazy import is_lazy
 from xprep.engine.roi_blocks import build_blocks
 from xprep.kernels.rois import fill_pixels
-from xprep.kernels.rois_ufuncs import mask_pixels
 from xprep.rois.crops import space_dims
 from xprep.rois.offsets import flat_offsets
 from xprep.rois.pixels import Grid, Ints, group_by_block
@@ -58,21 +58,17 @@ def mask(image: xr.DataArray, rois: Any, *, outside: float = np.nan, invert: boo
     """
     inside = _inside_table(image, rois) if isinstance(rois, RoiTable) else _inside_labels(image, rois)
     dtype = masked_dtype(image.dtype, outside)
-    blank = _Blank(dtype.type(outside), dtype, invert)
+    blank = partial(blank_pixels, outside=dtype.type(outside), dtype=dtype, invert=invert)
     masked = xr.apply_ufunc(
         blank, image, inside, dask="parallelized", output_dtypes=[dtype], keep_attrs=True, join="exact"
     )
-    return masked.transpose(*image.dims)
+    return cast(xr.DataArray, masked.transpose(*image.dims))
 
 
-@dataclass(frozen=True)
-class _Blank:
-    outside: Any
-    dtype: np.dtype[Any]
-    invert: bool
-
-    def __call__(self, image: Array, inside: Array) -> Array:
-        return mask_pixels(image.astype(self.dtype, copy=False), inside, self.outside, self.invert)
+def blank_pixels(image: Array, inside: Array, *, outside: Any, dtype: np.dtype[Any], invert: bool) -> Array:
+    """Return ``image`` where ``inside`` (or, inverted, where not), else ``outside``."""
+    keep = ~inside if invert else inside
+    return np.where(keep, image.astype(dtype, copy=False), outside)
 
 
 def masked_dtype(dtype: np.dtype[Any], outside: float) -> np.dtype[Any]:
