@@ -9,6 +9,9 @@ from numba import njit
 
 from xprep.kernels.rois import check_offsets, frozen
 
+# Sums may be taken in another order, so that they can be vectorised; NaN and infinities keep their meaning.
+SUMS = {"reassoc", "contract"}
+
 
 def dilate(centers, iterations):
     """Dilate boolean windows with the cross, ``iterations`` times, each window by itself."""
@@ -81,7 +84,7 @@ def sum_inside_and_around(centers, surrounds, references, mask_of, reference_of,
     return sums
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, fastmath=SUMS)
 def _sum_inside(centers, surrounds, references, mask_of, reference_of, skipna, sums):
     for p in range(mask_of.size):
         center = centers[mask_of[p]]
@@ -90,14 +93,12 @@ def _sum_inside(centers, surrounds, references, mask_of, reference_of, skipna, s
         inside = around = poison = 0.0
         for i in range(reference.size):
             value = float(reference[i])
-            if skipna and value != value:
-                continue
+            if skipna:
+                value = value if value == value else 0.0
+            inside += value if center[i] else 0.0
+            around += value if surround[i] else 0.0
             # 0 for what is finite, NaN for the rest: the reference multiplies the whole window by 0 and 1.
             poison += value * 0.0
-            if center[i]:
-                inside += value
-            if surround[i]:
-                around += value
         if not skipna:
             inside += poison
             around += poison
@@ -127,34 +128,34 @@ def _correlate(masks, references, within, mask_of, reference_of, everywhere, joi
         correlations[p] = _correlate_pair(masks[mask_of[p]], references[reference_of[p]], chosen, joint)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=SUMS)
 def _correlate_pair(mask, reference, chosen, joint):
     # Two sweeps, about the first value: an offset costs no digits, and a constant window has a spread of exactly 0.
+    # No branches, but zeros for what does not count: so the compiler works on eight pixels at a time.
     mask_zero = _first(mask, reference, chosen, joint)
     reference_zero = _first(reference, mask, chosen, joint)
-    mask_count = reference_count = 0
-    mask_sum = reference_sum = 0.0
+    mask_count = reference_count = mask_sum = reference_sum = 0.0
     for i in range(mask.size):
         m = float(mask[i]) - mask_zero
         r = float(reference[i]) - reference_zero
-        if chosen[i] and m == m and not (joint and r != r):
-            mask_count += 1
-            mask_sum += m
-        if chosen[i] and r == r and not (joint and m != m):
-            reference_count += 1
-            reference_sum += r
+        mask_counts = chosen[i] & (m == m) & ((not joint) | (r == r))
+        reference_counts = chosen[i] & (r == r) & ((not joint) | (m == m))
+        mask_count += 1.0 if mask_counts else 0.0
+        mask_sum += m if mask_counts else 0.0
+        reference_count += 1.0 if reference_counts else 0.0
+        reference_sum += r if reference_counts else 0.0
     mask_mean = mask_sum / mask_count
     reference_mean = reference_sum / reference_count
     mask_square = reference_square = product = 0.0
     for i in range(mask.size):
         m = float(mask[i]) - mask_zero - mask_mean
         r = float(reference[i]) - reference_zero - reference_mean
-        if chosen[i] and m == m and not (joint and r != r):
-            mask_square += m * m
-        if chosen[i] and r == r and not (joint and m != m):
-            reference_square += r * r
-        if chosen[i] and m == m and r == r:
-            product += m * r
+        both = chosen[i] & (m == m) & (r == r)
+        m = m if chosen[i] & (m == m) & ((not joint) | both) else 0.0
+        r = r if chosen[i] & (r == r) & ((not joint) | both) else 0.0
+        mask_square += m * m
+        reference_square += r * r
+        product += m * r  # 0 unless both count
     return product / mask_count / np.sqrt(reference_square / reference_count) / np.sqrt(mask_square / mask_count)
 
 

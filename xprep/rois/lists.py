@@ -49,10 +49,10 @@ def flatten_roi_data(
     ([0, 0, 1], [3, 4, 5])
     """
     columns = {"lam": lam, "ypix": ypix, "xpix": xpix}
-    if zpix is not None:
-        columns["zpix"] = repeat_planes(zpix, lam)
     check_lengths(**columns)
     flat = {f"{name}_flat": join_lists(lists) for name, lists in columns.items()}
+    if zpix is not None:
+        flat["zpix_flat"] = join_planes(zpix, lam)
     flat["roi_idx"] = np.repeat(np.arange(len(lam)), np.diff(starts_of(lam)))
     return flat
 
@@ -62,19 +62,20 @@ def is_volumetric(zpix: Any) -> bool:
     return len(zpix) > 0 and np.ndim(zpix[0]) > 0
 
 
-def repeat_planes(zpix: Sequence[Any], lam: Sequence[Any]) -> Sequence[Any]:
-    """Return ``zpix`` as an array per ROI: one plane per ROI is given to each of its pixels.
+def join_planes(zpix: Sequence[Any], lam: Sequence[Any]) -> Array:
+    """Return ``zpix`` as one column: arrays joined, or each ROI's plane repeated for each of its pixels.
 
     Raises
     ------
     ValueError
-        There is not one entry a ROI.
+        There is not one entry a ROI, or not one value a pixel.
     """
     if len(zpix) != len(lam):
         raise ValueError(f"zpix needs one entry a ROI: there are {len(lam)} ROIs, and {len(zpix)} entries.")
-    if is_volumetric(zpix):
-        return zpix
-    return [np.full(len(weights), plane) for plane, weights in zip(np.asarray(zpix), lam, strict=True)]
+    if not is_volumetric(zpix):
+        return np.repeat(np.asarray(zpix), [len(weights) for weights in lam])
+    check_lengths(lam=lam, zpix=zpix)
+    return join_lists(zpix)
 
 
 def get_roi_centroid(
@@ -158,11 +159,10 @@ def get_roi_centroids(
     """
     check_lengths(lam=lam, ypix=ypix, xpix=xpix)
     volumetric = is_volumetric(zpix)
-    columns = {"zpix": zpix if volumetric else repeat_planes(zpix, lam), "ypix": ypix, "xpix": xpix}
-    check_lengths(lam=lam, **columns)
-    flat = [whole_coordinates(join_lists(lists), name) for name, lists in columns.items()]
-    z, y, x = locate(join_lists(lam), flat, starts_of(lam), method, asint)
-    return (z if volumetric else np.asarray(zpix, np.int64)), y, x
+    columns = {"zpix": join_planes(zpix, lam), "ypix": join_lists(ypix), "xpix": join_lists(xpix)}
+    used = [whole_coordinates(column, name) for name, column in columns.items()][0 if volumetric else 1 :]
+    found = locate(join_lists(lam), used, starts_of(lam), method, asint)
+    return (found[0] if volumetric else whole_coordinates(zpix, "zpix").astype(np.int64)), found[-2], found[-1]
 
 
 def locate(weights: Array, columns: Sequence[Array], starts: NDArray[np.int64], method: Method, asint: bool) -> list[Array]:

@@ -12,7 +12,7 @@ import xarray as xr
 from xprep.rois.base import RaggedPixels
 from xprep.rois.columns import check_lengths, join_lists, starts_of
 from xprep.rois.labels import columns_from_labels
-from xprep.rois.lists import Method, is_volumetric, locate, repeat_planes
+from xprep.rois.lists import Method, is_volumetric, join_planes, locate
 from xprep.rois.masks import build_centered_masks, build_masks
 from xprep.rois.planes import count_planes
 from xprep.rois.ragged import columns_from_dataset, dataset_of
@@ -89,11 +89,12 @@ class RoiTable(RaggedPixels):
         <xprep.RoiTable 2 ROIs, 2 pixels, planar: z 0…4, y 2…3, x 2…3>
         """
         check_lengths(lam=lam, ypix=ypix, xpix=xpix)
+        columns = {name: join_lists(lists) for name, lists in (("lam", lam), ("ypix", ypix), ("xpix", xpix))}
         planes = np.zeros(len(lam), np.int64) if zpix is None else zpix
-        columns = {"lam": lam, "zpix": repeat_planes(planes, lam), "ypix": ypix, "xpix": xpix}
-        check_lengths(**columns)
-        joined = {name: join_lists(lists) for name, lists in columns.items()}
-        return cls(**joined, starts=starts_of(lam), ids=np.arange(len(lam)) if ids is None else np.asarray(ids), volumetric=is_volumetric(planes))
+        names = np.arange(len(lam)) if ids is None else np.asarray(ids)
+        return cls(
+            **columns, zpix=join_planes(planes, lam), starts=starts_of(lam), ids=names, volumetric=is_volumetric(planes)
+        )
 
     @classmethod
     def from_labels(cls, labels: Any) -> RoiTable:

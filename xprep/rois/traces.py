@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xprep.engine.grid import starts as edges_of
-from xprep.engine.lazy import as_lazy, like
+from xprep.engine.lazy import as_lazy, is_lazy, like
 from xprep.engine.roi_blocks import Sums, sum_blocks
 from xprep.kernels.rois import sum_frames, sum_frames_skipping_nan
 from xprep.rois.crops import kept_coords, space_dims
@@ -73,7 +73,9 @@ def traces(image: xr.DataArray, rois: RoiTable, *, how: How = "weighted_mean", s
     rois.check_inside({dim: image.sizes[dim] for dim in space})
     leading = [dim for dim in image.dims if dim not in space]
     ordered = image.transpose(*leading, *space)
-    summed = _sum_rois(as_lazy(ordered.data), rois, Weighing(how, skipna), len(space))
+    # What is computed now needs no name that equal tables share: digesting the table would take longer than the sums.
+    token = rois.fingerprint if is_lazy(ordered.data) else str(id(rois))
+    summed = _sum_rois(as_lazy(ordered.data), rois, Weighing(how, skipna), len(space), token)
     coords = {**kept_coords(image, leading), "roi": rois.ids}
     return xr.DataArray(like(image.data, summed), coords, (*leading, "roi"), image.name, image.attrs)
 
@@ -121,7 +123,7 @@ class Weighing:
             return sums / (np.sqrt(shares) if self.how == "dot" else np.where(shares == 0, np.nan, shares))
 
 
-def _sum_rois(movie: Any, rois: RoiTable, weighing: Weighing, ndim: int) -> Any:
+def _sum_rois(movie: Any, rois: RoiTable, weighing: Weighing, ndim: int, token: str) -> Any:
     """Return the lazy traces of a movie whose last ``ndim`` axes are space."""
     grid = Grid(tuple(edges_of(lengths) for lengths in movie.chunks[movie.ndim - ndim :]))
     pixels = rois.pixels()
@@ -132,7 +134,7 @@ def _sum_rois(movie: Any, rois: RoiTable, weighing: Weighing, ndim: int) -> Any:
         for index, chosen in group_by_block(pixels, grid)
     }
     sums = Sums(join_parts, _Finish(weighing, shares), len(rois))
-    return sum_blocks(movie, movie.ndim - ndim, parts, sums, (rois.fingerprint, weighing))
+    return sum_blocks(movie, movie.ndim - ndim, parts, sums, (token, weighing))
 
 
 @dataclass(frozen=True, eq=False)
