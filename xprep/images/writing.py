@@ -145,13 +145,31 @@ def to_ome_zarr(
     single = len(images) == 1
     if labels and not single:
         raise ValueError("labels belong to one image; write the images one by one to give each its own.")
-    jobs = [_Job.of(one, url if single else _below(url, name), options, labels or {}) for name, one in images.items()]
-    values = [value for job in jobs for value in job.values()]
-    if not compute:
-        return call(partial(_finish_all, jobs, single), *values, label="store")
+    targets = [(one, url if single else _below(url, name)) for name, one in images.items()]
+    if compute:
+        reports = write_images(targets, options, labels=labels, progress=progress)
+        return next(iter(reports.values())) if single else reports
+    jobs = [_Job.of(one, where, options, labels or {}) for one, where in targets]
+    return call(partial(_finish_all, jobs, single), *_values(jobs), label="store")
+
+
+def write_images(
+    targets: Sequence[tuple[xr.DataArray, Any]],
+    options: Options,
+    *,
+    labels: Mapping[str, xr.DataArray] | None = None,
+    progress: Listener | bool | None = None,
+) -> dict[str, Report]:
+    """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
+    jobs = [_Job.of(one, where, options, labels or {}) for one, where in targets]
     listener = default_listener() if progress in (None, True) else (progress or None)
-    results, went = run(values, "writing", listener)  # type: ignore[arg-type]
-    return _finish_all(jobs, single, *results, seconds=went.seconds)
+    results, went = run(_values(jobs), "writing", listener)  # type: ignore[arg-type]
+    reports: dict[str, Report] = _finish_all(jobs, False, *results, seconds=went.seconds)
+    return reports
+
+
+def _values(jobs: Sequence[_Job]) -> list[Any]:
+    return [value for job in jobs for value in job.values()]
 
 
 def _below(url: Any, name: tuple[str, Any]) -> str:
