@@ -20,6 +20,7 @@ from xprep.engine.lazy import as_lazy
 from xprep.engine.memory import active_client
 from xprep.engine.progress import default_listener
 from xprep.engine.run import run
+from xprep.engine.sources import sources_below
 from xprep.engine.write import Seen, Target, write
 from xprep.images.levels import Shape, coords_of, default_chunk, placement, plan_levels
 from xprep.images.report import Report
@@ -283,13 +284,9 @@ def _check_apart(image: xr.DataArray, url: Any, storage_options: Mapping[str, An
     if not isinstance(url, str | Path):
         return
     where = open_store(url, storage_options, "r+").url
-    layers = getattr(image.data, "dask", None)
-    origins = {
-        origin.view.source.place.url
-        for layer in (layers.layers.values() if layers is not None else ())
-        if (origin := getattr(layer, "origin", None)) is not None and hasattr(origin, "view") and isinstance(origin.view.source, ZarrReadable)
-    }
-    for source in origins:
+    # The store as it was opened, not the array in it: nothing may be written among an image's levels either.
+    origins = {source.place.shown for source in sources_below(image.data) if isinstance(source, ZarrReadable)}
+    for source in sorted(origins):
         if inside(where, source) or inside(source, where):
             raise ValueError(f"the output {where} and the input {source} lie in each other: the input would be lost. Give another URL.")
 
