@@ -35,7 +35,7 @@ class Options:
     intermediates: Intermediates = "auto"
     memory_limit: int | None = None
     scratch_url: str | None = None
-    tile_bytes: int = 32 * 2**20
+    tile_bytes: int = 16 * 2**20
     history: bool = True
     timestamps: bool = True
     progress: Literal["auto", "on", "off"] = "auto"

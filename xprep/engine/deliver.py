@@ -1,0 +1,79 @@
+"""From tiles to the blocks that the user expects, without copies; and the way back for whoever writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import dask.array as da
+from dask.delayed import Delayed
+
+from xprep.engine.graph import BlockTasks, array_of, origin_of, unique
+from xprep.engine.grid import pieces, starts
+from xprep.types import Array, Chunks
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What a delivered array remembers: its tiles, what the axes were, and the statistics it was made with."""
+
+    tiles: da.Array
+    axes: tuple[int | None, ...]
+    statistics: dict[str, Delayed]
+    plan: Any = None
+
+
+def deliver(
+    tiles: da.Array, axes: Sequence[int], chunks: Chunks, statistics: dict[str, Delayed] | None = None, plan: Any = None
+) -> da.Array:
+    """Return ``tiles`` cut to ``chunks``, its axes in the order ``axes``; blocks are views of their tile.
+
+    ``chunks`` are in the new order, and each block lies in one tile (or is assembled by dask where it does not).
+    Axes of length 1 that ``axes`` leaves out are dropped.
+    """
+    nested = [_nested(tiles.chunks[axis], chunks[i]) for i, axis in enumerate(axes)]
+    if any(places is None for places in nested):
+        moved = deliver(tiles, axes, tuple(tiles.chunks[axis] for axis in axes), statistics, plan)
+        return moved.rechunk(chunks)
+    name = unique("deliver", tiles.name, tuple(axes), chunks)
+
+    def make(index: tuple[int, ...]) -> tuple[Any, ...]:
+        tile, cut = [0] * tiles.ndim, [slice(None)] * tiles.ndim
+        for axis, places, i in zip(axes, nested, index, strict=True):
+            tile[axis], cut[axis] = (places or [])[i]
+        return (_Cut(tuple(cut), tuple(axes)), (tiles.name, *tile))
+
+    tasks = BlockTasks(name, [len(lengths) for lengths in chunks], make)
+    return array_of(name, tasks, chunks, tiles.dtype, [tiles], Made(tiles, tuple(axes), statistics or {}, plan))
+
+
+def _nested(tile: Sequence[int], blocks: Sequence[int]) -> list[tuple[int, slice]] | None:
+    """Return for every block the tile that holds it and the part it is, or None where one straddles two tiles."""
+    edges, bounds = starts(tile), starts(blocks)
+    places = []
+    for start, stop in pairwise(bounds):
+        found = pieces(edges, start, stop)
+        if len(found) != 1:
+            return None
+        places.append((found[0].index, slice(found[0].start, found[0].stop)))
+    return places
+
+
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    cut: tuple[slice, ...]
+    axes: tuple[int, ...]
+
+    def __call__(self, tile: Array) -> Array:
+        part = tile[self.cut]
+        dropped = tuple(axis for axis in range(part.ndim) if axis not in self.axes)
+        kept = [axis for axis in range(part.ndim) if axis not in dropped]
+        return part.squeeze(dropped).transpose([kept.index(axis) for axis in self.axes])
+
+
+def made_of(array: Any) -> Made | None:
+    """Return how ``array`` was made, if it is a delivered one; what is in memory is not."""
+    origin = origin_of(array) if isinstance(array, da.Array) else None
+    return origin if isinstance(origin, Made) else None

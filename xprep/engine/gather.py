@@ -1,0 +1,206 @@
+"""Every output block from the input region it needs: pixels, halos, resampling and crops are all this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
+from math import prod
+from typing import Any, TypeAlias
+
+import dask.array as da
+import numpy as np
+from dask.delayed import Delayed
+
+from xprep.engine.graph import SKIPPED, BlockTasks, Cost, Key, array_of, is_skipped, key_of, unique
+from xprep.engine.grid import Piece, pieces, starts, wrapped_pieces
+from xprep.engine.sources import View, reader, reading_cost
+from xprep.types import Array, Chunks
+
+Span: TypeAlias = tuple[int, int]
+Needs: TypeAlias = Callable[[int, int, int], Span]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a block lies: ``input`` is the region that was read, ``output`` the one to be made, both ``[start, stop)``.
+
+    ``shape`` is the whole input's.
+    """
+
+    input: tuple[Span, ...]
+    output: tuple[Span, ...]
+    shape: tuple[int, ...]
+
+
+BlockFunction: TypeAlias = Callable[..., Array]
+
+
+@dataclass(frozen=True)
+class Along:
+    """One axis of one output block: what it needs, where it lies, and the parts of input blocks that make up the need."""
+
+    input: Span
+    output: Span
+    pieces: tuple[Piece, ...]
+
+
+def same(_axis: int, start: int, stop: int) -> Span:
+    """Need of an operation per pixel: the output's own region."""
+    return start, stop
+
+
+def gather(
+    function: BlockFunction,
+    array: da.Array,
+    *states: da.Array | Delayed,
+    dtype: Any,
+    chunks: Chunks | None = None,
+    needs: Needs = same,
+    unless: Delayed | None = None,
+    wrap: bool = False,
+    label: str = "gather",
+) -> da.Array:
+    """Return the array whose blocks are ``function(block, place, *states)``.
+
+    Parameters
+    ----------
+    function
+        Called with the assembled input region, its `Place`, and the computed ``states``.
+    array
+        The input.
+    *states
+        Lazy values that every block gets whole.
+    dtype
+        Type of the result.
+    chunks
+        The result's blocks; by default the input's.
+    needs
+        ``needs(axis, start, stop)``: which span of the input the output's ``[start, stop)`` needs along ``axis``; it is
+        clipped to the array. Spans are per axis, so building costs O(blocks) key look-ups and no arithmetic.
+    unless
+        A lazy value; where it turns out true, blocks are not made, and `SKIPPED` is passed on.
+    wrap
+        Beyond its ends an axis begins anew, instead of spans being clipped to it.
+    label
+        Name shown in dask's dashboards.
+    """
+    chunks = array.chunks if chunks is None else chunks
+    name, tasks, parents, cost = block_tasks(function, array, states, chunks, needs, unless, label, wrap)
+    made = prod(map(max, chunks)) * np.dtype(dtype).itemsize
+    origin = Gathered(function, array, states, chunks, needs, wrap, label)
+    return array_of(name, tasks, chunks, dtype, parents, origin, replace(cost, block=cost.block + made))
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """What an array of `gather` remembers: how its blocks are made."""
+
+    function: BlockFunction
+    array: da.Array
+    states: tuple[Any, ...]
+    chunks: Chunks
+    needs: Needs
+    wrap: bool
+    label: str
+
+
+def block_tasks(
+    function: Callable[..., Any],
+    array: da.Array,
+    states: Sequence[da.Array | Delayed],
+    chunks: Chunks,
+    needs: Needs,
+    unless: Delayed | None,
+    label: str,
+    wrap: bool = False,
+) -> tuple[str, BlockTasks, list[Any], Cost]:
+    """Return the tasks of `gather`, their name, and what they depend on.
+
+    Where the input is a source with no other user and no halo, the task reads for itself.
+    """
+    axes = [along_axis(array, axis, lengths, needs, wrap) for axis, lengths in enumerate(chunks)]
+    alone = reader(array) if needs is same and chunks == array.chunks else None
+    gates = [gate for gate in (unless, alone[1] if alone else None) if gate is not None]
+    name = unique(label, function, array.name, [key_of(s) for s in (*gates, *states)], chunks, axes)
+    extra = [key_of(state) for state in (*gates, *states)]
+    how = How(function, array.shape, len(gates), unless is not None, len(states), alone[0] if alone else None)
+
+    def make(index: tuple[int, ...]) -> tuple[Any, ...]:
+        along = tuple(axis[i] for axis, i in zip(axes, index, strict=True))
+        return (GatherBlock(how, along), *extra, *([] if alone else _keys(array.name, along)))
+
+    tasks = BlockTasks(name, [len(lengths) for lengths in chunks], make)
+    parents = [*gates, *states] if alone else [array, *gates, *states]
+    return name, tasks, parents, gather_cost(label, array, axes, alone[0] if alone else None, unless is not None)
+
+
+def gather_cost(label: str, array: da.Array, axes: Sequence[Sequence[Along]], view: View | None, maybe: bool) -> Cost:
+    """Return what making blocks takes: their inputs, and the rows of inputs that wait for neighbours."""
+    if view is not None:
+        return reading_cost(label, view, array.chunks, maybe)
+    block = prod(max(a.input[1] - a.input[0] for a in axis) for axis in axes) * array.dtype.itemsize
+    wide = max((len(a.pieces) for axis in axes for a in axis), default=1)
+    row = prod(map(max, array.chunks[:-1])) * array.shape[-1] * array.dtype.itemsize
+    return Cost(label, 0, maybe, block, wide * row if wide > 1 else 0)
+
+
+def along_axis(array: da.Array, axis: int, lengths: Sequence[int], needs: Needs, wrap: bool) -> list[Along]:
+    """Return the needs of all blocks along one axis."""
+    edges, outer = starts(array.chunks[axis]), starts(lengths)
+    find = wrapped_pieces if wrap else pieces
+    found = []
+    for start, stop in pairwise(outer):
+        low, high = needs(axis, start, stop)
+        if not wrap:
+            low, high = max(0, low), min(array.shape[axis], high)
+        found.append(Along((low, high), (start, stop), find(edges, low, high)))
+    return found
+
+
+def _keys(name: str, along: Sequence[Along]) -> list[Key]:
+    return [(name, *(piece.index for piece in way)) for way in product(*(axis.pieces for axis in along))]
+
+
+@dataclass(frozen=True, eq=False)
+class How:
+    """What all blocks of one `gather` share."""
+
+    function: BlockFunction
+    shape: tuple[int, ...]
+    ngates: int
+    skippable: bool
+    nstates: int
+    view: View | None
+
+
+@dataclass(frozen=True, eq=False)
+class GatherBlock:
+    """The task of one block."""
+
+    how: How
+    along: tuple[Along, ...]
+
+    def __call__(self, *values: Any) -> Any:
+        how = self.how
+        if how.skippable and values[0]:
+            return SKIPPED
+        blocks = values[how.ngates + how.nstates :]
+        if is_skipped(blocks):
+            return SKIPPED
+        place = Place(tuple(a.input for a in self.along), tuple(a.output for a in self.along), how.shape)
+        region = tuple(slice(*span) for span in place.input)
+        block = _assemble(blocks, self.along) if how.view is None else how.view.read(region)
+        return how.function(block, place, *values[how.ngates : how.ngates + how.nstates])
+
+
+def _assemble(blocks: Sequence[Array], along: Sequence[Along]) -> Array:
+    """Return the region as one array: a view where one block holds it, otherwise each voxel copied once."""
+    ways = list(product(*(axis.pieces for axis in along)))
+    if len(ways) == 1:
+        return blocks[0][tuple(slice(p.start, p.stop) for p in ways[0])]
+    shape = tuple(axis.input[1] - axis.input[0] for axis in along)
+    region = np.empty(shape, blocks[0].dtype if blocks else float)
+    for way, block in zip(ways, blocks, strict=True):
+        region[tuple(slice(p.to, p.to + p.stop - p.start) for p in way)] = block[tuple(slice(p.start, p.stop) for p in way)]
+    return region

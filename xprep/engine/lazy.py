@@ -1,0 +1,82 @@
+"""Arrays in, arrays out: numpy in → numpy out, dask in → lazy out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+
+from xprep.engine.grid import tile_shape
+from xprep.engine.sources import View, read_array
+from xprep.types import Array, Region
+
+EAGER_TILE_BYTES = 8 * 2**20  # small enough that two threads share even a small image
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """An array in memory, as a source: reading it again costs nothing."""
+
+    array: Array
+    chunks: tuple[int, ...]
+    cost: str = "memory"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the elements."""
+        return self.array.dtype
+
+    def read(self, region: Region) -> Array:
+        """Return a view of ``region``, read-only: no task may change its input."""
+        view = self.array[region]
+        view.flags.writeable = False
+        return view
+
+
+def is_lazy(data: Any) -> bool:
+    """Whether ``data`` is a dask array."""
+    return isinstance(data, da.Array)
+
+
+def as_lazy(data: Any) -> da.Array:
+    """Return ``data`` as a dask array: itself, or a source in memory."""
+    if isinstance(data, da.Array):
+        check_engine()
+        return data
+    array = np.asarray(data)
+    tile = tile_shape(array.shape, (1,) * array.ndim, (), array.dtype.itemsize, EAGER_TILE_BYTES)
+    return read_array(View.of(Memory(array, tile), f"memory-{id(array):x}"))
+
+
+def like(data: Any, result: da.Array) -> Any:
+    """Return ``result`` as lazy as ``data`` is; computed on this machine's threads where that is in memory."""
+    return result if isinstance(data, da.Array) else compute_here(result)[0]
+
+
+def compute_here(*results: Any) -> tuple[Any, ...]:
+    """Compute on threads of this process: what is in memory is not sent to a cluster and back."""
+    found: tuple[Any, ...] = dask.compute(*results, scheduler="threads")
+    return found
+
+
+def check_engine() -> None:
+    """Refuse dask's array expressions, which have no blocks to build on.
+
+    Raises
+    ------
+    RuntimeError
+        ``array.query-planning`` is on.
+    """
+    if not hasattr(da.Array, "dask") or "array_expr" in da.Array.__module__:
+        raise RuntimeError(
+            "dask's array expressions are on, and xprep builds on the classic arrays. Turn them off before dask is "
+            "imported: dask.config.set({'array.query-planning': False}), or DASK_ARRAY__QUERY_PLANNING=False."
+        )

@@ -1,0 +1,68 @@
+"""How much memory there is for intermediates."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from xprep.options import options
+
+SHARE = 0.5  # of what is free; the rest is for blocks in flight, codecs and the user's own arrays
+
+
+def memory_limit() -> int:
+    """Return how many bytes intermediates may occupy: the option, or half of what is free."""
+    chosen = options().memory_limit
+    return chosen if chosen is not None else int(SHARE * (cluster_memory() or free_memory()))
+
+
+def free_memory() -> int:
+    """Return the bytes that this process could still take, of the machine or of its control group."""
+    found = [size for size in (_available(), _group_room()) if size is not None]
+    return min(found) if found else 4 * 2**30
+
+
+def cluster_memory() -> int | None:
+    """Return the memory of the workers of the active distributed client, or None where there is none."""
+    client = active_client()
+    if client is None:
+        return None
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return sum(int(worker["memory_limit"]) for worker in workers) or None
+
+
+def active_client():  # type: ignore[no-untyped-def]  # distributed is an extra, and untyped
+    """Return the current distributed client, or None; never imports distributed."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return None
+    try:
+        return distributed.get_client()
+    except ValueError:
+        return None
+
+
+def _available() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return _physical()
+    sizes = dict(line.split(":") for line in lines)
+    return int(sizes["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in sizes else _physical()
+
+
+def _physical() -> int | None:
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _group_room(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return what the control group (a container, a cluster's job) still allows; both versions of the interface."""
+    for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
+        try:
+            return max(0, int((root / limit).read_text()) - int((root / used).read_text()))
+        except (OSError, ValueError):
+            continue
+    return None

@@ -1,0 +1,55 @@
+"""A bar of one line, where somebody looks: a terminal or a notebook."""
+
+from __future__ import annotations
+
+import sys
+from time import monotonic
+from typing import TextIO
+
+from xprep.options import options
+from xprep.types import Listener
+
+WIDTH = 30
+EVERY = 0.2  # seconds between two drawings
+
+
+class Bar:
+    """Draws how far a stage is, on one line of ``stream``."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._stage, self._total, self._done, self._start, self._drawn = "", 1, 0, monotonic(), 0.0
+
+    def started(self, stage: str, total: int) -> None:
+        """Draw an empty bar."""
+        self._stage, self._total, self._done, self._start = stage, max(1, total), 0, monotonic()
+        self._draw()
+
+    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
+        """Draw a longer bar, at most five times a second."""
+        self._done += steps
+        if monotonic() - self._drawn > EVERY:
+            self._draw()
+
+    def finished(self, stage: str) -> None:
+        """Draw the full bar and end the line."""
+        self._done = self._total
+        self._draw()
+        self._stream.write("\n")
+        self._stream.flush()
+
+    def _draw(self) -> None:
+        self._drawn = monotonic()
+        share = min(1.0, self._done / self._total)
+        seconds = self._drawn - self._start
+        left = f", {seconds / share - seconds:.0f} s left" if 0.02 < share < 1 else ""
+        filled = "█" * round(share * WIDTH)
+        self._stream.write(f"\r{self._stage} {filled:·<{WIDTH}} {share:4.0%} {seconds:.0f} s{left}   ")
+        self._stream.flush()
+
+
+def default_listener() -> Listener | None:
+    """Return a bar where the options say so; by default in a terminal and a notebook, and not into a pipe."""
+    wanted = options().progress
+    watched = sys.stderr is not None and sys.stderr.isatty() or "ipykernel" in sys.modules
+    return Bar() if wanted == "on" or (wanted == "auto" and watched) else None

@@ -1,0 +1,273 @@
+"""Exact quantiles of images that do not fit in memory.
+
+Values become unsigned integers of the same order, and the wanted ranks are found 16 bits a pass by counting: one pass
+for integers of up to 16 bits, two for 32, four for 64; memory is that of the counts, whatever the number of pixels.
+A guess of where a quantile lies (from a sample) saves the later passes: the first pass also collects the values
+around it, and where the ranks fall among those, the other passes find nothing to do and read nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from dask.delayed import Delayed
+from numpy.typing import NDArray
+
+from xprep.engine.folds import Fold
+from xprep.engine.gather import Place
+from xprep.engine.graph import SKIPPED, call, is_skipped
+from xprep.engine.keep import Stream
+from xprep.kernels.counting import collect_keys, count_digits
+from xprep.kernels.keys import from_keys, key_width
+from xprep.types import Array
+
+COLLECTED_BYTES = 64 * 2**20  # what the collected values of all groups may take together
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which quantiles are asked for, of values of which type, and what is left out."""
+
+    q: tuple[float, ...]
+    dtype: np.dtype[Any]
+    skip_zeros: bool = False
+    skipna: bool = True
+
+    @property
+    def rounds(self) -> int:
+        """Number of passes without a guess."""
+        return max(1, key_width(self.dtype) // 16)
+
+
+@dataclass(frozen=True, eq=False)
+class Near:
+    """The values of one group within a guessed bracket: sorted keys, and how many lie below; None where too many."""
+
+    keys: Array | None
+    below: int
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """How often each digit occurs under each prefix: ``(group, prefix, digit)``; NaN per group; values near a guess."""
+
+    digits: NDArray[np.int64]
+    nan: NDArray[np.int64]
+    near: tuple[Near, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """Where each wanted rank lies: ``(group, target)``; the targets are the two neighbours of every quantile.
+
+    A search is true when it is over, so that it gates the passes which would otherwise follow.
+    """
+
+    size: NDArray[np.int64]
+    nan: NDArray[np.int64]
+    rank: NDArray[np.int64]
+    prefix: NDArray[np.uint64]
+    found: NDArray[np.bool_]
+
+    def __bool__(self) -> bool:
+        return bool(self.found.all())
+
+    @property
+    def wanted(self) -> NDArray[np.uint64]:
+        """Prefixes whose digits are still to be counted; 0 where the whole key is known."""
+        return np.where(self.found, np.uint64(0), self.prefix)
+
+
+def quantiles(
+    streams: Sequence[Stream],
+    question: Question,
+    passes: Iterator[int],
+    guess: Delayed | None = None,
+    *,
+    aside: Fold | None = None,
+    label: str = "count",
+) -> tuple[Delayed, Delayed | None]:
+    """Return the quantiles of all pixels of ``streams`` together, lazily: float64 ``(q, group)``; and what was put aside.
+
+    Parameters
+    ----------
+    streams
+        Images whose blocks are ``(group, ...)`` arrays of ``question.dtype``.
+    question
+        What is asked.
+    passes
+        Numbers for the passes over the images.
+    guess
+        A lazy pair of key arrays ``(low, high)``, one entry a group: where the quantiles probably lie.
+    aside
+        Another fold over the blocks of the first pass, of one stream.
+    label
+        What plans and dashboards call the passes.
+    """
+    count = Fold(_Count(question, 0), join_counts)
+    number = next(passes)
+    states = [] if guess is None else [guess]
+    how = count if aside is None else both(count, aside)
+    parts = [stream.fold(how, *states, number=number, label=label) for stream in streams]
+    kept = None if aside is None else call(_second, *parts, label="aside")
+    parts = parts if aside is None else [call(_first, part, label="counts") for part in parts]
+    search = call(_Narrow(question, 0), *parts, label="narrow")
+    for step in range(1, question.rounds):
+        how, number = Fold(_Count(question, step), join_counts), next(passes)
+        parts = [stream.fold(how, search, number=number, unless=search, label=label) for stream in streams]
+        search = call(_Narrow(question, step), search, *parts, label="narrow")
+    return call(_Answer(question), search, label="quantile"), kept
+
+
+def both(one: Fold, other: Fold) -> Fold:
+    """Return the fold that gives the pair of what two folds give, and reads once."""
+    return Fold(_BothSummaries(one, other), _BothJoined(one, other))
+
+
+@dataclass(frozen=True)
+class _BothSummaries:
+    one: Fold
+    other: Fold
+
+    def __call__(self, block: Array, place: Place, *states: Any) -> tuple[Any, Any]:
+        return self.one.summarize(block, place, *states), self.other.summarize(block, place)
+
+
+@dataclass(frozen=True)
+class _BothJoined:
+    one: Fold
+    other: Fold
+
+    def __call__(self, parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+        return self.one.join([part[0] for part in parts]), self.other.join([part[1] for part in parts])
+
+
+def _first(pair: tuple[Any, Any]) -> Any:
+    return pair[0]
+
+
+def _second(pair: tuple[Any, Any]) -> Any:
+    return pair[1]
+
+
+@dataclass(frozen=True)
+class _Count:
+    question: Question
+    step: int
+
+    def __call__(self, block: Array, place: Place, *states: Any) -> Counts:
+        values = block.reshape(block.shape[0], -1)
+        if self.step:
+            return self._count(values, states[0].wanted)
+        counts = self._count(values, np.zeros((len(values), 1), np.uint64))
+        return replace(counts, near=self._near(values, *states[0])) if states else counts
+
+    def _count(self, values: Array, prefixes: NDArray[np.uint64]) -> Counts:
+        shift = key_width(self.question.dtype) - 16 * (self.step + 1)
+        order = np.sort(prefixes, axis=1)
+        return Counts(*count_digits(values, order, max(0, shift), skip_zeros=self.question.skip_zeros))
+
+    def _near(self, values: Array, low: Array, high: Array) -> tuple[Near, ...]:
+        room = COLLECTED_BYTES // (len(values) * max(1, self.question.dtype.itemsize))
+        found = []
+        for row, a, b in zip(values, low, high, strict=True):
+            bracket = collect_keys(row, int(a), int(b), room, skip_zeros=self.question.skip_zeros)
+            found.append(Near(bracket.keys if len(bracket.keys) == bracket.inside else None, bracket.below))
+        return tuple(found)
+
+
+def join_counts(parts: Sequence[Counts]) -> Counts:
+    """Return the counts of several blocks together."""
+    digits = parts[0].digits.astype(np.int64)
+    for part in parts[1:]:
+        digits += part.digits
+    room = COLLECTED_BYTES // max(1, len(digits))
+    near = tuple(_join_near(group, room) for group in zip(*(part.near for part in parts), strict=True))
+    return Counts(digits, np.sum([part.nan for part in parts], axis=0), near)
+
+
+def _join_near(parts: Sequence[Near], room: int) -> Near:
+    below = sum(part.below for part in parts)
+    arrays = [part.keys for part in parts if part.keys is not None]
+    if len(arrays) < len(parts) or sum(keys.nbytes for keys in arrays) > room:
+        return Near(None, below)
+    return Near(np.sort(np.concatenate(arrays)), below)
+
+
+@dataclass(frozen=True)
+class _Narrow:
+    question: Question
+    step: int
+
+    def __call__(self, *values: Any) -> Search:
+        if self.step and is_skipped(values[1:]):
+            return values[0]  # type: ignore[no-any-return]
+        if self.step == 0:
+            counts = join_counts(values)
+            return self._near(self._narrow(self._start(counts), counts), counts)
+        return self._narrow(values[0], join_counts(values[1:]))
+
+    def _start(self, counts: Counts) -> Search:
+        size = counts.digits[:, 0].sum(axis=-1)
+        low = np.floor(_virtual(size, self.question.q)).astype(np.int64)
+        rank = np.clip(np.concatenate([low, low + 1], axis=1), 0, np.maximum(size - 1, 0)[:, None])
+        return Search(size, counts.nan, rank, np.zeros(rank.shape, np.uint64), np.zeros(rank.shape, bool) | (size == 0)[:, None])
+
+    def _narrow(self, search: Search, counts: Counts) -> Search:
+        rank, prefix = search.rank.copy(), search.prefix.copy()
+        last = self.step == self.question.rounds - 1
+        for group, row in enumerate(search.wanted):
+            slots = np.searchsorted(np.sort(row), row) if self.step else np.zeros(len(row), int)
+            for target in np.flatnonzero(~search.found[group]):
+                upto = np.cumsum(counts.digits[group, slots[target]])
+                digit = int(np.searchsorted(upto, rank[group, target], side="right"))
+                rank[group, target] -= upto[digit] - counts.digits[group, slots[target], digit]
+                prefix[group, target] = (int(row[target]) << 16) | digit
+        return replace(search, rank=rank, prefix=prefix, found=search.found | last)
+
+    def _near(self, search: Search, counts: Counts) -> Search:
+        """Look the ranks up among the collected values; what is not there is left to the next pass."""
+        if not counts.near or bool(search):
+            return search
+        wanted = self._start(counts).rank
+        prefix, found = search.prefix.copy(), search.found.copy()
+        for group, near in enumerate(counts.near):
+            at = wanted[group] - near.below
+            inside = (at >= 0) & (at < (0 if near.keys is None else len(near.keys))) & ~found[group]
+            if near.keys is not None and inside.all():
+                prefix[group], found[group] = near.keys[at], True
+        return replace(search, prefix=prefix, found=found)
+
+
+def _virtual(size: NDArray[np.int64], q: Sequence[float]) -> NDArray[np.float64]:
+    """Return the position of every quantile among the sorted values, numpy's linear rule: ``(group, q)``."""
+    return np.maximum(size - 1, 0)[:, None] * np.asarray(q, float)[None, :]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    question: Question
+
+    def __call__(self, search: Search) -> NDArray[np.float64]:
+        values = from_keys(search.prefix, self.question.dtype).astype(np.float64)
+        low, high = np.split(values, 2, axis=1)
+        virtual = _virtual(search.size, self.question.q)
+        answer = interpolate(low, high, virtual - np.floor(virtual))
+        lost = search.size == 0 if self.question.skipna else (search.size == 0) | (search.nan > 0)
+        return np.where(lost[:, None], np.nan, answer).T
+
+
+def interpolate(low: Array, high: Array, t: Array) -> NDArray[np.float64]:
+    """Return the value a share ``t`` of the way from ``low`` to ``high``, rounded as numpy's quantile rounds it.
+
+    Where one end is infinite and ``t`` is not 0, the result is that infinity (numpy: NaN); between −inf and inf, NaN.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        step = high - low
+        value = np.where(t >= 0.5, high - step * (1 - t), low + step * t)
+        value = np.where(np.isinf(low), low, np.where(np.isinf(high), high, value))
+        value = np.where((low == -np.inf) & (high == np.inf), np.nan, value)
+    return np.where(t == 0, low, np.where(low == high, low, value))

@@ -1,0 +1,84 @@
+"""Running graphs: on threads, or on the cluster of an active client; whoever wants to know is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import dask
+from dask.array.optimization import optimize
+from dask.callbacks import Callback
+from dask.core import flatten
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
+
+from xprep.engine.memory import active_client
+from xprep.types import Listener
+
+Advance = Callable[[int], None]
+RETRIES = 3  # of a task on a cluster: a vanished worker, a bucket that says "slow down"
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run went."""
+
+    seconds: float
+    tasks: int
+
+
+class Silent:
+    """A listener that does nothing."""
+
+    def started(self, stage: str, total: int) -> None:
+        """Do nothing."""
+
+    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
+        """Do nothing."""
+
+    def finished(self, stage: str) -> None:
+        """Do nothing."""
+
+
+def optimized(values: Sequence[Delayed]) -> list[Delayed]:
+    """Return ``values`` over one culled and fused graph: what dask does for arrays, and not for delayed values."""
+    keys = [value.key for value in values]
+    graph = optimize(HighLevelGraph.merge(*(value.dask for value in values)), keys)
+    return [Delayed(key, graph) for key in keys]
+
+
+def run(values: Sequence[Delayed], stage: str, listener: Listener | None = None) -> tuple[tuple[Any, ...], Run]:
+    """Compute lazy ``values`` together; ``listener`` hears of the tasks that are done.
+
+    An active distributed client is used if there is one, else dask's own choice of scheduler: threads by default.
+    """
+    start = perf_counter()
+    ready = optimized(values)
+    total = len(ready[0].dask)
+    announce: Listener = listener or Silent()
+    announce.started(stage, total)
+    compute = _here if active_client() is None else _on_cluster
+    results = compute(ready, lambda steps: announce.advanced(stage, steps, 0))
+    announce.finished(stage)
+    return results, Run(perf_counter() - start, total)
+
+
+def _here(values: Sequence[Delayed], advance: Advance) -> tuple[Any, ...]:
+    with Callback(posttask=lambda *_: advance(1)):
+        found: tuple[Any, ...] = dask.compute(*values, optimize_graph=False)
+    return found
+
+
+def _on_cluster(values: Sequence[Delayed], advance: Advance) -> tuple[Any, ...]:
+    """Compute on the client's cluster; progress is that of the futures' whole graph, asked for while waiting."""
+    client = active_client()
+    futures = client.compute(list(values), optimize_graph=False, retries=RETRIES)
+    return tuple(client.gather(futures))
+
+
+def count_tasks(value: Any) -> int:
+    """Return how many tasks the graph of a lazy value has after dask's optimisation."""
+    keys = list(flatten(value.__dask_keys__()))
+    return len(optimize(value.__dask_graph__(), keys))

@@ -1,0 +1,27 @@
+"""How an array is cut into tiles: the units of work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dask.array as da
+
+from xprep.engine.grid import tile_shape
+from xprep.engine.sources import source_of
+from xprep.options import options
+
+
+def base_chunk(array: da.Array) -> tuple[int, ...]:
+    """Return the smallest block worth reading: a source's chunk, another array's largest block."""
+    origin = source_of(array)
+    chunk = origin.view.chunks if origin else tuple(max(lengths) for lengths in array.chunks)
+    return tuple(max(1, min(c, n)) for c, n in zip(chunk, array.shape, strict=True))
+
+
+def tile_of(array: da.Array, whole: Sequence[int] = (), multiple: Sequence[int] | None = None) -> tuple[int, ...]:
+    """Return the shape of a tile of ``array``: the axes ``whole`` uncut, the others multiples of a chunk, `tile_bytes` in all.
+
+    ``multiple`` is the chunk where it is not to be the array's own: the one that the result will have.
+    """
+    chunk = base_chunk(array) if multiple is None else tuple(multiple)
+    return tile_shape(array.shape, chunk, tuple(whole), array.dtype.itemsize, options().tile_bytes)

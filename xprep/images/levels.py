@@ -1,0 +1,142 @@
+"""The levels of a pyramid: their shapes, chunks and coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from xprep.io.coords import Coord
+from xprep.io.ome import Level
+from xprep.ops.layout import PLANE, check_dims
+
+CHUNK = 1024  # pixels along y and x: 2 MiB of uint16, 6 ms to decode
+CHUNK_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One level: how much smaller than the one before and than the first, per axis, and how long its axes are."""
+
+    factors: tuple[int, ...]
+    total: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
+def plan_levels(image: xr.DataArray, scale_factors: Any, chunk: Sequence[int]) -> list[Shape]:
+    """Return the levels of ``image``: the first, and one for every entry of ``scale_factors``.
+
+    Raises
+    ------
+    ValueError
+        A factor is no whole number of at least 1, or of an unknown dim.
+    """
+    ones = (1,) * image.ndim
+    levels = [Shape(ones, ones, image.shape)]
+    steps = _auto(image, chunk) if isinstance(scale_factors, str) and scale_factors == "auto" else scale_factors
+    if isinstance(steps, str) or not isinstance(steps, Sequence):
+        raise ValueError(f"scale_factors must be 'auto' or a sequence, one entry a level; got {scale_factors!r}.")
+    for step in steps:
+        factors = _factors(step, image)
+        last = levels[-1]
+        total = tuple(a * b for a, b in zip(last.total, factors, strict=True))
+        shape = tuple(-(-n // f) for n, f in zip(last.shape, factors, strict=True))
+        levels.append(Shape(factors, total, shape))
+    return levels
+
+
+def _auto(image: xr.DataArray, chunk: Sequence[int]) -> list[int]:
+    """Halve y and x until a level fits one chunk."""
+    sizes = [(image.sizes[dim], chunk[int(image.get_axis_num(dim))]) for dim in PLANE]
+    steps = 0
+    while any(-(-n // 2**steps) > c for n, c in sizes):
+        steps += 1
+    return [2] * steps
+
+
+def _factors(step: Any, image: xr.DataArray) -> tuple[int, ...]:
+    wanted = dict(step) if isinstance(step, Mapping) else dict.fromkeys(PLANE, step)
+    check_dims(list(wanted), image, "scale_factors")
+    wrong = {dim: f for dim, f in wanted.items() if isinstance(f, bool) or f != int(f) or f < 1}
+    if wrong:
+        raise ValueError(f"scale factors must be whole numbers, 1 or more; got {wrong}.")
+    return tuple(int(wanted.get(str(dim), 1)) for dim in image.dims)
+
+
+def default_chunk(image: xr.DataArray) -> tuple[int, ...]:
+    """Return the chunk that an image is stored in: that of the lazy array where it is of a sensible size.
+
+    One channel and one frame a chunk, 1024 pixels along y and x; chunks from 64 to 2048 pixels are kept.
+    """
+    lengths = []
+    for dim in image.dims:
+        size = int(image.sizes[dim])
+        present = int(image.chunksizes[dim][0]) if dim in image.chunksizes else size
+        if dim in PLANE:
+            lengths.append(present if 64 <= present <= 2048 or present == size <= 2048 else min(CHUNK, size))
+        else:
+            lengths.append(present if dim == "z" else 1)
+    while np.prod(lengths, dtype=float) * image.dtype.itemsize > CHUNK_BYTES and max(lengths[:-2], default=1) > 1:
+        widest = int(np.argmax(lengths[:-2]))
+        lengths[widest] = -(-lengths[widest] // 2)
+    return tuple(max(1, n) for n in lengths)
+
+
+def placement(image: xr.DataArray, level: Shape, path: str, shrinks: Literal["centre"] = "centre") -> Level:
+    """Return scale and translation of a level: a pixel of it covers ``total`` pixels of the first, and lies in their middle."""
+    scale, shift = [], []
+    for dim, factor in zip(image.dims, level.total, strict=True):
+        spacing, first = spacing_of(image, str(dim))
+        scale.append(spacing * factor)
+        shift.append(first + spacing * (factor - 1) / 2)
+    return Level(path, tuple(scale), tuple(shift))
+
+
+def spacing_of(image: xr.DataArray, dim: str) -> tuple[float, float]:
+    """Return the distance of pixels along ``dim`` and where the first one is; 1 and 0 where there is no numeric coordinate.
+
+    Raises
+    ------
+    ValueError
+        The pixels of a space dim are not equally far apart.
+    """
+    if dim not in image.coords or image.coords[dim].dtype.kind not in "iuf":
+        return 1.0, 0.0
+    values = image.coords[dim].values.astype(float)
+    if len(values) < 2:
+        return float(image.coords[dim].attrs.get("spacing", 1.0)), float(values[0])
+    steps = np.diff(values)
+    if dim in ("z", "y", "x") and not np.allclose(steps, steps.mean(), rtol=1e-3, atol=0):
+        raise ValueError(
+            f"the coordinate {dim!r} is not evenly spaced (steps from {steps.min():g} to {steps.max():g}), and OME-Zarr has "
+            f"one scale a dim. Resample the image, or drop the coordinate: image.drop_vars({dim!r})."
+        )
+    return float(steps.mean()), float(values[0])
+
+
+def coords_of(image: xr.DataArray, level: Shape) -> dict[str, Coord]:
+    """Return the coordinates of a level, to be stored beside it: the image's own, where a dim shrinks the pixels' new centres."""
+    factors = dict(zip(map(str, image.dims), level.total, strict=True))
+    shapes = dict(zip(map(str, image.dims), level.shape, strict=True))
+    found: dict[str, Coord] = {}
+    for dim in map(str, image.dims):
+        if dim == "c" and dim not in image.coords:
+            continue
+        spacing, first = spacing_of(image, dim)
+        if dim in image.coords and factors[dim] == 1:
+            found[dim] = _coord(image.coords[dim])
+        else:
+            attrs = dict(image.coords[dim].attrs) if dim in image.coords else {}
+            values = first + spacing * ((factors[dim] - 1) / 2 + factors[dim] * np.arange(shapes[dim]))
+            found[dim] = Coord((dim,), values, attrs)
+    for name, coord in image.coords.items():
+        if str(name) not in found and all(factors[str(dim)] == 1 for dim in coord.dims):
+            found[str(name)] = _coord(coord)
+    return found
+
+
+def _coord(coord: xr.DataArray) -> Coord:
+    return Coord(tuple(map(str, coord.dims)), np.asarray(coord.values), dict(coord.attrs))

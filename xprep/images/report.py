@@ -1,0 +1,65 @@
+"""What a writer says when it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and how it went.
+
+    Attributes
+    ----------
+    url : str
+        Where, without secrets.
+    shapes : tuple of tuple of int
+        Of the levels, finest first.
+    nbytes : int
+        Bytes of pixels written, before compression, all levels.
+    units : int
+        Tiles written.
+    seconds : float
+        Of the whole run; images that were written together share it.
+    peak_memory : int
+        Largest resident size of this process so far, in bytes.
+    codec : str
+        How chunks are stored.
+    notes : tuple of str
+        What was noticed on the way: empty channels, percentiles that are not positive.
+    statistics : dict
+        Of the operations that were run: ``p``, ``p_sum``, ``p_post`` of `normalize`.
+    """
+
+    url: str
+    shapes: tuple[tuple[int, ...], ...]
+    nbytes: int
+    units: int
+    seconds: float
+    peak_memory: int
+    codec: str
+    notes: tuple[str, ...] = ()
+    statistics: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        sizes = ", ".join("×".join(map(str, shape)) for shape in self.shapes)
+        lines = [
+            f"{self.url}: {len(self.shapes)} level{'s' * (len(self.shapes) > 1)} ({sizes})",
+            f"{human_bytes(self.nbytes)} in {self.seconds:.1f} s, {self.codec}; peak memory {human_bytes(self.peak_memory)}",
+            *(f"note: {note}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
+
+def human_bytes(count: float) -> str:
+    """Return a number of bytes as people write it.
+
+    >>> human_bytes(1536)
+    '1.5 KiB'
+    """
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if count < 1024 or unit == "TiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} PiB"

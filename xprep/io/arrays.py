@@ -1,0 +1,300 @@
+"""Zarr arrays as what the engine reads from and writes to: `ZarrReadable` and `ZarrWritable`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import zarr
+from zarr.errors import NodeTypeValidationError
+from zarr.storage import MemoryStore
+
+from xprep.errors import ChunkError, StoreFormatError
+from xprep.io.codecs import Chain, Shard, is_stored, read_chain
+from xprep.io.guard import check_array_metadata, read_array_metadata
+from xprep.io.keys import read_file_into
+from xprep.io.stores import Place, explain
+from xprep.types import Array, Region
+
+Missing = Literal["fill", "error"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A regular grid of units over an array."""
+
+    shape: tuple[int, ...]
+    unit: tuple[int, ...]
+
+    def positions(self, region: Region) -> Iterator[tuple[int, ...]]:
+        """Yield the units that ``region`` touches."""
+        spans = (
+            range(part.start // size, -(-part.stop // size)) if part.stop > part.start else range(0)
+            for part, size in zip(region, self.unit, strict=True)
+        )
+        return product(*spans)
+
+    def cut(self, region: Region, position: tuple[int, ...]) -> tuple[Region, Region]:
+        """Return where the unit at ``position`` lies in ``region``, and which part of the unit that is."""
+        there, here = [], []
+        for part, size, at in zip(region, self.unit, position, strict=True):
+            start, stop = max(part.start, at * size), min(part.stop, (at + 1) * size)
+            there.append(slice(start - part.start, stop - part.start))
+            here.append(slice(start - at * size, stop - at * size))
+        return tuple(there), tuple(here)
+
+    def covers_whole_chunks(self, region: Region) -> bool:
+        """Whether ``region`` is made of units that are whole even at the array's edge."""
+        return all(
+            part.start % size == 0 and part.stop % size == 0 for part, size in zip(region, self.unit, strict=True)
+        )
+
+    def covers_whole_units(self, region: Region) -> bool:
+        """Whether ``region`` begins and ends at borders of units, or at the array's edge."""
+        return all(
+            part.start % size == 0 and (part.stop % size == 0 or part.stop == length)
+            for part, size, length in zip(region, self.unit, self.shape, strict=True)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ZarrReadable:
+    """A Zarr array to read from; picklable, safe to read from several threads.
+
+    Parameters
+    ----------
+    array : zarr.Array
+        The array.
+    place : Place
+        Its folder.
+    missing : {"fill", "error"}
+        What a chunk that is not in the store means: the fill value, as Zarr has it, or a loss.
+    keeper : object
+        Whatever must live as long as this: the scratch folder it lies in.
+    """
+
+    array: zarr.Array[Any] = field(repr=False)
+    place: Place
+    missing: Missing = "fill"
+    keeper: object = field(default=None, repr=False)
+    shape: tuple[int, ...] = field(init=False)
+    dtype: np.dtype[Any] = field(init=False)
+    chunks: tuple[int, ...] = field(init=False)
+    _chain: Chain | Shard | None = field(init=False, repr=False)
+    _grid: Grid = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        dtype = np.dtype(self.array.dtype)
+        chain = read_chain(self.array.metadata.to_dict(), dtype)
+        known = {
+            "shape": tuple(self.array.shape),
+            "dtype": dtype.newbyteorder("=") if dtype.kind in "iufc" else dtype,
+            "chunks": tuple(self.array.chunks),
+            "_chain": chain,
+            "_grid": Grid(tuple(self.array.shape), self.unit),
+        }
+        for name, value in known.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def unit(self) -> tuple[int, ...]:
+        """Shape of the stored objects: the shard, or the chunk where there are none."""
+        return tuple(self.array.shards or self.array.chunks)
+
+    @property
+    def cost(self) -> Literal["memory", "local", "remote"]:
+        """What reading it again costs: nothing, decoding, or the network as well."""
+        if self.place.folder is not None:
+            return "local"
+        return "memory" if isinstance(self.array.store, MemoryStore) else "remote"
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The array's attributes."""
+        return dict(self.array.attrs)
+
+    @property
+    def dims(self) -> tuple[str, ...] | None:
+        """Names of the dimensions, of Zarr v3 or of xarray's v2 attribute; None where there are none."""
+        names: Any = getattr(self.array.metadata, "dimension_names", None) or self.array.attrs.get("_ARRAY_DIMENSIONS")
+        known = isinstance(names, list | tuple) and len(names) == len(self.shape) and None not in names
+        return tuple(str(name) for name in names) if known else None
+
+    def read(self, region: Region) -> Array:
+        """Return ``region`` as a new array.
+
+        Raises
+        ------
+        ChunkError
+            A chunk is corrupt or cut short, cannot be had, or (``missing="error"``) is not there.
+        """
+        whole = self._checked(region)
+        out = np.empty(tuple(part.stop - part.start for part in whole), self.dtype)
+        if not out.size:
+            return out
+        if self._chain is None:
+            self._read_through_zarr(whole, out)
+        elif isinstance(self._chain, Shard):
+            self._read_shards(self._chain, whole, out)
+        else:
+            self._read_chunks(self._chain, whole, out)
+        return out
+
+    def chunk_key(self, position: Sequence[int]) -> str:
+        """Return the name of the stored object at ``position``, below the array's folder."""
+        return str(self.array.metadata.encode_chunk_key(tuple(position)))
+
+    def _checked(self, region: Region) -> Region:
+        if len(region) != len(self.shape):
+            raise ValueError(f"a region of {self.place} has {len(self.shape)} slices; got {len(region)}.")
+        spans = [part.indices(length) for part, length in zip(region, self.shape, strict=True)]
+        if any(step != 1 for _, _, step in spans):
+            raise ValueError(f"a region has slices of step 1; got {region}.")
+        return tuple(slice(start, max(start, stop)) for start, stop, _ in spans)
+
+    def _read_chunks(self, chain: Chain, region: Region, out: Array) -> None:
+        positions = list(self._grid.positions(region))
+        if chain.is_plain and self.place.folder is not None and self._grid.covers_whole_chunks(region):
+            self._read_plain(self.place.folder, positions, region, out)
+            return
+        for position, data in zip(positions, self._fetch(positions), strict=True):
+            there, here = self._grid.cut(region, position)
+            with self._errors(position):
+                self._decode(chain, data, here, out[there], position)
+
+    def _read_plain(self, folder: Path, positions: list[tuple[int, ...]], region: Region, out: Array) -> None:
+        """Read uncompressed files, as spilled intermediates are, into their place: no buffer, no copy."""
+        for position in positions:
+            target = out[self._grid.cut(region, position)[0]]
+            direct = target if target.flags.c_contiguous else np.empty(target.shape, self.dtype)
+            with self._errors(position):
+                found = read_file_into(folder, self.chunk_key(position), direct.reshape(-1).view(np.uint8).data)
+                if found is None:
+                    direct[...] = self._fill(position)
+                elif found != direct.nbytes:
+                    raise ValueError(f"{found} bytes instead of {direct.nbytes}")
+            if direct is not target:
+                target[...] = direct
+
+    def _decode(self, chain: Chain, data: Any, here: Region, target: Array, position: tuple[int, ...]) -> None:
+        if data is None:
+            target[...] = self._fill(position)
+        elif target.shape == chain.shape and target.flags.c_contiguous:
+            chain.decode(data, target)
+        else:
+            chunk = np.empty(chain.shape, self.dtype)
+            chain.decode(data, chunk)
+            target[...] = chunk[here]
+
+    def _read_shards(self, shard: Shard, region: Region, out: Array) -> None:
+        positions = list(self._grid.positions(region))
+        inner = Grid(shard.shape, shard.inner.shape)
+        for position in positions:
+            there, here = self._grid.cut(region, position)
+            with self._errors(position):
+                wanted = list(inner.positions(here))
+                for at, data in zip(wanted, self._fetch_parts(shard, position, wanted), strict=True):
+                    inside, part = inner.cut(here, at)
+                    self._decode(shard.inner, data, part, out[there][inside], position)
+
+    def _fetch(self, positions: Sequence[tuple[int, ...]]) -> list[bytes | None]:
+        names = [self.chunk_key(position) for position in positions]
+        try:
+            return self.place.get_many(names)
+        except OSError as error:
+            raise self._chunk_error(names, error) from None
+
+    def _fetch_parts(
+        self, shard: Shard, position: tuple[int, ...], wanted: Sequence[tuple[int, ...]]
+    ) -> list[memoryview | bytes | None]:
+        """Return the bytes of the chunks ``wanted`` of one shard: one request for most of it, else one per chunk."""
+        if 2 * len(wanted) > prod(shard.grid):
+            return self._parts_of_whole(shard, position, wanted)
+        name, size = self.chunk_key(position), shard.index_nbytes
+        table = self.place.get_many([name], [(-size, 0) if shard.index_at_end else (0, size)])[0]
+        if table is None:
+            return [None] * len(wanted)
+        index = shard.read_index(table)
+        stored = [at for at in wanted if is_stored(index[at], 2**63)]
+        spans = [(int(index[at][0]), int(index[at].sum())) for at in stored]
+        found = dict(zip(stored, self.place.get_many([name] * len(spans), spans), strict=True))
+        return [found.get(at) for at in wanted]
+
+    def _parts_of_whole(
+        self, shard: Shard, position: tuple[int, ...], wanted: Sequence[tuple[int, ...]]
+    ) -> list[memoryview | bytes | None]:
+        data = self._fetch([position])[0]
+        if data is None:
+            return [None] * len(wanted)
+        index, view = shard.split(data), memoryview(data)
+        return [
+            view[int(index[at][0]) : int(index[at].sum())] if is_stored(index[at], len(data)) else None for at in wanted
+        ]
+
+    def _read_through_zarr(self, region: Region, out: Array) -> None:
+        positions = list(self._grid.positions(region))
+        names = [self.chunk_key(position) for position in positions]
+        if self.missing == "error" and (lost := self.place.missing(names)):
+            raise self._lost(lost)
+        try:
+            out[...] = self.array[region]
+        except Exception as error:  # noqa: BLE001  (every codec has its own; the chunk is named whatever it was)
+            raise self._chunk_error(names, error) from None
+
+    def _fill(self, position: tuple[int, ...]) -> Any:
+        if self.missing == "error":
+            raise self._lost([self.chunk_key(position)])
+        return 0 if self.array.fill_value is None else self.array.fill_value
+
+    def _lost(self, names: Sequence[str]) -> ChunkError:
+        return ChunkError(
+            f"{_list(names)} of {self.place}: not in the store, or incomplete. Zarr would give the fill value; the "
+            "store was written complete, so this is a loss. Write it again, or restore it from a copy."
+        )
+
+    def _chunk_error(self, names: Sequence[str], error: BaseException) -> ChunkError:
+        return ChunkError(str(explain(error, f"{_list(names)} of {self.place} cannot be read", self.place.secrets)))
+
+    def _errors(self, position: tuple[int, ...]) -> _NamedChunk:
+        return _NamedChunk(self, position)
+
+
+class _NamedChunk:
+    """What goes wrong inside names the chunk at ``position``."""
+
+    def __init__(self, readable: ZarrReadable, position: tuple[int, ...]) -> None:
+        self._readable, self._position = readable, position
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, ChunkError):
+            raise self._readable._chunk_error([self._readable.chunk_key(self._position)], error) from None
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:3])
+    return f"chunk{'s' * (len(names) > 1)} {shown}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def open_array(place: Place, missing: Missing = "fill") -> ZarrReadable:
+    """Open the Zarr array in the folder ``place``; its metadata are checked first.
+
+    Raises
+    ------
+    StoreFormatError
+        No array there, or metadata that no image has: see `check_array_metadata`.
+    """
+    check_array_metadata(read_array_metadata(place), place.url)
+    try:
+        with place.errors("open"):
+            array = zarr.open_array(place.store, path=place.path, mode="r")
+    except (ValueError, TypeError, KeyError, NodeTypeValidationError) as error:
+        raise StoreFormatError(f"{place} is not a Zarr array that can be opened: {error}") from None
+    return ZarrReadable(array, place, missing)

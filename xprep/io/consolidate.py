@@ -1,0 +1,55 @@
+"""Metadata of groups, written by hand: the root's, with everyone's below it, in one object and last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from xprep.io.stores import Place
+
+_NONE: Mapping[str, Any] = {"kind": "inline", "must_understand": False, "metadata": {}}
+
+
+def write_group(place: Place, attributes: Mapping[str, Any], zarr_format: Literal[2, 3]) -> None:
+    """Write the metadata of the group in the folder ``place``."""
+    if zarr_format == 3:
+        place.write_json("zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)})
+        return
+    place.write_json(".zgroup", {"zarr_format": 2})
+    place.write_json(".zattrs", dict(attributes))
+
+
+def write_root(
+    place: Place, attributes: Mapping[str, Any], zarr_format: Literal[2, 3], paths: Sequence[str]
+) -> None:
+    """Write the root's metadata with those of all ``paths`` consolidated: one read opens the tree.
+
+    In v3 this is one object, so a store is unfinished before it and finished after it. In v2 there are two, and the
+    attributes, which hold the status, come last.
+    """
+    if zarr_format == 2:
+        place.write_json(".zmetadata", _consolidate_v2(place, attributes, paths))
+        write_group(place, attributes, 2)
+        return
+    metadata = {path: _with_none(node) for path, node in zip(paths, _load(place, paths, "zarr.json"), strict=True)}
+    inline = {"kind": "inline", "must_understand": False, "metadata": metadata}
+    root = {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes), "consolidated_metadata": inline}
+    place.write_json("zarr.json", root)
+
+
+def _with_none(node: dict[str, Any]) -> dict[str, Any]:
+    return {**node, "consolidated_metadata": dict(_NONE)} if node["node_type"] == "group" else node
+
+
+def _consolidate_v2(place: Place, attributes: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {".zgroup": {"zarr_format": 2}, ".zattrs": dict(attributes)}
+    for name in (".zgroup", ".zarray", ".zattrs"):
+        found = place.get_many([f"{path}/{name}" for path in paths])
+        metadata |= {f"{path}/{name}": json.loads(data) for path, data in zip(paths, found, strict=True) if data}
+    return {"zarr_consolidated_format": 1, "metadata": metadata}
+
+
+def _load(place: Place, paths: Sequence[str], name: str) -> list[dict[str, Any]]:
+    found = place.get_many([f"{path}/{name}" for path in paths])
+    return [json.loads(data or b"null") for data in found]

@@ -1,0 +1,129 @@
+"""Coordinates: small arrays beside the pixels, written so that plain xarray takes them for what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+import zarr
+from zarr.errors import NodeTypeValidationError
+
+from xprep.errors import ChunkError, StoreFormatError
+from xprep.io.guard import check_array_metadata, read_array_metadata
+from xprep.io.stores import Place, explain
+from xprep.types import Array
+
+# A coordinate is read whole, at once.
+MAX_COORDINATE: Final = 2**27
+
+
+@dataclass(frozen=True, eq=False)
+class Coord:
+    """A coordinate: names of its dims, values, attributes; as xarray's ``(dims, data, attrs)``."""
+
+    dims: tuple[str, ...]
+    values: Array
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_coord(place: Place, coord: Coord, zarr_format: Literal[2, 3]) -> None:
+    """Write ``coord`` as the array in the folder ``place``.
+
+    Raises
+    ------
+    TypeError
+        A dtype that has no form in Zarr: objects other than strings, complex numbers.
+    """
+    values, extra = _storable(coord, str(place))
+    attributes = {**plain(coord.attributes, str(place)), **extra}
+    options: dict[str, Any] = {"zarr_format": 3, "dimension_names": coord.dims}
+    if zarr_format == 2:
+        attributes["_ARRAY_DIMENSIONS"] = list(coord.dims)
+        options = {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "configuration": {"separator": "/"}}}
+    text = values.dtype == object
+    # Without a fill value, or xarray takes v2's for "missing" and a coordinate 0 for NaN.
+    fill: dict[str, Any] = {"fill_value": None} if zarr_format == 2 and not text else {}
+    with place.errors("write"):
+        array = zarr.create_array(
+            place.store,
+            name=place.path,
+            shape=values.shape,
+            chunks=tuple(max(length, 1) for length in values.shape),
+            dtype=str if text else values.dtype,
+            attributes=attributes,
+            config={"write_empty_chunks": True},
+            **options,
+            **fill,
+        )
+        array[...] = values
+
+
+def _storable(coord: Coord, where: str) -> tuple[Array, dict[str, Any]]:
+    values = np.asarray(coord.values)
+    if values.dtype.kind == "M":
+        since = {"units": "nanoseconds since 1970-01-01", "calendar": "proleptic_gregorian"}
+        return values.astype("datetime64[ns]").astype(np.int64), since
+    if values.dtype.kind == "m":
+        return values.astype("timedelta64[ns]").astype(np.int64), {"units": "nanoseconds"}
+    if values.dtype.kind in "OTU":
+        if any(not isinstance(value, str) for value in values.astype(object).flat):
+            raise TypeError(f"the coordinate {where} holds objects which are not strings.")
+        # Variable length: Zarr v3's fixed-length strings are zarr-python's own and no other reader knows them.
+        return values.astype(object), {}
+    if values.dtype.kind not in "buif":
+        raise TypeError(f"the coordinate {where} is {values.dtype}; numbers, strings, dates and bool can be written.")
+    return values, {}
+
+
+def read_coord(place: Place) -> Coord:
+    """Return the array in the folder ``place``, read whole; strings as objects, dates not decoded.
+
+    Raises
+    ------
+    StoreFormatError
+        No array, or one too large for a coordinate.
+    ChunkError
+        It cannot be read.
+    """
+    check_array_metadata(metadata := read_array_metadata(place), place.url)
+    if np.prod([float(n) for n in metadata["shape"]]) > MAX_COORDINATE:
+        raise StoreFormatError(f"{place} of shape {metadata['shape']} is too large to be a coordinate.")
+    try:
+        array = zarr.open_array(place.store, path=place.path, mode="r")
+        values = np.asarray(array[...])
+    except (ValueError, TypeError, KeyError, NodeTypeValidationError) as error:
+        raise StoreFormatError(f"{place} cannot be read as a coordinate: {error}") from None
+    except Exception as error:  # noqa: BLE001  (codecs and stores have errors of their own)
+        raise ChunkError(str(explain(error, f"cannot read {place}", place.secrets))) from None
+    attributes = dict(array.attrs)
+    named: Any = getattr(array.metadata, "dimension_names", None) or attributes.pop("_ARRAY_DIMENSIONS", None)
+    dims = tuple(str(name) for name in named) if isinstance(named, list | tuple) and len(named) == values.ndim else ()
+    return Coord(dims, values.astype(object) if values.dtype.kind in "TU" else values, attributes)
+
+
+def plain(value: Any, where: str = "an attribute") -> Any:
+    """Return ``value`` as what JSON knows: numpy's numbers and arrays become Python's, infinities and NaN become text.
+
+    Raises
+    ------
+    TypeError
+        Something that has no form in JSON.
+
+    Examples
+    --------
+    >>> plain({"a": np.float32(1.5), "b": (1, np.inf)})
+    {'a': 1.5, 'b': [1, 'inf']}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist(), where)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [plain(item, where) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise TypeError(f"{where} is a {type(value).__name__}, which JSON does not know; make it text or a number.")

@@ -1,0 +1,158 @@
+"""Groups of a store: their attributes, and which images, labels and series they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from xprep.errors import StoreFormatError
+from xprep.io.ome import Multiscale
+from xprep.io.ome_read import Node, find_ome, is_image, read_multiscale
+from xprep.io.stores import Place, parse_json
+from xprep.io.urls import check_key
+
+
+@dataclass(frozen=True)
+class Group:
+    """A Zarr group: where it is, its attributes and its format."""
+
+    place: Place
+    attributes: Mapping[str, Any]
+    zarr_format: Literal[2, 3]
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it says to be an OME-Zarr image."""
+        return is_image(self.attributes)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An image that a group holds: its path, what it is a part of, and the name found there (a well's, a series')."""
+
+    path: str
+    kind: Literal["image", "series", "field"]
+    name: str = ""
+
+
+def read_group(place: Place) -> Group | None:
+    """Return the group in the folder ``place``, None if there is none (an array, or nothing).
+
+    Raises
+    ------
+    StoreFormatError
+        Its metadata are no JSON object, too large or nested too deeply.
+    """
+    return read_groups(place, [""])[0]
+
+
+def read_groups(place: Place, paths: Sequence[str]) -> list[Group | None]:
+    """Return the groups at ``paths`` below ``place``; one round of requests for Zarr v3, one more for v2."""
+    places = [place.child(path) for path in paths]
+    found: list[Group | None] = [
+        _group_v3(below, data) for below, data in zip(places, _load(place, paths, "zarr.json"), strict=True)
+    ]
+    if all(group is not None for group in found):
+        return found
+    marks, attributes = _load(place, paths, ".zgroup"), _load(place, paths, ".zattrs")
+    for i, below in enumerate(places):
+        if found[i] is None and marks[i] is not None:
+            found[i] = Group(below, _object(attributes[i], f"{below}/.zattrs"), 2)
+    return found
+
+
+def _load(place: Place, paths: Sequence[str], name: str) -> list[bytes | None]:
+    return place.get_many([f"{path}/{name}" if path else name for path in paths])
+
+
+def _object(data: bytes | None, where: str) -> Mapping[str, Any]:
+    return {} if data is None else parse_json(data, where)
+
+
+def _group_v3(place: Place, data: bytes | None) -> Group | None:
+    metadata = _object(data, f"{place}/zarr.json")
+    if metadata.get("node_type") != "group":
+        return None
+    attributes = metadata.get("attributes") or {}
+    if not isinstance(attributes, Mapping):
+        raise StoreFormatError(f"{place}/zarr.json: attributes must be an object.")
+    return Group(place, attributes, 3)
+
+
+def read_image(group: Group, index: int = 0) -> Multiscale:
+    """Return the image that ``group`` is.
+
+    Raises
+    ------
+    StoreFormatError
+        It is none, or its metadata are wrong.
+    """
+    if not group.is_image:
+        raise StoreFormatError(f"{group.place} is a Zarr group without OME-Zarr metadata (no multiscales).")
+    return read_multiscale(group.attributes, str(group.place), index)
+
+
+def list_labels(group: Group) -> list[str]:
+    """Return the names of an image's labels."""
+    labels = read_group(group.place.child("labels"))
+    if labels is None:
+        return []
+    listed = Node(find_ome(labels.attributes), str(labels.place)).at("labels")
+    return [] if listed.value is None else [_path(item) for item in listed.items(0)]
+
+
+def list_images(group: Group) -> list[Entry]:
+    """Return the images that a group holds: itself, the fields of a plate or well, the series of bioformats2raw.
+
+    Raises
+    ------
+    StoreFormatError
+        Metadata that are wrong, or paths that lead out of the group.
+    """
+    ome = Node(find_ome(group.attributes), str(group.place))
+    if group.is_image:
+        return [Entry("", "image", read_image(group).name)]
+    if ome.at("plate").value is not None:
+        return _list_plate(group.place, ome.at("plate"))
+    if ome.at("well").value is not None:
+        return _list_well(ome.at("well"), "")
+    if "bioformats2raw.layout" in ome.value:
+        return _list_series(group.place)
+    return []
+
+
+def _path(node: Node) -> str:
+    try:
+        return check_key(node.text())
+    except StoreFormatError:
+        raise
+    except ValueError as error:
+        node.refuse(str(error))
+
+
+def _list_plate(place: Place, plate: Node) -> list[Entry]:
+    wells = [_path(well.at("path")) for well in plate.at("wells").items(0, 10_000)]
+    fields: list[Entry] = []
+    for path, group in zip(wells, read_groups(place, wells), strict=True):
+        if group is None:
+            raise StoreFormatError(f"{place}: the plate lists a well {path!r}, which is not there.")
+        fields += _list_well(Node(find_ome(group.attributes), str(group.place)).at("well"), path)
+    return fields
+
+
+def _list_well(well: Node, path: str) -> list[Entry]:
+    images = [_path(image.at("path")) for image in well.at("images").items(0)]
+    return [Entry(f"{path}/{image}" if path else image, "field", path) for image in images]
+
+
+def _list_series(place: Place) -> list[Entry]:
+    listing = read_group(place.child("OME"))
+    series = Node(find_ome(listing.attributes), str(listing.place)).at("series") if listing is not None else None
+    if series is not None and series.value is not None:
+        return [Entry(_path(item), "series", _path(item)) for item in series.items(0)]
+    # Without the list, bioformats2raw's rule: consecutive numbers from 0.
+    found: list[Entry] = []
+    while (group := read_group(place.child(str(len(found))))) is not None and group.is_image:
+        found.append(Entry(str(len(found)), "series", str(len(found))))
+    return found

@@ -1,0 +1,85 @@
+"""What metadata from elsewhere may say: checked before zarr sees them and before a graph is built from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import Any, Final
+
+from xprep.errors import StoreFormatError
+from xprep.io.stores import Place
+
+# 2**40 x 2**40 pixels in chunks of 2 opens without complaint and never ends; 10 TB in chunks of 64 KiB is 1.6e8.
+MAX_CHUNKS: Final = 2**28
+# One chunk is in memory whole, several at a time.
+MAX_CHUNK_PIXELS: Final = 2**31
+MAX_LENGTH: Final = 2**63 - 1
+
+
+def read_array_metadata(place: Place) -> dict[str, Any]:
+    """Return the JSON of an array's metadata, v3 or v2.
+
+    Raises
+    ------
+    StoreFormatError
+        There is none.
+    FileNotFoundError
+        There is nothing at all.
+    """
+    for name in ("zarr.json", ".zarray"):
+        if (found := place.read_json(name)) is not None:
+            if found.get("node_type", "array") != "array":
+                raise StoreFormatError(f"{place} is a Zarr {found['node_type']}, not an array.")
+            return found
+    if not _has_anything(place):
+        raise FileNotFoundError(f"there is nothing at {place}: no such store, folder or bucket.")
+    raise StoreFormatError(f"{place} holds no Zarr array (no zarr.json, no .zarray).")
+
+
+def _has_anything(place: Place) -> bool:
+    try:
+        return bool(place.list_folder())
+    except OSError:
+        return True  # http lists nothing
+
+
+def check_array_metadata(metadata: Mapping[str, Any], where: str) -> None:
+    """Refuse array metadata that would be dangerous to follow, before zarr sees them.
+
+    Raises
+    ------
+    StoreFormatError
+        Lengths that are not whole numbers, zero or negative chunks, another number of chunk lengths than of axes,
+        more than `MAX_CHUNKS` chunks, chunks above `MAX_CHUNK_PIXELS`, two dimensions of one name.
+    """
+    shape = _lengths(metadata.get("shape"), 0, f"{where}: shape")
+    for chunks in _chunk_shapes(metadata, where):
+        if len(chunks) != len(shape):
+            raise StoreFormatError(f"{where} has {len(shape)} axes, but chunks {list(chunks)}.")
+        if prod(-(-length // chunk) for length, chunk in zip(shape, chunks, strict=True)) > MAX_CHUNKS:
+            raise StoreFormatError(f"{where}: {list(shape)} in chunks {list(chunks)} is more than {MAX_CHUNKS} chunks.")
+        if prod(chunks) > MAX_CHUNK_PIXELS:
+            raise StoreFormatError(f"{where}: a chunk {list(chunks)} has more than {MAX_CHUNK_PIXELS} pixels.")
+    names = [name for name in metadata.get("dimension_names") or [] if name is not None]
+    if len(set(map(str, names))) != len(names):
+        raise StoreFormatError(f"{where}: two dimensions have one name: {names}.")
+
+
+def _chunk_shapes(metadata: Mapping[str, Any], where: str) -> Iterator[tuple[int, ...]]:
+    try:
+        if metadata.get("zarr_format") == 2:
+            yield _lengths(metadata.get("chunks"), 1, f"{where}: chunks")
+            return
+        yield _lengths(metadata["chunk_grid"]["configuration"]["chunk_shape"], 1, f"{where}: chunk_shape")
+        for codec in metadata["codecs"]:
+            if isinstance(codec, Mapping) and codec["name"] == "sharding_indexed":
+                yield _lengths(codec["configuration"]["chunk_shape"], 1, f"{where}: chunk_shape of the shards")
+    except (KeyError, TypeError) as error:
+        raise StoreFormatError(f"{where} lacks {error} in its metadata.") from None
+
+
+def _lengths(value: Any, least: int, what: str) -> tuple[int, ...]:
+    whole = isinstance(value, list | tuple) and all(type(n) is int and least <= n <= MAX_LENGTH for n in value)
+    if not whole:
+        raise StoreFormatError(f"{what} must be whole numbers of at least {least}; got {value!r}.")
+    return tuple(value)

@@ -1,0 +1,273 @@
+"""The store of an image to be written: groups, arrays and coordinates first, the OME metadata last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from zarr.abc.store import Store
+
+from xprep.errors import UnfinishedStoreError
+from xprep.io.consolidate import write_group, write_root
+from xprep.io.coords import Coord, plain, write_coord
+from xprep.io.ome import Multiscale, Version
+from xprep.io.ome_write import write_labels, write_multiscale
+from xprep.io.owner import Owner
+from xprep.io.room import delete_store, make_room, move_over
+from xprep.io.status import mark_finished, mark_writing
+from xprep.io.stores import Place, open_store
+from xprep.io.urls import check_name
+from xprep.io.writes import DEFAULT_CODEC, Codec, Record, ZarrWritable, create_array
+
+Layout = Literal["dual", "flat"]
+
+
+@dataclass(frozen=True)
+class LevelSpec:
+    """One level to be created.
+
+    Parameters
+    ----------
+    shape, chunks : tuple of int
+        In pixels.
+    shards : tuple of int, optional
+        Multiples of the chunks.
+    coords : mapping of str to Coord
+        Written in the dual layout only.
+    """
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...] | None = None
+    coords: Mapping[str, Coord] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """What the levels of an image have in common.
+
+    Parameters
+    ----------
+    dims : tuple of str
+        Names of the dimensions.
+    dtype : str or numpy.dtype
+        Of the pixels.
+    codec : Codec
+        How chunks are stored.
+    attributes : mapping
+        Of every level's array (``units``, ``long_name``, ``history``).
+    """
+
+    dims: tuple[str, ...]
+    dtype: Any
+    codec: Codec = DEFAULT_CODEC
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ImageStore:
+    """A store that is being written.
+
+    Parameters
+    ----------
+    place : Place
+        Where it is being written; beside ``target`` when it will replace what is there.
+    target : Place
+        Where it will be.
+    version : {"0.4", "0.5", "0.6"}
+        Of OME-Zarr.
+    layout : {"dual", "flat"}
+        Whether levels are groups that xarray opens, or bare arrays.
+    levels : tuple of ZarrWritable
+        Of the image, finest first.
+    labels : dict of str to tuple of ZarrWritable
+        The same of every label image.
+    """
+
+    place: Place
+    target: Place
+    version: Version
+    layout: Layout
+    levels: tuple[ZarrWritable, ...] = ()
+    labels: dict[str, tuple[ZarrWritable, ...]] = field(default_factory=dict)
+    record: Record | None = field(default=None, repr=False)
+
+    @property
+    def zarr_format(self) -> Literal[2, 3]:
+        """The format that the version of OME-Zarr wants."""
+        return 2 if self.version == "0.4" else 3
+
+    @property
+    def url(self) -> str:
+        """Where it will be, without secrets."""
+        return self.target.url
+
+    def level_path(self, n: int) -> str:
+        """Return the path of level ``n``'s array below its image's group."""
+        return f"scale{n}/image" if self.layout == "dual" else str(n)
+
+    def create_labels(self, name: str, levels: Sequence[LevelSpec], spec: ArraySpec) -> tuple[ZarrWritable, ...]:
+        """Create the arrays of a label image and return them to be filled.
+
+        Raises
+        ------
+        ValueError
+            A name that no group can have, or that is taken.
+        TypeError
+            A dtype that is not of whole numbers.
+        """
+        check_name(name)
+        if name in self.labels:
+            raise ValueError(f"there are labels {name!r} already.")
+        self._mark("labels")
+        self.labels[name] = self._create_levels(f"labels/{name}", levels, spec)
+        return self.labels[name]
+
+    def finish(
+        self,
+        image: Multiscale,
+        labels: Mapping[str, Multiscale] | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Check by key that every unit is there, then say so: the image's OME metadata are written last.
+
+        Parameters
+        ----------
+        image : Multiscale
+            With ``levels`` at `level_path`.
+        labels : mapping of str to Multiscale
+            One for every label image that was created.
+        about : mapping
+            Kept in the root's ``xprep`` attribute beside the status: provenance.
+
+        Raises
+        ------
+        UnfinishedStoreError
+            Units that were never written, or that the store lost.
+        """
+        given = dict(labels or {})
+        if set(given) != set(self.labels):
+            raise ValueError(f"metadata are needed for the labels {sorted(self.labels)}; got {sorted(given)}.")
+        attributes = {**write_multiscale(image, self.version), **mark_finished(plain(about or {}, "about"))}
+        self._check_complete()
+        for name, label in given.items():
+            write_group(self.place.child(f"labels/{name}"), write_multiscale(label, self.version), self.zarr_format)
+        if given:
+            write_group(self.place.child("labels"), write_labels(list(given), self.version), self.zarr_format)
+        for n in range(len(self.levels) if self.layout == "dual" else 0):
+            write_group(self.place.child(f"scale{n}"), {}, self.zarr_format)
+        write_root(self.place, attributes, self.zarr_format, self._node_paths())
+        self._move_into_place()
+
+    def discard(self) -> None:
+        """Delete what was written so far; what it was to replace stays."""
+        delete_store(self.place)
+
+    def _check_complete(self) -> None:
+        for array in (*self.levels, *(level for levels in self.labels.values() for level in levels)):
+            if missing := array.missing_units():
+                raise UnfinishedStoreError(
+                    f"{array.place} lacks {len(missing)} of its chunks, the first is {missing[0]!r}: they were not "
+                    "written, or the store lost them. It stays unfinished; run again with resume=True."
+                )
+
+    def _node_paths(self) -> list[str]:
+        images = [("", self.levels), *((f"labels/{name}/", levels) for name, levels in self.labels.items())]
+        paths = ["labels"] if self.labels else []
+        for prefix, levels in images:
+            paths += [prefix.rstrip("/")] if prefix else []
+            for n, level in enumerate(levels):
+                paths += [f"{prefix}scale{n}"] if self.layout == "dual" else []
+                paths += [f"{prefix}{self.level_path(n)}"]
+                paths += [f"{prefix}scale{n}/{name}" for name in level.coords]
+        return paths
+
+    def _mark(self, path: str) -> None:
+        write_group(self.place.child(path) if path else self.place, mark_writing(Owner.here()), self.zarr_format)
+
+    def _create_levels(self, prefix: str, levels: Sequence[LevelSpec], spec: ArraySpec) -> tuple[ZarrWritable, ...]:
+        if prefix:
+            self._mark(prefix)
+        base = self.place.child(prefix)
+        return tuple(self._create_level(base, n, level, spec) for n, level in enumerate(levels))
+
+    def _create_level(self, base: Place, n: int, level: LevelSpec, spec: ArraySpec) -> ZarrWritable:
+        path, coords = self.level_path(n), dict(level.coords) if self.layout == "dual" else {}
+        others = [name for name in coords if name not in spec.dims]
+        attributes = plain(spec.attributes, "attributes") | ({"coordinates": " ".join(others)} if others else {})
+        if self.layout == "dual":
+            write_group(base.child(f"scale{n}"), mark_writing(Owner.here()), self.zarr_format)
+            for name, coord in coords.items():
+                write_coord(base.child(f"scale{n}/{check_name(name)}"), coord, self.zarr_format)
+        array = create_array(
+            base.child(path), level.shape, level.chunks, spec.dtype,
+            shards=level.shards, dims=spec.dims, codec=spec.codec, zarr_format=self.zarr_format, attributes=attributes,
+        )  # fmt: skip
+        named = None if self.record is None else partial(_record, self.record, array.place.path)
+        return replace(array, record=named, coords=tuple(coords))
+
+    def _move_into_place(self) -> None:
+        if self.place.path == self.target.path and self.place.shown == self.target.shown:
+            return
+        move_over(self.place, self.target)
+        self.place = self.target
+
+
+def _record(record: Record, path: str, name: str, size: int, crc: int) -> None:
+    record(f"{path}/{name}", size, crc)
+
+
+def create_image(
+    url: str | Path | Store | Place,
+    levels: Sequence[LevelSpec],
+    spec: ArraySpec,
+    *,
+    layout: Layout = "dual",
+    version: Version = "0.5",
+    overwrite: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    record: Record | None = None,
+) -> ImageStore:
+    """Create the store of an image, marked as unfinished, and return its arrays to be filled.
+
+    On a local disk, a store that is overwritten stays until the new one is finished, which is written beside it and
+    renamed over it. In a bucket there is no renaming: the old one is deleted first.
+
+    Parameters
+    ----------
+    url : str, Path, zarr store or Place
+        Where.
+    levels : sequence of LevelSpec
+        Finest first.
+    spec : ArraySpec
+        Dims, dtype, codec, attributes.
+    layout : {"dual", "flat"}
+        ``scaleN/image`` with coordinates, or bare arrays ``N``.
+    version : {"0.4", "0.5", "0.6"}
+        Of OME-Zarr; 0.4 is Zarr v2, the others v3.
+    overwrite : bool
+        Whether a Zarr store there may go.
+    storage_options : mapping, optional
+        For fsspec.
+    record : callable, optional
+        Told key, size and crc32c of every chunk that is written.
+
+    Raises
+    ------
+    StoreExistsError
+        Something is there and ``overwrite`` is off; or it is not a Zarr store, which is never deleted; or another
+        process is writing it.
+    OSError
+        The store cannot be written: no bucket, no permission.
+    """
+    if layout not in ("dual", "flat"):
+        raise ValueError(f"layout must be 'dual' or 'flat'; got {layout!r}.")
+    target = open_store(url, storage_options, "r+")
+    place = make_room(target, overwrite)
+    store = ImageStore(place, target, version, layout, record=record)
+    store._mark("")
+    store.levels = store._create_levels("", levels, spec)
+    return store

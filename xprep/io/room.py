@@ -1,0 +1,103 @@
+"""Room for a store: what may be overwritten, and how, without losing the old one before the new one is there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from xprep.errors import StoreExistsError
+from xprep.io.consolidate import write_group
+from xprep.io.groups import Group, read_group
+from xprep.io.owner import Owner
+from xprep.io.status import describe_owner, mark_writing, read_owner, read_status
+from xprep.io.stores import Place, open_store
+
+_NEW = ".xprep-new"
+
+
+def make_room(target: Place, overwrite: bool) -> Place:
+    """Return where to write a store that shall be at ``target``: there, or beside what it will replace.
+
+    Raises
+    ------
+    StoreExistsError
+        Something is there and ``overwrite`` is off; or it is not a Zarr store; or another process is writing it; or it
+        is a whole bucket.
+    """
+    names = target.list_folder()
+    if not names:
+        return target
+    group = read_group(target)
+    is_zarr = group is not None or bool({"zarr.json", ".zarray"} & set(names))
+    if not is_zarr:
+        raise StoreExistsError(f"{target} exists and is not a Zarr store ({_some(names)}): xprep never deletes such.")
+    if group is not None and _is_being_written(group):
+        raise StoreExistsError(f"{target}: {describe_owner(group)}. Two writers would destroy each other's work.")
+    if not overwrite:
+        raise StoreExistsError(f"{target} exists{_unfinished(group)}. overwrite=True replaces it; or give another URL.")
+    if (folder := target.folder) is not None:
+        return _sibling(target, folder)
+    if "/" not in target.shown.rstrip("/").split("://")[-1] and not target.path:
+        raise StoreExistsError(f"{target} is a whole bucket; give a folder in it, a bucket is never overwritten.")
+    _empty(target)
+    return target
+
+
+def _is_being_written(group: Group) -> bool:
+    owner = read_owner(group) if read_status(group) == "writing" else None
+    # This very process may begin anew what it left, after Ctrl-C in a notebook.
+    return owner is not None and owner.is_alive is True and owner.pid != os.getpid()
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names[:3]) + (", …" if len(names) > 3 else "")
+
+
+def _unfinished(group: Group | None) -> str:
+    if group is None or read_status(group) != "writing":
+        return ""
+    return f" and is not finished ({describe_owner(group)}); resume=True goes on with it"
+
+
+def _sibling(target: Place, folder: Path) -> Place:
+    """Return a folder beside ``folder``, free of what dead processes left there."""
+    for left in folder.parent.glob(f".{folder.name}.*{_NEW}"):
+        group = read_group(open_store(left))
+        owner = None if group is None else read_owner(group)
+        if owner is not None and owner.is_alive is False:
+            shutil.rmtree(left, ignore_errors=True)
+    return open_store(folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}{_NEW}"), mode="r+")
+
+
+def _empty(target: Place) -> None:
+    # Killed half-way, what is left must neither look complete nor be taken for a stranger's folder.
+    for name, zarr_format in (("zarr.json", 3), (".zgroup", 2)):
+        if target.exists(name):
+            write_group(target, mark_writing(Owner.here()), 3 if zarr_format == 3 else 2)
+    for name in target.list_folder():
+        if name not in ("zarr.json", ".zgroup", ".zattrs"):
+            target.child(name).delete()
+    target.delete()
+
+
+def delete_store(place: Place) -> None:
+    """Delete everything in the folder ``place``."""
+    if (folder := place.folder) is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        place.delete()
+
+
+def move_over(new: Place, old: Place) -> None:
+    """Put the finished store ``new`` in the place of ``old``, beside it on one disk."""
+    source, target = new.folder, old.folder
+    if source is None or target is None:
+        raise ValueError(f"{new} and {old} are not on this machine.")
+    # Two renames: between them, for microseconds, there is no store at all; never half of one.
+    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.xprep-old")
+    os.rename(target, aside)
+    os.rename(source, target)
+    shutil.rmtree(aside)

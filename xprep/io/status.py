@@ -1,0 +1,63 @@
+"""Whether a store is finished: a mark in its root's attributes, written first, changed last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from xprep.errors import UnfinishedStoreError
+from xprep.io.groups import Group
+from xprep.io.owner import Owner
+
+MARK: Final = "xprep"
+Status = Literal["finished", "writing", "foreign"]
+
+
+def mark_writing(owner: Owner, fingerprint: str | None = None) -> dict[str, Any]:
+    """Return the attributes of a store that is being written."""
+    mark: dict[str, Any] = {"status": "writing", "owner": owner.to_json()}
+    return {MARK: mark if fingerprint is None else {**mark, "fingerprint": fingerprint}}
+
+
+def mark_finished(extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the attributes of a finished store."""
+    return {MARK: {"status": "finished", **(extra or {})}}
+
+
+def read_status(group: Group) -> Status:
+    """Return whether xprep finished a store, is or was writing it, or has nothing to do with it."""
+    mark = group.attributes.get(MARK)
+    status = mark.get("status") if isinstance(mark, Mapping) else None
+    if status is None:
+        return "foreign"
+    return "finished" if status == "finished" else "writing"
+
+
+def check_finished(group: Group) -> None:
+    """Refuse a store that is not finished.
+
+    Raises
+    ------
+    UnfinishedStoreError
+        It says who writes it, and what to do.
+    """
+    if read_status(group) != "writing":
+        return
+    raise UnfinishedStoreError(
+        f"{group.place} is not finished: {describe_owner(group)}. What is missing would read as zeros. Finish it by "
+        "running the same command with resume=True, write it anew with overwrite=True, or delete it."
+    )
+
+
+def read_owner(group: Group) -> Owner | None:
+    """Return who writes a store."""
+    mark = group.attributes.get(MARK)
+    return Owner.from_json(mark.get("owner")) if isinstance(mark, Mapping) else None
+
+
+def describe_owner(group: Group) -> str:
+    """Return a clause about who writes a store, and whether that process still runs."""
+    if (owner := read_owner(group)) is None:
+        return "nobody knows who wrote it"
+    state = {True: "is being written by", False: "was left by", None: "was begun by"}[owner.is_alive]
+    return f"it {state} {owner}"

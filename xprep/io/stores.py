@@ -1,0 +1,260 @@
+"""Stores: opened by URL, path or as Zarr's own objects; their keys read and written with errors that can be read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from zarr.abc.store import Store
+from zarr.core.sync import sync
+from zarr.storage import FsspecStore, LocalStore
+
+from xprep.errors import StoreFormatError
+from xprep.io import keys, urls
+
+Mode = Literal["r", "r+"]
+# A plate's consolidated metadata takes some MB; a metadata file of more than this is an attack or a mistake.
+METADATA_BYTES: Final = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder in a store: where keys are read and written.
+
+    Parameters
+    ----------
+    store : zarr.abc.store.Store
+        Any Zarr store.
+    path : str
+        Path of the folder inside of the store; ``""`` is its root.
+    shown : str
+        URL of the store's root without secrets: what errors and provenance say.
+    secrets : mapping
+        The options that opened it: removed from messages of other libraries, never shown.
+    """
+
+    store: Store = field(repr=False)
+    path: str = ""
+    shown: str = ""
+    secrets: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def url(self) -> str:
+        """URL of this folder, without secrets."""
+        return f"{self.shown.rstrip('/')}/{self.path}" if self.path else self.shown
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder on this machine, or None where the store is elsewhere."""
+        return self.store.root / self.path if type(self.store) is LocalStore else None
+
+    def child(self, path: str) -> Place:
+        """Return the folder ``path`` below this one."""
+        below = urls.check_key(path) if path else ""
+        joined = "/".join(part for part in (self.path, below) if part)
+        return Place(self.store, joined, self.shown, self.secrets)
+
+    def key(self, name: str) -> str:
+        """Return the store's key of ``name`` in this folder."""
+        return f"{self.path}/{name}" if self.path else name
+
+    def get(self, name: str) -> bytes | None:
+        """Return the bytes of ``name``, None if there are none."""
+        return self.get_many([name])[0]
+
+    def get_many(self, names: Sequence[str], ranges: Sequence[tuple[int, int]] | None = None) -> list[bytes | None]:
+        """Return the bytes of every name (of each a range of bytes: start and stop, or ``(-n, 0)``, the last n)."""
+        requests = [None] * len(names) if ranges is None else [keys.make_request(*pair) for pair in ranges]
+        if (folder := self.folder) is not None:
+            return [keys.read_file(folder, name, request) for name, request in zip(names, requests, strict=True)]
+        with self.errors("read"):
+            return keys.fetch(self.store, [self.key(name) for name in names], requests)
+
+    def set(self, name: str, data: bytes) -> None:
+        """Write ``data`` to ``name``, at once and whole."""
+        self.set_many({name: data})
+
+    def set_many(self, objects: Mapping[str, bytes]) -> None:
+        """Write every object under its name, each at once and whole."""
+        with self.errors("write"):
+            if (folder := self.folder) is not None:
+                for name, data in objects.items():
+                    keys.write_file(f"{folder}/{name}", data)
+            else:
+                keys.put(self.store, {self.key(name): data for name, data in objects.items()})
+
+    def exists(self, name: str) -> bool:
+        """Whether there is something under ``name``."""
+        with self.errors("read"):
+            return sync(self.store.exists(self.key(name)))
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Return the names under which there is nothing."""
+        wanted = list(names)
+        if (folder := self.folder) is not None:
+            return [name for name in wanted if not os.path.isfile(f"{folder}/{name}")]
+        with self.errors("read"):
+            found = keys.exist(self.store, [self.key(name) for name in wanted])
+        return [name for name, there in zip(wanted, found, strict=True) if not there]
+
+    def list_names(self) -> list[str]:
+        """Return every name below this folder, sorted; asks the store once."""
+        prefix = f"{self.path}/" if self.path else ""
+        with self.errors("list"):
+            found = keys.collect(self.store.list_prefix(prefix))
+        return sorted(key.removeprefix(prefix) for key in found)
+
+    def list_folder(self) -> list[str]:
+        """Return the names directly in this folder, files and folders, sorted."""
+        with self.errors("list"):
+            return sorted({name for name in keys.collect(self.store.list_dir(self.path)) if name})
+
+    def delete(self) -> None:
+        """Delete everything below this folder; a bucket itself stays."""
+        is_bucket = isinstance(self.store, FsspecStore) and "/" not in self.store.path.strip("/") and not self.path
+        with self.errors("delete"):
+            if isinstance(self.store, FsspecStore) and not is_bucket:
+                # zarr's own way to empty such a store stops at the first key that is gone already.
+                sync(self.store.delete_dir(self.path))
+            else:
+                sync(self.store.delete_dir(self.path) if self.path else self.store.clear())
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """Return the JSON object ``name``, None if there is none.
+
+        Raises
+        ------
+        StoreFormatError
+            Not JSON, not an object, too large or nested too deeply.
+        """
+        return None if (data := self.get(name)) is None else parse_json(data, f"{self.url}/{name}")
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write ``value`` as JSON; NaN and infinities, which JSON has not, are refused."""
+        self.set(name, json.dumps(value, indent=2, allow_nan=False).encode())
+
+    def errors(self, action: str) -> _Explained:
+        """Return a context in which errors of the store say ``action`` and this URL, without secrets."""
+        return _Explained(self, action)
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class _Explained:
+    def __init__(self, place: Place, action: str) -> None:
+        self._place, self._action = place, action
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or not _is_foreign(error):
+            return
+        raise explain(error, f"cannot {self._action} {self._place.url}", self._place.secrets) from None
+
+
+def _is_foreign(error: BaseException) -> bool:
+    # botocore's and google's errors ("no credentials", "bucket not found") derive from Exception alone.
+    ours = ("builtins", "xprep", "asyncio", "zarr", "numcodecs")
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0] not in ours
+
+
+def explain(error: BaseException, what: str, secrets: Mapping[str, Any] | None = None) -> OSError:
+    """Return an OSError of ``error``'s kind which says ``what`` failed and why, without secrets."""
+    kinds = (FileNotFoundError, PermissionError, FileExistsError, TimeoutError, ConnectionError)
+    kind = next((kind for kind in kinds if isinstance(error, kind)), OSError)
+    if "redential" in f"{type(error).__name__} {error}":
+        kind = PermissionError
+    reason = urls.redact_text(f"{type(error).__name__}: {error}", secrets)
+    explained = kind(f"{what}: {reason}{_advice(kind)}")
+    explained.errno = getattr(error, "errno", None)
+    return explained
+
+
+def _advice(kind: type[OSError]) -> str:
+    if kind is FileNotFoundError:
+        return ". Does the bucket or folder exist?"
+    if kind is PermissionError:
+        return ". Are the credentials right, and do they allow this?"
+    return ""
+
+
+def open_store(
+    url: str | Path | Store | Place,
+    storage_options: Mapping[str, Any] | None = None,
+    mode: Mode = "r",
+    *,
+    chained: bool = False,
+) -> Place:
+    """Return the root of a store; nothing is read, created or checked there.
+
+    Parameters
+    ----------
+    url : str, Path, zarr store or Place
+        Where; a Zarr store object (obstore, icechunk, …) is taken as it is.
+    storage_options : mapping, optional
+        For fsspec: credentials, endpoint. Kept in memory only.
+    mode : {"r", "r+"}
+        Whether it is written to.
+    chained : bool
+        Whether chained URLs are allowed.
+
+    Returns
+    -------
+    Place
+
+    Raises
+    ------
+    ValueError
+        A URL that is not allowed (`xprep.io.urls.parse`), or writing to http.
+    ImportError
+        Its backend is not installed.
+    """
+    if isinstance(url, Place):
+        return url
+    if isinstance(url, Store):
+        return Place(url, shown=urls.redact_text(str(url)))
+    where = urls.parse(url, chained=chained)
+    if mode != "r" and where.protocol in urls.READ_ONLY:
+        raise ValueError(f"{where.shown}: http is for reading only; write to a folder or a bucket.")
+    urls.check_backend(where)
+    options = dict(storage_options or {})
+    if where.is_local:
+        return Place(LocalStore(where.path, read_only=mode == "r"), shown=where.shown)
+    secrets = {**options, "url": urls.find_secrets(where)}
+    return Place(_open_remote(where, options, mode), shown=where.shown, secrets=secrets)
+
+
+def _open_remote(where: urls.Url, options: dict[str, Any], mode: Mode) -> Store:
+    # A cached listing hides what another process wrote or deleted; adlfs lost whole datasets by it.
+    fresh = {"use_listings_cache": False, **options} if where.protocol in ("s3", "gs", "az") else options
+    try:
+        return FsspecStore.from_url(where.text, storage_options=fresh, read_only=mode == "r")
+    except Exception as error:  # noqa: BLE001  (any backend, any error; none may carry a secret)
+        raise explain(error, f"cannot open {where.shown}", options) from None
+
+
+def parse_json(data: bytes, where: str) -> dict[str, Any]:
+    """Return the JSON object in ``data``, a metadata file at ``where``.
+
+    Raises
+    ------
+    StoreFormatError
+        Not JSON, not an object, too large or nested too deeply.
+    """
+    if len(data) > METADATA_BYTES:
+        raise StoreFormatError(f"{where} has {len(data)} bytes; metadata has at most {METADATA_BYTES}.")
+    try:
+        value = json.loads(data)
+    except RecursionError:
+        raise StoreFormatError(f"{where} is nested too deeply to be metadata.") from None
+    except ValueError as error:
+        raise StoreFormatError(f"{where} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise StoreFormatError(f"{where} holds a JSON {type(value).__name__}; metadata is an object.")
+    return value

@@ -1,0 +1,270 @@
+"""URLs: which are allowed, how they are joined and compared, and how they are shown without secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+_SCHEME: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*)://")
+_ANY_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>,;)\]}]+")
+# Spelling to the one name that comparisons use.
+PROTOCOLS: Final[Mapping[str, str]] = {
+    "file": "file",
+    "local": "file",
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gs",
+    "gcs": "gs",
+    "az": "az",
+    "abfs": "az",
+    "abfss": "az",
+    "http": "http",
+    "https": "https",
+    "memory": "memory",
+}
+READ_ONLY: Final = frozenset({"http", "https"})
+# Protocol to the module that fsspec needs and the extra which brings it.
+BACKENDS: Final[Mapping[str, tuple[str, str]]] = {
+    "s3": ("s3fs", "xprep[s3]"),
+    "gs": ("gcsfs", "xprep[gcs]"),
+    "az": ("adlfs", "xprep[azure]"),
+    "http": ("aiohttp", "aiohttp"),
+    "https": ("aiohttp", "aiohttp"),
+}
+
+
+@dataclass(frozen=True)
+class Url:
+    """A place whose protocol is allowed.
+
+    Parameters
+    ----------
+    protocol : str
+        One of the values of `PROTOCOLS`.
+    path : str
+        Local: the absolute path. Elsewhere: what follows ``://``, without slashes at the end.
+    text : str
+        The URL to open; it may carry secrets, so it is in no repr.
+    """
+
+    protocol: str
+    path: str = field(repr=False)
+    text: str = field(repr=False)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of this machine."""
+        return self.protocol == "file"
+
+    @property
+    def shown(self) -> str:
+        """What may be printed."""
+        return redact(self.text)
+
+    def __str__(self) -> str:
+        return self.shown
+
+
+def parse(url: str | Path, *, chained: bool = False) -> Url:
+    """Check ``url`` and return its parts.
+
+    Parameters
+    ----------
+    url : str or Path
+        A local path or a URL. A `Path` is taken as it is, whatever characters it has.
+    chained : bool
+        Whether fsspec's chains (``simplecache::s3://…``) are allowed. They are not by default: ``reference::``
+        can make a chunk of any file of this machine.
+
+    Returns
+    -------
+    Url
+
+    Raises
+    ------
+    ValueError
+        Empty; a protocol that is not allowed; a chain that was not asked for; a query in an http URL.
+
+    Examples
+    --------
+    >>> parse("s3://lab/slide.ome.zarr/").path
+    'lab/slide.ome.zarr'
+    """
+    if isinstance(url, Path):
+        return _local(url)
+    if not isinstance(url, str):
+        raise TypeError(f"a URL is a str or a Path; got {type(url).__name__}.")
+    if not url.strip():
+        raise ValueError("the URL is empty; give a folder or a URL such as 's3://bucket/image.ome.zarr'.")
+    if "::" in url:
+        return _chain(url, chained)
+    if not (match := _SCHEME.match(url)):
+        return _local(Path(url))
+    return _remote(url, match.group(1).lower())
+
+
+def _local(path: Path) -> Url:
+    if "\0" in str(path):
+        raise ValueError("a path cannot hold a NUL character.")
+    absolute = path.expanduser().absolute()
+    return Url("file", str(absolute), str(absolute))
+
+
+def _chain(url: str, chained: bool) -> Url:
+    if not chained:
+        raise ValueError(
+            f"{redact(url)} is a chained URL, which can read any file of this machine; chains are refused unless they "
+            "are asked for (chained=True). A folder whose name holds '::' is given as a pathlib.Path."
+        )
+    return Url("chain", url.rstrip("/"), url.rstrip("/"))
+
+
+def _remote(url: str, scheme: str) -> Url:
+    if scheme not in PROTOCOLS:
+        raise ValueError(f"{redact(url)}: the protocol {scheme!r} is not allowed; allowed are {sorted(PROTOCOLS)}.")
+    protocol = PROTOCOLS[scheme]
+    rest = url.split("://", 1)[1]
+    if protocol == "file":
+        return _local(Path(rest))
+    if protocol in READ_ONLY and "?" in rest:
+        raise ValueError(f"{redact(url)}: an http URL with a query cannot be a store, as every chunk has its own URL.")
+    if protocol in ("s3", "gs") and _without_user(rest) != rest:
+        # s3fs and gcsfs take them for the bucket's name, ask for it, and print it.
+        raise ValueError(
+            f"{redact(url)} was given with credentials in the URL; give them in storage_options or in the environment."
+        )
+    if "\0" in rest or not rest.strip("/"):
+        raise ValueError(f"{redact(url)} names no bucket, host or folder.")
+    return Url(protocol, rest.strip("/"), url.rstrip("/"))
+
+
+def check_backend(url: Url) -> None:
+    """Refuse a URL whose fsspec backend is not installed, and say how to install it.
+
+    Raises
+    ------
+    ImportError
+        Naming the extra.
+    """
+    module, extra = BACKENDS.get(url.protocol, ("fsspec", "fsspec"))
+    if find_spec(module) is None:
+        raise ImportError(f"{url.shown} needs {module}, which is not installed: pip install '{extra}'.")
+
+
+def join(url: str | Path, *parts: str) -> str:
+    """Return ``url`` with ``parts`` added, one slash between.
+
+    Raises
+    ------
+    ValueError
+        A part that leads out of ``url``.
+
+    Examples
+    --------
+    >>> join("s3://lab/slide.ome.zarr/", "scale0/image")
+    's3://lab/slide.ome.zarr/scale0/image'
+    """
+    tail = "/".join(check_key(part) for part in parts if part)
+    return f"{str(url).rstrip('/')}/{tail}" if tail else str(url)
+
+
+def check_key(key: str) -> str:
+    """Return ``key``, a path inside a store, without outer slashes; refuse one that leads out of it.
+
+    Raises
+    ------
+    ValueError
+        A backslash, NUL, an empty part, ``.`` or ``..``.
+    """
+    trimmed = key.strip("/")
+    if "\\" in key or "\0" in key or any(part in ("", ".", "..") for part in trimmed.split("/")):
+        raise ValueError(f"{key!r} is not a path inside a store: no '..', '.', empty part, backslash or NUL.")
+    return trimmed
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if one array, label or level can be called so.
+
+    Raises
+    ------
+    ValueError
+        Empty, with a slash, backslash, NUL or a leading dot or underscore pair, or a file name of Zarr's own.
+    """
+    reserved = name in ("zarr.json", "labels") or name.startswith((".", "__"))
+    if not name or reserved or any(letter in name for letter in "/\\\0"):
+        raise ValueError(f"{name!r} cannot be a name in a store: no slash, backslash, NUL, leading '.' or '__'.")
+    return name
+
+
+def inside(child: str | Path, parent: str | Path) -> bool:
+    """Whether ``child`` is ``parent`` or lies below it; symbolic links are followed, ``s3`` and ``s3a`` are one.
+
+    Examples
+    --------
+    >>> inside("s3://lab/a.zarr/out", "s3://lab/a.zarr"), inside("s3://lab/a.zarr2", "s3://lab/a.zarr")
+    (True, False)
+    """
+    below, above = parse(child, chained=True), parse(parent, chained=True)
+    if below.protocol != above.protocol:
+        return False
+    if below.is_local:
+        return Path(below.path).resolve().is_relative_to(Path(above.path).resolve())
+    low, high = (re.sub(r"/+", "/", _without_user(url.path)) for url in (below, above))
+    return low == high or low.startswith(high + "/")
+
+
+def redact(url: str | Path) -> str:
+    """Return ``url`` without user, password and query: what may be printed, logged or stored.
+
+    Examples
+    --------
+    >>> redact("https://ann:secret@host/x.zarr?sig=abc")
+    'https://host/x.zarr'
+    """
+    text = str(url)
+    if "::" in text:
+        return "::".join(redact(part) for part in text.split("::"))
+    if not (match := _SCHEME.match(text)):
+        return text
+    rest = re.split(r"[?#]", text[match.end() :], maxsplit=1)[0]
+    if PROTOCOLS.get(match.group(1).lower()) == "az" and ":" not in rest.partition("@")[0]:
+        return match.group(0) + rest  # abfs://container@account/…
+    return match.group(0) + _without_user(rest)
+
+
+def find_secrets(url: Url) -> list[str]:
+    """Return what `redact` takes out of a URL: user, password, query."""
+    rest = url.text.partition("://")[2]
+    user = rest.removesuffix(_without_user(rest)).rstrip("@")
+    return [part for part in (*user.split(":"), rest.partition("?")[2]) if part]
+
+
+def _without_user(rest: str) -> str:
+    host, slash, path = rest.partition("/")
+    user, colon, password = host.partition(":")
+    # A password may hold a slash (AWS secrets do): then the host as split is cut short and its ':' starts no port.
+    if colon and user and not password.isdigit() and "@" in rest:
+        return rest.rsplit("@", 1)[1]
+    return host.rsplit("@", 1)[-1] + slash + path
+
+
+def redact_text(text: str, storage_options: Mapping[str, Any] | None = None) -> str:
+    """Return ``text``, somebody else's message, with its URLs redacted and no value of ``storage_options`` in it."""
+    for secret in sorted(_strings(storage_options or {}), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return _ANY_URL.sub(lambda match: redact(match.group(0)), text)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item)
+    elif isinstance(value, str) and len(value) >= 6 and not _SCHEME.match(value):
+        yield value

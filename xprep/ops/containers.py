@@ -1,0 +1,80 @@
+"""One operation for a DataArray, a Dataset and a DataTree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import xarray as xr
+
+from xprep.ops.layout import CHANNEL, PLANE
+
+Container = TypeVar("Container", xr.DataArray, xr.Dataset, xr.DataTree)
+Name = tuple[str, Any]
+
+
+def is_image(variable: xr.DataArray, dataset: xr.Dataset) -> bool:
+    """Whether a variable of a Dataset is an image: it has y and x, and c if any variable has it."""
+    channels = any(CHANNEL in other.dims and set(PLANE) <= set(other.dims) for other in dataset.data_vars.values())
+    return set(PLANE) <= set(variable.dims) and (CHANNEL in variable.dims or not channels)
+
+
+def images_of(container: Any) -> dict[Name, xr.DataArray]:
+    """Return the images of a container, by node and name.
+
+    Raises
+    ------
+    TypeError
+        ``container`` is none of xarray's three.
+    ValueError
+        There is no image in it.
+    """
+    if isinstance(container, xr.DataArray):
+        return {("", container.name): container}
+    if isinstance(container, xr.Dataset):
+        found = {("", name): array for name, array in container.data_vars.items() if is_image(array, container)}
+    elif isinstance(container, xr.DataTree):
+        found = {(node.path, name): image for node in container.subtree for (_, name), image in _node_images(node)}
+    else:
+        raise TypeError(f"an image is a DataArray, a Dataset or a DataTree; got {type(container).__name__}.")
+    if not found:
+        raise ValueError("there is no image here: an image is a variable with the dims y and x (and c, if any variable has c).")
+    return found
+
+
+def _node_images(node: xr.DataTree) -> list[tuple[Name, xr.DataArray]]:
+    dataset = node.to_dataset(inherit=False)
+    inherited = node.to_dataset()
+    return [(("", name), inherited[name]) for name, array in dataset.data_vars.items() if is_image(array, dataset)]
+
+
+def rebuild(container: Any, results: Mapping[Name, xr.DataArray]) -> Any:
+    """Return ``container`` with its images replaced; what is no image passes through, other coordinates aside.
+
+    A coordinate whose dim changed its length (channels were selected) follows the images.
+    """
+    if isinstance(container, xr.DataArray):
+        (result,) = results.values()
+        return result
+    if isinstance(container, xr.Dataset):
+        return _replace(container, {name: image for (_, name), image in results.items()})
+    nodes = {}
+    for node in container.subtree:
+        mine = {name: image for (path, name), image in results.items() if path == node.path}
+        nodes[node.path] = _replace(node.to_dataset(inherit=False), mine) if mine else node.to_dataset(inherit=False)
+    return xr.DataTree.from_dict(nodes, name=container.name)
+
+
+def _replace(dataset: xr.Dataset, images: Mapping[Any, xr.DataArray]) -> xr.Dataset:
+    sizes = {dim: n for image in images.values() for dim, n in image.sizes.items()}
+    changed = [dim for dim, n in sizes.items() if dim in dataset.dims and dataset.sizes[dim] != n]
+    kept = dataset.drop_dims(changed) if changed else dataset.drop_vars(list(images))
+    out = kept.assign(images)
+    return out[[name for name in dataset.data_vars if name in out.data_vars]].assign_attrs(dataset.attrs)
+
+
+def map_images(operation: Callable[[xr.DataArray], xr.DataArray], container: Container) -> Container:
+    """Apply ``operation`` to every image of ``container``."""
+    if isinstance(container, xr.DataArray):
+        return operation(container)
+    return rebuild(container, {name: operation(image) for name, image in images_of(container).items()})  # type: ignore[no-any-return]

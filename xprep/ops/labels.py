@@ -1,0 +1,66 @@
+"""What a result keeps of its input: name, coordinates, attributes, history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xprep.options import options
+from xprep.version import version
+
+# Attributes that speak of the stored values, and are wrong once those are other values.
+STALE = ("valid_min", "valid_max", "valid_range", "actual_range", "_FillValue", "missing_value", "scale_factor", "add_offset")
+
+
+def relabel(image: xr.DataArray, data: Any, step: str, *, unitless: bool = False) -> xr.DataArray:
+    """Return ``data`` with everything that ``image`` has: dims, coordinates, name, attributes, and one line of history.
+
+    ``image`` has the dims and the shape of the result. ``step`` is how the operation was called.
+    """
+    result = xr.DataArray(data, coords=image.coords, dims=image.dims, name=image.name)
+    result.attrs = attributes(image, step, unitless=unitless)
+    return result
+
+
+def attributes(image: xr.DataArray, step: str, *, unitless: bool = False) -> dict[str, Any]:
+    """Return the attributes of a result: the input's without the stale ones, and the history."""
+    kept = dict(image.attrs) if xr.get_options()["keep_attrs"] in (True, "default") else {}
+    for name in STALE:
+        kept.pop(name, None)
+    if unitless and "units" in kept:
+        kept["units"] = "1"
+    if options().history:
+        kept["history"] = "\n".join(filter(None, [image.attrs.get("history"), history_line(step)]))
+    return kept
+
+
+def history_line(step: str) -> str:
+    """Return a line for the CF attribute ``history``: when, with what, what."""
+    stamp = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} " if options().timestamps else ""
+    return f"{stamp}xprep {version()}: {step}"
+
+
+def spell(operation: str, parameters: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> str:
+    """Return how ``operation`` was called, short: arrays by their shape, never by their values.
+
+    >>> spell("normalize", {"p": 99, "sigma": 2.0})
+    'normalize(p=99, sigma=2.0)'
+    """
+    defaults = defaults or {}
+    given = {name: value for name, value in parameters.items() if name not in defaults or not _equal(value, defaults[name])}
+    return f"{operation}({', '.join(f'{name}={_spell(value)}' for name, value in given.items())})"
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and np.ndim(a) == 0 and a == b
+
+
+def _spell(value: Any) -> str:
+    if isinstance(value, xr.DataArray | np.ndarray):
+        return f"<{'×'.join(map(str, value.shape))} {value.dtype}>"
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}…"

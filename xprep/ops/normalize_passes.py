@@ -1,0 +1,241 @@
+"""The passes of `normalize`: percentiles of the channels, of their sum, of the result; then the result.
+
+Each needs all of the one before (three global barriers), so the image is read once per pass unless it is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xprep.engine.deliver import deliver
+from xprep.engine.gather import Place, same
+from xprep.engine.graph import call
+from xprep.engine.folds import Fold
+from xprep.engine.grid import count as grid_count
+from xprep.engine.grid import regular_chunks
+from xprep.engine.guess import Guess, Sampler, join_patches
+from xprep.engine.keep import Kept, Stream, keep
+from xprep.engine.lazy import like
+from xprep.engine.quantiles import Question, quantiles
+from xprep.engine.tiling import tile_of
+from xprep.engine.windows import margins, reach_or_same
+from xprep.kernels.blur import gaussian_half
+from xprep.kernels.tiles import TileRecipe
+from xprep.ops.layout import CHANNEL, Layout, arranged, chunks_for, layout_of
+from xprep.ops.statistics import Mean, Statistic
+from xprep.types import Array, Chunks, Intermediates
+
+
+# What plans call the passes.
+PASSES = {"p": "percentiles of the channels", "p_sum": "threshold of their sum", "p_post": "percentiles after"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is to be done, checked."""
+
+    p: float | None
+    p_sum: float | None
+    p_post: float | None
+    sigmas: tuple[float, ...]
+    norm_sum: bool
+    cap: float
+    dtype: np.dtype[Any]
+    pooled: bool
+    skip_empty: bool
+    channels: tuple[Any, ...]
+
+    @property
+    def reads(self) -> int:
+        """Number of passes over the image."""
+        return 1 + sum(percentile is not None for percentile in (self.p, self.p_sum, self.p_post))
+
+    def tile(self) -> TileRecipe:
+        """Return the steps for one tile."""
+        halves = tuple((half, half) for half in map(gaussian_half, self.sigmas))
+        return TileRecipe(halves, self.dtype, self.norm_sum, self.cap)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of view: an image and its name."""
+
+    name: str
+    image: xr.DataArray
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """The image itself; wide types in the working type, so that percentiles take two passes and not four."""
+
+    dtype: np.dtype[Any]
+
+    def __call__(self, block: Array, place: Place) -> Array:
+        return block.astype(self.dtype, copy=False)
+
+
+@dataclass(frozen=True, eq=False)
+class _Total:
+    """The unblurred sum over channels; its state is the divisors, if there are any."""
+
+    recipe: TileRecipe
+
+    def __call__(self, block: Array, place: Place, *divisors: Statistic) -> Array:
+        return self.recipe.total(block, divisors[0].values if divisors else np.ones(len(block)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Finish:
+    """The result, as far as the states go: ``has`` names those that there are, of p, p_sum and p_post."""
+
+    recipe: TileRecipe
+    has: tuple[str, ...]
+
+    def __call__(self, block: Array, place: Place, *states: Statistic) -> Array:
+        state = dict(zip(self.has, (one.values for one in states), strict=True))
+        threshold = float(state["p_sum"][0]) if "p_sum" in state else None
+        divisors = state.get("p", np.ones(len(block)))
+        top, left = margins(place)[-2:]
+        return self.recipe.finish(block, (top, left), divisors, threshold, state.get("p_post"))
+
+
+@dataclass(frozen=True, eq=False)
+class _GuessTotal:
+    """The unblurred sum over channels of a patch."""
+
+    recipe: TileRecipe
+
+    def __call__(self, patch: Array, *divisors: Statistic) -> Array:
+        return self.recipe.total(patch, divisors[0].values if divisors else np.ones(len(patch)))
+
+
+@dataclass(frozen=True, eq=False)
+class _GuessFinished:
+    """The inside of a patch, as far normalised as the states go."""
+
+    recipe: TileRecipe
+    has: tuple[str, ...]
+
+    def __call__(self, patch: Array, *states: Statistic) -> Array:
+        margin = max(len(half) - 1 for half, _ in self.recipe.halves)
+        fits = min(patch.shape[-2:]) > 2 * margin
+        edges = (margin, margin) if fits else (0, 0)
+        place = Place(((0, 0), *((0, n) for n in patch.shape[-2:])), ((0, 0), *((edges[0], n - edges[1]) for n in patch.shape[-2:])), patch.shape)
+        done = _Finish(self.recipe, self.has)(patch, place, *states)
+        return done.reshape(len(done), -1)
+
+
+def normalized(
+    fields: Sequence[Field], recipe: Recipe, chunks: Any, intermediates: Intermediates | None
+) -> list[Any]:
+    """Return the normalised data of every field, lazy where the field's is."""
+    steps = _Steps.of(fields, recipe, chunks, intermediates)
+    statistics = steps.statistics()
+    results = [steps.result(i, statistics) for i in range(len(fields))]
+    return [like(field.image.data, result) for field, result in zip(fields, results, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Steps:
+    fields: Sequence[Field]
+    recipe: Recipe
+    layouts: Sequence[Layout]
+    chunks: Sequence[Chunks]
+    arrays: Sequence[Any]
+    tiles: Sequence[tuple[int, ...]]
+    kept: Sequence[Kept]
+    passes: Iterator[int] = field(default_factory=count)
+    patches: dict[int, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, fields: Sequence[Field], recipe: Recipe, chunks: Any, intermediates: Intermediates | None) -> _Steps:
+        layouts = [layout_of(field.image) for field in fields]
+        arrays, tiles, kept, blocks = [], [], [], []
+        for one, layout in zip(fields, layouts, strict=True):
+            data = arranged(one.image, layout)
+            chunk = None if chunks is None else _in_order(chunks_for(one.image, chunks), layout)
+            tile = tile_of(data, (0,), chunk)
+            arrays.append(data)
+            tiles.append(tile)
+            kept.append(keep(data, recipe.reads, tile, intermediates))
+            blocks.append(_result_chunks(data, chunk, layout))
+        return cls(fields, recipe, layouts, blocks, arrays, tiles, kept)
+
+    def _streams(self, function: Any, dtype: Any, states: tuple[Any, ...], needs: Any = same) -> list[Stream]:
+        return [Stream(kept, function, states, dtype, needs) for kept in self.kept]
+
+    def statistics(self) -> dict[str, Any]:
+        """Return the lazy statistics that the recipe asks for, by the name of their parameter."""
+        recipe, tile = self.recipe, self.recipe.tile()
+        found: dict[str, Any] = {}
+        if recipe.p is not None:
+            found["p"] = self._percentile("p", recipe.p, self._raw(), None)
+        if recipe.p_sum is not None:
+            totals = self._streams(_Total(tile), recipe.dtype, tuple(found.values()))
+            guess = _GuessTotal(tile)
+            found["p_sum"] = self._percentile("p_sum", recipe.p_sum, totals, guess, *found.values())
+        if recipe.p_post is not None:
+            guess_post = _GuessFinished(tile, tuple(found))
+            found["p_post"] = self._percentile("p_post", recipe.p_post, self._finished(found), guess_post, *found.values())
+        return found
+
+    def _raw(self) -> list[Stream]:
+        dtype = self.fields[0].image.dtype
+        narrow = dtype.kind in "bui" and dtype.itemsize <= 2
+        if narrow and all(field.image.dtype == dtype for field in self.fields):
+            return self._streams(_Raw(dtype), dtype, ())
+        return self._streams(_Raw(self.recipe.dtype), self.recipe.dtype, ())
+
+    def _finished(self, statistics: dict[str, Any]) -> list[Stream]:
+        tile = self.recipe.tile()
+        function = _Finish(tile, tuple(statistics))
+        streams = []
+        for kept, layout in zip(self.kept, self.layouts, strict=True):
+            radius = max(len(half) - 1 for half, _ in tile.halves)
+            radii = (*(0,) * (len(layout.dims) - 2), radius, radius)
+            streams.append(Stream(kept, function, tuple(statistics.values()), self.recipe.dtype, reach_or_same(radii, same)))
+        return streams
+
+    def _percentile(self, name: str, percentile: float, streams: list[Stream], values: Any, *before: Any) -> Any:
+        """Return a statistic; ``values`` makes the patches that the first pass put aside into what is to be counted."""
+        question = Question((percentile / 100,), np.dtype(streams[0].dtype), skip_zeros=True)
+        together = [streams] if self.recipe.pooled else [[stream] for stream in streams]
+        channels = ("sum",) if name == "p_sum" else self.recipe.channels
+        numbers = [next(self.passes) for _ in range(question.rounds)]
+        found = []
+        for i, group in enumerate(together):
+            patches = self.patches.get(i)
+            guess = None if patches is None else call(Guess(question, values, len(channels)), patches, *before, label="guess")
+            aside = self._sampler(i) if name == "p" and not self.recipe.pooled else None
+            one, put_aside = quantiles(group, question, iter(numbers), guess, aside=aside, label=PASSES[name])
+            found.append(one)
+            if put_aside is not None:
+                self.patches[i] = put_aside
+        names = tuple(field.name for field in self.fields) if not self.recipe.pooled else ("all images",)
+        return call(Mean(name, names, channels, self.recipe.dtype, self.recipe.skip_empty), *found, label=name)
+
+    def _sampler(self, index: int) -> Fold:
+        data, tile = self.arrays[index], self.tiles[index]
+        margin = max(len(half) - 1 for half, _ in self.recipe.tile().halves)
+        sampler = Sampler.of(data.shape, data.dtype.itemsize, grid_count(data.shape, tile), margin)
+        return Fold(sampler, join_patches)
+
+    def result(self, index: int, statistics: dict[str, Any]) -> Any:
+        """Return the result of one field, in the chunks and the order of axes that its user expects."""
+        tiles = self._finished(statistics)[index].array(next(self.passes), label="result")
+        return deliver(tiles, self.layouts[index].back, self.chunks[index], statistics)
+
+
+def _in_order(chunk: Sequence[int], layout: Layout) -> tuple[int, ...]:
+    return tuple(1 if axis is None else chunk[axis] for axis in layout.axes)
+
+
+def _result_chunks(data: Any, chunk: Sequence[int] | None, layout: Layout) -> Chunks:
+    blocks = data.chunks if chunk is None else regular_chunks(data.shape, chunk)
+    return tuple(blocks[place] for place in layout.back)

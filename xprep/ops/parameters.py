@@ -1,0 +1,138 @@
+"""Checks of parameters, and their one form inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xprep.ops.layout import CHANNEL, PLANE, channel_names, channel_positions, check_dims
+
+
+def check_percentile(value: float | None, name: str) -> float | None:
+    """Return a percentile, 0–100, or None.
+
+    Raises
+    ------
+    ValueError
+        It is not a finite number between 0 and 100.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or np.ndim(value) or not isinstance(value, int | float | np.number):
+        raise ValueError(f"{name} must be one percentile between 0 and 100, or None; got {value!r}.")
+    if not 0 <= float(value) <= 100:
+        raise ValueError(f"{name} is a percentile and must lie between 0 and 100; got {value!r}.")
+    return float(value)
+
+
+def check_quantiles(q: Any) -> tuple[float, ...]:
+    """Return quantiles, 0–1, as a tuple.
+
+    Raises
+    ------
+    ValueError
+        One of them is not between 0 and 1.
+    """
+    values = np.atleast_1d(np.asarray(q, dtype=float))
+    if values.ndim != 1 or not values.size:
+        raise ValueError(f"q must be a number or a one-dimensional sequence; got the shape {values.shape}.")
+    wrong = values[~((values >= 0) & (values <= 1))]
+    if wrong.size:
+        hint = f" Did you mean q={wrong[0] / 100:g}? Percentiles (0–100) are normalize's p." if 1 < wrong[0] <= 100 else ""
+        raise ValueError(f"q must lie between 0 and 1; got {wrong[0]!r}.{hint}")
+    return tuple(values.tolist())
+
+
+def check_choice(value: Any, choices: Sequence[Any], name: str) -> Any:
+    """Return ``value`` if it is one of ``choices``.
+
+    Raises
+    ------
+    ValueError
+        It is not.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}.")
+    return value
+
+
+def check_sigma(value: Any, what: str = "sigma") -> float:
+    """Return one standard deviation in pixels.
+
+    Raises
+    ------
+    ValueError
+        It is negative, NaN, infinite or no number.
+    """
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not np.isfinite(value) or value < 0:
+        raise ValueError(f"{what} must be a finite number of pixels, 0 or more; got {value!r}.")
+    return float(value)
+
+
+def channel_sigmas(sigma: Any, image: xr.DataArray) -> tuple[float, ...]:
+    """Return one sigma a channel: from a number, a sequence in channel order, a mapping by channel name, or None (0).
+
+    Raises
+    ------
+    ValueError
+        There are too few or too many, or one is not a sigma.
+    KeyError
+        A channel is unknown.
+    """
+    names = channel_names(image)
+    if sigma is None:
+        return (0.0,) * len(names)
+    if isinstance(sigma, Mapping):
+        channel_positions(image, list(sigma), "sigma")
+        missing = [name for name in names if name not in sigma]
+        if missing:
+            raise ValueError(f"sigma names {list(sigma)}, but not the channel {missing[0]!r}; give 0 for a channel to be left as it is.")
+        return tuple(check_sigma(sigma[name], f"sigma of channel {name!r}") for name in names)
+    if np.ndim(sigma) == 0:
+        return (check_sigma(sigma),) * len(names)
+    values = tuple(check_sigma(value) for value in np.asarray(sigma, dtype=object).ravel())
+    if len(values) != len(names):
+        raise ValueError(f"sigma has {len(values)} values for {len(names)} channels; give one a channel, or one number for all.")
+    return values
+
+
+def dim_sigmas(sigma: Any, image: xr.DataArray) -> tuple[dict[str, float], ...]:
+    """Return the sigmas by dim of every channel: from a number (y and x), a mapping by dim, or a sequence per channel.
+
+    Raises
+    ------
+    ValueError
+        A dim is unknown, a sigma is not one, or there is not one a channel.
+    """
+    count = image.sizes.get(CHANNEL, 1)
+    if isinstance(sigma, Mapping):
+        check_dims(list(sigma), image, "sigma")
+        if CHANNEL in sigma:
+            raise ValueError("sigma cannot blur along the channels 'c'; give a sequence for one sigma a channel.")
+        return ({str(dim): check_sigma(value, f"sigma of {dim!r}") for dim, value in sigma.items()},) * count
+    if sigma is None:
+        raise ValueError("sigma must be a number, a mapping by dim or a sequence per channel; got None.")
+    return tuple({dim: value for dim in PLANE} for value in channel_sigmas(sigma, image))
+
+
+def working_dtype(dtype: Any, source: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type to work in: float32 or float64; None keeps floats (float16 becomes float32), integers become float64.
+
+    Raises
+    ------
+    ValueError
+        Another type is asked for.
+    """
+    if dtype is None:
+        return np.dtype(np.float32 if source.kind == "f" and source.itemsize <= 4 else np.float64)
+    try:
+        wanted = np.dtype(dtype)
+    except TypeError as error:
+        raise ValueError(f"dtype must be float32, float64 or None; got {dtype!r}.") from error
+    if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype must be float32, float64 or None, because percentiles are fractions; got {dtype!r}.")
+    return wanted

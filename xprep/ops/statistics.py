@@ -1,0 +1,78 @@
+"""The statistics of an experiment, from those of its images."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xprep.errors import EmptyChannelWarning, PercentileWarning
+from xprep.types import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Statistic:
+    """A statistic of an experiment, computed: ``(channel,)``, of every image ``(image, channel)``, and what to say of it."""
+
+    values: Array
+    each: Array
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean over images of a percentile, per channel, by the rules for channels that are empty.
+
+    Attributes
+    ----------
+    name
+        ``p``, ``p_sum`` or ``p_post``.
+    images, channels
+        Names, for the warnings.
+    dtype
+        Working type: percentiles are rounded to it before the mean, as the reference does.
+    skip_empty
+        Leave NaN (empty channels) out of the mean; where all are, 1 (0 for the threshold ``p_sum``).
+    """
+
+    name: str
+    images: tuple[str, ...]
+    channels: tuple[Any, ...]
+    dtype: np.dtype[Any]
+    skip_empty: bool
+
+    def __call__(self, *found: Array) -> Statistic:
+        """Return the statistic of the percentiles ``(1, channel)`` of every image; warns."""
+        each = np.stack([one[0] for one in found]).astype(self.dtype)
+        complaints = self.complaints(each)
+        for message, category in complaints:
+            warnings.warn(message, category, stacklevel=2)
+        return Statistic(self._mean(each), each, tuple(message for message, _ in complaints))
+
+    def _mean(self, each: Array) -> Array:
+        if not self.skip_empty:
+            return np.asarray(each.mean(axis=0), self.dtype)
+        size = (~np.isnan(each)).sum(axis=0)
+        total = np.nansum(each, axis=0, dtype=self.dtype)
+        missing = 0.0 if self.name == "p_sum" else 1.0
+        return np.where(size > 0, total / np.maximum(size, 1).astype(self.dtype), missing).astype(self.dtype)
+
+    def complaints(self, each: Array) -> list[tuple[str, type[Warning]]]:
+        """Return what is wrong with the percentiles ``(image, channel)``, in words."""
+        found: list[tuple[str, type[Warning]]] = []
+        for image, row in zip(self.images, each, strict=True):
+            where = f" of {image}" if image else ""
+            empty = _names(self.channels, np.isnan(row))
+            if empty and self.name == "p":
+                found.append((f"no pixel but zeros and NaN in channel {empty}{where}: it is not normalised.", EmptyChannelWarning))
+            wrong = _names(self.channels, row <= 0)
+            if wrong and self.name != "p_sum":
+                found.append((f"{self.name} of channel {wrong}{where} is not positive: dividing by it flips signs.", PercentileWarning))
+        return found
+
+
+def _names(channels: Sequence[Any], which: Array) -> str:
+    return ", ".join(repr(name) for name, wrong in zip(channels, which, strict=True) if wrong)
