@@ -16,7 +16,7 @@ from numba import njit
 from xprep.kernels import means
 from xprep.kernels.layout import copy_row
 from xprep.kernels.modes import write_modes
-from xprep.kernels.windows import find_window, read_row
+from xprep.kernels.bins import find_window, read_row
 
 Method = Literal["mean", "max", "nearest", "mode"]
 # Axes that may be shrunk: t, c, z, y and x.

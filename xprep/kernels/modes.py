@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from xprep.kernels.windows import find_window, read_row
+from xprep.kernels.bins import find_window, read_row
 
 
 @njit(nogil=True, cache=True)
