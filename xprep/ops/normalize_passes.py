@@ -107,28 +107,29 @@ class _Finish:
 
 @dataclass(frozen=True, eq=False)
 class _GuessTotal:
-    """The unblurred sum over channels of a patch."""
+    """The unblurred sum over channels of patches."""
 
     recipe: TileRecipe
 
-    def __call__(self, patch: Array, *divisors: Statistic) -> Array:
-        return self.recipe.total(patch, divisors[0].values if divisors else np.ones(len(patch)))
+    def __call__(self, patches: Array, *divisors: Statistic) -> Array:
+        total = self.recipe.total(patches, divisors[0].values if divisors else np.ones(len(patches)))
+        return total.reshape(1, patches.shape[1], -1)
 
 
 @dataclass(frozen=True, eq=False)
 class _GuessFinished:
-    """The inside of a patch, as far normalised as the states go."""
+    """The inside of patches, as far normalised as the states go."""
 
     recipe: TileRecipe
     has: tuple[str, ...]
 
-    def __call__(self, patch: Array, *states: Statistic) -> Array:
+    def __call__(self, patches: Array, *states: Statistic) -> Array:
         margin = max(len(half) - 1 for half, _ in self.recipe.halves)
-        fits = min(patch.shape[-2:]) > 2 * margin
-        edges = (margin, margin) if fits else (0, 0)
-        place = Place(((0, 0), *((0, n) for n in patch.shape[-2:])), ((0, 0), *((edges[0], n - edges[1]) for n in patch.shape[-2:])), patch.shape)
-        done = _Finish(self.recipe, self.has)(patch, place, *states)
-        return done.reshape(len(done), -1)
+        rim = margin if min(patches.shape[-2:]) > 2 * margin else 0
+        whole = tuple((0, n) for n in patches.shape)
+        inside = (*whole[:2], *((rim, n - rim) for _, n in whole[2:]))
+        done = _Finish(self.recipe, self.has)(patches, Place(whole, inside, patches.shape), *states)
+        return done.reshape(*done.shape[:2], -1)
 
 
 def normalized(
