@@ -124,12 +124,20 @@ class _GuessFinished:
     has: tuple[str, ...]
 
     def __call__(self, patches: Array, *states: Statistic) -> Array:
+        channels, count, height, width = patches.shape
         margin = max(len(half) - 1 for half, _ in self.recipe.halves)
-        rim = margin if min(patches.shape[-2:]) > 2 * margin else 0
-        whole = tuple((0, n) for n in patches.shape)
-        inside = (*whole[:2], *((rim, n - rim) for _, n in whole[2:]))
-        done = _Finish(self.recipe, self.has)(patches, Place(whole, inside, patches.shape), *states)
-        return done.reshape(*done.shape[:2], -1)
+        if min(height, width) <= 2 * margin:
+            return self._finish(patches, 0, states).reshape(channels, count, -1)
+        # One below the other, as one plane: a blur for each took 50 µs. Rows near the seams are not looked at.
+        done = self._finish(patches.reshape(channels, count * height, width), margin, states)
+        seams = np.full((channels, 2 * margin, width - 2 * margin), np.nan, done.dtype)
+        inside = np.concatenate([done, seams], axis=1).reshape(channels, count, height, -1)
+        return inside[:, :, : height - 2 * margin].reshape(channels, count, -1)
+
+    def _finish(self, pixels: Array, rim: int, states: Sequence[Statistic]) -> Array:
+        whole = tuple((0, n) for n in pixels.shape)
+        inside = (*whole[:-2], *((rim, n - rim) for _, n in whole[-2:]))
+        return _Finish(self.recipe, self.has)(pixels, Place(whole, inside, pixels.shape), *states)
 
 
 def normalized(
