@@ -10,8 +10,11 @@ import dask
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.servers import rclone, s3
 from tests.sources import refuse
 from xprep import set_options
+
+__all__ = ["rclone", "s3"]  # fixtures of tests.servers
 
 SLOW_DATA = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture]
 settings.register_profile("ci", max_examples=40, deadline=None, print_blob=True, suppress_health_check=SLOW_DATA)

@@ -86,6 +86,8 @@ class Cost:
         Size of the largest block, with what it is made from.
     front
         Size of the inputs that wait for their neighbours while blocks are made row by row.
+    source
+        What is read, in a layer that reads.
     """
 
     label: str = ""
@@ -93,6 +95,7 @@ class Cost:
     maybe: bool = False
     block: int = 0
     front: int = 0
+    source: Any = None
 
 
 class NamedLayer(MaterializedLayer):  # type: ignore[misc]

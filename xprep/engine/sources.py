@@ -153,7 +153,7 @@ def read_array(
 
     def make(index: tuple[int, ...]) -> tuple[Any, ...]:
         region = tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(edges, index, strict=True))
-        return (_Read(view, region, unless is not None), *keys)
+        return (ReadBlock(view, region, unless is not None), *keys)
 
     tasks = BlockTasks(name, [len(lengths) for lengths in blocks], make)
     cost = reading_cost("read", view, blocks, unless is not None)
@@ -162,7 +162,15 @@ def read_array(
 
 def reading_cost(label: str, view: View, blocks: Chunks, maybe: bool) -> Cost:
     """Return what reading ``view`` in ``blocks`` costs."""
-    return Cost(label, prod(view.shape) * view.dtype.itemsize, maybe, prod(map(max, blocks)) * view.dtype.itemsize)
+    size = view.dtype.itemsize
+    return Cost(label, prod(view.shape) * size, maybe, prod(map(max, blocks)) * size, source=view.source)
+
+
+def sources_below(array: Any) -> list[Any]:
+    """Return every source that a lazy array is read from, by whatever layers; of an array in memory, none."""
+    layers = array.dask.layers.values() if isinstance(array, da.Array) else ()
+    costs = [getattr(layer, "cost", None) for layer in layers]
+    return [cost.source for cost in costs if cost is not None and cost.source is not None]
 
 
 def _blocks(view: View, chunks: Sequence[int] | Chunks | None) -> Chunks:
@@ -178,7 +186,9 @@ def _blocks(view: View, chunks: Sequence[int] | Chunks | None) -> Chunks:
 
 
 @dataclass(frozen=True, eq=False)
-class _Read:
+class ReadBlock:
+    """The task that reads one block; the first gate may say that nobody needs it."""
+
     view: View
     region: Region
     gated: bool
