@@ -6,7 +6,7 @@ Each needs all of the one before (three global barriers), so the image is read o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -190,8 +190,10 @@ class _Steps:
             guess = _GuessTotal(tile)
             found["p_sum"] = self._percentile("p_sum", recipe.p_sum, totals, guess, *found.values())
         if recipe.p_post is not None:
-            guess_post = _GuessFinished(tile, tuple(found))
-            found["p_post"] = self._percentile("p_post", recipe.p_post, self._finished(found), guess_post, *found.values())
+            uncapped = replace(tile, cap=float("inf"))  # the cap is the last step: percentiles are of what comes before
+            guess_post = _GuessFinished(uncapped, tuple(found))
+            done = self._finished(found, uncapped)
+            found["p_post"] = self._percentile("p_post", recipe.p_post, done, guess_post, *found.values())
         return found
 
     def _raw(self) -> list[Stream]:
@@ -201,8 +203,7 @@ class _Steps:
             return self._streams(_Raw(dtype), dtype, ())
         return self._streams(_Raw(self.recipe.dtype), self.recipe.dtype, ())
 
-    def _finished(self, statistics: dict[str, Any]) -> list[Stream]:
-        tile = self.recipe.tile()
+    def _finished(self, statistics: dict[str, Any], tile: TileRecipe) -> list[Stream]:
         function = _Finish(tile, tuple(statistics))
         streams = []
         for kept, layout in zip(self.kept, self.layouts, strict=True):
@@ -237,7 +238,7 @@ class _Steps:
 
     def result(self, index: int, statistics: dict[str, Any]) -> Any:
         """Return the result of one field, in the chunks and the order of axes that its user expects."""
-        tiles = self._finished(statistics)[index].array(next(self.passes), label="result")
+        tiles = self._finished(statistics, self.recipe.tile())[index].array(next(self.passes), label="result")
         return deliver(tiles, self.layouts[index].back, self.chunks[index], statistics)
 
 
