@@ -17,8 +17,20 @@ from xprep.errors import (
     UnfinishedStoreError,
 )
 from xprep.images import Report, open_image, open_tree, to_ome_zarr
-from xprep.ops import Plan, gaussian_filter, normalize, plan, quantile
+from xprep.ops import (
+    Plan,
+    background,
+    gaussian_filter,
+    normalize,
+    plan,
+    project,
+    quantile,
+    rescale,
+    subtract_background,
+    to_isotropic,
+)
 from xprep.options import set_options
+from xprep.plot import plot_channels, plot_projections
 from xprep.version import show_versions, version
 
 __version__ = version()
@@ -37,15 +49,22 @@ __all__ = [
     "TreePrep",
     "UnfinishedStoreError",
     "__version__",
+    "background",
     "datasets",
     "gaussian_filter",
     "normalize",
     "open_image",
     "open_tree",
     "plan",
+    "plot_channels",
+    "plot_projections",
+    "project",
     "quantile",
+    "rescale",
     "set_options",
     "show_versions",
+    "subtract_background",
+    "to_isotropic",
     "to_ome_zarr",
     "ufuncs",
 ]

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import xarray as xr
 
-from xprep import images, ops
+from xprep import images, ops, plot
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,8 +37,15 @@ class _Prep:
     normalize = _method(ops.normalize)
     quantile = _method(ops.quantile)
     gaussian_filter = _method(ops.gaussian_filter)
+    background = _method(ops.background)
+    subtract_background = _method(ops.subtract_background)
+    rescale = _method(ops.rescale)
+    to_isotropic = _method(ops.to_isotropic)
+    project = _method(ops.project)
     to_ome_zarr = _method(images.to_ome_zarr)
     plan = _method(ops.plan)
+    plot_projections = _method(plot.plot_projections)
+    plot_channels = _method(plot.plot_channels)
 
     def __repr__(self) -> str:
         return ops.describe(self._obj)

@@ -153,7 +153,7 @@ def read_array(
 
     def make(index: tuple[int, ...]) -> tuple[Any, ...]:
         region = tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(edges, index, strict=True))
-        return (_Read(view, region, unless is not None), *keys)
+        return (ReadBlock(view, region, unless is not None), *keys)
 
     tasks = BlockTasks(name, [len(lengths) for lengths in blocks], make)
     cost = reading_cost("read", view, blocks, unless is not None)
@@ -186,7 +186,9 @@ def _blocks(view: View, chunks: Sequence[int] | Chunks | None) -> Chunks:
 
 
 @dataclass(frozen=True, eq=False)
-class _Read:
+class ReadBlock:
+    """The task that reads one block; the first gate may say that nobody needs it."""
+
     view: View
     region: Region
     gated: bool

@@ -56,6 +56,11 @@ class Chain:
         """Bytes of the chunk when decoded."""
         return prod(self.shape) * self.dtype.itemsize
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the stored bytes are the pixels' own."""
+        return not self.compressor and not self.checksum and self.dtype.isnative
+
     @cached_property
     def _codec(self) -> Any:
         return numcodecs.get_codec({"id": self.compressor, **dict(self.settings)})
