@@ -35,7 +35,7 @@ def run_demo(folder: Path, out: Console, bar: Bar) -> None:
     print_reports(out, [report], found.bytes_read)
     if find_spec("matplotlib"):
         plot_before_after(open_image(raw), open_image(result)).savefig(picture, dpi=100)
-        out.print(f"drew  {picture.absolute()}", soft_wrap=True)
+        out.print(f"drew  {picture.absolute()}: before and after; what is left out (NaN) is dark red", soft_wrap=True)
     out.print(_how_to_look(result.absolute()), soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""Figures; matplotlib is imported when one is drawn."""
+"""Two images side by side."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from xprep.plot.panels import MOST_PIXELS, window_of
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN = (0.5, 99.8)  # percentiles of what is drawn
-PIXELS = 1024  # along an axis of a panel; more cannot be seen
+NAN_COLOR = "#5a1020"  # a dark red: neither a grey nor a value
 
 
 def plot_before_after(before: xr.DataArray, after: xr.DataArray) -> Figure:
@@ -35,6 +36,7 @@ def plot_before_after(before: xr.DataArray, after: xr.DataArray) -> Figure:
     Examples
     --------
     >>> import xprep
+    >>> from xprep.plot import plot_before_after
     >>> image = xprep.datasets.blobs(channels=2, shape=(64, 64))
     >>> figure = plot_before_after(image, image.prep.normalize())
     >>> len(figure.axes)
@@ -48,23 +50,25 @@ def plot_before_after(before: xr.DataArray, after: xr.DataArray) -> Figure:
     axes = np.asarray(figure.subplots(len(pairs), 2, squeeze=False))
     for row, planes in zip(axes, pairs, strict=True):
         for panel, plane, state in zip(row, planes, ("before", "after"), strict=True):
-            _draw(panel, plane, f"{plane.coords['c'].item() if 'c' in plane.coords else 'image'}, {state}")
+            _draw(panel, plane, f"{_name(plane)}, {state}")
     return figure
 
 
 def _planes(image: xr.DataArray) -> list[xr.DataArray]:
     middle = {dim: n // 2 for dim, n in image.sizes.items() if dim not in ("c", "y", "x")}
-    thin = {dim: slice(None, None, -(-image.sizes[dim] // PIXELS)) for dim in ("y", "x")}
+    thin = {dim: slice(None, None, -(-image.sizes[dim] // MOST_PIXELS)) for dim in ("y", "x")}
     seen = image.isel({**middle, **thin}).transpose(..., "y", "x").compute()
     return list(seen) if "c" in seen.dims else [seen]
 
 
+def _name(plane: xr.DataArray) -> str:
+    return str(plane.coords["c"].item()) if "c" in plane.coords else str(plane.name or "image")
+
+
 def _draw(panel: Any, plane: xr.DataArray, title: str) -> None:
-    values = plane.values.astype(float)
-    finite = values[np.isfinite(values)]
-    low, high = np.percentile(finite, SHOWN) if finite.size else (0.0, 1.0)
-    shown = panel.imshow(values, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
-    shown.set_cmap(shown.get_cmap().with_extremes(bad="#5a1020"))
+    low, high = window_of(plane.values)
+    shown = panel.imshow(plane.values.astype(np.float32), cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+    shown.set_cmap(shown.get_cmap().with_extremes(bad=NAN_COLOR))
     panel.set_title(title, fontsize=9)
     panel.set_axis_off()
     panel.figure.colorbar(shown, ax=panel, fraction=0.046, pad=0.02).ax.tick_params(labelsize=7)
