@@ -154,7 +154,7 @@ def _fits(lengths: Sequence[int], unit: int) -> bool:
 
 def _large(array: da.Array) -> bool:
     """Whether blocks are worth a task each: a hundred thousand tiny ones are better merged."""
-    return array.npartitions <= 64 or array.nbytes / array.npartitions >= 2**18
+    return bool(array.npartitions <= 64 or array.nbytes / array.npartitions >= 2**18)
 
 
 def _grouped(level: dict[tuple[int, ...], Key], factors: Sequence[int]) -> dict[tuple[int, ...], dict[tuple[int, ...], Key]]:
