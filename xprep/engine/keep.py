@@ -28,7 +28,9 @@ Placement = Literal["recompute", "persist", "spill"]
 class Kept(Protocol):
     """An image that may be read several times."""
 
-    placement: Placement
+    @property
+    def placement(self) -> Placement:
+        """What becomes of it between two passes."""
 
     def reading(self, number: int, unless: Delayed | None = None) -> da.Array:
         """Return the image for pass ``number`` (0 is the first); use what is returned once."""

@@ -125,7 +125,7 @@ def _bands(work: Work, columns: Sequence[Along]) -> Iterator[_Band]:
 
 
 def _tile_bytes(work: Work) -> int:
-    return prod(map(max, work.chunks)) * work.array.dtype.itemsize
+    return int(prod(map(max, work.chunks)) * work.array.dtype.itemsize)
 
 
 def _band_width(work: Work) -> int:

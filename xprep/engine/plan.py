@@ -66,4 +66,4 @@ def estimate(arrays: Sequence[Any], threads: int | None = None) -> Estimate:
 
 
 def _block(array: da.Array) -> int:
-    return int(np.prod([max(lengths) for lengths in array.chunks], dtype=float)) * array.dtype.itemsize
+    return int(np.prod([max(lengths) for lengths in array.chunks], dtype=float) * array.dtype.itemsize)

@@ -135,4 +135,4 @@ def working_dtype(dtype: Any, source: np.dtype[Any]) -> np.dtype[Any]:
         raise ValueError(f"dtype must be float32, float64 or None; got {dtype!r}.") from error
     if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be float32, float64 or None, because percentiles are fractions; got {dtype!r}.")
-    return wanted
+    return np.dtype(wanted)
