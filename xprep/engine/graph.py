@@ -7,6 +7,7 @@ callable, a small frozen object; so no argument is ever mistaken for a key.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 from typing import Any, TypeAlias
@@ -69,12 +70,40 @@ class BlockTasks(Mapping[Key, Any]):
         return prod(self.numblocks)
 
 
-class NamedLayer(MaterializedLayer):  # type: ignore[misc]
-    """A layer that remembers where it came from, as long as nobody rewrites it."""
+@dataclass(frozen=True)
+class Cost:
+    """What the blocks of a layer take, in bytes: what plans are added up from.
 
-    def __init__(self, tasks: Mapping[Key, Any], origin: Any) -> None:
+    Attributes
+    ----------
+    label
+        What the layer does.
+    reads
+        Bytes that all blocks together read from a source; 0 for a layer that reads none.
+    maybe
+        Whether they are read only if a guess was wrong.
+    block
+        Size of the largest block, with what it is made from.
+    front
+        Size of the inputs that wait for their neighbours while blocks are made row by row.
+    source
+        What is read, in a layer that reads.
+    """
+
+    label: str = ""
+    reads: int = 0
+    maybe: bool = False
+    block: int = 0
+    front: int = 0
+    source: Any = None
+
+
+class NamedLayer(MaterializedLayer):  # type: ignore[misc]
+    """A layer that remembers where it came from and what it costs, as long as nobody rewrites it."""
+
+    def __init__(self, tasks: Mapping[Key, Any], origin: Any = None, cost: Cost = Cost()) -> None:  # noqa: B008  (frozen)
         super().__init__(tasks)
-        self.origin = origin
+        self.origin, self.cost = origin, cost
 
 
 def unique(prefix: str, *parts: Any) -> str:
@@ -83,17 +112,18 @@ def unique(prefix: str, *parts: Any) -> str:
 
 
 def array_of(
-    name: str, tasks: Mapping[Key, Any], chunks: Chunks, dtype: Any, parents: Sequence[Any] = (), origin: Any = None
+    name: str, tasks: Mapping[Key, Any], chunks: Chunks, dtype: Any, parents: Sequence[Any] = (),
+    origin: Any = None, cost: Cost = Cost(),  # noqa: B008  (frozen)
 ) -> da.Array:
     """Return the dask array whose blocks are made by ``tasks``, keyed ``(name, *block index)``."""
-    layer = NamedLayer(tasks, origin)
+    layer = NamedLayer(tasks, origin, cost)
     graph = HighLevelGraph.from_collections(name, layer, dependencies=list(parents))
     return da.Array(graph, name, chunks, meta=np.empty((0,) * len(chunks), dtype))
 
 
-def value_of(name: str, tasks: Tasks, key: Key, parents: Sequence[Any] = ()) -> Delayed:
+def value_of(name: str, tasks: Tasks, key: Key, parents: Sequence[Any] = (), cost: Cost = Cost()) -> Delayed:  # noqa: B008
     """Return the lazy value which the task ``key`` makes."""
-    graph = HighLevelGraph.from_collections(name, NamedLayer(tasks, None), dependencies=list(parents))
+    graph = HighLevelGraph.from_collections(name, NamedLayer(tasks, None, cost), dependencies=list(parents))
     return Delayed(key, graph, layer=name)
 
 
@@ -134,7 +164,7 @@ def clone(array: da.Array, seed: int) -> da.Array:
     names = {key: clone_key(key, seed) for key in tasks}
     renamed = {names[key]: task.substitute(names, key=names[key]) for key, task in tasks.items()}
     name = clone_key(array.name, seed)
-    graph = HighLevelGraph.from_collections(name, NamedLayer(renamed, None))
+    graph = HighLevelGraph.from_collections(name, NamedLayer(renamed))
     return da.Array(graph, name, array.chunks, meta=array._meta)
 
 

@@ -20,7 +20,7 @@ from xprep.engine.memory import memory_limit
 from xprep.engine.sources import View, read_array, retile, source_of
 from xprep.io.scratch import Scratch
 from xprep.options import options
-from xprep.types import Array, Intermediates
+from xprep.types import Array, Intermediates, Writable
 
 Placement = Literal["recompute", "persist", "spill"]
 
@@ -117,12 +117,12 @@ def _spill(tiled: da.Array) -> Spilled:
     unit = tuple(lengths[0] for lengths in tiled.chunks)
     target, source = scratch.array(tiled.name, tiled.shape, tiled.dtype, unit)
     written = fold(Fold(_Store(target), all), tiled, label="spill")
-    return Spilled(tiled, View.of(source, tiled.name), written)
+    return Spilled(tiled, View.of(source, scratch.place.url), written)
 
 
 @dataclass(frozen=True, eq=False)
 class _Store:
-    target: Any
+    target: Writable
 
     def __call__(self, block: Array, place: Place) -> bool:
         self.target.write(tuple(slice(*span) for span in place.output), block)

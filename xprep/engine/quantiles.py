@@ -75,11 +75,22 @@ class Search:
     def __bool__(self) -> bool:
         return bool(self.found.all())
 
+    @property
+    def wanted(self) -> NDArray[np.uint64]:
+        """Prefixes whose digits are still to be counted; 0 where the whole key is known."""
+        return np.where(self.found, np.uint64(0), self.prefix)
+
 
 def quantiles(
-    streams: Sequence[Stream], question: Question, passes: Iterator[int], guess: Delayed | None = None
-) -> Delayed:
-    """Return the quantiles of all pixels of ``streams`` together: lazily, float64 ``(q, group)``.
+    streams: Sequence[Stream],
+    question: Question,
+    passes: Iterator[int],
+    guess: Delayed | None = None,
+    *,
+    aside: Fold | None = None,
+    label: str = "count",
+) -> tuple[Delayed, Delayed | None]:
+    """Return the quantiles of all pixels of ``streams`` together, lazily: float64 ``(q, group)``; and what was put aside.
 
     Parameters
     ----------
@@ -91,15 +102,55 @@ def quantiles(
         Numbers for the passes over the images.
     guess
         A lazy pair of key arrays ``(low, high)``, one entry a group: where the quantiles probably lie.
+    aside
+        Another fold over the blocks of the first pass, of one stream.
+    label
+        What plans and dashboards call the passes.
     """
-    search: Delayed | None = None
-    for step in range(question.rounds):
-        states = [state for state in (search, guess if step == 0 else None) if state is not None]
-        how = Fold(_Count(question, step), join_counts)
-        number = next(passes)
-        parts = [stream.fold(how, *states, number=number, unless=search, label="count") for stream in streams]
-        search = call(_Narrow(question, step), *([] if search is None else [search]), *parts, label="narrow")
-    return call(_Answer(question), search, label="quantile")
+    count = Fold(_Count(question, 0), join_counts)
+    number = next(passes)
+    states = [] if guess is None else [guess]
+    how = count if aside is None else both(count, aside)
+    parts = [stream.fold(how, *states, number=number, label=label) for stream in streams]
+    kept = None if aside is None else call(_second, *parts, label="aside")
+    parts = parts if aside is None else [call(_first, part, label="counts") for part in parts]
+    search = call(_Narrow(question, 0), *parts, label="narrow")
+    for step in range(1, question.rounds):
+        how, number = Fold(_Count(question, step), join_counts), next(passes)
+        parts = [stream.fold(how, search, number=number, unless=search, label=label) for stream in streams]
+        search = call(_Narrow(question, step), search, *parts, label="narrow")
+    return call(_Answer(question), search, label="quantile"), kept
+
+
+def both(one: Fold, other: Fold) -> Fold:
+    """Return the fold that gives the pair of what two folds give, and reads once."""
+    return Fold(_BothSummaries(one, other), _BothJoined(one, other))
+
+
+@dataclass(frozen=True)
+class _BothSummaries:
+    one: Fold
+    other: Fold
+
+    def __call__(self, block: Array, place: Place, *states: Any) -> tuple[Any, Any]:
+        return self.one.summarize(block, place, *states), self.other.summarize(block, place)
+
+
+@dataclass(frozen=True)
+class _BothJoined:
+    one: Fold
+    other: Fold
+
+    def __call__(self, parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+        return self.one.join([part[0] for part in parts]), self.other.join([part[1] for part in parts])
+
+
+def _first(pair: tuple[Any, Any]) -> Any:
+    return pair[0]
+
+
+def _second(pair: tuple[Any, Any]) -> Any:
+    return pair[1]
 
 
 @dataclass(frozen=True)
@@ -110,7 +161,7 @@ class _Count:
     def __call__(self, block: Array, place: Place, *states: Any) -> Counts:
         values = block.reshape(block.shape[0], -1)
         if self.step:
-            return self._count(values, states[0].prefix)
+            return self._count(values, states[0].wanted)
         counts = self._count(values, np.zeros((len(values), 1), np.uint64))
         return replace(counts, near=self._near(values, *states[0])) if states else counts
 
@@ -123,8 +174,8 @@ class _Count:
         room = COLLECTED_BYTES // (len(values) * max(1, self.question.dtype.itemsize))
         found = []
         for row, a, b in zip(values, low, high, strict=True):
-            keys, below, inside = collect_keys(row, a, b, room, skip_zeros=self.question.skip_zeros)
-            found.append(Near(keys if len(keys) == inside else None, below))
+            bracket = collect_keys(row, int(a), int(b), room, skip_zeros=self.question.skip_zeros)
+            found.append(Near(bracket.keys if len(bracket.keys) == bracket.inside else None, bracket.below))
         return tuple(found)
 
 
@@ -133,14 +184,15 @@ def join_counts(parts: Sequence[Counts]) -> Counts:
     digits = parts[0].digits.astype(np.int64)
     for part in parts[1:]:
         digits += part.digits
-    near = tuple(_join_near(group) for group in zip(*(part.near for part in parts), strict=True))
+    room = COLLECTED_BYTES // max(1, len(digits))
+    near = tuple(_join_near(group, room) for group in zip(*(part.near for part in parts), strict=True))
     return Counts(digits, np.sum([part.nan for part in parts], axis=0), near)
 
 
-def _join_near(parts: Sequence[Near]) -> Near:
+def _join_near(parts: Sequence[Near], room: int) -> Near:
     below = sum(part.below for part in parts)
     arrays = [part.keys for part in parts if part.keys is not None]
-    if len(arrays) < len(parts) or sum(keys.nbytes for keys in arrays) > COLLECTED_BYTES:
+    if len(arrays) < len(parts) or sum(keys.nbytes for keys in arrays) > room:
         return Near(None, below)
     return Near(np.sort(np.concatenate(arrays)), below)
 
@@ -167,7 +219,7 @@ class _Narrow:
     def _narrow(self, search: Search, counts: Counts) -> Search:
         rank, prefix = search.rank.copy(), search.prefix.copy()
         last = self.step == self.question.rounds - 1
-        for group, row in enumerate(search.prefix):
+        for group, row in enumerate(search.wanted):
             slots = np.searchsorted(np.sort(row), row) if self.step else np.zeros(len(row), int)
             for target in np.flatnonzero(~search.found[group]):
                 upto = np.cumsum(counts.digits[group, slots[target]])

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
 
-from xprep.engine.graph import SKIPPED, BlockTasks, array_of, clone, key_of, origin_of, unique
+from xprep.engine.graph import SKIPPED, BlockTasks, Cost, array_of, clone, key_of, origin_of, unique
 from xprep.engine.grid import regular_chunks, starts
 from xprep.types import Array, Chunks, Readable, Region
 
@@ -152,10 +153,24 @@ def read_array(
 
     def make(index: tuple[int, ...]) -> tuple[Any, ...]:
         region = tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(edges, index, strict=True))
-        return (_Read(view, region, unless is not None), *keys)
+        return (ReadBlock(view, region, unless is not None), *keys)
 
     tasks = BlockTasks(name, [len(lengths) for lengths in blocks], make)
-    return array_of(name, tasks, blocks, view.dtype, gates, Origin(view, after, alone))
+    cost = reading_cost("read", view, blocks, unless is not None)
+    return array_of(name, tasks, blocks, view.dtype, gates, Origin(view, after, alone), cost)
+
+
+def reading_cost(label: str, view: View, blocks: Chunks, maybe: bool) -> Cost:
+    """Return what reading ``view`` in ``blocks`` costs."""
+    size = view.dtype.itemsize
+    return Cost(label, prod(view.shape) * size, maybe, prod(map(max, blocks)) * size, source=view.source)
+
+
+def sources_below(array: Any) -> list[Any]:
+    """Return every source that a lazy array is read from, by whatever layers; of an array in memory, none."""
+    layers = array.dask.layers.values() if isinstance(array, da.Array) else ()
+    costs = [getattr(layer, "cost", None) for layer in layers]
+    return [cost.source for cost in costs if cost is not None and cost.source is not None]
 
 
 def _blocks(view: View, chunks: Sequence[int] | Chunks | None) -> Chunks:
@@ -171,7 +186,9 @@ def _blocks(view: View, chunks: Sequence[int] | Chunks | None) -> Chunks:
 
 
 @dataclass(frozen=True, eq=False)
-class _Read:
+class ReadBlock:
+    """The task that reads one block; the first gate may say that nobody needs it."""
+
     view: View
     region: Region
     gated: bool

@@ -15,6 +15,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from xprep.kernels.layout import contiguous
+
 # Pixels of a row that are worked on together: the ring of sigma 2 is 140 KiB and stays in the second cache, however
 # wide the image. 256 pixels were a fifth slower, 2048 no faster.
 STRIP = 1024
@@ -239,7 +241,7 @@ def _blur(padded, half_y, half_x, divisor, out):
     for left in range(0, width, STRIP):
         span = min(STRIP, width - left)
         for y in range(height + margin_y):
-            _load(padded[y, left : left + span + margin_x], divisor, line)
+            _load(contiguous(padded[y, left : left + span + margin_x]), divisor, line)
             _push(line, half_x, half_y, y, span, ring)
             if y >= margin_y:
                 _pull(ring, half_y, y - margin_y, out[y - margin_y, left : left + span])
@@ -273,7 +275,7 @@ def _blur_nan(padded, half_y, half_x, divisor, out):
     for left in range(0, width, STRIP):
         span = min(STRIP, width - left)
         for y in range(height + margin_y):
-            _load(padded[y, left : left + span + margin_x], divisor, line)
+            _load(contiguous(padded[y, left : left + span + margin_x]), divisor, line)
             _split_nan(line, known, span + margin_x)
             _push(line, half_x, half_y, y, span, ring)
             _push(known, half_x, half_y, y, span, known_ring)

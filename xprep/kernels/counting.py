@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 
 from xprep.kernels.keys import FLOAT, bits_of, fill_keys, key_constants, key_kind, key_width, zero_key
+from xprep.kernels.layout import contiguous
 
 # Keys that are made at once; 32 KiB of 64-bit keys stay in the first cache.
 PIECE = 4096
@@ -168,7 +169,7 @@ def _count_all(bits, kind, sign, exponent, nan_key, zero, shift, skip_zeros, cou
     keys = np.empty(PIECE, bits.dtype)
     zeros = 0
     for start in range(0, bits.size, PIECE):
-        piece = bits[start : start + PIECE]
+        piece = contiguous(bits[start : start + PIECE])
         fill_keys(piece, kind, sign, exponent, nan_key, keys)
         for i in range(piece.size):
             zeros += keys[i] == zero
@@ -196,7 +197,7 @@ def _count_matching(bits, kind, sign, exponent, nan_key, zero, shift, skip_zeros
         slots[prefixes[slot] >> (width - shift - 32)] = slot
     nan = 0
     for start in range(0, bits.size, PIECE):
-        piece = bits[start : start + PIECE]
+        piece = contiguous(bits[start : start + PIECE])
         fill_keys(piece, kind, sign, exponent, nan_key, keys)
         if kind == FLOAT:
             for i in range(piece.size):
@@ -231,7 +232,7 @@ def _collect(bits, kind, sign, exponent, nan_key, zero, low, high, skip_zeros, f
     keys = np.empty(PIECE, bits.dtype)
     below, inside, nan, zeros = 0, 0, 0, 0
     for start in range(0, bits.size, PIECE):
-        piece = bits[start : start + PIECE]
+        piece = contiguous(bits[start : start + PIECE])
         fill_keys(piece, kind, sign, exponent, nan_key, keys)
         under, within = 0, 0
         for i in range(piece.size):

@@ -6,7 +6,7 @@ Each needs all of the one before (three global barriers), so the image is read o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -16,7 +16,10 @@ import xarray as xr
 from xprep.engine.deliver import deliver
 from xprep.engine.gather import Place, same
 from xprep.engine.graph import call
+from xprep.engine.folds import Fold
+from xprep.engine.grid import count as grid_count
 from xprep.engine.grid import regular_chunks
+from xprep.engine.guess import Guess, Sampler, join_patches
 from xprep.engine.keep import Kept, Stream, keep
 from xprep.engine.lazy import like
 from xprep.engine.quantiles import Question, quantiles
@@ -27,6 +30,10 @@ from xprep.kernels.tiles import TileRecipe
 from xprep.ops.layout import CHANNEL, Layout, arranged, chunks_for, layout_of
 from xprep.ops.statistics import Mean, Statistic
 from xprep.types import Array, Chunks, Intermediates
+
+
+# What plans call the passes.
+PASSES = {"p": "percentiles of the channels", "p_sum": "threshold of their sum", "p_post": "percentiles after"}
 
 
 @dataclass(frozen=True)
@@ -65,12 +72,12 @@ class Field:
 
 @dataclass(frozen=True)
 class _Raw:
-    """The image as rows of pixels; wide types in the working type, so that percentiles take two passes and not four."""
+    """The image itself; wide types in the working type, so that percentiles take two passes and not four."""
 
     dtype: np.dtype[Any]
 
     def __call__(self, block: Array, place: Place) -> Array:
-        return block.reshape(block.shape[0], -1).astype(self.dtype, copy=False)
+        return block.astype(self.dtype, copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +105,41 @@ class _Finish:
         return self.recipe.finish(block, (top, left), divisors, threshold, state.get("p_post"))
 
 
+@dataclass(frozen=True, eq=False)
+class _GuessTotal:
+    """The unblurred sum over channels of patches."""
+
+    recipe: TileRecipe
+
+    def __call__(self, patches: Array, *divisors: Statistic) -> Array:
+        total = self.recipe.total(patches, divisors[0].values if divisors else np.ones(len(patches)))
+        return total.reshape(1, patches.shape[1], -1)
+
+
+@dataclass(frozen=True, eq=False)
+class _GuessFinished:
+    """The inside of patches, as far normalised as the states go."""
+
+    recipe: TileRecipe
+    has: tuple[str, ...]
+
+    def __call__(self, patches: Array, *states: Statistic) -> Array:
+        channels, count, height, width = patches.shape
+        margin = max(len(half) - 1 for half, _ in self.recipe.halves)
+        if min(height, width) <= 2 * margin:
+            return self._finish(patches, 0, states).reshape(channels, count, -1)
+        # One below the other, as one plane: a blur for each took 50 µs. Rows near the seams are not looked at.
+        done = self._finish(patches.reshape(channels, count * height, width), margin, states)
+        seams = np.full((channels, 2 * margin, width - 2 * margin), np.nan, done.dtype)
+        inside = np.concatenate([done, seams], axis=1).reshape(channels, count, height, -1)
+        return inside[:, :, : height - 2 * margin].reshape(channels, count, -1)
+
+    def _finish(self, pixels: Array, rim: int, states: Sequence[Statistic]) -> Array:
+        whole = tuple((0, n) for n in pixels.shape)
+        inside = (*whole[:-2], *((rim, n - rim) for _, n in whole[-2:]))
+        return _Finish(self.recipe, self.has)(pixels, Place(whole, inside, pixels.shape), *states)
+
+
 def normalized(
     fields: Sequence[Field], recipe: Recipe, chunks: Any, intermediates: Intermediates | None
 ) -> list[Any]:
@@ -114,34 +156,44 @@ class _Steps:
     recipe: Recipe
     layouts: Sequence[Layout]
     chunks: Sequence[Chunks]
+    arrays: Sequence[Any]
+    tiles: Sequence[tuple[int, ...]]
     kept: Sequence[Kept]
-    passes: Iterator[int]
+    passes: Iterator[int] = field(default_factory=count)
+    patches: dict[int, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, fields: Sequence[Field], recipe: Recipe, chunks: Any, intermediates: Intermediates | None) -> _Steps:
         layouts = [layout_of(field.image) for field in fields]
-        kept, blocks = [], []
-        for field, layout in zip(fields, layouts, strict=True):
-            data = arranged(field.image, layout)
-            chunk = None if chunks is None else _in_order(chunks_for(field.image, chunks), layout)
-            kept.append(keep(data, recipe.reads, tile_of(data, (0,), chunk), intermediates))
+        arrays, tiles, kept, blocks = [], [], [], []
+        for one, layout in zip(fields, layouts, strict=True):
+            data = arranged(one.image, layout)
+            chunk = None if chunks is None else _in_order(chunks_for(one.image, chunks), layout)
+            tile = tile_of(data, (0,), chunk)
+            arrays.append(data)
+            tiles.append(tile)
+            kept.append(keep(data, recipe.reads, tile, intermediates))
             blocks.append(_result_chunks(data, chunk, layout))
-        return cls(fields, recipe, layouts, blocks, kept, count())
+        return cls(fields, recipe, layouts, blocks, arrays, tiles, kept)
 
     def _streams(self, function: Any, dtype: Any, states: tuple[Any, ...], needs: Any = same) -> list[Stream]:
         return [Stream(kept, function, states, dtype, needs) for kept in self.kept]
 
     def statistics(self) -> dict[str, Any]:
         """Return the lazy statistics that the recipe asks for, by the name of their parameter."""
-        recipe, found = self.recipe, {}
+        recipe, tile = self.recipe, self.recipe.tile()
+        found: dict[str, Any] = {}
         if recipe.p is not None:
-            found["p"] = self._percentile("p", recipe.p, self._raw(), {})
+            found["p"] = self._percentile("p", recipe.p, self._raw(), None)
         if recipe.p_sum is not None:
-            states = tuple(found.values())
-            totals = self._streams(_Total(recipe.tile()), recipe.dtype, states)
-            found["p_sum"] = self._percentile("p_sum", recipe.p_sum, totals, found)
+            totals = self._streams(_Total(tile), recipe.dtype, tuple(found.values()))
+            guess = _GuessTotal(tile)
+            found["p_sum"] = self._percentile("p_sum", recipe.p_sum, totals, guess, *found.values())
         if recipe.p_post is not None:
-            found["p_post"] = self._percentile("p_post", recipe.p_post, self._finished(found), found)
+            uncapped = replace(tile, cap=float("inf"))  # the cap is the last step: percentiles are of what comes before
+            guess_post = _GuessFinished(uncapped, tuple(found))
+            done = self._finished(found, uncapped)
+            found["p_post"] = self._percentile("p_post", recipe.p_post, done, guess_post, *found.values())
         return found
 
     def _raw(self) -> list[Stream]:
@@ -151,8 +203,7 @@ class _Steps:
             return self._streams(_Raw(dtype), dtype, ())
         return self._streams(_Raw(self.recipe.dtype), self.recipe.dtype, ())
 
-    def _finished(self, statistics: dict[str, Any]) -> list[Stream]:
-        tile = self.recipe.tile()
+    def _finished(self, statistics: dict[str, Any], tile: TileRecipe) -> list[Stream]:
         function = _Finish(tile, tuple(statistics))
         streams = []
         for kept, layout in zip(self.kept, self.layouts, strict=True):
@@ -161,18 +212,33 @@ class _Steps:
             streams.append(Stream(kept, function, tuple(statistics.values()), self.recipe.dtype, reach_or_same(radii, same)))
         return streams
 
-    def _percentile(self, name: str, percentile: float, streams: list[Stream], before: dict[str, Any]) -> Any:
+    def _percentile(self, name: str, percentile: float, streams: list[Stream], values: Any, *before: Any) -> Any:
+        """Return a statistic; ``values`` makes the patches that the first pass put aside into what is to be counted."""
         question = Question((percentile / 100,), np.dtype(streams[0].dtype), skip_zeros=True)
         together = [streams] if self.recipe.pooled else [[stream] for stream in streams]
-        numbers = [next(self.passes) for _ in range(question.rounds)]
-        found = [quantiles(group, question, iter(numbers)) for group in together]
-        names = tuple(field.name for field in self.fields) if not self.recipe.pooled else ("all images",)
         channels = ("sum",) if name == "p_sum" else self.recipe.channels
+        numbers = [next(self.passes) for _ in range(question.rounds)]
+        found = []
+        for i, group in enumerate(together):
+            patches = self.patches.get(i)
+            guess = None if patches is None else call(Guess(question, values, len(channels)), patches, *before, label="guess")
+            aside = self._sampler(i) if name == "p" and not self.recipe.pooled else None
+            one, put_aside = quantiles(group, question, iter(numbers), guess, aside=aside, label=PASSES[name])
+            found.append(one)
+            if put_aside is not None:
+                self.patches[i] = put_aside
+        names = tuple(field.name for field in self.fields) if not self.recipe.pooled else ("all images",)
         return call(Mean(name, names, channels, self.recipe.dtype, self.recipe.skip_empty), *found, label=name)
+
+    def _sampler(self, index: int) -> Fold:
+        data, tile = self.arrays[index], self.tiles[index]
+        margin = max(len(half) - 1 for half, _ in self.recipe.tile().halves)
+        sampler = Sampler.of(data.shape, data.dtype.itemsize, grid_count(data.shape, tile), margin)
+        return Fold(sampler, join_patches)
 
     def result(self, index: int, statistics: dict[str, Any]) -> Any:
         """Return the result of one field, in the chunks and the order of axes that its user expects."""
-        tiles = self._finished(statistics)[index].array(next(self.passes), label="normalize")
+        tiles = self._finished(statistics, self.recipe.tile())[index].array(next(self.passes), label="result")
         return deliver(tiles, self.layouts[index].back, self.chunks[index], statistics)
 
 

@@ -135,7 +135,7 @@ def _counted(data: Any, nkept: int, question: Question) -> Any:
     groups = data.shape[:nkept]
     kept = keep(data, question.rounds, tile_of(data, whole=range(nkept)))
     stream = Stream(kept, _Rows(nkept), (), data.dtype)
-    found = quantiles([stream], question, count())
+    found, _ = quantiles([stream], question, count(), label="quantile")
     flat = as_array(found, (len(question.q), int(np.prod(groups, dtype=int))), np.float64)
     return flat.reshape(len(question.q), *groups)
 

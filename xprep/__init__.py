@@ -1,0 +1,70 @@
+"""Streaming preprocessing of microscopy images that are larger than memory.
+
+``import xprep`` registers the accessor ``.prep`` on xarray's DataArray, Dataset and DataTree.
+"""
+
+from __future__ import annotations
+
+from xprep import datasets, ufuncs
+from xprep.accessor import DatasetPrep, ImagePrep, TreePrep
+from xprep.errors import (
+    ChunkError,
+    EmptyChannelWarning,
+    PercentileWarning,
+    ScratchFullError,
+    StoreExistsError,
+    StoreFormatError,
+    UnfinishedStoreError,
+)
+from xprep.images import Report, open_image, open_tree, to_ome_zarr
+from xprep.ops import (
+    Plan,
+    background,
+    gaussian_filter,
+    normalize,
+    plan,
+    project,
+    quantile,
+    rescale,
+    subtract_background,
+    to_isotropic,
+)
+from xprep.options import set_options
+from xprep.plot import plot_channels, plot_projections
+from xprep.version import show_versions, version
+
+__version__ = version()
+
+__all__ = [
+    "ChunkError",
+    "DatasetPrep",
+    "EmptyChannelWarning",
+    "ImagePrep",
+    "PercentileWarning",
+    "Plan",
+    "Report",
+    "ScratchFullError",
+    "StoreExistsError",
+    "StoreFormatError",
+    "TreePrep",
+    "UnfinishedStoreError",
+    "__version__",
+    "background",
+    "datasets",
+    "gaussian_filter",
+    "normalize",
+    "open_image",
+    "open_tree",
+    "plan",
+    "plot_channels",
+    "plot_projections",
+    "project",
+    "quantile",
+    "rescale",
+    "set_options",
+    "show_versions",
+    "subtract_background",
+    "to_isotropic",
+    "to_ome_zarr",
+    "ufuncs",
+]

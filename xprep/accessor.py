@@ -1,0 +1,66 @@
+"""The `.prep` accessor: a table of contents. Every signature and docstring is the operation's own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+import xarray as xr
+
+from xprep import images, ops, plot
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _method(operation: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """Return ``operation`` as a method: its first parameter is the accessor's own object."""
+
+    @wraps(operation)
+    def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+        return operation(self._obj, *args, **kwargs)
+
+    signature = inspect.signature(operation)
+    me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    method.__signature__ = signature.replace(parameters=[me, *list(signature.parameters.values())[1:]])  # type: ignore[attr-defined]
+    return cast("Callable[Concatenate[Any, P], R]", method)
+
+
+class _Prep:
+    """What can be done with an image, in every container."""
+
+    def __init__(self, obj: Any) -> None:
+        self._obj = obj
+
+    normalize = _method(ops.normalize)
+    quantile = _method(ops.quantile)
+    gaussian_filter = _method(ops.gaussian_filter)
+    background = _method(ops.background)
+    subtract_background = _method(ops.subtract_background)
+    rescale = _method(ops.rescale)
+    to_isotropic = _method(ops.to_isotropic)
+    project = _method(ops.project)
+    to_ome_zarr = _method(images.to_ome_zarr)
+    plan = _method(ops.plan)
+    plot_projections = _method(plot.plot_projections)
+    plot_channels = _method(plot.plot_channels)
+
+    def __repr__(self) -> str:
+        return ops.describe(self._obj)
+
+
+@xr.register_dataarray_accessor("prep")
+class ImagePrep(_Prep):
+    """``DataArray.prep``: preprocessing of an image."""
+
+
+@xr.register_dataset_accessor("prep")
+class DatasetPrep(_Prep):
+    """``Dataset.prep``: preprocessing of every image of a Dataset; in `normalize` they share statistics."""
+
+
+@xr.register_datatree_accessor("prep")
+class TreePrep(_Prep):
+    """``DataTree.prep``: preprocessing of every image of a DataTree; in `normalize` they share statistics."""

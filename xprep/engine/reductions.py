@@ -1,0 +1,83 @@
+"""Reductions along some axes: every block gives a summary, those behind one another are joined in a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import dask.array as da
+
+from xprep.engine.folds import FAN_IN
+from xprep.engine.gather import Place, block_tasks, same
+from xprep.engine.graph import Key, Tasks, array_of, unique
+from xprep.types import Array
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A reduction along axes, as data.
+
+    ``summarize(block)`` drops the axes, ``join(summaries)`` is associative, ``finish(summary)`` gives the block of the
+    result.
+    """
+
+    summarize: Callable[[Array], Any]
+    join: Callable[[Sequence[Any]], Any]
+    finish: Callable[[Any], Array]
+
+
+def reduce_axes(how: Reduction, array: da.Array, axes: Sequence[int], dtype: Any, label: str = "reduce") -> da.Array:
+    """Return ``array`` reduced along ``axes``, which are dropped.
+
+    Blocks are joined in groups of neighbours, always the same ones: the bits do not depend on who computes.
+    """
+    blocks, made, parents, cost = block_tasks(_Summarize(how), array, (), array.chunks, same, None, label)
+    tasks: Tasks = dict(made)
+    kept = [axis for axis in range(array.ndim) if axis not in axes]
+    name = unique(label, how, tuple(axes), blocks)
+    for index in product(*(range(array.numblocks[axis]) for axis in kept)):
+        _join_behind(tasks, name, index, how, _keys(blocks, array, kept, index))
+    return array_of(name, tasks, tuple(array.chunks[axis] for axis in kept), dtype, parents, cost=cost)
+
+
+def _keys(blocks: str, array: da.Array, kept: Sequence[int], index: tuple[int, ...]) -> list[Key]:
+    """Return the keys of the blocks that lie behind the result's block ``index``."""
+    fixed = dict(zip(kept, index, strict=True))
+    ways = product(*([fixed[axis]] if axis in fixed else range(n) for axis, n in enumerate(array.numblocks)))
+    return [(blocks, *way) for way in ways]
+
+
+def _join_behind(tasks: Tasks, name: str, index: tuple[int, ...], how: Reduction, level: list[Key]) -> None:
+    depth = 0
+    while len(level) > FAN_IN:
+        groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
+        level = [(f"{name}-join", depth, i, *index) for i in range(len(groups))]
+        tasks.update({key: (_Join(how), *group) for key, group in zip(level, groups, strict=True)})
+        depth += 1
+    tasks[name, *index] = (_Finish(how), *level)
+
+
+@dataclass(frozen=True)
+class _Summarize:
+    how: Reduction
+
+    def __call__(self, block: Array, place: Place) -> Any:
+        return self.how.summarize(block)
+
+
+@dataclass(frozen=True)
+class _Join:
+    how: Reduction
+
+    def __call__(self, *summaries: Any) -> Any:
+        return summaries[0] if len(summaries) == 1 else self.how.join(summaries)
+
+
+@dataclass(frozen=True)
+class _Finish:
+    how: Reduction
+
+    def __call__(self, *summaries: Any) -> Array:
+        return self.how.finish(summaries[0] if len(summaries) == 1 else self.how.join(summaries))

@@ -1,0 +1,39 @@
+"""A short text about an image, for the accessor's repr."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import xarray as xr
+
+from xprep.ops.containers import images_of
+from xprep.ops.layout import CHANNEL, channel_names
+
+
+def describe(container: Any) -> str:
+    """Return sizes, type, chunks, spacing and channels of every image."""
+    try:
+        images = images_of(container)
+    except ValueError as error:
+        return f"<xprep: {error}>"
+    return "\n".join(_describe(" ".join(filter(None, map(str, name))), image) for name, image in images.items())
+
+
+def _describe(name: str, image: xr.DataArray) -> str:
+    sizes = ", ".join(f"{dim} {n}" for dim, n in image.sizes.items())
+    lines = [f"<xprep: {name or 'image'} ({sizes}) {image.dtype}"]
+    if image.chunks:
+        lines.append("chunks " + ", ".join(f"{dim} {lengths[0]}" for dim, lengths in image.chunksizes.items()))
+    if spacing := [_spacing(image, dim) for dim in ("z", "y", "x") if dim in image.coords]:
+        lines.append("spacing " + ", ".join(filter(None, spacing)))
+    if CHANNEL in image.dims:
+        names = list(map(str, channel_names(image)))
+        lines.append("channels " + ", ".join(names[:8]) + (f", … ({len(names)})" if len(names) > 8 else ""))
+    return "; ".join(lines) + ">"
+
+
+def _spacing(image: xr.DataArray, dim: str) -> str:
+    values = image.coords[dim].values
+    if len(values) < 2 or values.dtype.kind not in "iuf":
+        return ""
+    return f"{dim} {(values[-1] - values[0]) / (len(values) - 1):.4g} {image.coords[dim].attrs.get('units', 'pixel')}"

@@ -1,0 +1,118 @@
+"""What would run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from xprep.engine.plan import Pass, estimate
+from xprep.ops.containers import images_of
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What computing an image would cost.
+
+    Attributes
+    ----------
+    passes : tuple of Pass
+        Readings of sources: what for, bytes, and whether only a wrong guess needs it (``maybe``).
+    bytes_read : int
+        Bytes that are read for sure, uncompressed.
+    bytes_made : int
+        Bytes of the result, uncompressed.
+    persisted : int
+        Bytes kept in memory between passes.
+    tasks : int
+        Tasks of the graph, before dask fuses them.
+    chunks : int
+        Blocks of the result.
+    peak_memory : int
+        Estimate of the process's largest resident size, writing the result block by block; in bytes.
+    """
+
+    passes: tuple[Pass, ...]
+    bytes_read: int
+    bytes_made: int
+    persisted: int
+    tasks: int
+    chunks: int
+    peak_memory: int
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return what there is to say, in pairs of text."""
+        reads = [(f"pass {i}: {one.label}", _size(one.nbytes)) for i, one in enumerate(self._sure(), 1)]
+        if maybe := [one for one in self.passes if one.maybe]:
+            reads.append((f"up to {len(maybe)} more, where a guess is wrong", _size(sum(one.nbytes for one in maybe))))
+        return [
+            *reads,
+            ("read in all", _size(self.bytes_read)),
+            ("result", f"{_size(self.bytes_made)} in {self.chunks:,} blocks"),
+            ("kept in memory between passes", _size(self.persisted)),
+            ("tasks", f"{self.tasks:,} ({self.tasks / max(1, self.chunks):.2g} a block)"),
+            ("peak memory, about", _size(self.peak_memory)),
+        ]
+
+    def _sure(self) -> list[Pass]:
+        return [one for one in self.passes if not one.maybe]
+
+    def __str__(self) -> str:
+        rows = self.rows()
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
+
+    def _repr_html_(self) -> str:
+        cells = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in self.rows())
+        return f"<table><caption>xprep: plan</caption>{cells}</table>"
+
+    __repr__ = __str__
+
+
+def plan(image: Any) -> Plan:
+    """Return what computing a lazy image would cost: passes, bytes, tasks, peak memory. Nothing is computed.
+
+    Parameters
+    ----------
+    image : DataArray, Dataset or DataTree
+        Lazy; what is in memory already costs nothing.
+
+    Returns
+    -------
+    Plan
+        With a table for terminals and one for notebooks.
+
+    Raises
+    ------
+    ValueError
+        There is no image in it.
+
+    Examples
+    --------
+    >>> import xprep
+    >>> image = xprep.datasets.blobs(channels=2, shape=(64, 64)).chunk({"y": 32})
+    >>> image.prep.gaussian_filter(1).prep.plan().chunks
+    2
+    """
+    arrays = [one.data for one in images_of(image).values()]
+    found = estimate(arrays)
+    made = sum(int(np.prod(array.shape, dtype=float)) * array.dtype.itemsize for array in arrays)
+    return Plan(
+        passes=found.passes,
+        bytes_read=sum(one.nbytes for one in found.passes if not one.maybe),
+        bytes_made=made,
+        persisted=found.persisted,
+        tasks=found.tasks,
+        chunks=found.chunks,
+        peak_memory=found.peak_memory,
+    )
+
+
+def _size(nbytes: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if nbytes < 1024:
+            return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.1f} {unit}"
+        nbytes /= 1024
+    return f"{nbytes:.1f} TiB"

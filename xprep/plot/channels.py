@@ -1,0 +1,79 @@
+"""Channels beside each other."""
+
+from __future__ import annotations
+
+from math import ceil, sqrt
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from xprep.ops.layout import CHANNEL, PLANE, channel_names
+from xprep.ops.project import project
+from xprep.ops.rescale import rescale
+from xprep.plot.panels import MOST_PIXELS, are_labels, drawable, finished, lengths_of, new_figure, show, window_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, SubFigure
+
+
+def plot_channels(
+    image: xr.DataArray | xr.Dataset | xr.DataTree,
+    *,
+    labels: bool | None = None,
+    cmap: str = "gray",
+    figure: Figure | SubFigure | None = None,
+) -> Figure | SubFigure:
+    """Draw every channel of an image beside the others, in physical units and true aspect, with its scale of values.
+
+    Parameters
+    ----------
+    image : DataArray, Dataset or DataTree
+        Dims y and x, and ``c``; a stack is projected along z (maximum). Otherwise as for `plot_projections`.
+    labels, cmap, figure
+        As for `plot_projections`.
+
+    Returns
+    -------
+    Figure or SubFigure
+        A panel a channel, named by the coordinate of ``c``.
+
+    Raises
+    ------
+    ValueError
+        A dim other than c, z, y, x has more than one position, or there are several images.
+
+    Notes ----- An image of more than 1200 pixels an axis is shrunk first, averaging (labels: by nearest pixel), and
+    read once, chunk by chunk.
+    """
+    stack = drawable(image, "plot_channels", PLANE)
+    as_labels = are_labels(stack, labels)
+    flat = project(stack, "z", "max") if "z" in stack.dims else stack
+    pictures = _shrunk(flat, as_labels).compute()
+    names = channel_names(stack) if CHANNEL in stack.dims else (stack.name or "",)
+    columns = ceil(sqrt(len(names)))
+    figure = figure or new_figure(*_panel_size(flat, columns, ceil(len(names) / columns)))
+    panels = figure.subplots(ceil(len(names) / columns), columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for i, name in enumerate(names):
+        picture = (pictures.isel({CHANNEL: i}) if CHANNEL in stack.dims else pictures).transpose(*PLANE).values
+        drawn = show(panels[i], picture, flat, PLANE, None if as_labels else window_of(picture), cmap)
+        panels[i].set_title(str(name))
+        panels[i].tick_params(labelbottom=True, labelleft=True)
+        if not as_labels:
+            figure.colorbar(drawn, ax=panels[i], shrink=0.8, label=str(stack.attrs.get("units", "")))
+    for panel in panels[len(names) :]:
+        panel.remove()
+    return finished(figure)
+
+
+def _shrunk(image: xr.DataArray, as_labels: bool) -> xr.DataArray:
+    factors = {dim: MOST_PIXELS / image.sizes[dim] for dim in PLANE if image.sizes[dim] > MOST_PIXELS}
+    if not factors:
+        return image
+    return rescale(image, factors, order=0) if as_labels else rescale(image, factors, anti_alias=True)
+
+
+def _panel_size(image: xr.DataArray, columns: int, rows: int) -> tuple[float, float]:
+    lengths = lengths_of(image)
+    aspect = min(3.0, max(1 / 3, lengths["y"] / lengths["x"]))
+    width = 12 / max(3, columns)
+    return columns * (width + 0.9), rows * (width * aspect + 0.8)

@@ -1,0 +1,136 @@
+"""What all pictures share: which image is drawn, where its pixels lie, how many of them, and in which greys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xprep.ops.containers import images_of
+from xprep.ops.layout import CHANNEL, PLANE, SPACE, check_image
+from xprep.ops.units import metres, spacing, unit_of
+from xprep.plot.colors import label_colors
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+MOST_PIXELS = 1200  # along an axis of a picture: what a screen shows, and all that is drawn
+WINDOW = (0.5, 99.8)  # percentiles of a picture that are its darkest and its brightest grey
+SYMBOLS = {1e-6: "µm", 1e-9: "nm", 1e-3: "mm", 1e-2: "cm", 1.0: "m", 1e-10: "Å"}
+
+
+def drawable(image: Any, operation: str, needed: Sequence[str]) -> xr.DataArray:
+    """Return the one image to draw, without dims of one position besides z, y, x and c."""
+    every = images_of(image)
+    found = [array for (node, _), array in every.items() if "labels" not in node.split("/")] or list(every.values())
+    if isinstance(image, xr.DataTree):
+        found = _level(found)
+    if len(found) != 1:
+        raise ValueError(
+            f"{operation} draws one image, and there are {len(found)} here. Choose one, e.g. data['image']."
+        )
+    array = found[0]
+    check_image(array, operation, needed)
+    others = [dim for dim in array.dims if dim not in (CHANNEL, *SPACE)]
+    if long := [dim for dim in others if array.sizes[dim] > 1]:
+        raise ValueError(
+            f"{operation} draws c, z, y and x; choose a position of {long[0]!r} first, e.g. image.isel({long[0]}=0)."
+        )
+    return array.isel(dict.fromkeys(others, 0))
+
+
+def _level(images: Sequence[xr.DataArray]) -> list[xr.DataArray]:
+    """Return the smallest level that has a picture's pixels, or the largest; all where they are no levels of one."""
+    if len({(image.name, image.dims) for image in images}) > 1:
+        return list(images)
+    by_size = sorted(images, key=lambda image: image.size)
+    return [next((image for image in by_size if max(image.sizes[dim] for dim in PLANE) >= MOST_PIXELS), by_size[-1])]
+
+
+def are_labels(image: xr.DataArray, labels: bool | None) -> bool:
+    """Whether values are labels: as was said, or by their type."""
+    if labels is not None:
+        return labels
+    return image.dtype.kind == "b" or (image.dtype.kind in "iu" and image.dtype.itemsize >= 4)
+
+
+def show(
+    panel: Axes,
+    picture: NDArray[Any],
+    image: xr.DataArray,
+    dims: Sequence[str],
+    window: tuple[float, float] | None,
+    cmap: str,
+) -> Any:
+    """Draw a picture (down, across) where its coordinates say: greys in ``window``, labels without one."""
+    (top, bottom), (left, right) = (extent_of(image, dim) for dim in dims)
+    options: dict[str, Any] = {"extent": (left, right, bottom, top), "aspect": "equal"}
+    panel.set_xlabel(_axis_label(image, dims[1]))
+    panel.set_ylabel(_axis_label(image, dims[0]))
+    if window is None:
+        return panel.imshow(label_colors(picture), interpolation="nearest", **options)
+    return panel.imshow(picture.astype(np.float32), cmap=cmap, vmin=window[0], vmax=window[1], **options)
+
+
+def fewer_pixels(picture: NDArray[Any]) -> NDArray[Any]:
+    """Take the maximum of blocks, as of everything behind a pixel, until a picture fits a screen."""
+    for axis, length in enumerate(picture.shape):
+        if length > MOST_PIXELS:
+            picture = np.maximum.reduceat(picture, np.arange(0, length, ceil(length / MOST_PIXELS)), axis=axis)
+    return picture
+
+
+def window_of(*pictures: NDArray[Any]) -> tuple[float, float]:
+    """Return the darkest and the brightest grey of what is drawn together."""
+    values = np.concatenate([picture[np.isfinite(picture)] for picture in pictures])
+    low, high = np.percentile(values.astype(np.float32), WINDOW) if values.size else (0.0, 1.0)
+    return float(low), float(high) if high > low else float(low) + 1
+
+
+def extent_of(image: xr.DataArray, dim: str) -> tuple[float, float]:
+    """Return the outer edges of the first and the last voxel; pixels where there is no coordinate."""
+    step = _step(image, dim)
+    if step is None:
+        return -0.5, image.sizes[dim] - 0.5
+    first = float(image.coords[dim].values[0])
+    return first - step / 2, first + (image.sizes[dim] - 0.5) * step
+
+
+def lengths_of(image: xr.DataArray) -> dict[str, float]:
+    """Return how long an image is along its dims of space."""
+    return {dim: abs(np.subtract(*extent_of(image, dim))) for dim in SPACE if dim in image.dims}
+
+
+def _step(image: xr.DataArray, dim: str) -> float | None:
+    try:
+        return spacing(image, dim)
+    except ValueError:
+        return None
+
+
+def _axis_label(image: xr.DataArray, dim: str) -> str:
+    unit = unit_of(image, dim) if _step(image, dim) is not None else "pixels"
+    length = metres(unit)
+    symbol = next((symbol for size, symbol in SYMBOLS.items() if length and abs(length / size - 1) < 1e-9), unit)
+    return f"{dim} [{symbol}]" if symbol else dim
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return a new figure of so many inches."""
+    from matplotlib import pyplot  # noqa: PLC0415  (matplotlib is optional)
+
+    return pyplot.figure(figsize=(width, height), layout="constrained")
+
+
+def finished(figure: Figure | SubFigure) -> Figure | SubFigure:
+    """Close a figure that a notebook would show twice: as what a cell returns, and as an open figure."""
+    from matplotlib import get_backend, pyplot  # noqa: PLC0415  (matplotlib is optional)
+
+    if "inline" in get_backend() and not hasattr(figure, "get_subplotspec"):
+        pyplot.close(figure)  # type: ignore[arg-type]
+    return figure
