@@ -2,12 +2,11 @@
 
 from functools import cache
 
-import numpy as np
 from numba import guvectorize
 
 
 @cache
-def fill_ufunc() -> np.ufunc:
+def fill_ufunc():
     """Return the gufunc ``(n),(n),(n),(y,x)->(y,x)``: weights, y and x of a ROI's pixels written on a canvas.
 
     Pixels outside the canvas are left out, so lists of different lengths can be padded with -1; the last of a pixel
