@@ -7,9 +7,10 @@ once, whatever the number of levels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import lcm
 from typing import Any
+from uuid import uuid4
 
 import dask.array as da
 import numpy as np
@@ -123,10 +124,15 @@ class _WriteMade:
     following: tuple[int, ...] | None
     shrink: Shrink
     channel: int | None
+    # Work that leaves something behind is never the same twice: a cluster that still holds the result of an equal task
+    # would give that, and write nothing.
+    number: str = field(default_factory=lambda: uuid4().hex)
 
     def __call__(self, block: Array, place: Place) -> _Written:
         self.target.write(tuple(slice(*span) for span in place.output), block)
-        seen = replace(look(block, self.channel), units=1)
+        span = (0, 1) if self.channel is None else place.output[self.channel]
+        count = 1 if self.channel is None else self.target.shape[self.channel]
+        seen = replace(look(block, self.channel, span[0], count), units=1)
         return _Written(None if self.following is None else self.shrink(block, self.following), seen)
 
 
@@ -195,17 +201,27 @@ def _joined(blocks: Sequence[Array], folds: tuple[int, ...]) -> Array:
     return parts[0]
 
 
-def look(block: Array, channel: int | None) -> Seen:
-    """Return extremes and a sample of a block, per channel; NaN and infinities are passed over."""
+def look(block: Array, channel: int | None, first: int = 0, count: int = 1) -> Seen:
+    """Return extremes and a sample of a block per channel, of which it holds those from ``first`` on, of ``count``.
+
+    NaN and infinities are passed over; of the channels that other blocks hold, extremes are NaN and samples empty.
+    """
     rows = [block] if channel is None else list(np.moveaxis(block, channel, 0))
-    samples = [_sample(row) for row in rows]
-    low, high = (np.array([_extreme(f, row) for row in rows]) for f in (np.fmin, np.fmax))
+    samples = [block.ravel()[:0]] * count
+    samples[first : first + len(rows)] = [_sample(row) for row in rows]
+    low, high = np.full((2, count), np.nan)
+    for limit, function in ((low, np.fmin), (high, np.fmax)):
+        limit[first : first + len(rows)] = [_extreme(function, row) for row in rows]
     return Seen(low, high, tuple(samples), block.nbytes, 0)
 
 
 def _extreme(function: Any, row: Array) -> float:
     with np.errstate(invalid="ignore"):
-        return float(function.reduce(row, axis=None)) if row.size else float("nan")
+        found = function.reduce(row, axis=None) if row.size else np.nan
+        if np.isinf(found):
+            finite = row[np.isfinite(row)]
+            found = function.reduce(finite, axis=None) if finite.size else np.nan
+    return float(found)
 
 
 def _sample(row: Array) -> Array:
