@@ -13,7 +13,7 @@ from typing import Any, Final
 import dask
 
 SETTINGS: Final = {
-    # A worker that dies twice within 15 s, dask's own value, is given up with its nanny: 2 of 2 runs then hung for ever.
+    # A worker that dies twice within 15 s, dask's own value, is given up with its nanny: 2 of 2 runs hung for ever.
     "distributed.deploy.lost-worker-timeout": "1h",
     # The other method, p2p, killed workers of 700 MiB on a rechunk that this one did in 607.
     "array.rechunk.method": "tasks",
@@ -48,7 +48,9 @@ def connect(address: str | None = None, workers: int | None = None) -> Iterator[
         Nobody answers at the address.
     """
     if address and workers is not None:
-        raise ValueError(f"give the address of a scheduler or a number of workers, not both; got {address!r} and {workers}.")
+        raise ValueError(
+            f"give the address of a scheduler or a number of workers, not both; got {address!r} and {workers}."
+        )
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be 1 or more; got {workers}.")
     address = address or (dask.config.get("scheduler-address", None) if workers is None else None)

@@ -39,12 +39,19 @@ class Target:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """What was seen of the pixels while they were written, per channel: extremes and a sample of finite values."""
+class Look:
+    """What was seen of one channel: extremes, NaN where there was no number, and a sample of finite values."""
 
-    low: Array
-    high: Array
-    sample: tuple[Array, ...]
+    low: float
+    high: float
+    sample: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What was seen of the pixels while they were written, by position of the channel; and how much was written."""
+
+    channels: dict[int, Look]
     nbytes: int
     units: int
 
@@ -130,9 +137,7 @@ class _WriteMade:
 
     def __call__(self, block: Array, place: Place) -> _Written:
         self.target.write(tuple(slice(*span) for span in place.output), block)
-        span = (0, 1) if self.channel is None else place.output[self.channel]
-        count = 1 if self.channel is None else self.target.shape[self.channel]
-        seen = replace(look(block, self.channel, span[0], count), units=1)
+        seen = look(block, self.channel, place)
         return _Written(None if self.following is None else self.shrink(block, self.following), seen)
 
 
@@ -201,18 +206,12 @@ def _joined(blocks: Sequence[Array], folds: tuple[int, ...]) -> Array:
     return parts[0]
 
 
-def look(block: Array, channel: int | None, first: int = 0, count: int = 1) -> Seen:
-    """Return extremes and a sample of a block per channel, of which it holds those from ``first`` on, of ``count``.
-
-    NaN and infinities are passed over; of the channels that other blocks hold, extremes are NaN and samples empty.
-    """
-    rows = [block] if channel is None else list(np.moveaxis(block, channel, 0))
-    samples = [block.ravel()[:0]] * count
-    samples[first : first + len(rows)] = [_sample(row) for row in rows]
-    low, high = np.full((2, count), np.nan)
-    for limit, function in ((low, np.fmin), (high, np.fmax)):
-        limit[first : first + len(rows)] = [_extreme(function, row) for row in rows]
-    return Seen(low, high, tuple(samples), block.nbytes, 0)
+def look(block: Array, channel: int | None, place: Place) -> Seen:
+    """Return extremes and a sample of a block, per channel."""
+    rows = [block] if channel is None else np.moveaxis(block, channel, 0)
+    first = 0 if channel is None else place.output[channel][0]
+    looks = {first + i: Look(_extreme(np.fmin, row), _extreme(np.fmax, row), _sample(row)) for i, row in enumerate(rows)}
+    return Seen(looks, block.nbytes, 1)
 
 
 def _extreme(function: Any, row: Array) -> float:
@@ -232,14 +231,17 @@ def _sample(row: Array) -> Array:
 
 def join_seen(parts: Sequence[Seen]) -> Seen:
     """Return what was seen of several tiles together; the samples stay bounded."""
-    samples = (_thin(np.concatenate(same)) for same in zip(*(part.sample for part in parts), strict=True))
-    return Seen(
-        np.fmin.reduce([part.low for part in parts]),
-        np.fmax.reduce([part.high for part in parts]),
-        tuple(samples),
-        sum(part.nbytes for part in parts),
-        sum(part.units for part in parts),
-    )
+    looks: dict[int, list[Look]] = {}
+    for part in parts:
+        for position, one in part.channels.items():
+            looks.setdefault(position, []).append(one)
+    channels = {position: _join_looks(same) for position, same in looks.items()}
+    return Seen(channels, sum(part.nbytes for part in parts), sum(part.units for part in parts))
+
+
+def _join_looks(looks: Sequence[Look]) -> Look:
+    low, high = float(np.fmin.reduce([one.low for one in looks])), float(np.fmax.reduce([one.high for one in looks]))
+    return Look(low, high, _thin(np.concatenate([one.sample for one in looks])))
 
 
 def _thin(values: Array) -> Array:

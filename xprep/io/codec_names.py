@@ -16,7 +16,7 @@ def name_codecs(metadata: Mapping[str, Any]) -> str:
     >>> name_codecs({"zarr_format": 3, "codecs": [{"name": "bytes"}, {"name": "zstd", "configuration": {"level": 3}}]})
     'zstd level 3'
     >>> name_codecs({"zarr_format": 2, "compressor": {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1}})
-    'blosc lz4 level 5, shuffle'
+    'blosc lz4 level 5 with shuffle'
     """
     if metadata.get("zarr_format") == 2:
         given = [*(metadata.get("filters") or []), metadata.get("compressor")]
@@ -25,7 +25,7 @@ def name_codecs(metadata: Mapping[str, Any]) -> str:
 
 
 def _join(names: Sequence[str]) -> str:
-    return " + ".join(name for name in names if name) or "uncompressed"
+    return ", ".join(name for name in names if name) or "uncompressed"
 
 
 def _names(codecs: Sequence[Any]) -> list[str]:
@@ -45,4 +45,6 @@ def _name(codec: str, settings: Mapping[str, Any]) -> str:
     inner = f" {settings['cname']}" if "cname" in settings else ""
     level = settings.get("level", settings.get("clevel"))
     shuffle = _SHUFFLES.get(settings.get("shuffle", ""), "")
-    return f"{codec}{inner}" + (f" level {level}" if level is not None else "") + (f", {shuffle}" if shuffle else "")
+    return (
+        f"{codec}{inner}" + (f" level {level}" if level is not None else "") + (f" with {shuffle}" if shuffle else "")
+    )

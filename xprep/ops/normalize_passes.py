@@ -107,28 +107,37 @@ class _Finish:
 
 @dataclass(frozen=True, eq=False)
 class _GuessTotal:
-    """The unblurred sum over channels of a patch."""
+    """The unblurred sum over channels of patches."""
 
     recipe: TileRecipe
 
-    def __call__(self, patch: Array, *divisors: Statistic) -> Array:
-        return self.recipe.total(patch, divisors[0].values if divisors else np.ones(len(patch)))
+    def __call__(self, patches: Array, *divisors: Statistic) -> Array:
+        total = self.recipe.total(patches, divisors[0].values if divisors else np.ones(len(patches)))
+        return total.reshape(1, patches.shape[1], -1)
 
 
 @dataclass(frozen=True, eq=False)
 class _GuessFinished:
-    """The inside of a patch, as far normalised as the states go."""
+    """The inside of patches, as far normalised as the states go."""
 
     recipe: TileRecipe
     has: tuple[str, ...]
 
-    def __call__(self, patch: Array, *states: Statistic) -> Array:
+    def __call__(self, patches: Array, *states: Statistic) -> Array:
+        channels, count, height, width = patches.shape
         margin = max(len(half) - 1 for half, _ in self.recipe.halves)
-        fits = min(patch.shape[-2:]) > 2 * margin
-        edges = (margin, margin) if fits else (0, 0)
-        place = Place(((0, 0), *((0, n) for n in patch.shape[-2:])), ((0, 0), *((edges[0], n - edges[1]) for n in patch.shape[-2:])), patch.shape)
-        done = _Finish(self.recipe, self.has)(patch, place, *states)
-        return done.reshape(len(done), -1)
+        if min(height, width) <= 2 * margin:
+            return self._finish(patches, 0, states).reshape(channels, count, -1)
+        # One below the other, as one plane: a blur for each took 50 µs. Rows near the seams are not looked at.
+        done = self._finish(patches.reshape(channels, count * height, width), margin, states)
+        seams = np.full((channels, 2 * margin, width - 2 * margin), np.nan, done.dtype)
+        inside = np.concatenate([done, seams], axis=1).reshape(channels, count, height, -1)
+        return inside[:, :, : height - 2 * margin].reshape(channels, count, -1)
+
+    def _finish(self, pixels: Array, rim: int, states: Sequence[Statistic]) -> Array:
+        whole = tuple((0, n) for n in pixels.shape)
+        inside = (*whole[:-2], *((rim, n - rim) for _, n in whole[-2:]))
+        return _Finish(self.recipe, self.has)(pixels, Place(whole, inside, pixels.shape), *states)
 
 
 def normalized(
