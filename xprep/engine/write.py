@@ -38,12 +38,19 @@ class Target:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """What was seen of the pixels while they were written, per channel: extremes and a sample of finite values."""
+class Look:
+    """What was seen of one channel: extremes, NaN where there was no number, and a sample of finite values."""
 
-    low: Array
-    high: Array
-    sample: tuple[Array, ...]
+    low: float
+    high: float
+    sample: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What was seen of the pixels while they were written, by position of the channel; and how much was written."""
+
+    channels: dict[int, Look]
     nbytes: int
     units: int
 
@@ -126,7 +133,7 @@ class _WriteMade:
 
     def __call__(self, block: Array, place: Place) -> _Written:
         self.target.write(tuple(slice(*span) for span in place.output), block)
-        seen = replace(look(block, self.channel), units=1)
+        seen = look(block, self.channel, place)
         return _Written(None if self.following is None else self.shrink(block, self.following), seen)
 
 
@@ -195,12 +202,12 @@ def _joined(blocks: Sequence[Array], folds: tuple[int, ...]) -> Array:
     return parts[0]
 
 
-def look(block: Array, channel: int | None) -> Seen:
-    """Return extremes and a sample of a block, per channel; NaN and infinities are passed over."""
-    rows = [block] if channel is None else list(np.moveaxis(block, channel, 0))
-    samples = [_sample(row) for row in rows]
-    low, high = (np.array([_extreme(f, row) for row in rows]) for f in (np.fmin, np.fmax))
-    return Seen(low, high, tuple(samples), block.nbytes, 0)
+def look(block: Array, channel: int | None, place: Place) -> Seen:
+    """Return extremes and a sample of a block, per channel."""
+    rows = [block] if channel is None else np.moveaxis(block, channel, 0)
+    first = 0 if channel is None else place.output[channel][0]
+    looks = {first + i: Look(_extreme(np.fmin, row), _extreme(np.fmax, row), _sample(row)) for i, row in enumerate(rows)}
+    return Seen(looks, block.nbytes, 1)
 
 
 def _extreme(function: Any, row: Array) -> float:
@@ -216,14 +223,17 @@ def _sample(row: Array) -> Array:
 
 def join_seen(parts: Sequence[Seen]) -> Seen:
     """Return what was seen of several tiles together; the samples stay bounded."""
-    samples = (_thin(np.concatenate(same)) for same in zip(*(part.sample for part in parts), strict=True))
-    return Seen(
-        np.fmin.reduce([part.low for part in parts]),
-        np.fmax.reduce([part.high for part in parts]),
-        tuple(samples),
-        sum(part.nbytes for part in parts),
-        sum(part.units for part in parts),
-    )
+    looks: dict[int, list[Look]] = {}
+    for part in parts:
+        for position, one in part.channels.items():
+            looks.setdefault(position, []).append(one)
+    channels = {position: _join_looks(same) for position, same in looks.items()}
+    return Seen(channels, sum(part.nbytes for part in parts), sum(part.units for part in parts))
+
+
+def _join_looks(looks: Sequence[Look]) -> Look:
+    low, high = float(np.fmin.reduce([one.low for one in looks])), float(np.fmax.reduce([one.high for one in looks]))
+    return Look(low, high, _thin(np.concatenate([one.sample for one in looks])))
 
 
 def _thin(values: Array) -> Array:

@@ -351,8 +351,9 @@ def _channels(image: xr.DataArray, seen: Seen) -> tuple[Channel, ...]:
 
 
 def _window(seen: Seen, i: int, dtype: np.dtype[Any]) -> Window:
-    sample = seen.sample[i]
-    low, high = (float(v) if np.isfinite(v) else float(d) for v, d in ((seen.low[i], 0), (seen.high[i], 1)))
+    one = seen.channels[i]
+    sample = one.sample
+    low, high = (v if np.isfinite(v) else d for v, d in ((one.low, 0.0), (one.high, 1.0)))
     if not sample.size:
         return Window(low, high, low, high)
     start, end = (float(v) for v in np.percentile(sample.astype(np.float64), DISPLAYED))
