@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from xprep import datasets, ufuncs
+from xprep import datasets, rois, ufuncs
 from xprep.accessor import DatasetPrep, ImagePrep, TreePrep
 from xprep.errors import (
     ChunkError,
@@ -20,16 +20,21 @@ from xprep.images import Report, open_image, open_tree, to_ome_zarr
 from xprep.ops import (
     Plan,
     background,
+    centered,
     gaussian_filter,
+    mask,
     normalize,
     plan,
     project,
     quantile,
     rescale,
+    roi_features,
     subtract_background,
     to_isotropic,
+    traces,
 )
 from xprep.options import set_options
+from xprep.rois import RoiTable
 from xprep.plot import plot_channels, plot_projections
 from xprep.version import show_versions, version
 
@@ -43,6 +48,7 @@ __all__ = [
     "PercentileWarning",
     "Plan",
     "Report",
+    "RoiTable",
     "ScratchFullError",
     "StoreExistsError",
     "StoreFormatError",
@@ -50,8 +56,10 @@ __all__ = [
     "UnfinishedStoreError",
     "__version__",
     "background",
+    "centered",
     "datasets",
     "gaussian_filter",
+    "mask",
     "normalize",
     "open_image",
     "open_tree",
@@ -61,10 +69,13 @@ __all__ = [
     "project",
     "quantile",
     "rescale",
+    "roi_features",
+    "rois",
     "set_options",
     "show_versions",
     "subtract_background",
     "to_isotropic",
+    "traces",
     "to_ome_zarr",
     "ufuncs",
 ]
