@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from xprep.options import options
 
@@ -32,7 +33,7 @@ def cluster_memory() -> int | None:
     return sum(int(worker["memory_limit"]) for worker in workers) or None
 
 
-def active_client():  # type: ignore[no-untyped-def]  # distributed is an extra, and untyped
+def active_client() -> Any:
     """Return the current distributed client, or None; never imports distributed."""
     distributed = sys.modules.get("distributed")
     if distributed is None:

@@ -61,5 +61,5 @@ def _at(ordered: Array, size: Array, q: Array) -> Array:
     virtual = np.maximum(size - 1, 0)[..., None] * q
     low = np.floor(virtual).astype(np.int64)
     high = np.minimum(low + 1, np.maximum(size - 1, 0)[..., None])
-    ends = (np.take_along_axis(ordered, at, axis=-1).astype(np.float64) for at in (low, high))
-    return interpolate(*ends, virtual - low)
+    below, above = (np.take_along_axis(ordered, at, axis=-1).astype(np.float64) for at in (low, high))
+    return interpolate(below, above, virtual - low)

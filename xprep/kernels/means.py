@@ -28,7 +28,8 @@ def write_means(source, windows, total, zero, out):
         else:
             done = 0
         if done < target.size:
-            total[done:] = 0
+            for x in range(done, target.size):
+                total[x] = 0
             for step in np.ndindex(size):
                 _add(read_row(source, first, step), factor, done, total)
             _divide_sums(total, done, rows, factor, source.shape[4], target)

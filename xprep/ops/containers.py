@@ -19,6 +19,15 @@ def is_image(variable: xr.DataArray, dataset: xr.Dataset) -> bool:
     return set(PLANE) <= set(variable.dims) and (CHANNEL in variable.dims or not channels)
 
 
+def spell_name(name: Name) -> str:
+    """Return node and name of an image as people read them; "" where it has neither.
+
+    >>> spell_name(("/site 1", "image")), spell_name(("", None))
+    ('/site 1 image', '')
+    """
+    return " ".join(str(part) for part in name if part not in (None, ""))
+
+
 def images_of(container: Any) -> dict[Name, xr.DataArray]:
     """Return the images of a container, by node and name.
 
