@@ -10,7 +10,8 @@ import xarray as xr
 
 from xprep.ops.containers import images_of, map_images
 from xprep.ops.labels import attributes, spell
-from xprep.rois import features, masking, traces as summing
+from xprep.rois import features, masking
+from xprep.rois import traces as summing
 
 P = ParamSpec("P")
 R = TypeVar("R", xr.DataArray, xr.Dataset)
