@@ -34,8 +34,8 @@ from xprep.ops import (
     traces,
 )
 from xprep.options import set_options
+from xprep.plot import plot_channels, plot_projections, plot_rois
 from xprep.rois import RoiTable
-from xprep.plot import plot_channels, plot_projections
 from xprep.version import show_versions, version
 
 __version__ = version()
@@ -66,6 +66,7 @@ __all__ = [
     "plan",
     "plot_channels",
     "plot_projections",
+    "plot_rois",
     "project",
     "quantile",
     "rescale",
@@ -75,7 +76,7 @@ __all__ = [
     "show_versions",
     "subtract_background",
     "to_isotropic",
-    "traces",
     "to_ome_zarr",
+    "traces",
     "ufuncs",
 ]

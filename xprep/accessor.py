@@ -49,6 +49,7 @@ class _Prep:
     to_ome_zarr = _method(images.to_ome_zarr)
     plan = _method(ops.plan)
     plot_projections = _method(plot.plot_projections)
+    plot_rois = _method(plot.plot_rois)
     plot_channels = _method(plot.plot_channels)
 
     def __repr__(self) -> str:

@@ -1,71 +1,48 @@
-"""The operations with ROIs, in every container: what `xprep.rois` does for an image, with labels and history."""
+"""What is done with ROIs, for images in every container: `xprep.rois`' functions, with a line of history."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import xarray as xr
 
-from xprep import rois
-from xprep.ops.containers import collect, images_of, map_images, spell_name
+from xprep.ops.containers import images_of, map_images
 from xprep.ops.labels import attributes, spell
-from xprep.ops.layout import check_image
-from xprep.rois.features import centered as _centered
-from xprep.rois.features import roi_features as _roi_features
-from xprep.rois.masking import mask as _mask
-from xprep.rois.traces import traces as _traces
+from xprep.rois import features, masking
+from xprep.rois import traces as summing
 
 P = ParamSpec("P")
+R = TypeVar("R", xr.DataArray, xr.Dataset)
 
 
-def _told(operation: Callable[Concatenate[Any, P], Any]) -> Callable[Concatenate[Any, P], Any]:
-    """Return ``operation`` on one image, with a line of history."""
+def _of_images(function: Callable[P, R], *, unitless: bool = False) -> Callable[P, R]:
+    """Return ``function`` for DataArrays, Datasets and DataTrees, whose results say how they were made.
 
-    @wraps(operation)
-    def on_image(image: xr.DataArray, *args: P.args, **kwargs: P.kwargs) -> Any:
-        check_image(image, operation.__name__)
-        result = operation(image, *args, **kwargs)
-        first = {"rois": _spell_rois(args[0])} if args else {}
-        result.attrs = attributes(image, spell(operation.__name__, {**first, **kwargs}))
-        return result
+    What gives a Dataset for an image gives a DataTree, with a node an image, for several.
+    """
 
-    return on_image
+    @wraps(function)
+    def operation(image: Any, rois: Any, **options: Any) -> Any:
+        step = spell(function.__name__, {"rois": rois, **options})
 
+        def one(array: xr.DataArray) -> Any:
+            result = cast(Callable[..., Any], function)(array, rois, **options)
+            result.attrs = attributes(array, step, unitless=unitless)
+            return result
 
-def _spell_rois(given: Any) -> Any:
-    return f"{len(given)} ROIs" if isinstance(given, rois.RoiTable) else type(given).__name__
-
-
-def _per_image(operation: Callable[Concatenate[Any, P], Any]) -> Callable[Concatenate[Any, P], Any]:
-    """Return ``operation`` for every container: a Dataset gives a Dataset of results, a DataTree a node per node."""
-    on_image = _told(operation)
-
-    @wraps(operation)
-    def on_container(image: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         if isinstance(image, xr.DataArray):
-            return on_image(image, *args, **kwargs)
-        return collect(image, {name: on_image(one, *args, **kwargs) for name, one in images_of(image).items()})
+            return one(image)
+        if function is features.roi_features:
+            nodes = {f"{node}/{name}".strip("/"): one(array) for (node, name), array in images_of(image).items()}
+            return xr.DataTree.from_dict(nodes)
+        return map_images(one, image)
 
-    return on_container
-
-
-@wraps(_mask)
-def mask(image: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: D103  (the docstring is the wrapped one's)
-    return map_images(lambda one: cast(xr.DataArray, _told(_mask)(one, *args, **kwargs)), image)
+    return cast(Callable[P, R], operation)
 
 
-@wraps(_roi_features)
-def roi_features(image: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: D103  (the docstring is the wrapped one's)
-    on_image = _told(_roi_features)
-    if isinstance(image, xr.DataArray):
-        return on_image(image, *args, **kwargs)
-    found = {name: on_image(one, *args, **kwargs) for name, one in images_of(image).items()}
-    if isinstance(image, xr.Dataset) and len(found) == 1:
-        return next(iter(found.values()))
-    return xr.DataTree.from_dict({spell_name(name).replace(" ", "/"): one for name, one in found.items()})
-
-
-traces = _per_image(_traces)
-centered = _per_image(_centered)
+mask = _of_images(masking.mask)
+traces = _of_images(summing.traces)
+centered = _of_images(features.centered)
+roi_features = _of_images(features.roi_features, unitless=True)
