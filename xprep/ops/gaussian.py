@@ -128,8 +128,8 @@ class _Blur:
         return tuple(found)
 
     def __call__(self, block: Array, place: Place) -> Array:
-        halves = self.halves[slice(*place.output[0])]
-        return blur_volume(block, halves, self.others, margins(place), self.dtype, self.mode, self.skipna)
+        first, last = place.output[0]  # a tile may hold some of the channels only, and each has its own sigma
+        return blur_volume(block, self.halves[first:last], self.others, margins(place), self.dtype, self.mode, self.skipna)
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return "gaussian", self.halves, self.others, str(self.dtype), self.mode, self.skipna
