@@ -1,0 +1,76 @@
+"""Fixtures of the whole suite: engines, sources that count, profiles of hypothesis."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import dask
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.servers import rclone, s3
+from tests.sources import refuse
+from xprep import set_options
+
+__all__ = ["rclone", "s3"]  # fixtures of tests.servers
+
+SLOW_DATA = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture]
+settings.register_profile("ci", max_examples=40, deadline=None, print_blob=True, suppress_health_check=SLOW_DATA)
+settings.register_profile("thorough", settings.get_profile("ci"), max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+INTERMEDIATES = ("auto", "recompute", "persist", "spill")
+SCHEDULERS = ("threads", "sync", "processes", "distributed")
+
+
+@pytest.fixture(autouse=True)
+def _quiet_options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No bars; no test sees the options of another."""
+    with set_options(progress="off"):
+        yield
+
+
+@pytest.fixture
+def nothing_computes() -> Iterator[None]:
+    """Whatever is computed with dask's own choice of scheduler raises `ComputedError`."""
+    with dask.config.set(scheduler=refuse):
+        yield
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Any]:
+    """Two worker processes on this machine."""
+    distributed = pytest.importorskip("distributed", reason="the extra 'distributed' is not installed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as running:
+        yield running
+
+
+@pytest.fixture(params=SCHEDULERS)
+def scheduler(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the test on threads, in the calling thread, on processes, and on a cluster of two workers."""
+    if request.param != "distributed":
+        with dask.config.set(scheduler=request.param):
+            yield request.param
+        return
+    from distributed import Client
+
+    with Client(request.getfixturevalue("cluster")):
+        yield request.param
+
+
+@pytest.fixture
+def on_cluster(cluster: Any) -> Iterator[Any]:
+    """The test's computations run on the cluster."""
+    from distributed import Client
+
+    with Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture(params=INTERMEDIATES)
+def intermediates(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Set the option ``intermediates`` to each of its four values, with a scratch folder of the test's own."""
+    with set_options(intermediates=request.param, scratch_url=str(tmp_path_factory.mktemp("scratch"))):
+        yield request.param

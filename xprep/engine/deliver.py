@@ -73,7 +73,7 @@ class _Cut:
         return part.squeeze(dropped).transpose([kept.index(axis) for axis in self.axes])
 
 
-def made_of(array: da.Array) -> Made | None:
-    """Return how ``array`` was made, if it is a delivered one."""
-    origin = origin_of(array)
+def made_of(array: Any) -> Made | None:
+    """Return how ``array`` was made, if it is a delivered one; what is in memory is not."""
+    origin = origin_of(array) if isinstance(array, da.Array) else None
     return origin if isinstance(origin, Made) else None

@@ -9,8 +9,9 @@ from typing import Any
 import dask.array as da
 from dask.delayed import Delayed
 
-from xprep.engine.gather import Needs, block_tasks, same
+from xprep.engine.gather import Needs, same
 from xprep.engine.graph import SKIPPED, Key, Tasks, is_skipped, unique, value_of
+from xprep.engine.pacing import Work, work_tasks
 from xprep.types import Chunks
 
 FAN_IN = 4  # summaries joined by one task: at most 3 a level wait, and each may be MiBs of histogram
@@ -39,10 +40,10 @@ def fold(
     one task only (4 live chunks of 64 instead of 31: STYLE §4.4).
     """
     chunks = array.chunks if chunks is None else chunks
-    blocks, made, parents, cost = block_tasks(how.summarize, array, states, chunks, needs, unless, label)
-    name = unique(label, how, blocks)
-    tasks: Tasks = dict(made)
-    return value_of(name, tasks, _join_all(name, tasks, how, list(tasks)), parents, cost)
+    work = Work(how.summarize, array, states, chunks, needs, unless, label)
+    keys, tasks, parents, cost = work_tasks(work)
+    name = unique(label, how, next(iter(keys.values()))[0])
+    return value_of(name, tasks, _join_all(name, tasks, how, list(keys.values())), parents, cost)
 
 
 def _join_all(name: str, tasks: Tasks, how: Fold, level: list[Key]) -> Key:

@@ -21,6 +21,10 @@ Span: TypeAlias = tuple[int, int]
 Needs: TypeAlias = Callable[[int, int, int], Span]
 
 
+ROWS = 4  # of tiles that are alive while tiles with a halo are made row by row
+FRONT_BYTES = 256 * 2**20  # of these rows, together
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a block lies: ``input`` is the region that was read, ``output`` the one to be made, both ``[start, stop)``.
@@ -37,8 +41,8 @@ BlockFunction: TypeAlias = Callable[..., Array]
 
 
 @dataclass(frozen=True)
-class _Along:
-    """One axis of one output block."""
+class Along:
+    """One axis of one output block: what it needs, where it lies, and the parts of input blocks that make up the need."""
 
     input: Span
     output: Span
@@ -88,7 +92,21 @@ def gather(
     chunks = array.chunks if chunks is None else chunks
     name, tasks, parents, cost = block_tasks(function, array, states, chunks, needs, unless, label, wrap)
     made = prod(map(max, chunks)) * np.dtype(dtype).itemsize
-    return array_of(name, tasks, chunks, dtype, parents, cost=replace(cost, block=cost.block + made))
+    origin = Gathered(function, array, states, chunks, needs, wrap, label)
+    return array_of(name, tasks, chunks, dtype, parents, origin, replace(cost, block=cost.block + made))
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """What an array of `gather` remembers: how its blocks are made."""
+
+    function: BlockFunction
+    array: da.Array
+    states: tuple[Any, ...]
+    chunks: Chunks
+    needs: Needs
+    wrap: bool
+    label: str
 
 
 def block_tasks(
@@ -105,32 +123,40 @@ def block_tasks(
 
     Where the input is a source with no other user and no halo, the task reads for itself.
     """
-    axes = [_along(array, axis, lengths, needs, wrap) for axis, lengths in enumerate(chunks)]
+    axes = [along_axis(array, axis, lengths, needs, wrap) for axis, lengths in enumerate(chunks)]
     alone = reader(array) if needs is same and chunks == array.chunks else None
     gates = [gate for gate in (unless, alone[1] if alone else None) if gate is not None]
     name = unique(label, function, array.name, [key_of(s) for s in (*gates, *states)], chunks, axes)
     extra = [key_of(state) for state in (*gates, *states)]
-    how = _How(function, array.shape, len(gates), unless is not None, len(states), alone[0] if alone else None)
+    how = How(function, array.shape, len(gates), unless is not None, len(states), alone[0] if alone else None)
 
     def make(index: tuple[int, ...]) -> tuple[Any, ...]:
         along = tuple(axis[i] for axis, i in zip(axes, index, strict=True))
-        return (_Gather(how, along), *extra, *([] if alone else _keys(array.name, along)))
+        return (GatherBlock(how, along), *extra, *([] if alone else _keys(array.name, along)))
 
     tasks = BlockTasks(name, [len(lengths) for lengths in chunks], make)
     parents = [*gates, *states] if alone else [array, *gates, *states]
-    return name, tasks, parents, _cost(label, array, axes, alone[0] if alone else None, unless is not None)
+    return name, tasks, parents, gather_cost(label, array, axes, alone[0] if alone else None, unless is not None)
 
 
-def _cost(label: str, array: da.Array, axes: Sequence[Sequence[_Along]], view: View | None, maybe: bool) -> Cost:
+def gather_cost(label: str, array: da.Array, axes: Sequence[Sequence[Along]], view: View | None, maybe: bool) -> Cost:
+    """Return what making blocks takes: their inputs, and the rows of inputs that wait for neighbours."""
     if view is not None:
         return reading_cost(label, view, array.chunks, maybe)
     block = prod(max(a.input[1] - a.input[0] for a in axis) for axis in axes) * array.dtype.itemsize
     wide = max((len(a.pieces) for axis in axes for a in axis), default=1)
-    row = prod(map(max, array.chunks[:-1])) * array.shape[-1] * array.dtype.itemsize
-    return Cost(label, 0, maybe, block, wide * row if wide > 1 else 0)
+    tile = prod(map(max, array.chunks)) * array.dtype.itemsize
+    row = min(len(array.chunks[-1]), band_width(tile)) * tile
+    return Cost(label, 0, maybe, block, ROWS * row if wide > 1 else 0)
 
 
-def _along(array: da.Array, axis: int, lengths: Sequence[int], needs: Needs, wrap: bool) -> list[_Along]:
+def band_width(tile_bytes: int) -> int:
+    """Return how many columns of tiles are worked on together: at least three, for a band reads two more at its borders."""
+    return max(3, FRONT_BYTES // max(1, ROWS * tile_bytes))
+
+
+def along_axis(array: da.Array, axis: int, lengths: Sequence[int], needs: Needs, wrap: bool) -> list[Along]:
+    """Return the needs of all blocks along one axis."""
     edges, outer = starts(array.chunks[axis]), starts(lengths)
     find = wrapped_pieces if wrap else pieces
     found = []
@@ -138,16 +164,16 @@ def _along(array: da.Array, axis: int, lengths: Sequence[int], needs: Needs, wra
         low, high = needs(axis, start, stop)
         if not wrap:
             low, high = max(0, low), min(array.shape[axis], high)
-        found.append(_Along((low, high), (start, stop), find(edges, low, high)))
+        found.append(Along((low, high), (start, stop), find(edges, low, high)))
     return found
 
 
-def _keys(name: str, along: Sequence[_Along]) -> list[Key]:
+def _keys(name: str, along: Sequence[Along]) -> list[Key]:
     return [(name, *(piece.index for piece in way)) for way in product(*(axis.pieces for axis in along))]
 
 
 @dataclass(frozen=True, eq=False)
-class _How:
+class How:
     """What all blocks of one `gather` share."""
 
     function: BlockFunction
@@ -159,9 +185,11 @@ class _How:
 
 
 @dataclass(frozen=True, eq=False)
-class _Gather:
-    how: _How
-    along: tuple[_Along, ...]
+class GatherBlock:
+    """The task of one block."""
+
+    how: How
+    along: tuple[Along, ...]
 
     def __call__(self, *values: Any) -> Any:
         how = self.how
@@ -176,7 +204,7 @@ class _Gather:
         return how.function(block, place, *values[how.ngates : how.ngates + how.nstates])
 
 
-def _assemble(blocks: Sequence[Array], along: Sequence[_Along]) -> Array:
+def _assemble(blocks: Sequence[Array], along: Sequence[Along]) -> Array:
     """Return the region as one array: a view where one block holds it, otherwise each voxel copied once."""
     ways = list(product(*(axis.pieces for axis in along)))
     if len(ways) == 1:

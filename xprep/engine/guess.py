@@ -18,8 +18,8 @@ from xprep.engine.quantiles import Question
 from xprep.kernels.keys import key_width, to_keys
 from xprep.types import Array
 
-INNER = 32  # pixels along the sides of a patch that are looked at; a margin comes on top
-PATCHES = 256
+INNER = 16  # pixels along the sides of a patch that are looked at; a margin comes on top
+PATCHES = 768
 SAMPLE_BYTES = 16 * 2**20
 # Standard errors, between patches, to both sides: wrong once in thousands, and then only slower.
 ERRORS = 5.0
@@ -60,6 +60,14 @@ class Sampler:
         return found
 
 
+def _stacked(patches: Sequence[Array]) -> list[Array]:
+    """Return patches of one shape as one array ``(c, patch, y, x)``: a call for each patch took 0.25 ms."""
+    shapes: dict[tuple[int, ...], list[Array]] = {}
+    for patch in patches:
+        shapes.setdefault(patch.shape, []).append(patch)
+    return [np.stack(alike, axis=1) for alike in shapes.values()]
+
+
 def join_patches(parts: Sequence[list[Array]]) -> list[Array]:
     """Return all patches in one list."""
     return [patch for part in parts for patch in part]
@@ -74,7 +82,7 @@ class Guess:
     question
         The quantile, one.
     values
-        ``values(patch, *states)``: the pixels ``(group, n)`` that a patch becomes.
+        ``values(patches, *states)``: the pixels ``(group, patch, n)`` that patches ``(c, patch, y, x)`` become.
     groups
         How many groups there are.
     """
@@ -87,24 +95,26 @@ class Guess:
         """Return the lowest and the highest key of every group's bracket: all keys where there is nothing to go by."""
         top = 2 ** key_width(self.question.dtype) - 1
         low, high = np.zeros(self.groups, np.uint64), np.full(self.groups, top, np.uint64)
-        seen = [self.values(patch, *states) for patch in patches]
+        seen = [self.values(alike, *states) for alike in _stacked(patches)]
         for group in range(self.groups):
-            rows = [row for row in (self._counted(values[group]) for values in seen) if row.size]
-            if rows:
-                low[group], high[group] = self._bracket(rows, top)
+            found = [self._counted(values[group]) for values in seen]
+            if any(keep.any() for _, keep in found):
+                low[group], high[group] = self._bracket(found, top)
         return low, high
 
-    def _counted(self, row: Array) -> Array:
-        row = row[~np.isnan(row)] if row.dtype.kind == "f" else row
-        return row[row != 0] if self.question.skip_zeros else row
+    def _counted(self, rows: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """Return rows of pixels, a patch each, and which pixels count."""
+        keep = ~np.isnan(rows) if rows.dtype.kind == "f" else np.ones(rows.shape, bool)
+        return rows, keep & (rows != 0) if self.question.skip_zeros else keep
 
-    def _bracket(self, rows: list[Array], top: int) -> tuple[int, int]:
+    def _bracket(self, found: list[tuple[Array, NDArray[np.bool_]]], top: int) -> tuple[int, int]:
         q = self.question.q[0]
-        values = np.sort(np.concatenate(rows))
+        values = np.sort(np.concatenate([rows[keep] for rows, keep in found]))
         middle = values[int(q * (len(values) - 1))]
-        weights = np.array([len(row) for row in rows]) * len(rows) / len(values)
-        below = np.array([(row < middle).mean() for row in rows])
-        error = ERRORS * float(np.std((below - q) * weights)) / np.sqrt(len(rows)) + 2 / len(values)
+        sizes = np.concatenate([keep.sum(axis=1) for _, keep in found])
+        below = np.concatenate([((rows < middle) & keep).sum(axis=1) for rows, keep in found])
+        apart = np.std((below - q * sizes) * len(sizes) / len(values))
+        error = ERRORS * float(apart) / np.sqrt(len(sizes)) + 2 / len(values)
         first, last = (int(round(at * (len(values) - 1))) for at in (q - error, q + error))
         keys = to_keys(values[[max(0, first), min(len(values) - 1, last)]])
         return (0 if first <= 0 else int(keys[0])), (top if last >= len(values) - 1 else int(keys[1]))

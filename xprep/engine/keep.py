@@ -12,17 +12,15 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import dask.array as da
-import numpy as np
 from dask.delayed import Delayed
 
 from xprep.engine.folds import Fold, fold
 from xprep.engine.gather import BlockFunction, Needs, Place, gather, same
 from xprep.engine.memory import memory_limit
 from xprep.engine.sources import View, read_array, retile, source_of
-from xprep.io.arrays import ZarrReadable
 from xprep.io.scratch import Scratch
 from xprep.options import options
-from xprep.types import Array, Intermediates, Readable, Region, Writable
+from xprep.types import Array, Intermediates, Writable
 
 Placement = Literal["recompute", "persist", "spill"]
 
@@ -30,7 +28,9 @@ Placement = Literal["recompute", "persist", "spill"]
 class Kept(Protocol):
     """An image that may be read several times."""
 
-    placement: Placement
+    @property
+    def placement(self) -> Placement:
+        """What becomes of it between two passes."""
 
     def reading(self, number: int, unless: Delayed | None = None) -> da.Array:
         """Return the image for pass ``number`` (0 is the first); use what is returned once."""
@@ -97,8 +97,9 @@ def keep(array: da.Array, reads: int, tile: Sequence[int], intermediates: Interm
     placement = choose(array, reads, intermediates or options().intermediates)
     if placement == "recompute":
         return Recomputed(array, tuple(tile))
-    tiled = retile(array, tile)
-    return Persisted(tiled) if placement == "persist" else _spill(tiled)
+    if placement == "persist":
+        return Persisted(retile(array, tile, held=True))
+    return _spill(retile(array, tile))
 
 
 def choose(array: da.Array, reads: int, intermediates: Intermediates) -> Placement:
@@ -106,7 +107,7 @@ def choose(array: da.Array, reads: int, intermediates: Intermediates) -> Placeme
     if intermediates != "auto":
         return intermediates
     origin = source_of(array)
-    cost = _cost(origin.view.source) if origin else "computed"
+    cost = getattr(origin.view.source, "cost", "local") if origin else "computed"
     if reads < 2 or cost == "memory":
         return "recompute"
     if array.nbytes <= memory_limit():
@@ -114,49 +115,17 @@ def choose(array: da.Array, reads: int, intermediates: Intermediates) -> Placeme
     return "recompute" if cost == "local" else "spill"
 
 
-def _cost(source: Any) -> str:
-    """Return what reading a source again costs: ``memory`` nothing, ``local`` decoding, ``remote`` a transfer."""
-    if isinstance(source, ZarrReadable):
-        return "local" if source.place.folder is not None else "remote"
-    return str(getattr(source, "cost", "local"))
-
-
 def _spill(tiled: da.Array) -> Spilled:
-    scratch = Scratch.create(options().scratch_url)
+    scratch = Scratch.plan(options().scratch_url, options().scratch_options)
     unit = tuple(lengths[0] for lengths in tiled.chunks)
     target, source = scratch.array(tiled.name, tiled.shape, tiled.dtype, unit)
-    written = fold(Fold(_Store(target, scratch), all), tiled, label="spill")
-    return Spilled(tiled, View.of(_Held(source, scratch), scratch.place.url), written)
-
-
-@dataclass(frozen=True, eq=False)
-class _Held:
-    """A spilled image to read; its folder is there as long as somebody holds this."""
-
-    source: Readable
-    scratch: Scratch
-    cost: str = "local"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.source.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.source.dtype
-
-    @property
-    def chunks(self) -> tuple[int, ...]:
-        return self.source.chunks
-
-    def read(self, region: Region) -> Array:
-        return self.source.read(region)
+    written = fold(Fold(_Store(target), all), tiled, label="spill")
+    return Spilled(tiled, View.of(source, scratch.place.url), written)
 
 
 @dataclass(frozen=True, eq=False)
 class _Store:
     target: Writable
-    scratch: Scratch
 
     def __call__(self, block: Array, place: Place) -> bool:
         self.target.write(tuple(slice(*span) for span in place.output), block)

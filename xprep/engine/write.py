@@ -7,10 +7,10 @@ once, whatever the number of levels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, field, replace
 from math import lcm
 from typing import Any
+from uuid import uuid4
 
 import dask.array as da
 import numpy as np
@@ -18,8 +18,10 @@ from dask.delayed import Delayed
 
 from xprep.engine.deliver import made_of
 from xprep.engine.folds import FAN_IN
-from xprep.engine.graph import Key, Tasks, unique, value_of
-from xprep.engine.grid import regular, regular_chunks, starts
+from xprep.engine.gather import Gathered, Place, same
+from xprep.engine.graph import Key, Tasks, origin_of, unique, value_of
+from xprep.engine.grid import regular, starts
+from xprep.engine.pacing import Work, work_tasks
 from xprep.engine.sources import retile
 from xprep.engine.tiling import tile_of
 from xprep.types import Array, Region, Writable
@@ -37,12 +39,19 @@ class Target:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """What was seen of the pixels while they were written, per channel: extremes and a sample of finite values."""
+class Look:
+    """What was seen of one channel: extremes, NaN where there was no number, and a sample of finite values."""
 
-    low: Array
-    high: Array
-    sample: tuple[Array, ...]
+    low: float
+    high: float
+    sample: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What was seen of the pixels while they were written, by position of the channel; and how much was written."""
+
+    channels: dict[int, Look]
     nbytes: int
     units: int
 
@@ -75,22 +84,61 @@ def write(array: da.Array, targets: Sequence[Target], shrink: Shrink, channel: i
         `Seen`, of the first level; its ``nbytes`` and ``units`` are of all levels.
     """
     tiles = writing_tiles(array, targets)
-    name = unique("write", tiles.name, [id(target.array) for target in targets], shrink)
-    tasks: Tasks = {}
+    following = [target.factors for target in targets[1:]] + [None]
+    level, tasks, parents, cost = work_tasks(_first_level(tiles, targets[0].array, following[0], shrink, channel))
+    name = unique("write", next(iter(level.values()))[0], [id(target.array) for target in targets])
     edges = [starts(lengths) for lengths in tiles.chunks]
-    level = {index: (tiles.name, *index) for index in product(*map(range, tiles.numblocks))}
-    for depth, target in enumerate(targets):
-        following = targets[depth + 1].factors if depth + 1 < len(targets) else None
+    for depth, target in enumerate(targets[1:], 1):
         groups = _grouped(level, target.factors)
         edges = [_shrunk_edges(edge, factor) for edge, factor in zip(edges, target.factors, strict=True)]
         level = {}
         for index, children in groups.items():
             region = tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(edges, index, strict=True))
-            how = _Write(target.array, region, following, shrink, channel, depth == 0, _folds(children))
+            how = _WriteJoined(target.array, region, following[depth], shrink, _folds(children))
             tasks[f"{name}-{depth}", *index] = (how, *children.values())
             level[index] = (f"{name}-{depth}", *index)
     key = _join(name, tasks, list(level.values()))
-    return value_of(name, tasks, key, [tiles])
+    return value_of(name, tasks, key, parents, cost)
+
+
+def _first_level(
+    tiles: da.Array, target: Writable, following: tuple[int, ...] | None, shrink: Shrink, channel: int | None
+) -> Work:
+    """Return the work of making and writing the tiles, in one task each."""
+    write = _WriteMade(target, following, shrink, channel)
+    made = origin_of(tiles)
+    if isinstance(made, Gathered) and not made.wrap:
+        through = _Through(made.function, write, len(made.states))
+        return Work(through, made.array, made.states, made.chunks, made.needs, None, made.label)
+    return Work(write, tiles, (), tiles.chunks, same, None, "write")
+
+
+@dataclass(frozen=True, eq=False)
+class _Through:
+    function: Callable[..., Array]
+    write: _WriteMade
+    nstates: int
+
+    def __call__(self, block: Array, place: Place, *states: Any) -> _Written:
+        return self.write(self.function(block, place, *states), place)
+
+
+@dataclass(frozen=True, eq=False)
+class _WriteMade:
+    """Writes a tile of the first level, and looks at it."""
+
+    target: Writable
+    following: tuple[int, ...] | None
+    shrink: Shrink
+    channel: int | None
+    # Work that leaves something behind is never the same twice: a cluster that still holds the result of an equal task
+    # would give that, and write nothing.
+    number: str = field(default_factory=lambda: uuid4().hex)
+
+    def __call__(self, block: Array, place: Place) -> _Written:
+        self.target.write(tuple(slice(*span) for span in place.output), block)
+        seen = look(block, self.channel, place)
+        return _Written(None if self.following is None else self.shrink(block, self.following), seen)
 
 
 def writing_tiles(array: da.Array, targets: Sequence[Target]) -> da.Array:
@@ -110,7 +158,7 @@ def _fits(lengths: Sequence[int], unit: int) -> bool:
 
 def _large(array: da.Array) -> bool:
     """Whether blocks are worth a task each: a hundred thousand tiny ones are better merged."""
-    return array.npartitions <= 64 or array.nbytes / array.npartitions >= 2**18
+    return bool(array.npartitions <= 64 or array.nbytes / array.npartitions >= 2**18)
 
 
 def _grouped(level: dict[tuple[int, ...], Key], factors: Sequence[int]) -> dict[tuple[int, ...], dict[tuple[int, ...], Key]]:
@@ -131,22 +179,21 @@ def _shrunk_edges(edges: Sequence[int], factor: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Write:
+class _WriteJoined:
+    """Writes a tile of a further level, put together from those of the level before."""
+
     target: Writable
     region: Region
     following: tuple[int, ...] | None
     shrink: Shrink
-    channel: int | None
-    first: bool
     folds: tuple[int, ...]
 
-    def __call__(self, *children: Any) -> _Written:
-        block = children[0] if self.first else _joined([child.smaller for child in children], self.folds)
+    def __call__(self, *children: _Written) -> _Written:
+        block = _joined([child.smaller for child in children if child.smaller is not None], self.folds)
         self.target.write(self.region, block)
-        seen = look(block, self.channel) if self.first else join_seen([child.seen for child in children])
-        smaller = None if self.following is None else self.shrink(block, self.following)
-        moved = Seen(seen.low, seen.high, seen.sample, seen.nbytes + (0 if self.first else block.nbytes), seen.units + 1)
-        return _Written(smaller, moved)
+        seen = join_seen([child.seen for child in children])
+        moved = replace(seen, nbytes=seen.nbytes + block.nbytes, units=seen.units + 1)
+        return _Written(None if self.following is None else self.shrink(block, self.following), moved)
 
 
 def _joined(blocks: Sequence[Array], folds: tuple[int, ...]) -> Array:
@@ -159,17 +206,21 @@ def _joined(blocks: Sequence[Array], folds: tuple[int, ...]) -> Array:
     return parts[0]
 
 
-def look(block: Array, channel: int | None) -> Seen:
-    """Return extremes and a sample of a block, per channel; NaN and infinities are passed over."""
-    rows = [block] if channel is None else list(np.moveaxis(block, channel, 0))
-    samples = [_sample(row) for row in rows]
-    low, high = (np.array([_extreme(f, row) for row in rows]) for f in (np.fmin, np.fmax))
-    return Seen(low, high, tuple(samples), block.nbytes, 0)
+def look(block: Array, channel: int | None, place: Place) -> Seen:
+    """Return extremes and a sample of a block, per channel."""
+    rows = [block] if channel is None else np.moveaxis(block, channel, 0)
+    first = 0 if channel is None else place.output[channel][0]
+    looks = {first + i: Look(_extreme(np.fmin, row), _extreme(np.fmax, row), _sample(row)) for i, row in enumerate(rows)}
+    return Seen(looks, block.nbytes, 1)
 
 
 def _extreme(function: Any, row: Array) -> float:
     with np.errstate(invalid="ignore"):
-        return float(function.reduce(row, axis=None)) if row.size else float("nan")
+        found = function.reduce(row, axis=None) if row.size else np.nan
+        if np.isinf(found):
+            finite = row[np.isfinite(row)]
+            found = function.reduce(finite, axis=None) if finite.size else np.nan
+    return float(found)
 
 
 def _sample(row: Array) -> Array:
@@ -180,14 +231,17 @@ def _sample(row: Array) -> Array:
 
 def join_seen(parts: Sequence[Seen]) -> Seen:
     """Return what was seen of several tiles together; the samples stay bounded."""
-    samples = (_thin(np.concatenate(same)) for same in zip(*(part.sample for part in parts), strict=True))
-    return Seen(
-        np.fmin.reduce([part.low for part in parts]),
-        np.fmax.reduce([part.high for part in parts]),
-        tuple(samples),
-        sum(part.nbytes for part in parts),
-        sum(part.units for part in parts),
-    )
+    looks: dict[int, list[Look]] = {}
+    for part in parts:
+        for position, one in part.channels.items():
+            looks.setdefault(position, []).append(one)
+    channels = {position: _join_looks(same) for position, same in looks.items()}
+    return Seen(channels, sum(part.nbytes for part in parts), sum(part.units for part in parts))
+
+
+def _join_looks(looks: Sequence[Look]) -> Look:
+    low, high = float(np.fmin.reduce([one.low for one in looks])), float(np.fmax.reduce([one.high for one in looks]))
+    return Look(low, high, _thin(np.concatenate([one.sample for one in looks])))
 
 
 def _thin(values: Array) -> Array:

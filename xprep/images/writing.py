@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,9 +15,10 @@ import xarray as xr
 from xprep.engine.deliver import made_of
 from xprep.engine.graph import call
 from xprep.engine.lazy import as_lazy
-from xprep.engine.memory import active_client
+from xprep.engine.memory import active_client, peak_memory
 from xprep.engine.progress import default_listener
 from xprep.engine.run import run
+from xprep.engine.sources import sources_below
 from xprep.engine.write import Seen, Target, write
 from xprep.images.levels import Shape, coords_of, default_chunk, placement, plan_levels
 from xprep.images.report import Report
@@ -31,7 +30,7 @@ from xprep.io.urls import inside, join
 from xprep.kernels.downsample import shrink
 from xprep.ops.containers import images_of
 from xprep.ops.labels import history_line
-from xprep.ops.layout import CHANNEL, channel_names, check_image, chunks_for
+from xprep.ops.layout import CHANNEL, PLANE, channel_names, check_image, chunks_for
 from xprep.ops.parameters import check_choice
 from xprep.types import Listener
 from xprep.version import version as xprep_version
@@ -145,13 +144,31 @@ def to_ome_zarr(
     single = len(images) == 1
     if labels and not single:
         raise ValueError("labels belong to one image; write the images one by one to give each its own.")
-    jobs = [_Job.of(one, url if single else _below(url, name), options, labels or {}) for name, one in images.items()]
-    values = [value for job in jobs for value in job.values()]
-    if not compute:
-        return call(partial(_finish_all, jobs, single), *values, label="store")
+    targets = [(one, url if single else _below(url, name)) for name, one in images.items()]
+    if compute:
+        reports = write_images(targets, options, labels=labels, progress=progress)
+        return next(iter(reports.values())) if single else reports
+    jobs = [_Job.of(one, where, options, labels or {}) for one, where in targets]
+    return call(partial(_finish_all, jobs, single), *_values(jobs), label="store")
+
+
+def write_images(
+    targets: Sequence[tuple[xr.DataArray, Any]],
+    options: Options,
+    *,
+    labels: Mapping[str, xr.DataArray] | None = None,
+    progress: Listener | bool | None = None,
+) -> dict[str, Report]:
+    """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
+    jobs = [_Job.of(one, where, options, labels or {}) for one, where in targets]
     listener = default_listener() if progress in (None, True) else (progress or None)
-    results, went = run(values, "writing", listener)  # type: ignore[arg-type]
-    return _finish_all(jobs, single, *results, seconds=went.seconds)
+    results, went = run(_values(jobs), "writing", listener)  # type: ignore[arg-type]
+    reports: dict[str, Report] = _finish_all(jobs, False, *results, seconds=went.seconds)
+    return reports
+
+
+def _values(jobs: Sequence[_Job]) -> list[Any]:
+    return [value for job in jobs for value in job.values()]
 
 
 def _below(url: Any, name: tuple[str, Any]) -> str:
@@ -265,22 +282,27 @@ def _check_apart(image: xr.DataArray, url: Any, storage_options: Mapping[str, An
     if not isinstance(url, str | Path):
         return
     where = open_store(url, storage_options, "r+").url
-    layers = getattr(image.data, "dask", None)
-    origins = {
-        origin.view.source.place.url
-        for layer in (layers.layers.values() if layers is not None else ())
-        if (origin := getattr(layer, "origin", None)) is not None and hasattr(origin, "view") and isinstance(origin.view.source, ZarrReadable)
-    }
-    for source in origins:
+    # The store as it was opened, not the array in it: nothing may be written among an image's levels either.
+    origins = {source.place.shown for source in sources_below(image.data) if isinstance(source, ZarrReadable)}
+    for source in sorted(origins):
         if inside(where, source) or inside(source, where):
             raise ValueError(f"the output {where} and the input {source} lie in each other: the input would be lost. Give another URL.")
 
 
 def _specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[LevelSpec]]:
-    chunk = default_chunk(image) if options.chunks is None else chunks_for(image, options.chunks)
-    shard = None if options.shards is None else chunks_for(image, options.shards)
+    default = default_chunk(image)
+    chunk = default if options.chunks is None else _completed(image, options.chunks, default)
+    shard = None if options.shards is None else _completed(image, options.shards, chunk)
     shapes = plan_levels(image, options.scale_factors, chunk)
     return shapes, [_level_spec(image, shape, chunk, shard) for shape in shapes]
+
+
+def _completed(image: xr.DataArray, lengths: Any, default: Sequence[int]) -> tuple[int, ...]:
+    """Return the chunk that ``lengths`` mean; the dims that they do not name keep their ``default``."""
+    named = dict.fromkeys(PLANE, lengths) if isinstance(lengths, int) else lengths
+    if isinstance(named, Mapping):
+        named = {**dict(zip(image.dims, default, strict=True)), **named}
+    return chunks_for(image, named)
 
 
 def _level_spec(image: xr.DataArray, level: Shape, chunk: Sequence[int], shard: Sequence[int] | None) -> LevelSpec:
@@ -336,15 +358,10 @@ def _channels(image: xr.DataArray, seen: Seen) -> tuple[Channel, ...]:
 
 
 def _window(seen: Seen, i: int, dtype: np.dtype[Any]) -> Window:
-    sample = seen.sample[i]
-    low, high = (float(v) if np.isfinite(v) else float(d) for v, d in ((seen.low[i], 0), (seen.high[i], 1)))
+    one = seen.channels[i]
+    sample = one.sample
+    low, high = (v if np.isfinite(v) else d for v, d in ((one.low, 0.0), (one.high, 1.0)))
     if not sample.size:
         return Window(low, high, low, high)
     start, end = (float(v) for v in np.percentile(sample.astype(np.float64), DISPLAYED))
     return Window(low, high, start, end if end > start else max(high, start + 1))
-
-
-def peak_memory() -> int:
-    """Return the largest resident size of this process so far, in bytes."""
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else size * 1024

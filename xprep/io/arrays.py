@@ -6,15 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import zarr
 from zarr.errors import NodeTypeValidationError
+from zarr.storage import MemoryStore
 
 from xprep.errors import ChunkError, StoreFormatError
 from xprep.io.codecs import Chain, Shard, is_stored, read_chain
 from xprep.io.guard import check_array_metadata, read_array_metadata
+from xprep.io.keys import read_file_into
 from xprep.io.stores import Place, explain
 from xprep.types import Array, Region
 
@@ -45,6 +48,12 @@ class Grid:
             here.append(slice(start - at * size, stop - at * size))
         return tuple(there), tuple(here)
 
+    def covers_whole_chunks(self, region: Region) -> bool:
+        """Whether ``region`` is made of units that are whole even at the array's edge."""
+        return all(
+            part.start % size == 0 and part.stop % size == 0 for part, size in zip(region, self.unit, strict=True)
+        )
+
     def covers_whole_units(self, region: Region) -> bool:
         """Whether ``region`` begins and ends at borders of units, or at the array's edge."""
         return all(
@@ -65,11 +74,14 @@ class ZarrReadable:
         Its folder.
     missing : {"fill", "error"}
         What a chunk that is not in the store means: the fill value, as Zarr has it, or a loss.
+    keeper : object
+        Whatever must live as long as this: the scratch folder it lies in.
     """
 
     array: zarr.Array[Any] = field(repr=False)
     place: Place
     missing: Missing = "fill"
+    keeper: object = field(default=None, repr=False)
     shape: tuple[int, ...] = field(init=False)
     dtype: np.dtype[Any] = field(init=False)
     chunks: tuple[int, ...] = field(init=False)
@@ -93,6 +105,13 @@ class ZarrReadable:
     def unit(self) -> tuple[int, ...]:
         """Shape of the stored objects: the shard, or the chunk where there are none."""
         return tuple(self.array.shards or self.array.chunks)
+
+    @property
+    def cost(self) -> Literal["memory", "local", "remote"]:
+        """What reading it again costs: nothing, decoding, or the network as well."""
+        if self.place.folder is not None:
+            return "local"
+        return "memory" if isinstance(self.array.store, MemoryStore) else "remote"
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -140,10 +159,27 @@ class ZarrReadable:
 
     def _read_chunks(self, chain: Chain, region: Region, out: Array) -> None:
         positions = list(self._grid.positions(region))
+        if chain.is_plain and self.place.folder is not None and self._grid.covers_whole_chunks(region):
+            self._read_plain(self.place.folder, positions, region, out)
+            return
         for position, data in zip(positions, self._fetch(positions), strict=True):
             there, here = self._grid.cut(region, position)
             with self._errors(position):
                 self._decode(chain, data, here, out[there], position)
+
+    def _read_plain(self, folder: Path, positions: list[tuple[int, ...]], region: Region, out: Array) -> None:
+        """Read uncompressed files, as spilled intermediates are, into their place: no buffer, no copy."""
+        for position in positions:
+            target = out[self._grid.cut(region, position)[0]]
+            direct = target if target.flags.c_contiguous else np.empty(target.shape, self.dtype)
+            with self._errors(position):
+                found = read_file_into(folder, self.chunk_key(position), direct.reshape(-1).view(np.uint8).data)
+                if found is None:
+                    direct[...] = self._fill(position)
+                elif found != direct.nbytes:
+                    raise ValueError(f"{found} bytes instead of {direct.nbytes}")
+            if direct is not target:
+                target[...] = direct
 
     def _decode(self, chain: Chain, data: Any, here: Region, target: Array, position: tuple[int, ...]) -> None:
         if data is None:

@@ -23,13 +23,24 @@ def read_array_metadata(place: Place) -> dict[str, Any]:
     ------
     StoreFormatError
         There is none.
+    FileNotFoundError
+        There is nothing at all.
     """
     for name in ("zarr.json", ".zarray"):
         if (found := place.read_json(name)) is not None:
             if found.get("node_type", "array") != "array":
                 raise StoreFormatError(f"{place} is a Zarr {found['node_type']}, not an array.")
             return found
+    if not _has_anything(place):
+        raise FileNotFoundError(f"there is nothing at {place}: no such store, folder or bucket.")
     raise StoreFormatError(f"{place} holds no Zarr array (no zarr.json, no .zarray).")
+
+
+def _has_anything(place: Place) -> bool:
+    try:
+        return bool(place.list_folder())
+    except OSError:
+        return True  # http lists nothing
 
 
 def check_array_metadata(metadata: Mapping[str, Any], where: str) -> None:

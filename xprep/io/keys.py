@@ -41,6 +41,18 @@ def read_file(folder: Path, name: str, request: ByteRequest | None) -> bytes | N
         return None
 
 
+def read_file_into(folder: Path, name: str, out: memoryview) -> int | None:
+    """Fill ``out`` from a file; return how many bytes there were, one more than fit at most; None without a file."""
+    try:
+        with open(f"{folder}/{name}", "rb", buffering=0) as file:
+            at = 0
+            while at < out.nbytes and (count := file.readinto(out[at:])):
+                at += count
+            return at + len(file.read(1))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return None
+
+
 def write_file(path: str, data: bytes) -> None:
     """Write a file beside its place and rename it, so that no reader ever sees half of it."""
     partial = f"{path}.{uuid.uuid4().hex}.partial"

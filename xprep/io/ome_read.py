@@ -235,6 +235,8 @@ def _read_axes(node: Node) -> tuple[Axis, ...]:
 
 def _level(dataset: Node, place: Placement) -> Level:
     path = dataset.at("path").text()
+    if not all(map(isfinite, (*place[0], *place[1]))) or min(place[0]) <= 0:
+        dataset.refuse("its transformations together go beyond floating-point numbers.")
     try:
         return Level(check_key(path), *place)
     except ValueError as error:

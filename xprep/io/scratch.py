@@ -4,131 +4,112 @@ from __future__ import annotations
 
 import atexit
 import errno
+import math
 import os
+import re
 import shutil
 import tempfile
+import threading
 import uuid
+import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
+import zarr
+from zarr.storage import MemoryStore, StorePath
 
 from xprep.errors import ScratchFullError, StoreFormatError
 from xprep.io.arrays import ZarrReadable
 from xprep.io.consolidate import write_group
 from xprep.io.owner import Owner
 from xprep.io.stores import Place, open_store
-from xprep.io.urls import check_name, join
+from xprep.io.urls import join
 from xprep.io.writes import RAW, Codec, ZarrWritable, create_array
 from xprep.types import Array, Region
 
 _PREFIX: Final = "xprep-scratch-"
 _LEASE: Final = "lease.json"
+_NO_NAME: Final = re.compile(r"[^A-Za-z0-9_-]|^_+")
 # A disk that is filled to the last byte stops more than us.
 SPARE_BYTES: Final = 64 * 2**20
-
-
-@dataclass(frozen=True, eq=False)
-class ScratchWritable:
-    """A Zarr array in scratch space; a full disk says so, and says the way out."""
-
-    inner: ZarrWritable
-    scratch_url: str
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of every axis."""
-        return self.inner.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the elements."""
-        return self.inner.dtype
-
-    @property
-    def unit(self) -> tuple[int, ...]:
-        """Shape of the unit of writing."""
-        return self.inner.unit
-
-    def write(self, region: Region, block: Array) -> None:
-        """Write ``block`` to ``region``, which covers whole units.
-
-        Raises
-        ------
-        ScratchFullError
-            The disk is full.
-        """
-        try:
-            self.inner.write(region, block)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise _full(self.scratch_url, block.nbytes, _free_bytes(self.inner.place)) from None
 
 
 class Scratch:
     """A folder for intermediates, removed when nobody holds it any more, at the latest when Python ends.
 
-    Copies that travel to workers (by pickle) read and write there and remove nothing.
+    Planned where a graph is built, made where it runs: by the first write, in whatever process. Copies that travel to
+    workers (by pickle) read and write there and remove nothing; the process that planned it does.
 
     Parameters
     ----------
     place : Place
         The folder, in a store of its own.
-    storage_options : mapping
-        That opened it.
+    owner : Owner
+        The process that removes it.
     """
 
-    def __init__(self, place: Place, storage_options: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, place: Place, owner: Owner) -> None:
         self.place = place
-        self._storage_options = dict(storage_options or {})
-        self._finalizer: weakref.finalize[..., Any] | None = None
+        self.owner = owner
+        self._remove: weakref.finalize[..., Any] | None = None
+
+    @staticmethod
+    def plan(url: str | Path | None = None, storage_options: Mapping[str, Any] | None = None) -> Scratch:
+        """Name a unique folder below ``url`` (None: the system's temporary folder); nothing is read or written."""
+        root = tempfile.gettempdir() if url is None else url
+        place = open_store(join(root, f"{_PREFIX}{uuid.uuid4().hex}"), storage_options, "r+")
+        scratch = Scratch(place, Owner.here())
+        scratch._remove = weakref.finalize(scratch, _remove_in_time, place, os.getpid())
+        # zarr closes its event loop at exit; what is registered later runs before that, and can still reach a bucket.
+        scratch._remove.atexit = False
+        atexit.register(_remove_now, scratch._remove)
+        return scratch
 
     @staticmethod
     def create(url: str | Path | None = None, storage_options: Mapping[str, Any] | None = None) -> Scratch:
-        """Make a folder of a unique name below ``url`` (None: the system's temporary folder).
-
-        What dead processes left in a local folder is removed first.
+        """Plan a folder and make it.
 
         Raises
         ------
         ScratchFullError
             Nothing can be written there.
         """
-        root = tempfile.gettempdir() if url is None else url
-        if open_store(root, storage_options).folder is not None:
-            remove_stale(root)
-        place = open_store(join(root, f"{_PREFIX}{uuid.uuid4().hex}"), storage_options, "r+")
-        scratch = Scratch(place, storage_options)
-        try:
-            if (folder := place.folder) is not None:
-                os.makedirs(folder, mode=0o700)  # the system's temporary folder is everybody's, the images are not
-            place.write_json(_LEASE, Owner.here().to_json())
-            write_group(place, {"xprep": {"status": "scratch"}}, 3)
-        except OSError as error:
-            raise ScratchFullError(f"no scratch space at {place}: {error}. {_WAY_OUT}") from None
-        scratch._finalizer = weakref.finalize(scratch, _remove, place, os.getpid())
-        # zarr closes its event loop at exit; what is registered later runs before that, and can still reach a bucket.
-        scratch._finalizer.atexit = False
-        atexit.register(scratch._finalizer)
+        scratch = Scratch.plan(url, storage_options)
+        scratch.make()
         return scratch
 
-    def array(
-        self, name: str, shape: Sequence[int], dtype: Any, unit: Sequence[int], codec: Codec = RAW
-    ) -> tuple[ScratchWritable, ZarrReadable]:
-        """Create an array and return it to be written and to be read; reading what was not written is an error.
+    def make(self) -> None:
+        """Make the folder, with its lease; what dead processes left beside a local one is removed first.
 
         Raises
         ------
         ScratchFullError
-            The folder has less free space than the array needs.
+            Nothing can be written there.
         """
-        self.check_space(int(np.prod([int(n) for n in shape])) * np.dtype(dtype).itemsize)
-        array = create_array(self.place.child(check_name(name)), shape, unit, dtype, codec=codec)
-        return ScratchWritable(array, self.place.url), array.readable("error")
+        try:
+            if (folder := self.place.folder) is not None and not folder.exists():
+                remove_stale(folder.parent)
+                # The system's temporary folder is everybody's, the images are not.
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+            self.place.write_json(_LEASE, self.owner.to_json())
+            write_group(self.place, {"xprep": {"status": "scratch"}}, 3)
+        except OSError as error:
+            if self._remove is not None:
+                self._remove.detach()
+            raise ScratchFullError(error.errno, f"no scratch space at {self.place}: {error}. {_WAY_OUT}") from None
+
+    def array(
+        self, name: str, shape: Sequence[int], dtype: Any, unit: Sequence[int], codec: Codec = RAW
+    ) -> tuple[ScratchWritable, ZarrReadable]:
+        """Return an array, to be written and to be read; reading what was not written is an error. No I/O yet."""
+        memory = create_array(Place(MemoryStore()).child("a"), shape, unit, dtype, codec=codec)
+        metadata = memory.array.metadata.to_dict()
+        place = self.place.child(_NO_NAME.sub("-", name))
+        array = zarr.Array.from_dict(StorePath(place.store, place.path), metadata)
+        return ScratchWritable(self, ZarrWritable(array, place)), ZarrReadable(array, place, "error", keeper=self)
 
     def check_space(self, nbytes: int) -> None:
         """Refuse to begin what cannot fit.
@@ -144,9 +125,8 @@ class Scratch:
 
     def remove(self) -> None:
         """Delete the folder, if this is not a copy; calling it again does nothing."""
-        if self._finalizer is not None:
-            self._finalizer()
-            atexit.unregister(self._finalizer)
+        if self._remove is not None:
+            _remove_now(self._remove)
 
     @property
     def exists(self) -> bool:
@@ -154,10 +134,56 @@ class Scratch:
         return self.place.exists(_LEASE)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_finalizer": None}
+        return {**self.__dict__, "_remove": None}
 
     def __repr__(self) -> str:
         return f"Scratch({self.place.url!r})"
+
+
+class ScratchWritable:
+    """An array in scratch space; the first write makes it, and a full disk says so, and says the way out.
+
+    Parameters
+    ----------
+    scratch : Scratch
+        Its folder, which lives as long as this.
+    inner : ZarrWritable
+        The array.
+    """
+
+    def __init__(self, scratch: Scratch, inner: ZarrWritable) -> None:
+        self.scratch, self.inner = scratch, inner
+        self.shape, self.dtype, self.unit = inner.shape, inner.dtype, inner.unit
+        self._made = False
+
+    def write(self, region: Region, block: Array) -> None:
+        """Write ``block`` to ``region``, which covers whole units.
+
+        Raises
+        ------
+        ScratchFullError
+            The disk is full, or has less room than the array needs.
+        """
+        try:
+            if not self._made:
+                self._make()
+            self.inner.write(region, block)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or isinstance(error, ScratchFullError):
+                raise
+            raise _full(self.inner.place.url, block.nbytes, _free_bytes(self.inner.place)) from None
+
+    def _make(self) -> None:
+        # Two workers may both do this: what they write is equal, and each object is written whole.
+        if not self.inner.place.exists("zarr.json"):
+            if not self.scratch.exists:
+                self.scratch.make()
+            self.scratch.check_space(math.prod(self.shape) * self.dtype.itemsize)
+            self.inner.place.write_json("zarr.json", self.inner.array.metadata.to_dict())
+        self._made = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_made": False}
 
 
 _WAY_OUT: Final = (
@@ -179,14 +205,35 @@ def _free_bytes(place: Place) -> int | None:
     return shutil.disk_usage(folder).free
 
 
-def _remove(place: Place, pid: int) -> None:
+def _remove_now(finalizer: weakref.finalize[..., Any]) -> None:
+    if (held := finalizer.detach()) is not None:
+        _delete(*held[2])
+
+
+def _remove_in_time(place: Place, pid: int) -> None:
+    """Delete the folder of a scratch that was dropped, wherever Python noticed that.
+
+    It may have noticed in the thread of zarr's event loop, where waiting for a bucket would wait for ever: so a folder
+    in a bucket is deleted by a thread of its own, for which Python waits before it ends.
+    """
+    if place.folder is not None:
+        _delete(place, pid)
+    else:
+        remover = threading.Thread(target=_delete, args=(place, pid), name="xprep-scratch-removal", daemon=False)
+        remover.start()
+
+
+def _delete(place: Place, pid: int) -> None:
     # A forked child inherits the finalizer of a folder that is its parent's.
     if os.getpid() != pid:
         return
     if (folder := place.folder) is not None:
         shutil.rmtree(folder, ignore_errors=True)
-    else:
+        return
+    try:
         place.delete()
+    except (OSError, RuntimeError) as error:
+        warnings.warn(f"the scratch folder {place} could not be removed: {error}", ResourceWarning, stacklevel=2)
 
 
 @dataclass(frozen=True)
@@ -209,7 +256,7 @@ class Leftover:
 
     def remove(self) -> None:
         """Delete it, whoever owns it."""
-        _remove(self.place, os.getpid())
+        _delete(self.place, os.getpid())
 
 
 def find_scratch(

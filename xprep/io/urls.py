@@ -39,7 +39,7 @@ BACKENDS: Final[Mapping[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True)
 class Url:
-    """A place that was checked: its protocol is allowed and its backend installed.
+    """A place whose protocol is allowed.
 
     Parameters
     ----------
@@ -88,8 +88,6 @@ def parse(url: str | Path, *, chained: bool = False) -> Url:
     ------
     ValueError
         Empty; a protocol that is not allowed; a chain that was not asked for; a query in an http URL.
-    ImportError
-        The protocol's backend is not installed.
 
     Examples
     --------
@@ -134,16 +132,27 @@ def _remote(url: str, scheme: str) -> Url:
         return _local(Path(rest))
     if protocol in READ_ONLY and "?" in rest:
         raise ValueError(f"{redact(url)}: an http URL with a query cannot be a store, as every chunk has its own URL.")
+    if protocol in ("s3", "gs") and _without_user(rest) != rest:
+        # s3fs and gcsfs take them for the bucket's name, ask for it, and print it.
+        raise ValueError(
+            f"{redact(url)} was given with credentials in the URL; give them in storage_options or in the environment."
+        )
     if "\0" in rest or not rest.strip("/"):
         raise ValueError(f"{redact(url)} names no bucket, host or folder.")
-    _check_backend(protocol, redact(url))
     return Url(protocol, rest.strip("/"), url.rstrip("/"))
 
 
-def _check_backend(protocol: str, shown: str) -> None:
-    module, extra = BACKENDS.get(protocol, ("fsspec", "fsspec"))
+def check_backend(url: Url) -> None:
+    """Refuse a URL whose fsspec backend is not installed, and say how to install it.
+
+    Raises
+    ------
+    ImportError
+        Naming the extra.
+    """
+    module, extra = BACKENDS.get(url.protocol, ("fsspec", "fsspec"))
     if find_spec(module) is None:
-        raise ImportError(f"{shown} needs {module}, which is not installed: pip install '{extra}'.")
+        raise ImportError(f"{url.shown} needs {module}, which is not installed: pip install '{extra}'.")
 
 
 def join(url: str | Path, *parts: str) -> str:
@@ -222,7 +231,16 @@ def redact(url: str | Path) -> str:
     if not (match := _SCHEME.match(text)):
         return text
     rest = re.split(r"[?#]", text[match.end() :], maxsplit=1)[0]
+    if PROTOCOLS.get(match.group(1).lower()) == "az" and ":" not in rest.partition("@")[0]:
+        return match.group(0) + rest  # abfs://container@account/…
     return match.group(0) + _without_user(rest)
+
+
+def find_secrets(url: Url) -> list[str]:
+    """Return what `redact` takes out of a URL: user, password, query."""
+    rest = url.text.partition("://")[2]
+    user = rest.removesuffix(_without_user(rest)).rstrip("@")
+    return [part for part in (*user.split(":"), rest.partition("?")[2]) if part]
 
 
 def _without_user(rest: str) -> str:

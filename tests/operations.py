@@ -1,0 +1,189 @@
+"""The table of operations. Every law of DESIGN §3 is tested over every row: a new operation joins by adding one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from hypothesis import strategies as st
+
+import xprep
+from tests import dense
+
+Result = xr.DataArray | xr.Dataset
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One row.
+
+    Attributes
+    ----------
+    name
+        Of the operation; that of its line in ``history``.
+    call
+        ``call(image, **parameters)``: the operation.
+    parameters
+        ``parameters(image)``: a strategy for its keyword arguments.
+    oracle
+        ``oracle(image, **parameters)`` of an image in memory: plain numpy or scipy, in `tests.dense`.
+    example
+        Keyword arguments for tests of one case, of any image with c, y and x.
+    rtol
+        Tolerance relative to the largest value of the result's channel: what the roundings of a window's sum may do.
+    scale
+        ``"result"``, or ``"input"`` where values cancel: then `rtol` is also relative to the input's largest value.
+    exact
+        Whether the result is the same to the bit however the input is cut; otherwise to ``rtol``.
+    images
+        Arguments of `tests.strategies.images`: what it is tried on.
+    image_out
+        Whether the result has the dims, shape and coordinates of the input.
+    lazy
+        Whether building it reads nothing. (`RoiTable.from_labels` is the exception that DESIGN states.)
+    """
+
+    name: str
+    call: Callable[..., Any]
+    parameters: Callable[[xr.DataArray], st.SearchStrategy[dict[str, Any]]]
+    oracle: Callable[..., Any]
+    example: Mapping[str, Any] = field(default_factory=dict)
+    rtol: float = 0.0
+    scale: str = "result"
+    exact: bool = True
+    images: Mapping[str, Any] = field(default_factory=dict)
+    image_out: bool = True
+    lazy: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _gaussian_parameters(image: xr.DataArray) -> st.SearchStrategy[dict[str, Any]]:
+    sigma = st.sampled_from((0, 0.3, 1, 2, 3.5))
+    space = [dim for dim in image.dims if dim != "c"]
+    each = st.lists(sigma, min_size=image.sizes.get("c", 1), max_size=image.sizes.get("c", 1))
+    by_dim = st.dictionaries(st.sampled_from(space), sigma, min_size=1)
+    return st.fixed_dictionaries(
+        {"sigma": st.one_of(sigma, each, by_dim)},
+        optional={
+            "truncate": st.sampled_from((1.0, 3.0)),
+            "mode": st.sampled_from(("reflect", "nearest", "mirror", "wrap", "constant")),
+            "nan": st.sampled_from(("propagate", "normalize")),
+        },
+    )
+
+
+def _quantile_parameters(image: xr.DataArray) -> st.SearchStrategy[dict[str, Any]]:
+    one = st.floats(0, 1, allow_subnormal=False)
+    dims = st.lists(st.sampled_from(image.dims), min_size=1, unique=True)
+    return st.fixed_dictionaries(
+        {"q": st.one_of(one, st.lists(one, min_size=1, max_size=3))},
+        optional={"dim": dims, "skip_zeros": st.booleans(), "skipna": st.booleans()},
+    )
+
+
+def _normalize_parameters(image: xr.DataArray) -> st.SearchStrategy[dict[str, Any]]:
+    channels = image.sizes.get("c", 1)
+    percentile = st.one_of(st.none(), st.sampled_from((0, 5, 50, 99, 99.9, 100)), st.floats(0, 100))
+    one = st.sampled_from((0, 0.5, 1, 2))
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "p": percentile,
+            "p_sum": percentile,
+            "p_post": percentile,
+            "sigma": st.one_of(st.none(), one, st.lists(one, min_size=channels, max_size=channels)),
+            "norm_sum": st.booleans(),
+            "cap_max": st.one_of(st.none(), st.floats(0.1, 3)),
+            "dtype": st.sampled_from(("float32", "float64", None)),
+            "pool": st.sampled_from(("mean", "exact")),
+            "empty": st.sampled_from(("skip", "nan")),
+        },
+    )
+
+
+OPERATIONS: Sequence[Operation] = (
+    Operation(
+        "normalize",
+        xprep.normalize,
+        _normalize_parameters,
+        dense.normalize_image,
+        example={"p": 95, "p_sum": 10, "sigma": 1.5},
+        rtol=2e-5,
+        images={"dtypes": ("bool", "uint8", "uint16", "int16", "int32", "float32", "float64")},
+    ),
+    Operation(
+        "quantile",
+        xprep.quantile,
+        _quantile_parameters,
+        dense.quantile,
+        example={"q": [0.1, 0.99]},
+        image_out=False,
+    ),
+    Operation(
+        "gaussian_filter",
+        xprep.gaussian_filter,
+        _gaussian_parameters,
+        dense.gaussian_filter,
+        example={"sigma": 1.5},
+        rtol=2e-6,
+        scale="input",
+        # float16 holds 65504 at most, and 64-bit integers lose their last digits in float32 as they should.
+        images={"dtypes": ("bool", "uint8", "uint16", "int16", "uint32", "int64", "float16", "float32", "float64")},
+    ),
+)
+
+
+def input_scale(operation: Operation, image: xr.DataArray) -> float:
+    """Return the input's largest value where tolerances are relative to it, otherwise 0."""
+    if operation.scale != "input" or not image.size:
+        return 0.0
+    values = np.abs(image.values.astype(np.float64))
+    return float(np.nanmax(values, initial=0.0, where=np.isfinite(values)))
+
+
+def variables(result: Any) -> dict[Any, xr.DataArray]:
+    """Return the arrays of a DataArray or a Dataset by name."""
+    return dict(result.data_vars) if isinstance(result, xr.Dataset) else {None: result}
+
+
+def assert_matches(actual: Any, desired: Any, rtol: float, scale: float = 0.0) -> None:
+    """Compare dims, shapes, dtypes and values; NaN and infinities must be the same. `scale` is a largest value."""
+    found, wanted = variables(actual), variables(desired)
+    assert set(found) >= set(wanted), f"{sorted(map(str, wanted))} expected, {sorted(map(str, found))} found"
+    for name, want in wanted.items():
+        have = found[name]
+        assert have.dims == want.dims
+        assert have.shape == want.shape
+        assert have.dtype == want.dtype
+        assert_close(have.values, want.values, rtol, have.dims.index("c") if "c" in have.dims else None, scale)
+
+
+def assert_close(actual: np.ndarray, desired: np.ndarray, rtol: float, channel: int | None = None, scale: float = 0.0) -> None:
+    """Compare within ``rtol`` of each channel's largest finite value; to the bit (signs of zero aside) where it is 0."""
+    np.testing.assert_array_equal(np.isnan(actual), np.isnan(desired), err_msg="NaN elsewhere")
+    if rtol == 0:
+        np.testing.assert_array_equal(actual, desired)
+        return
+    finite = np.isfinite(desired)
+    np.testing.assert_array_equal(actual[~finite], desired[~finite])
+    size = np.where(finite, np.abs(desired.astype(np.float64)), 0)
+    axes = tuple(axis for axis in range(desired.ndim) if axis != channel)
+    largest = np.broadcast_to(size.max(axis=axes, keepdims=True, initial=scale), desired.shape)
+    wrong = np.abs(actual[finite].astype(np.float64) - desired[finite]) > rtol * largest[finite] + np.finfo(np.float32).tiny
+    assert not wrong.any(), f"{wrong.sum()} of {wrong.size} values differ; {actual[finite][wrong][:5]} for {desired[finite][wrong][:5]}"
+
+
+def assert_same_bits(actual: Any, desired: Any) -> None:
+    """Compare to the bit."""
+    found, wanted = variables(actual), variables(desired)
+    assert list(found) == list(wanted)
+    for name, want in wanted.items():
+        have, want = np.ascontiguousarray(found[name].values), np.ascontiguousarray(want.values)
+        assert have.dtype == want.dtype
+        assert have.shape == want.shape
+        assert have.tobytes() == want.tobytes() or np.array_equal(have, want, equal_nan=True)

@@ -1,0 +1,136 @@
+"""The commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import xarray as xr
+from rich.console import Console
+
+from xprep.cli.arguments import Debug, StorageOptions
+from xprep.cli.bar import Bar
+from xprep.cli.demo import run_demo
+from xprep.cli.failures import reported
+from xprep.cli.request import Request, stem, taking_request
+from xprep.cli.tables import make_console, print_plan, print_reports, print_store
+from xprep.cli.values import parse_storage_options
+from xprep.engine.cluster import connect
+from xprep.images import describe_store, open_image, write_images
+from xprep.io.scratch import Leftover, find_scratch
+from xprep.ops import normalize as normalize_images
+from xprep.ops import plan as plan_images
+from xprep.options import set_options
+from xprep.version import show_versions
+
+app = typer.Typer(
+    name="xprep",
+    help="Streaming preprocessing of microscopy images that are larger than memory, from (OME-)Zarr to OME-Zarr.",
+    no_args_is_help=True,
+    # rich's tracebacks print the values of local variables: credentials among them.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where everything goes.")] = Path("xprep-demo"), debug: Debug = False
+) -> None:
+    """Run the whole job on a real image that comes with xprep: no argument, no network."""
+    out, err = make_console(), make_console(stderr=True)
+    with reported(err, debug=debug, outputs=[str(folder)]), Bar(err) as bar:
+        run_demo(folder, out, bar)
+
+
+@app.command(no_args_is_help=True)
+@taking_request
+def normalize(request: Request) -> None:
+    """Normalise an image for pixel clustering, and write it as OME-Zarr with its pyramid.
+
+    Several inputs are the fields of view of one experiment: they share statistics, and OUT is their results' folder.
+    """
+    err = make_console(stderr=True)
+    with reported(err, debug=request.debug, secrets=request.write.storage_options, outputs=request.outputs):
+        with set_options(**request.settings), connect(request.scheduler, request.workers):
+            results = _normalized(request)
+            bytes_read = plan_images(xr.DataTree.from_dict(_nodes(results))).bytes_read
+            with Bar(err, quiet=request.quiet) as bar:
+                reports = write_images(list(zip(results, request.outputs, strict=True)), request.write, progress=bar)
+        if not request.quiet:
+            print_reports(make_console(), reports.values(), bytes_read)
+
+
+@app.command(no_args_is_help=True)
+@taking_request
+def plan(request: Request) -> None:
+    """Say what `normalize` with the same arguments would do: passes, bytes, memory; it writes nothing."""
+    err = make_console(stderr=True)
+    with reported(err, debug=request.debug, secrets=request.write.storage_options):
+        with set_options(**request.settings), connect(request.scheduler, request.workers):
+            found = plan_images(xr.DataTree.from_dict(_nodes(_normalized(request))))
+        print_plan(make_console(), found, request.outputs)
+
+
+def _normalized(request: Request) -> list[xr.DataArray]:
+    """Return the lazy results, one for each input; they share statistics."""
+    images = [open_image(url, storage_options=request.write.storage_options) for url in request.inputs]
+    if len(images) == 1:
+        return [normalize_images(images[0], **request.parameters)]
+    names = [stem(url) for url in request.inputs]
+    fields = {f"/{name}": image.to_dataset(name="image") for name, image in zip(names, images, strict=True)}
+    tree = normalize_images(xr.DataTree.from_dict(fields), **request.parameters)
+    return [tree[f"/{name}"]["image"].rename(name) for name in names]
+
+
+def _nodes(images: list[xr.DataArray]) -> dict[str, xr.Dataset]:
+    return {f"/{n}": image.to_dataset(name="image") for n, image in enumerate(images)}
+
+
+@app.command(no_args_is_help=True)
+def info(
+    url: Annotated[str, typer.Argument(help="A Zarr store: path or URL.")],
+    storage_options: StorageOptions = None,
+    debug: Debug = False,
+) -> None:
+    """Say what is in a store: levels, chunks, compression, channels, labels, and whether it is finished."""
+    options = parse_storage_options(storage_options or [])
+    with reported(make_console(stderr=True), debug=debug, secrets=options):
+        print_store(make_console(), describe_store(url, options))
+
+
+@app.command()
+def scratch(
+    url: Annotated[
+        str | None, typer.Argument(help="Where intermediates are spilled; the system's temporary folder.")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete what no running process owns.")] = False,
+    storage_options: StorageOptions = None,
+    debug: Debug = False,
+) -> None:
+    """List, and remove, the spilled intermediates of runs that crashed."""
+    options = parse_storage_options(storage_options or [])
+    out = make_console()
+    with reported(make_console(stderr=True), debug=debug, secrets=options):
+        found = find_scratch(url, options)
+        for leftover in found:
+            _treat(leftover, remove, out)
+        if not found:
+            out.print("no scratch space was left behind.")
+
+
+def _treat(leftover: Leftover, remove: bool, out: Console) -> None:
+    """Say whose a scratch folder is, and remove it where that was asked for and its owner does not run."""
+    state = {True: "in use", False: "left behind", None: "its process cannot be seen from here"}[leftover.is_alive]
+    going = remove and leftover.is_alive is not True
+    if going:
+        leftover.remove()
+    owner = f", {leftover.owner}" if leftover.owner else ""
+    out.print(f"{'removed' if going else 'found'} {leftover.url}: {state}{owner}", soft_wrap=True)
+
+
+@app.command()
+def versions() -> None:
+    """Print what a report of a problem should say: versions of Python, the system and the packages."""
+    make_console().print(show_versions(), soft_wrap=True)

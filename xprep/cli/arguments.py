@@ -1,0 +1,92 @@
+"""Arguments of the commands: their help, and how each is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from xprep.cli.values import parse_bytes, parse_factors, parse_list, parse_value
+
+
+def _option(panel: str, text: str, *names: str, **settings: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, **settings)
+
+
+def _value(panel: str, text: str, metavar: str, parse: Callable[[Any], Any] = parse_value) -> Any:
+    return _option(panel, text, parser=parse, metavar=metavar)
+
+
+_statistics, _result = partial(_value, "Normalisation"), partial(_value, "Result")
+_store, _run = partial(_option, "Store"), partial(_option, "Run")
+_PERCENTILE = "0-100|none"
+
+Urls = Annotated[
+    list[str],
+    typer.Argument(metavar="IN… OUT", help="One image or more, and where the result goes: paths or URLs."),
+]
+
+P = Annotated[Any, _statistics("Percentile that a channel is divided by.", _PERCENTILE)]
+PSum = Annotated[Any, _statistics("Percentile of the sum over channels; pixels not above it become NaN.", _PERCENTILE)]
+PPost = Annotated[Any, _statistics("Percentile that a channel is divided by at the end.", _PERCENTILE)]
+Sigma = Annotated[Any, _statistics("Blur: 2, one a channel 2,1,0, by name CD3=2,CD8=1, or none.", "PIXELS")]
+NormSum = Annotated[bool, _option("Normalisation", "Divide the channels of a pixel by their sum.")]
+CapMax = Annotated[Any, _statistics("Largest value of the result.", "NUMBER")]
+Channels = Annotated[
+    Any,
+    _statistics("Channels to use, in this order: CD3,CD8; positions where they have no names.", "NAMES", parse_list),
+]
+Pool = Annotated[
+    Any, _statistics("Statistics of several images: the mean of theirs, or over all pixels.", "mean|exact")
+]
+Empty = Annotated[Any, _statistics("A channel without signal: leave it, or NaN as the reference.", "skip|nan")]
+
+Dtype = Annotated[Any, _result("Of the result; none keeps floats, and makes integers float64.", "float32|float64|none")]
+Chunks = Annotated[
+    Any,
+    _result("Of the result: 512, or y=512,x=512; by default the input's, if they are of a sensible size.", "PIXELS"),
+]
+
+Overwrite = Annotated[bool, _store("Replace a Zarr store that is there.", "--overwrite")]
+ScaleFactors = Annotated[
+    Any,
+    _store(
+        "Levels of the pyramid: auto, 2,2,4 (each relative to the one before), none, or JSON.",
+        parser=parse_factors,
+        metavar="FACTORS",
+    ),
+]
+Method = Annotated[str, _store("How levels are made.", metavar="mean|max|nearest")]
+Version = Annotated[str, _store("Of OME-Zarr.", metavar="0.4|0.5|0.6")]
+Layout = Annotated[str, _store("dual opens in plain xarray too; flat is bare arrays.", metavar="dual|flat")]
+Shards = Annotated[Any, _store("As --chunks; none by default.", parser=parse_value, metavar="PIXELS")]
+StorageOptions = Annotated[
+    list[str] | None,
+    _store(
+        "For buckets; may be repeated; or JSON, or @FILE with JSON. Never printed or stored. "
+        "The environment's credentials work without.",
+        metavar="KEY=VALUE",
+    ),
+]
+
+Intermediates = Annotated[
+    str | None,
+    _run("What becomes of the image between passes.", metavar="auto|recompute|persist|spill"),
+]
+Scheduler = Annotated[
+    str | None, _run("Of a dask scheduler, tcp://host:8786; or DASK_SCHEDULER_ADDRESS.", metavar="ADDRESS")
+]
+Workers = Annotated[int | None, _run("Run in so many processes instead of threads.", metavar="NUMBER")]
+Scratch = Annotated[str | None, _run("Where intermediates are spilled.", metavar="URL")]
+Memory = Annotated[
+    Any,
+    _run(
+        "What intermediates may occupy, such as 8GiB; half of what is free by default.",
+        parser=parse_bytes,
+        metavar="BYTES",
+    ),
+]
+Quiet = Annotated[bool, _run("No bar and no summary.", "--quiet", "-q")]
+Debug = Annotated[bool, _run("Show tracebacks.", "--debug")]

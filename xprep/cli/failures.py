@@ -1,0 +1,93 @@
+"""What goes wrong becomes one line and an exit code; secrets stay out of it."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from xprep.errors import EmptyChannelWarning, PercentileWarning
+from xprep.io.urls import redact_text
+
+FAILED: Final = 1
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
+# What the user can put right by other arguments. Corrupt chunks, full disks and refused credentials are other OSErrors.
+_INPUT_ERRORS: Final = (ValueError, KeyError, TypeError, ImportError, FileExistsError, FileNotFoundError)
+
+
+@contextmanager
+def reported(
+    console: Console, *, debug: bool = False, secrets: Mapping[str, Any] | None = None, outputs: Sequence[str] = ()
+) -> Iterator[None]:
+    """Say errors, warnings and Ctrl-C in a line each.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where.
+    debug : bool
+        Let errors through, with their traceback.
+    secrets : mapping, optional
+        Options of a store: none of their values is printed.
+    outputs : sequence of str
+        What is being written.
+    """
+
+    def say(text: str, style: str) -> None:
+        console.print(Text(redact_text(text, secrets), style=style), soft_wrap=True)
+
+    with warnings.catch_warnings():
+        _show_warnings(lambda text: say(f"warning: {text}", "yellow"))
+        try:
+            yield
+        except KeyboardInterrupt:
+            say(_interrupted(outputs), "yellow")
+            raise typer.Exit(INTERRUPTED) from None
+        except typer.Exit:
+            raise
+        except Exception as error:
+            if debug:
+                raise
+            wrong_input = isinstance(error, _INPUT_ERRORS)
+            say(f"error: {describe(error)}", "red")
+            raise typer.Exit(BAD_INPUT if wrong_input else FAILED) from None
+
+
+def describe(error: BaseException) -> str:
+    """Return what an error says, in the command's words (``overwrite=True`` is ``--overwrite``).
+
+    A KeyError's text is in its arguments, and some errors say nothing but their name.
+
+    Examples
+    --------
+    >>> describe(KeyError("no channel 'CD3'")), describe(MemoryError())
+    ("no channel 'CD3'", 'MemoryError (more with --debug)')
+    """
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    text = re.sub(r"\b([a-z_]+)=True\b", lambda match: f"--{match[1].replace('_', '-')}", text)
+    known = isinstance(error, (*_INPUT_ERRORS, OSError))
+    return text if known and text else f"{type(error).__name__}{': ' * bool(text)}{text} (more with --debug)"
+
+
+def _show_warnings(say: Any) -> None:
+    # These two are in the writer's report, whichever worker met them.
+    for known in (EmptyChannelWarning, PercentileWarning):
+        warnings.simplefilter("ignore", known)
+    warnings.showwarning = lambda message, *_args, **_more: say(str(message))
+
+
+def _interrupted(outputs: Sequence[str]) -> str:
+    if not outputs:
+        return "interrupted."
+    verb, pronoun = ("is", "it was") if len(outputs) == 1 else ("are", "they were")
+    return (
+        f"interrupted: {', '.join(outputs)} {verb} not finished, and will not open as if {pronoun}. Run the "
+        "same command again with --overwrite, or delete what was written."
+    )

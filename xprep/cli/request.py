@@ -1,0 +1,138 @@
+"""What ``normalize`` and ``plan`` are asked for: one set of arguments, told once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import typer
+
+from xprep.cli import arguments as given
+from xprep.cli.values import parse_storage_options
+from xprep.images import WriteOptions
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for.
+
+    Parameters
+    ----------
+    inputs : tuple of str
+        URLs of the images.
+    outputs : tuple of str
+        One for each.
+    parameters : dict
+        Of `xprep.normalize`.
+    write : WriteOptions
+        How results are stored.
+    settings : dict
+        Of `xprep.set_options`.
+    scheduler, workers
+        Of `xprep.engine.cluster.connect`.
+    quiet, debug : bool
+        No bar and no summary; show tracebacks.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    parameters: dict[str, Any]
+    write: WriteOptions = field(repr=False)
+    settings: dict[str, Any]
+    scheduler: str | None
+    workers: int | None
+    quiet: bool
+    debug: bool
+
+
+def taking_request(action: Callable[[Request], None]) -> Callable[..., None]:
+    """Return ``action`` as a command with all the arguments of a request."""
+    return _command(_request, action)
+
+
+def _command(parse: Callable[P, Request], action: Callable[[Request], None]) -> Callable[P, None]:
+    @wraps(parse)
+    def command(*args: P.args, **kwargs: P.kwargs) -> None:
+        action(parse(*args, **kwargs))
+
+    command.__name__, command.__doc__ = action.__name__, action.__doc__
+    return command
+
+
+def _request(
+    urls: given.Urls,
+    p: given.P = 99,
+    p_sum: given.PSum = 5,
+    p_post: given.PPost = 99.9,
+    sigma: given.Sigma = 2,
+    norm_sum: given.NormSum = True,
+    cap_max: given.CapMax = None,
+    channels: given.Channels = None,
+    pool: given.Pool = "mean",
+    empty: given.Empty = "skip",
+    dtype: given.Dtype = "float32",
+    chunks: given.Chunks = None,
+    overwrite: given.Overwrite = False,
+    scale_factors: given.ScaleFactors = "auto",
+    method: given.Method = "mean",
+    version: given.Version = "0.5",
+    layout: given.Layout = "dual",
+    shards: given.Shards = None,
+    storage_options: given.StorageOptions = None,
+    intermediates: given.Intermediates = None,
+    scheduler: given.Scheduler = None,
+    workers: given.Workers = None,
+    scratch: given.Scratch = None,
+    memory: given.Memory = None,
+    quiet: given.Quiet = False,
+    debug: given.Debug = False,
+) -> Request:
+    if len(urls) < 2:
+        raise typer.BadParameter("give one input or more, and then the output.", param_hint="IN… OUT")
+    parameters = {
+        "p": p, "p_sum": p_sum, "p_post": p_post, "sigma": sigma, "norm_sum": norm_sum, "cap_max": cap_max,
+        "channels": channels, "dtype": dtype, "chunks": chunks, "pool": pool, "empty": empty,
+        "intermediates": intermediates,
+    }  # fmt: skip
+    options = parse_storage_options(storage_options or [])
+    settings = {"scratch_url": scratch, "memory_limit": memory}
+    return Request(
+        inputs=tuple(urls[:-1]),
+        outputs=output_urls(urls[:-1], urls[-1]),
+        parameters=parameters,
+        write=WriteOptions(scale_factors, method, version, layout, chunks, shards, overwrite, options),
+        settings={name: value for name, value in settings.items() if value is not None},
+        scheduler=scheduler,
+        workers=workers,
+        quiet=quiet,
+        debug=debug,
+    )
+
+
+def output_urls(inputs: list[str], output: str) -> tuple[str, ...]:
+    """Return where each result goes: to ``output``, or, of several inputs, below it under the input's own name.
+
+    Examples
+    --------
+    >>> output_urls(["a/E34.zarr", "b/G01.ome.zarr/"], "s3://lab/out/")
+    ('s3://lab/out/E34.ome.zarr', 's3://lab/out/G01.ome.zarr')
+    """
+    if len(inputs) == 1:
+        return (output,)
+    names = [stem(url) for url in inputs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        text = f"two inputs are called {twice[0]!r}: their results would have one name."
+        raise typer.BadParameter(text, param_hint="IN… OUT")
+    return tuple(f"{output.rstrip('/')}/{name}.ome.zarr" for name in names)
+
+
+def stem(url: str) -> str:
+    """Return the last part of a URL or path, without ``.ome.zarr`` or ``.zarr``."""
+    path = url if "://" in url else str(Path(url).absolute())
+    name = path.rstrip("/").rpartition("/")[2]
+    return name.removesuffix(".zarr").removesuffix(".ome") or name

@@ -1,0 +1,132 @@
+"""Plans, reports and stores as people read them in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from xprep.images import ArrayInfo, Report, StoreInfo, human_bytes
+from xprep.ops import Plan
+
+MANY = 20  # rows of a list that is cut
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console that neither guesses markup nor colours numbers; a pipe gets lines as long as they are."""
+    console = Console(stderr=stderr, highlight=False, markup=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, markup=False, width=240)
+
+
+def print_plan(console: Console, plan: Plan, outputs: Sequence[str]) -> None:
+    """Print what would run."""
+    _print_rows(console, plan.rows())
+    for url in outputs:
+        console.print(f"would write {url}", soft_wrap=True)
+
+
+def print_reports(console: Console, reports: Iterable[Report], bytes_read: int) -> None:
+    """Print what was written and how it went."""
+    found = list(reports)
+    for report in found:
+        console.print(f"wrote {report.url}", soft_wrap=True)
+        console.print(f"      {' → '.join(map(_sizes, report.shapes))}, {report.codec}", style="dim", soft_wrap=True)
+    last = found[-1]
+    console.print(
+        f"read {human_bytes(bytes_read)}, wrote {human_bytes(sum(report.nbytes for report in found))} (uncompressed) "
+        f"in {last.seconds:.1f} s; peak memory {human_bytes(last.peak_memory)}",
+        soft_wrap=True,
+    )
+    for note in dict.fromkeys(note for report in found for note in report.notes):
+        console.print(f"note: {note}", style="yellow", soft_wrap=True)
+
+
+def print_store(console: Console, info: StoreInfo) -> None:
+    """Print what is in a store."""
+    rows = [("store", info.url), ("kind", info.kind), ("status", info.status)]
+    if info.name:
+        rows.append(("image", info.name))
+    if info.labels:
+        rows.append(("labels", ", ".join(info.labels)))
+    if info.arrays:
+        rows.append(("stored as", "; ".join(dict.fromkeys(array.codec for array in info.arrays))))
+    _print_rows(console, rows)
+    if info.images:
+        _print_images(console, info)
+    if info.arrays:
+        console.print()
+        console.print(_arrays(info))
+    if info.channels:
+        console.print()
+        console.print(_channels(info))
+
+
+def _print_images(console: Console, info: StoreInfo) -> None:
+    paths = [entry.path for entry in info.images]
+    shown = "  ".join(paths[:MANY]) + (f"  … ({len(paths)} in all)" if len(paths) > MANY else "")
+    console.print(f"images  {shown}", soft_wrap=True)
+    console.print(f"the first, {paths[0]}:", style="dim")
+
+
+def _print_rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:
+    """Print pairs of text, aligned; not a table, which pads lines and folds long URLs."""
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        console.print(Text.assemble((f"{name:{width}}", "bold"), "  ", value), soft_wrap=True)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in columns:
+        table.add_column(name, no_wrap=True)
+    return table
+
+
+def _arrays(info: StoreInfo) -> Table:
+    dims = ",".join(info.arrays[0].dims)
+    pyramid = bool(info.arrays[0].spacing)
+    table = _table("level" if pyramid else "array", dims or "shape", "type", "chunks", "shards", "size", "pixel")
+    for n, array in enumerate(info.arrays):
+        table.add_row(
+            f"{n}  {array.path}" if pyramid else array.path or ".",
+            _sizes(array.shape),
+            array.dtype,
+            _sizes(array.chunks),
+            _sizes(array.shards) if array.shards else "-",
+            human_bytes(array.nbytes),
+            _pixel(array, info.units),
+        )
+    return table
+
+
+def _sizes(lengths: Sequence[int]) -> str:
+    return "×".join(map(str, lengths))
+
+
+def _pixel(array: ArrayInfo, units: dict[str, str]) -> str:
+    """Return the distance of pixels in space, with its unit where there is one."""
+    found = {dim: step for dim, step in zip(array.dims, array.spacing, strict=False) if dim in ("z", "y", "x")}
+    if not found:
+        return "-"
+    unit = next((units[dim] for dim in found if dim in units), "pixel")
+    return f"{' × '.join(f'{step:.4g}' for step in found.values())} {unit}"
+
+
+def _channels(info: StoreInfo) -> Table:
+    table = _table("channel", "colour", "shown", "range")
+    for channel in info.channels:
+        window = channel.window
+        swatch = Text.assemble(("██ ", f"#{channel.color}" if _is_color(channel.color) else ""), channel.color)
+        shown, span = ("-", "-") if window is None else (_span(window.start, window.end), _span(window.min, window.max))
+        table.add_row(Text(channel.label), swatch, shown, span)
+    return table
+
+
+def _is_color(text: str) -> bool:
+    return len(text) == 6 and all(letter in "0123456789abcdefABCDEF" for letter in text)
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.4g} – {high:.4g}"

@@ -1,0 +1,139 @@
+"""What is typed on a command line as Python values."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import typer
+
+
+def parse_value(text: Any) -> Any:
+    """Return ``none``, a number, a list ``1,2``, a mapping ``y=1,x=2``, JSON, or the text itself.
+
+    Examples
+    --------
+    >>> parse_value("none"), parse_value("99.5"), parse_value("1,2"), parse_value("y=64,x=64"), parse_value('["CD3"]')
+    (None, 99.5, [1, 2], {'y': 64, 'x': 64}, ['CD3'])
+    """
+    if not isinstance(text, str):
+        return text
+    text = text.strip()
+    if text.startswith(("[", "{")):
+        return _json(text)
+    if "," in text or "=" in text:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        return dict(map(_pair, parts)) if "=" in text else [_scalar(part) for part in parts]
+    return _scalar(text)
+
+
+def _scalar(text: str) -> Any:
+    if text.lower() in ("none", ""):
+        return None
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"{text!r} is no NAME=VALUE.")
+    return name, _scalar(value)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"that is no JSON: {error}") from None
+
+
+def parse_list(text: Any) -> Any:
+    """Return `parse_value` of ``text``, in a list where it is one thing only.
+
+    Examples
+    --------
+    >>> parse_list("CD3"), parse_list("CD3,CD8"), parse_list("none")
+    (['CD3'], ['CD3', 'CD8'], None)
+    """
+    value = parse_value(text)
+    return value if value is None or isinstance(value, list | dict) else [value]
+
+
+def parse_factors(text: Any) -> Any:
+    """Return ``auto``, or a tuple with an entry a level; ``none`` is no level but the first.
+
+    Examples
+    --------
+    >>> parse_factors("auto"), parse_factors("2,2"), parse_factors("none")
+    ('auto', (2, 2), ())
+    """
+    return "auto" if text == "auto" else tuple(parse_list(text) or ())
+
+
+def parse_bytes(text: Any) -> int | None:
+    """Return a number of bytes: ``8GiB``, ``500 MB``, ``1000000``.
+
+    Examples
+    --------
+    >>> parse_bytes("1.5 KiB")
+    1536
+    """
+    if text is None or isinstance(text, int):
+        return text
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?)(i?)(b?)\s*", text, re.IGNORECASE)
+    try:
+        number, prefix, binary, _ = found.groups() if found else ("", "", "", "")
+        return int(float(number) * (1024 if binary else 1000) ** (" kmgt".index(prefix.lower() or " ")))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no number of bytes, such as 8GiB.") from None
+
+
+def parse_storage_options(texts: list[str]) -> dict[str, Any]:
+    """Return fsspec's options from JSON, a file of JSON (``@s3.json``), or ``KEY=VALUE``, where ``a.b=1`` nests.
+
+    No message of this function holds what was given: it is a secret.
+
+    Examples
+    --------
+    >>> parse_storage_options(["anon=true", "client_kwargs.endpoint_url=http://localhost:9000"])
+    {'anon': True, 'client_kwargs': {'endpoint_url': 'http://localhost:9000'}}
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        _merge(found, _options(text))
+    return found
+
+
+def _options(text: str) -> dict[str, Any]:
+    wrong = "--storage-options takes a JSON object, @FILE with one, or KEY=VALUE."
+    try:
+        if text.startswith("@"):
+            text = Path(text[1:]).read_text()
+        if text.lstrip().startswith("{"):
+            given: dict[str, Any] = json.loads(text)
+            return given
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{wrong} ({type(error).__name__})") from None
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise typer.BadParameter(wrong)
+    *outer, last = key.split(".")
+    nested: Any = {last: {"true": True, "false": False}.get(value.lower(), value)}
+    for name in reversed(outer):
+        nested = {name: nested}
+    return dict(nested)
+
+
+def _merge(target: dict[str, Any], more: dict[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            _merge(target[key], value)
+        else:
+            target[key] = value

@@ -1,0 +1,90 @@
+"""Running on dask.distributed: a cluster that is there, or one of processes on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final
+
+import dask
+
+SETTINGS: Final = {
+    # A worker that dies twice within 15 s, dask's own value, is given up with its nanny: 2 of 2 runs hung for ever.
+    "distributed.deploy.lost-worker-timeout": "1h",
+    # The other method, p2p, killed workers of 700 MiB on a rechunk that this one did in 607.
+    "array.rechunk.method": "tasks",
+}
+CONNECT_SECONDS: Final = 30
+
+
+@contextmanager
+def connect(address: str | None = None, workers: int | None = None) -> Iterator[Any]:
+    """Run what is computed inside on a cluster; without an address and workers, on this process's threads.
+
+    Parameters
+    ----------
+    address : str, optional
+        Of a scheduler, ``tcp://host:8786``. By default that of ``DASK_SCHEDULER_ADDRESS``, if it is set and ``workers``
+        is not.
+    workers : int, optional
+        Start so many processes here instead, and stop them at the end.
+
+    Yields
+    ------
+    distributed.Client or None
+        None means threads.
+
+    Raises
+    ------
+    ValueError
+        Both are given, or fewer than one worker.
+    ImportError
+        dask.distributed is not installed.
+    OSError
+        Nobody answers at the address.
+    """
+    if address and workers is not None:
+        raise ValueError(
+            f"give the address of a scheduler or a number of workers, not both; got {address!r} and {workers}."
+        )
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be 1 or more; got {workers}.")
+    address = address or (dask.config.get("scheduler-address", None) if workers is None else None)
+    if address is None and workers is None:
+        yield None
+        return
+    distributed = _distributed()
+    with dask.config.set(SETTINGS):
+        start = _local(distributed, workers) if workers else _remote(distributed, str(address))
+        with start as client:
+            yield client
+
+
+def _distributed() -> Any:
+    if find_spec("distributed") is None:
+        raise ImportError("a cluster needs dask.distributed, which is not installed: pip install 'xprep[distributed]'.")
+    return import_module("distributed")
+
+
+@contextmanager
+def _local(distributed: Any, workers: int) -> Iterator[Any]:
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    cluster = distributed.LocalCluster(
+        n_workers=workers, threads_per_worker=threads, dashboard_address=None, silence_logs=logging.ERROR
+    )
+    with cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+@contextmanager
+def _remote(distributed: Any, address: str) -> Iterator[Any]:
+    try:
+        client = distributed.Client(address, timeout=CONNECT_SECONDS)
+    except OSError as error:
+        raise OSError(f"no dask scheduler answers at {address} within {CONNECT_SECONDS} s: {error}") from None
+    with client:
+        yield client

@@ -1,0 +1,137 @@
+"""Halos over a large image in a bounded number of rows of tiles.
+
+A tile with a halo waits for its neighbours. Left to itself, dask reads ahead: of 12 × 12 tiles up to 111 are alive at once,
+of 24 × 24 up to 460. Here a row of tiles is read only after the row two before it was made, and an image that is wide is
+worked on in bands of columns, whose borders are read twice; so four rows of one band are alive, whatever the image's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+from math import prod
+from typing import Any
+
+import dask.array as da
+from dask.delayed import Delayed
+
+from xprep.engine.gather import (
+    Along,
+    GatherBlock,
+    How,
+    Needs,
+    along_axis,
+    band_width,
+    block_tasks,
+    gather_cost,
+    same,
+)
+from xprep.engine.graph import Cost, Key, Tasks, key_of, unique
+from xprep.engine.grid import pieces, starts
+from xprep.engine.sources import Origin, ReadBlock, source_of
+from xprep.types import Chunks
+
+LAG = 2  # rows between a tile's reading and the tile it waits for; 1 would be a circle: a tile needs the row below it
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """Blocks to be made, all of them: what `gather` takes, with the function that ends in a summary or in a store."""
+
+    function: Callable[..., Any]
+    array: da.Array
+    states: tuple[Any, ...]
+    chunks: Chunks
+    needs: Needs = same
+    unless: Delayed | None = None
+    label: str = "work"
+
+
+def work_tasks(work: Work) -> tuple[dict[tuple[int, ...], Key], Tasks, list[Any], Cost]:
+    """Return the key of every block, the tasks, what they depend on, and the cost.
+
+    Tasks are paced where the input is a source with one user and the halo lies in the last two axes. Such tasks must be
+    computed all together, since one waits for another; a lazy array, of which somebody may want a part, is never made so.
+    """
+    origin = source_of(work.array)
+    if origin is not None and origin.alone and work.needs is not same and work.chunks == work.array.chunks:
+        axes = [along_axis(work.array, axis, lengths, work.needs, False) for axis, lengths in enumerate(work.chunks)]
+        if all(len(one.pieces) == 1 for axis in axes[:-2] for one in axis):
+            return _paced(work, origin, axes)
+    name, made, parents, cost = block_tasks(
+        work.function, work.array, work.states, work.chunks, work.needs, work.unless, work.label
+    )
+    tasks: Tasks = dict(made)
+    return {key[1:]: key for key in tasks}, tasks, parents, cost  # type: ignore[misc]
+
+
+def _paced(
+    work: Work, origin: Origin, axes: Sequence[Sequence[Along]]
+) -> tuple[dict[tuple[int, ...], Key], Tasks, list[Any], Cost]:
+    gates = [gate for gate in (work.unless, origin.after) if gate is not None]
+    states = [key_of(state) for state in work.states]
+    how = How(work.function, work.array.shape, 1 if work.unless is not None else 0, work.unless is not None, len(states), None)
+    name = unique(work.label, work.function, work.array.name, states, work.chunks, axes)
+    extra = [*([] if work.unless is None else [key_of(work.unless)]), *states]
+    tasks: Tasks = {}
+    keys: dict[tuple[int, ...], Key] = {}
+    rows: list[list[Key]] = []
+    for number, (band, lead, row) in enumerate(_rows(work, axes)):
+        waits = rows[number - LAG] if number >= LAG else []
+        tasks.update(_reads(f"{name}-read", origin, work, band, lead, row, [key_of(gate) for gate in gates], waits))
+        made = []
+        for column in range(band.first, band.last):
+            index = (*lead, row, column)
+            along = (*(axis[i] for axis, i in zip(axes[:-1], index[:-1], strict=True)), band.along[column - band.first])
+            inputs = [(f"{name}-read", band.first, *(p.index for p in way)) for way in product(*(one.pieces for one in along))]
+            tasks[name, *index] = (GatherBlock(how, along), *extra, *inputs)
+            keys[index] = (name, *index)
+            made.append(keys[index])
+        rows.append(made)
+    cost = gather_cost(work.label, work.array, axes, None, work.unless is not None)
+    reads = prod(work.array.shape) * work.array.dtype.itemsize
+    return keys, tasks, [*gates, *work.states], Cost(work.label, reads, work.unless is not None, cost.block, cost.front)
+
+
+@dataclass(frozen=True, eq=False)
+class _Band:
+    """Columns ``[first, last)`` of tiles: the edges of what is read for them, and each one's need."""
+
+    first: int
+    last: int
+    edges: tuple[int, ...]
+    along: tuple[Along, ...]
+
+
+def _rows(work: Work, axes: Sequence[Sequence[Along]]) -> Iterator[tuple[_Band, tuple[int, ...], int]]:
+    leads = list(product(*(range(len(axis)) for axis in axes[:-2])))
+    for band in _bands(work, axes[-1]):
+        for lead in leads:
+            for row in range(len(axes[-2])):
+                yield band, lead, row
+
+
+def _bands(work: Work, columns: Sequence[Along]) -> Iterator[_Band]:
+    edges = starts(work.chunks[-1])
+    width = band_width(prod(map(max, work.chunks)) * work.array.dtype.itemsize)
+    for first in range(0, len(columns), width):
+        last = min(first + width, len(columns))
+        low, high = columns[first].input[0], columns[last - 1].input[1]
+        own = (low, *edges[first + 1 : last], high)
+        along = tuple(Along(one.input, one.output, pieces(own, *one.input)) for one in columns[first:last])
+        yield _Band(first, last, own, along)
+
+
+def _reads(
+    name: str, origin: Origin, work: Work, band: _Band, lead: tuple[int, ...], row: int, gates: list[Key], waits: list[Key]
+) -> Tasks:
+    """Return the reads of one row of one band; each waits for a tile made ``LAG`` rows ago."""
+    edges = [starts(lengths) for lengths in work.chunks[:-1]]
+    before = tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(edges, (*lead, row), strict=True))
+    tasks: Tasks = {}
+    for column, (start, stop) in enumerate(pairwise(band.edges)):
+        pace = [waits[min(column, len(waits) - 1)]] if waits else []
+        read = ReadBlock(origin.view, (*before, slice(start, stop)), work.unless is not None)
+        tasks[name, band.first, *lead, row, column] = (read, *gates, *pace)
+    return tasks

@@ -1,0 +1,191 @@
+"""Graphs of work that follows ROIs and not the grid of chunks: chosen blocks in, whatever is made of them out.
+
+An array here has leading axes, which are kept, and trailing ones in space, of which blocks are chosen. No block that
+nobody chose is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, TypeAlias
+
+import dask.array as da
+import numpy as np
+
+from xprep.engine.graph import Key, Tasks, array_of, unique
+from xprep.engine.grid import starts
+from xprep.engine.lazy import compute_here
+from xprep.types import Array, Chunks
+
+Index: TypeAlias = tuple[int, ...]
+FAN_IN = 16  # sums of one block hold only the ROIs that touch it, so many may wait at once
+
+
+@dataclass(frozen=True, eq=False)
+class Visit:
+    """``function(blocks, leading shape)`` gives ``length`` rows, made of the ``blocks`` in space that it names."""
+
+    function: Callable[[Sequence[Array], tuple[int, ...]], Array]
+    blocks: tuple[Index, ...]
+    length: int
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A sum over blocks: ``join`` two or more parts, ``finish`` the parts that are left; gives ``length`` numbers."""
+
+    join: Callable[[Sequence[Any]], Any]
+    finish: Callable[[Sequence[Any], tuple[int, ...]], Array]
+    length: int
+
+
+def build_blocks(functions: Mapping[Index, Callable[[], Array]], chunks: Chunks, dtype: Any, token: Any) -> da.Array:
+    """Return the array whose block ``index`` is ``functions[index]()``; ``token`` names its contents."""
+    name = unique("build", token, chunks)
+    tasks: Tasks = {(name, *index): (function,) for index, function in functions.items()}
+    return array_of(name, tasks, chunks, dtype)
+
+
+def sum_blocks(
+    array: da.Array, leading: int, parts: Mapping[Index, Callable[[Array], Any]], sums: Sums, token: Any
+) -> da.Array:
+    """Return sums over space, ``(leading…, length)`` in float64: every block of ``parts`` is read once, in one task."""
+    name = unique("sum", array.name, token)
+    tasks: Tasks = {}
+    for batch, shape in _batches(array, leading):
+        level: list[Key] = []
+        for index, part in sorted(parts.items()):
+            key = (f"{name}-part", *batch, *index)
+            tasks[key] = (part, (array.name, *batch, *index))
+            level.append(key)
+        level = _join(f"{name}-join", batch, tasks, sums, level)
+        tasks[name, *batch, 0] = (_Finish(sums, shape), *level)
+    return array_of(name, tasks, (*array.chunks[:leading], (sums.length,)), np.float64, [array])
+
+
+def _batches(array: da.Array, leading: int) -> Iterator[tuple[Index, tuple[int, ...]]]:
+    """Yield the index and the shape of every block along the leading axes."""
+    for index in product(*(range(n) for n in array.numblocks[:leading])):
+        yield index, tuple(lengths[i] for lengths, i in zip(array.chunks[:leading], index, strict=True))
+
+
+def _join(name: str, batch: Index, tasks: Tasks, sums: Sums, level: list[Key]) -> list[Key]:
+    depth = 0
+    while len(level) > FAN_IN:
+        groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
+        level = [(name, *batch, depth, i) for i in range(len(groups))]
+        tasks.update({key: (_Join(sums), *group) for key, group in zip(level, groups, strict=True)})
+        depth += 1
+    return level
+
+
+@dataclass(frozen=True, eq=False)
+class _Join:
+    sums: Sums
+
+    def __call__(self, *parts: Any) -> Any:
+        return self.sums.join(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Finish:
+    sums: Sums
+    shape: tuple[int, ...]
+
+    def __call__(self, *parts: Any) -> Array:
+        return self.sums.finish(parts, self.shape)
+
+
+def visit_blocks(
+    array: da.Array, leading: int, visits: Sequence[Visit], tail: tuple[int, ...], dtype: Any, token: Any
+) -> da.Array:
+    """Return rows made by ``visits``, ``(row, leading…, *tail)``; a visit is one block along the rows."""
+    name = unique("visit", array.name, token, tail)
+    end = (0,) * len(tail)
+    tasks: Tasks = {}
+    for batch, shape in _batches(array, leading):
+        for row, visit in enumerate(visits):
+            keys = [(array.name, *batch, *index) for index in visit.blocks]
+            tasks[name, row, *batch, *end] = (_Visit(visit, shape), *keys)
+    rows = tuple(visit.length for visit in visits)
+    return array_of(name, tasks, (rows, *array.chunks[:leading], *((n,) for n in tail)), dtype, [array])
+
+
+@dataclass(frozen=True, eq=False)
+class _Visit:
+    visit: Visit
+    shape: tuple[int, ...]
+
+    def __call__(self, *blocks: Array) -> Array:
+        return self.visit.function(blocks, self.shape)
+
+
+def merge_rows(array: da.Array, order: Array) -> da.Array:
+    """Return ``array`` in one block along its first axis: row i becomes row ``order[i]``."""
+    name = unique("merge", array.name, order)
+    tasks: Tasks = {}
+    for index in product(*(range(n) for n in array.numblocks[1:])):
+        keys = [(array.name, row, *index) for row in range(array.numblocks[0])]
+        tasks[name, 0, *index] = (_Merge(order), *keys)
+    return array_of(name, tasks, ((order.size,), *array.chunks[1:]), array.dtype, [array])
+
+
+@dataclass(frozen=True, eq=False)
+class _Merge:
+    order: Array
+
+    def __call__(self, *blocks: Array) -> Array:
+        rows = np.concatenate(blocks)
+        merged = np.empty_like(rows)
+        merged[self.order] = rows
+        return merged
+
+
+def map_windows(
+    function: Callable[..., Any], arrays: Sequence[Any], core: int, keeps: bool, dtypes: Sequence[Any]
+) -> tuple[da.Array, ...]:
+    """Map ``function`` over windows, the last ``core`` axes of every array, wherever these are cut into chunks.
+
+    A result keeps these axes, or drops them; there is one for each of ``dtypes``.
+    """
+    window = f"({','.join('ijk'[:core])})"
+    signature = f"{','.join([window] * len(arrays))}->{','.join([window if keeps else '()'] * len(dtypes))}"
+    results = da.apply_gufunc(
+        function, signature, *arrays, output_dtypes=list(dtypes) if len(dtypes) > 1 else dtypes[0], allow_rechunk=True
+    )
+    return results if isinstance(results, tuple) else (results,)
+
+
+def collect_blocks(array: da.Array, function: Callable[[Array, Index], Any], *, here: bool) -> list[Any]:
+    """Return ``function(block, first voxel)`` for every block, in their order, computed now, each block read once.
+
+    An array and not a value, so that dask fuses the reads: a block lives for one task only.
+    """
+    edges = [starts(lengths) for lengths in array.chunks]
+    name = unique("collect", array.name, function)
+    tasks: Tasks = {}
+    for index in product(*(range(n) for n in array.numblocks)):
+        origin = tuple(edge[i] for edge, i in zip(edges, index, strict=True))
+        tasks[f"{name}-block", *index] = (_Collect(function, origin), (array.name, *index))
+    keys = list(tasks)
+    tasks[name, 0] = (_listed, *keys)
+    made = array_of(name, tasks, ((len(keys),),), object, [array])
+    return list(compute_here(made)[0] if here else made.compute())
+
+
+@dataclass(frozen=True, eq=False)
+class _Collect:
+    function: Callable[[Array, Index], Any]
+    origin: Index
+
+    def __call__(self, block: Array) -> Any:
+        return self.function(block, self.origin)
+
+
+def _listed(*values: Any) -> Array:
+    listed = np.empty(len(values), object)
+    for i, value in enumerate(values):
+        listed[i] = value
+    return listed

@@ -1,0 +1,147 @@
+"""An image inside ROIs only, or outside them only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xprep.engine.grid import starts
+from xprep.engine.lazy import is_lazy
+from xprep.engine.roi_blocks import build_blocks
+from xprep.kernels.rois import fill_pixels
+from xprep.kernels.ufuncs import build_ufunc
+from xprep.rois.crops import space_dims
+from xprep.rois.offsets import flat_offsets
+from xprep.rois.pixels import Grid, Ints, group_by_block
+from xprep.rois.table import RoiTable
+from xprep.types import Array, Chunks
+
+
+def mask(image: xr.DataArray, rois: Any, *, outside: float = np.nan, invert: bool = False) -> xr.DataArray:
+    """Return the image with ``outside`` in every pixel that is in no ROI.
+
+    Parameters
+    ----------
+    image : DataArray
+        Dims ``y``, ``x``, and any others in any order.
+    rois : RoiTable, label image or boolean mask
+        A pixel is inside if any ROI lists it (whatever its weight), its label is not 0, or it is true. Label images and
+        masks are arrays of (y, x) or (z, y, x), or DataArrays of any of the image's dims; they may be lazy.
+    outside
+        Value of the other pixels. NaN makes integers floating: float32 up to 16 bits, float64 beyond.
+    invert
+        Blank the inside instead.
+
+    Returns
+    -------
+    DataArray, dims and coordinates of the image
+        Lazy if the image or the mask is.
+
+    Raises
+    ------
+    ValueError
+        A ROI beyond the image, a mask of another shape or with dims that the image does not have, labels that are
+        floating.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> image = xr.DataArray(np.array([[1, 2], [3, 4]]), dims=("y", "x"))
+    >>> mask(image, np.array([[0, 7], [7, 0]]), outside=0).values
+    array([[0, 2],
+           [3, 0]])
+    """
+    inside = _inside_table(image, rois) if isinstance(rois, RoiTable) else _inside_labels(image, rois)
+    dtype = masked_dtype(image.dtype, outside)
+    blank = partial(blank_pixels, outside=dtype.type(outside), dtype=dtype, invert=invert)
+    masked = xr.apply_ufunc(
+        blank, image, inside, dask="parallelized", output_dtypes=[dtype], keep_attrs=True, join="exact"
+    )
+    return cast(xr.DataArray, masked.transpose(*image.dims))
+
+
+def blank_pixels(image: Array, inside: Array, *, outside: Any, dtype: np.dtype[Any], invert: bool) -> Array:
+    """Return ``image`` where ``inside`` (or, inverted, where not), else ``outside``."""
+    keep = ~inside if invert else inside
+    masked = build_ufunc("mask_pixels")(image.astype(dtype, copy=False), keep, outside)
+    return np.asarray(masked, dtype)  # float16 has no loop of its own
+
+
+def masked_dtype(dtype: np.dtype[Any], outside: float) -> np.dtype[Any]:
+    """Return the smallest type that holds the image's values and ``outside``: the image's own where it can.
+
+    >>> masked_dtype(np.dtype("uint16"), 0), masked_dtype(np.dtype("uint16"), np.nan)
+    (dtype('uint16'), dtype('float32'))
+    """
+    if dtype.kind == "f":
+        return dtype
+    if np.isfinite(outside) and float(outside).is_integer():
+        if dtype.kind == "b" and outside in (0, 1):
+            return dtype
+        if dtype.kind in "iu" and np.iinfo(dtype).min <= outside <= np.iinfo(dtype).max:
+            return dtype
+    return np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
+
+
+def _inside_table(image: xr.DataArray, rois: RoiTable) -> xr.Variable:
+    """Return where ROIs are, over the image's dims in space, in its chunks."""
+    space = space_dims(image)
+    rois.check_inside({dim: image.sizes[dim] for dim in space})
+    shape = tuple(image.sizes[dim] for dim in space)
+    if not is_lazy(image.data):
+        pixels = rois.pixels()
+        offsets = flat_offsets(pixels.space(len(space)), shape)
+        return xr.Variable(space, _Inside(shape, offsets)())
+    chunks: Chunks = tuple(image.chunksizes[dim] for dim in space)
+    return xr.Variable(space, _lazy_inside(rois, chunks))
+
+
+def _lazy_inside(rois: RoiTable, chunks: Chunks) -> Any:
+    grid = Grid(tuple(starts(lengths) for lengths in chunks))
+    pixels = rois.pixels()
+    places = pixels.space(len(chunks))
+    functions = {index: _Inside(grid.extent(index), np.empty(0, np.int64)) for index in np.ndindex(*map(len, chunks))}
+    for index, chosen in group_by_block(pixels, grid):
+        local = [place[chosen] - start for place, start in zip(places, grid.origin(index), strict=True)]
+        functions[index] = _Inside(grid.extent(index), flat_offsets(local, grid.extent(index)))
+    return build_blocks(functions, chunks, bool, ("inside", rois.fingerprint))
+
+
+@dataclass(frozen=True, eq=False)
+class _Inside:
+    shape: tuple[int, ...]
+    offsets: Ints
+
+    def __call__(self) -> NDArray[np.bool_]:
+        return fill_pixels(np.zeros(self.shape, bool), self.offsets, np.ones(self.offsets.size, bool))
+
+
+def _inside_labels(image: xr.DataArray, labels: Any) -> xr.Variable:
+    variable = _variable(image, labels)
+    if variable.dtype.kind not in "biu":
+        raise ValueError(
+            f"rois must be a RoiTable, a label image of integers or a boolean mask; got {variable.dtype}. "
+            "Compare it first, e.g. labels > 0."
+        )
+    extra = [dim for dim in variable.dims if dim not in image.dims]
+    wrong = {dim: n for dim, n in variable.sizes.items() if dim in image.sizes and image.sizes[dim] != n}
+    if extra or wrong:
+        raise ValueError(f"the mask has {dict(variable.sizes)}, but the image {dict(image.sizes)}; they must match.")
+    return variable if variable.dtype == bool else variable != 0
+
+
+def _variable(image: xr.DataArray, labels: Any) -> xr.Variable:
+    """Return a mask as a variable: without coordinates, which need not equal the image's to the last digit."""
+    if isinstance(labels, xr.DataArray):
+        return labels.variable
+    data = labels if is_lazy(labels) else np.asarray(labels)
+    space = space_dims(image)
+    if data.ndim not in (2, len(space)):
+        raise ValueError(f"a mask without dims needs the axes {space} (or y, x); got shape {data.shape}.")
+    return xr.Variable(space[-data.ndim :], data)

@@ -1,0 +1,47 @@
+"""A ROI table as an xarray Dataset, and back: CF's contiguous ragged array."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xprep.types import Array
+
+COLUMNS = ("lam", "zpix", "ypix", "xpix")
+
+
+def dataset_of(columns: Mapping[str, Array], counts: Array, ids: Array, volumetric: bool) -> xr.Dataset:
+    """Return the Dataset of a table; strings become objects, which Zarr writes as variable-length text."""
+    names = ids.astype(object) if ids.dtype.kind in "US" else ids
+    variables: dict[str, Any] = {name: ("pixel", column) for name, column in columns.items()}
+    variables["pixel_count"] = (
+        "roi",
+        counts,
+        {"sample_dimension": "pixel", "long_name": "number of pixels of each ROI"},
+    )
+    return xr.Dataset(variables, {"roi": names}, {"volumetric": int(volumetric)})
+
+
+def columns_from_dataset(dataset: xr.Dataset) -> dict[str, Any]:
+    """Return the arguments of `RoiTable` from a Dataset as `dataset_of` makes it.
+
+    Raises
+    ------
+    KeyError
+        A variable is missing.
+    """
+    missing = [name for name in (*COLUMNS, "pixel_count") if name not in dataset]
+    if missing:
+        raise KeyError(
+            f"a table needs the variables {[*COLUMNS, 'pixel_count']}; {missing} are missing from {list(dataset)}."
+        )
+    computed = dataset.compute()
+    columns: dict[str, Any] = {name: computed[name].values for name in COLUMNS}
+    starts = np.concatenate([[0], np.cumsum(computed["pixel_count"].values)]).astype(np.int64)
+    ids = computed["roi"].values if "roi" in computed.coords else np.arange(starts.size - 1)
+    if ids.dtype == object:
+        ids = ids.astype(str)
+    return {**columns, "starts": starts, "ids": ids, "volumetric": bool(computed.attrs.get("volumetric", False))}
