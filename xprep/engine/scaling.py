@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, prod
 from typing import Any
+from uuid import uuid4
 
 import dask.array as da
 import numpy as np
@@ -52,7 +53,7 @@ def whole(data: Any) -> da.Array:
     if is_lazy(data):
         return as_lazy(data)
     array = np.asarray(data)
-    return read_array(View.of(Memory(array, array.shape), f"whole-{id(array):x}"))
+    return read_array(View.of(Memory(array, array.shape), f"whole-{uuid4().hex}"))
 
 
 def cuts_in_memory(shape: Sequence[int], itemsize: int) -> list[Cut]:
@@ -63,8 +64,8 @@ def cuts_in_memory(shape: Sequence[int], itemsize: int) -> list[Cut]:
 def stretched_cuts(array: da.Array, stretches: Mapping[int, Stretch], itemsize: int) -> list[Cut]:
     """Return how the result is cut: in chunks that are stretched as the image is.
 
-    Where the image shrinks, as many chunks of the input become one as give a chunk of the old length, so far as they fit in
-    `tile_bytes`. Where chunks would grow beyond eight times that, a group of several is what one of the input becomes.
+    Where the image shrinks, as many chunks of the input become one as give a chunk of the old length, so far as they
+    fit in `tile_bytes`. Where chunks would grow beyond eight times that, a group of several is what one of the input becomes.
 
     Raises
     ------
@@ -164,8 +165,9 @@ def gather_groups(
 class _Even:
     """Needs that touch the neighbours of their chunks everywhere, along axes whose ``edges`` are given.
 
-    A block that drifts over the input's chunks needs the one before here and the one after there. dask's ordering of tasks
-    loses its way in such a pattern and holds whole columns of chunks (198 of 256, growing with the stack, against 45).
+    A block that drifts over the input's chunks needs the one before here and the one after there. dask's ordering of
+    tasks loses its way in such a pattern, and holds columns of chunks as long as the stack (820 of 1024, where an even
+    pattern holds 44).
     """
 
     wanted: Needs
@@ -176,8 +178,13 @@ class _Even:
         edges = self.edges[axis]
         if not edges:
             return low, high
-        first, last = (min(edges, key=lambda edge, at=at: abs(edge - at)) for at in (low, high))
+        first, last = _nearest(edges, low), _nearest(edges, high)
         return min(low, first - 1), max(high, last + 1)
+
+
+def _nearest(edges: Sequence[int], position: int) -> int:
+    after = bisect_right(edges, position)
+    return min(edges[max(0, after - 1) : after + 1], key=lambda edge: abs(edge - position))
 
 
 @dataclass(frozen=True)
