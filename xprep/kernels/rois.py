@@ -60,6 +60,20 @@ def _fill(canvas, offsets, values):
         canvas[offsets[i]] = values[i]
 
 
+@njit(nogil=True, cache=True)
+def fill_mask(lam, ypix, xpix, canvas, out):
+    """Copy ``canvas`` to ``out`` and write ``lam`` at the pixels that lie in it; of one listed twice, the last wins."""
+    height, width = canvas.shape
+    for y in range(height):
+        for x in range(width):
+            out[y, x] = canvas[y, x]
+    for i in range(lam.size):
+        y = ypix[i]
+        x = xpix[i]
+        if 0 <= y < height and 0 <= x < width:
+            out[y, x] = lam[i]
+
+
 def sum_frames(frames: Array, offsets: Ints, weights: Floats, starts: Ints) -> Floats:
     """Sum ``weights`` times the pixels at ``offsets`` of every frame, ROI by ROI, in float64.
 

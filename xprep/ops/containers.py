@@ -87,3 +87,12 @@ def map_images(operation: Callable[[xr.DataArray], xr.DataArray], container: Con
     if isinstance(container, xr.DataArray):
         return operation(container)
     return rebuild(container, {name: operation(image) for name, image in images_of(container).items()})  # type: ignore[no-any-return]
+
+
+def collect(container: Any, results: Mapping[Name, xr.DataArray]) -> Any:
+    """Return results that are no images any more, in the same kind of container: by name, and by node of a tree."""
+    nodes: dict[str, dict[Any, xr.DataArray]] = {}
+    for (path, name), result in results.items():
+        nodes.setdefault(path or "/", {})[name] = result
+    datasets = {path: xr.Dataset(images) for path, images in nodes.items()}
+    return datasets["/"] if isinstance(container, xr.Dataset) else xr.DataTree.from_dict(datasets)

@@ -148,7 +148,7 @@ def roi_features(
     data = image.transpose(*leading, *space).data
     made = like(image.data, _measure(as_lazy(data), rois, how, len(space)))
     coords = {**kept_coords(image, leading), "roi": rois.ids}
-    found = xr.DataArray(made, coords, ("roi", *leading, "feature"), attrs=image.attrs)
+    found = xr.DataArray(made, coords, ("roi", *leading, "feature"))
     return xr.Dataset({name: found[..., i] for i, name in enumerate(FEATURES)}, attrs=image.attrs)
 
 
