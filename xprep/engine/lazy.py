@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import dask
 import dask.array as da
@@ -53,7 +54,7 @@ def as_lazy(data: Any) -> da.Array:
         return data
     array = np.asarray(data)
     tile = tile_shape(array.shape, (1,) * array.ndim, (), array.dtype.itemsize, EAGER_TILE_BYTES)
-    return read_array(View.of(Memory(array, tile), f"memory-{id(array):x}"))
+    return read_array(View.of(Memory(array, tile), f"memory-{uuid4().hex}"))
 
 
 def like(data: Any, result: da.Array) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +15,7 @@ import xarray as xr
 from xprep.engine.deliver import made_of
 from xprep.engine.graph import call
 from xprep.engine.lazy import as_lazy
-from xprep.engine.memory import active_client
+from xprep.engine.memory import active_client, peak_memory
 from xprep.engine.progress import default_listener
 from xprep.engine.run import run
 from xprep.engine.sources import sources_below
@@ -367,15 +365,3 @@ def _window(seen: Seen, i: int, dtype: np.dtype[Any]) -> Window:
         return Window(low, high, low, high)
     start, end = (float(v) for v in np.percentile(sample.astype(np.float64), DISPLAYED))
     return Window(low, high, start, end if end > start else max(high, start + 1))
-
-
-def peak_memory() -> int:
-    """Return the largest resident size of this process so far, in bytes."""
-    try:
-        # Not getrusage, where Linux says it better: a new program inherits the largest size of whoever started it.
-        status = Path("/proc/self/status").read_text()
-        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
-    except (OSError, IndexError, ValueError):
-        pass
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else size * 1024
