@@ -32,7 +32,7 @@ from xprep.io.urls import inside, join
 from xprep.kernels.downsample import shrink
 from xprep.ops.containers import images_of
 from xprep.ops.labels import history_line
-from xprep.ops.layout import CHANNEL, channel_names, check_image, chunks_for
+from xprep.ops.layout import CHANNEL, PLANE, channel_names, check_image, chunks_for
 from xprep.ops.parameters import check_choice
 from xprep.types import Listener
 from xprep.version import version as xprep_version
@@ -55,6 +55,11 @@ class Options:
     shards: Any
     overwrite: bool
     storage_options: Mapping[str, Any] | None
+
+    def __post_init__(self) -> None:
+        check_choice(self.method, METHODS, "method")
+        check_choice(self.version, ("0.4", "0.5", "0.6"), "version")
+        check_choice(self.layout, ("dual", "flat"), "layout")
 
 
 def to_ome_zarr(
@@ -137,8 +142,6 @@ def to_ome_zarr(
     >>> report.shapes
     ((2, 64, 64),)
     """
-    check_choice(method, METHODS, "method")
-    check_choice(version, ("0.4", "0.5", "0.6"), "version")
     if resume:
         raise ValueError("resume=True: interrupted runs cannot be resumed yet; give overwrite=True to write the store anew.")
     options = Options(scale_factors, method, version, layout, chunks, shards, overwrite, storage_options)
@@ -292,10 +295,18 @@ def _check_apart(image: xr.DataArray, url: Any, storage_options: Mapping[str, An
 
 
 def _specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[LevelSpec]]:
-    chunk = default_chunk(image) if options.chunks is None else chunks_for(image, options.chunks)
-    shard = None if options.shards is None else chunks_for(image, options.shards)
+    chunk = _lengths(image, options.chunks, default_chunk(image))
+    shard = None if options.shards is None else _lengths(image, options.shards, chunk)
     shapes = plan_levels(image, options.scale_factors, chunk)
     return shapes, [_level_spec(image, shape, chunk, shard) for shape in shapes]
+
+
+def _lengths(image: xr.DataArray, given: Any, default: Sequence[int]) -> tuple[int, ...]:
+    """Return lengths of chunks or shards: those given, for a dim that none is given for its default."""
+    if given is None:
+        return tuple(default)
+    named = dict.fromkeys(PLANE, given) if isinstance(given, int) else given
+    return chunks_for(image, dict(zip(image.dims, default, strict=True)) | named if isinstance(named, Mapping) else named)
 
 
 def _level_spec(image: xr.DataArray, level: Shape, chunk: Sequence[int], shard: Sequence[int] | None) -> LevelSpec:
@@ -317,12 +328,20 @@ def _specify_label(
         raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.")
     coords = {dim: image.coords[dim] for dim in label.dims if dim in image.coords and dim not in label.coords}
     label = label.assign_coords(coords)
-    fitting = options.scale_factors
-    if not isinstance(fitting, str):
-        fitting = [
-            {dim: f for dim, f in step.items() if dim in label.dims} if isinstance(step, Mapping) else step for step in fitting
-        ]
-    return label, *_specify(label, replace(options, scale_factors=fitting))
+    fitting = replace(
+        options,
+        scale_factors=_of_dims(label, options.scale_factors),
+        chunks=_of_dims(label, options.chunks),
+        shards=_of_dims(label, options.shards),
+    )
+    return label, *_specify(label, fitting)
+
+
+def _of_dims(label: xr.DataArray, given: Any) -> Any:
+    """Return what was given by dim for an image without the dims that its labels lack."""
+    if isinstance(given, Mapping):
+        return {dim: value for dim, value in given.items() if dim in label.dims}
+    return [_of_dims(label, one) for one in given] if isinstance(given, list | tuple) else given
 
 
 def _describe(pixels: _Pixels, store: ImageStore, seen: Seen | None) -> Multiscale:
