@@ -152,8 +152,8 @@ def test_what_was_noticed_is_said(tmp_path: Path) -> None:
 
 
 def test_quiet_is_quiet(cells: Path, tmp_path: Path) -> None:
-    result = spawn("normalize", cells, tmp_path / "out", "--quiet")
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    result = run("normalize", cells, tmp_path / "out", "--quiet")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
 
 
 def test_a_pipe_gets_no_bar(cells: Path, tmp_path: Path) -> None:
@@ -321,15 +321,14 @@ def test_a_failure_is_one_line_and_debug_shows_where(cells: Path, tmp_path: Path
     assert result.stderr.startswith("error: ")
     assert "c/0/0/0" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
-    assert "Traceback" in spawn("normalize", tmp_path / "in", tmp_path / "out2", "--debug").stderr
+    assert isinstance(run("normalize", tmp_path / "in", tmp_path / "out2", "--debug").exception, xprep.ChunkError)
     with pytest.raises(xprep.UnfinishedStoreError):
         xprep.open_image(tmp_path / "out")
 
 
 def test_usage_errors_exit_with_2() -> None:
-    assert spawn("normalize", "only-one").returncode == 2
-    assert spawn("nonsense").returncode == 2
-    assert spawn("normalize", "a", "b", "--nonsense").returncode == 2
+    for arguments in (["normalize", "only-one"], ["nonsense"], ["normalize", "a", "b", "--nonsense"]):
+        assert run(*arguments).exit_code == 2
 
 
 def test_without_typer_the_command_says_what_to_install() -> None:
