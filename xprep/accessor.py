@@ -42,9 +42,14 @@ class _Prep:
     rescale = _method(ops.rescale)
     to_isotropic = _method(ops.to_isotropic)
     project = _method(ops.project)
+    mask = _method(ops.mask)
+    traces = _method(ops.traces)
+    centered = _method(ops.centered)
+    roi_features = _method(ops.roi_features)
     to_ome_zarr = _method(images.to_ome_zarr)
     plan = _method(ops.plan)
     plot_projections = _method(plot.plot_projections)
+    plot_rois = _method(plot.plot_rois)
     plot_channels = _method(plot.plot_channels)
 
     def __repr__(self) -> str:

@@ -86,6 +86,8 @@ class Cost:
         Size of the largest block, with what it is made from.
     front
         Size of the inputs that wait for their neighbours while blocks are made row by row.
+    held
+        Size of all blocks together: what stays in memory where two passes use them.
     source
         What is read, in a layer that reads.
     """
@@ -95,6 +97,7 @@ class Cost:
     maybe: bool = False
     block: int = 0
     front: int = 0
+    held: int = 0
     source: Any = None
 
 

@@ -28,7 +28,9 @@ Placement = Literal["recompute", "persist", "spill"]
 class Kept(Protocol):
     """An image that may be read several times."""
 
-    placement: Placement
+    @property
+    def placement(self) -> Placement:
+        """What becomes of it between two passes."""
 
     def reading(self, number: int, unless: Delayed | None = None) -> da.Array:
         """Return the image for pass ``number`` (0 is the first); use what is returned once."""
@@ -95,8 +97,9 @@ def keep(array: da.Array, reads: int, tile: Sequence[int], intermediates: Interm
     placement = choose(array, reads, intermediates or options().intermediates)
     if placement == "recompute":
         return Recomputed(array, tuple(tile))
-    tiled = retile(array, tile)
-    return Persisted(tiled) if placement == "persist" else _spill(tiled)
+    if placement == "persist":
+        return Persisted(retile(array, tile, held=True))
+    return _spill(retile(array, tile))
 
 
 def choose(array: da.Array, reads: int, intermediates: Intermediates) -> Placement:
@@ -113,7 +116,7 @@ def choose(array: da.Array, reads: int, intermediates: Intermediates) -> Placeme
 
 
 def _spill(tiled: da.Array) -> Spilled:
-    scratch = Scratch.plan(options().scratch_url)
+    scratch = Scratch.plan(options().scratch_url, options().scratch_options)
     unit = tuple(lengths[0] for lengths in tiled.chunks)
     target, source = scratch.array(tiled.name, tiled.shape, tiled.dtype, unit)
     written = fold(Fold(_Store(target), all), tiled, label="spill")

@@ -11,6 +11,7 @@ import dask.array as da
 import numpy as np
 
 from xprep.engine.graph import Cost
+from xprep.engine.sources import READING
 
 # Imports, compiled kernels and the interpreter; measured 290–320 MiB resident before the first block.
 BASELINE_BYTES = 320 * 2**20
@@ -51,13 +52,13 @@ def estimate(arrays: Sequence[Any], threads: int | None = None) -> Estimate:
             for parent in parents:
                 dependents.setdefault(parent, set()).add(name)
     costs = {name: cost for name, layer in layers.items() if isinstance(cost := getattr(layer, "cost", None), Cost)}
-    shared = {name for name, cost in costs.items() if cost.reads and len(dependents.get(name, ())) > 1}
-    persisted = sum(costs[name].reads for name in shared)
+    persisted = sum(cost.held for name, cost in costs.items() if len(dependents.get(name, ())) > 1)
+    reads = [Pass(cost.label, cost.reads, cost.maybe) for cost in costs.values() if cost.reads]
     block = max([cost.block for cost in costs.values()] + [_block(array) for array in lazy], default=0)
     front = max((cost.front for cost in costs.values()), default=0)
     workers = threads or os.cpu_count() or 1
     return Estimate(
-        passes=tuple(Pass(cost.label, cost.reads, cost.maybe) for cost in costs.values() if cost.reads),
+        passes=tuple(sorted(reads, key=lambda one: one.label == READING)),
         persisted=persisted,
         tasks=sum(len(layer) for layer in layers.values()),
         chunks=sum(array.npartitions for array in lazy),
@@ -66,4 +67,4 @@ def estimate(arrays: Sequence[Any], threads: int | None = None) -> Estimate:
 
 
 def _block(array: da.Array) -> int:
-    return int(np.prod([max(lengths) for lengths in array.chunks], dtype=float)) * array.dtype.itemsize
+    return int(np.prod([max(lengths) for lengths in array.chunks], dtype=float) * array.dtype.itemsize)

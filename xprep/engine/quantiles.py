@@ -244,7 +244,7 @@ class _Narrow:
 
 def _virtual(size: NDArray[np.int64], q: Sequence[float]) -> NDArray[np.float64]:
     """Return the position of every quantile among the sorted values, numpy's linear rule: ``(group, q)``."""
-    return np.maximum(size - 1, 0)[:, None] * np.asarray(q, float)[None, :]
+    return np.asarray(np.maximum(size - 1, 0)[:, None] * np.asarray(q, float)[None, :], np.float64)
 
 
 @dataclass(frozen=True)

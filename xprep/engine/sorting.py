@@ -18,7 +18,7 @@ from xprep.types import Array
 def block_quantiles(array: da.Array, nkept: int, q: Sequence[float], skip_zeros: bool, skipna: bool) -> da.Array:
     """Return quantiles over all axes from ``nkept`` on: float64 ``(q, kept…)``, each chunk read once."""
     reduced = range(nkept, array.ndim)
-    tiles = retile(array, tile_of(array, whole=reduced))
+    tiles = retile(array, tile_of(array, whole=reduced), alone=True)
     function = _Sorted(nkept, tuple(q), skip_zeros, skipna)
     chunks = (*tiles.chunks[:nkept], *(((len(q),),) if reduced else ()), *((1,),) * (len(reduced) - 1))
     found = gather(function, tiles, dtype=np.float64, chunks=chunks, needs=_Whole(nkept, array.shape), label="sort")
@@ -61,5 +61,5 @@ def _at(ordered: Array, size: Array, q: Array) -> Array:
     virtual = np.maximum(size - 1, 0)[..., None] * q
     low = np.floor(virtual).astype(np.int64)
     high = np.minimum(low + 1, np.maximum(size - 1, 0)[..., None])
-    ends = (np.take_along_axis(ordered, at, axis=-1).astype(np.float64) for at in (low, high))
-    return interpolate(*ends, virtual - low)
+    below, above = (np.take_along_axis(ordered, at, axis=-1).astype(np.float64) for at in (low, high))
+    return interpolate(below, above, virtual - low)

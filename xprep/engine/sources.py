@@ -16,6 +16,7 @@ from xprep.engine.graph import SKIPPED, BlockTasks, Cost, array_of, clone, key_o
 from xprep.engine.grid import regular_chunks, starts
 from xprep.types import Array, Chunks, Readable, Region
 
+READING = "result"  # what plans call a reading that no named pass does
 MAX_BLOCKS = 20_000_000  # a graph of more tasks than this needs tens of GB before the first byte is read
 
 
@@ -124,6 +125,7 @@ def read_array(
     after: Delayed | None = None,
     unless: Delayed | None = None,
     alone: bool = False,
+    held: bool = False,
 ) -> da.Array:
     """Return a dask array of ``source``, a read a block.
 
@@ -143,6 +145,8 @@ def read_array(
         A lazy value; where it turns out true, nothing is read and blocks are `SKIPPED`.
     alone
         Promise that the array has one user; a map or a fold per block then reads in its own task.
+    held
+        Whether several passes use the array, so that its blocks stay in memory: for plans.
     """
     view = source if isinstance(source, View) else View.of(source, token or unique("source", source))
     blocks = _blocks(view, chunks)
@@ -156,7 +160,8 @@ def read_array(
         return (ReadBlock(view, region, unless is not None), *keys)
 
     tasks = BlockTasks(name, [len(lengths) for lengths in blocks], make)
-    cost = reading_cost("read", view, blocks, unless is not None)
+    cost = reading_cost(READING, view, blocks, unless is not None)
+    cost = replace(cost, held=cost.reads if held else 0)
     return array_of(name, tasks, blocks, view.dtype, gates, Origin(view, after, alone), cost)
 
 
@@ -231,7 +236,8 @@ def pick(array: da.Array, axis: int, positions: Sequence[int]) -> da.Array:
 
 
 def retile(
-    array: da.Array, tile: Sequence[int], reading: int | None = None, unless: Delayed | None = None, *, alone: bool = False
+    array: da.Array, tile: Sequence[int], reading: int | None = None, unless: Delayed | None = None, *, alone: bool = False,
+    held: bool = False,
 ) -> da.Array:
     """Return ``array`` in blocks of ``tile``: a source is read so, anything else is rechunked.
 
@@ -239,7 +245,7 @@ def retile(
     """
     if origin := source_of(array):
         return read_array(
-            origin.view, chunks=tuple(tile), reading=reading, after=origin.after, unless=unless, alone=alone
+            origin.view, chunks=tuple(tile), reading=reading, after=origin.after, unless=unless, alone=alone, held=held
         )
     fresh = array if reading is None else clone(array, reading)
     return fresh.rechunk(regular_chunks(array.shape, tile))

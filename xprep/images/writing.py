@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +15,7 @@ import xarray as xr
 from xprep.engine.deliver import made_of
 from xprep.engine.graph import call
 from xprep.engine.lazy import as_lazy
-from xprep.engine.memory import active_client
+from xprep.engine.memory import active_client, peak_memory
 from xprep.engine.progress import default_listener
 from xprep.engine.run import run
 from xprep.engine.sources import sources_below
@@ -295,18 +293,19 @@ def _check_apart(image: xr.DataArray, url: Any, storage_options: Mapping[str, An
 
 
 def _specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[LevelSpec]]:
-    chunk = _lengths(image, options.chunks, default_chunk(image))
-    shard = None if options.shards is None else _lengths(image, options.shards, chunk)
+    default = default_chunk(image)
+    chunk = default if options.chunks is None else _completed(image, options.chunks, default)
+    shard = None if options.shards is None else _completed(image, options.shards, chunk)
     shapes = plan_levels(image, options.scale_factors, chunk)
     return shapes, [_level_spec(image, shape, chunk, shard) for shape in shapes]
 
 
-def _lengths(image: xr.DataArray, given: Any, default: Sequence[int]) -> tuple[int, ...]:
-    """Return lengths of chunks or shards: those given, for a dim that none is given for its default."""
-    if given is None:
-        return tuple(default)
-    named = dict.fromkeys(PLANE, given) if isinstance(given, int) else given
-    return chunks_for(image, dict(zip(image.dims, default, strict=True)) | named if isinstance(named, Mapping) else named)
+def _completed(image: xr.DataArray, lengths: Any, default: Sequence[int]) -> tuple[int, ...]:
+    """Return the chunk that ``lengths`` mean; the dims that they do not name keep their ``default``."""
+    named = dict.fromkeys(PLANE, lengths) if isinstance(lengths, int) else lengths
+    if isinstance(named, Mapping):
+        named = {**dict(zip(image.dims, default, strict=True)), **named}
+    return chunks_for(image, named)
 
 
 def _level_spec(image: xr.DataArray, level: Shape, chunk: Sequence[int], shard: Sequence[int] | None) -> LevelSpec:
@@ -377,9 +376,3 @@ def _window(seen: Seen, i: int, dtype: np.dtype[Any]) -> Window:
         return Window(low, high, low, high)
     start, end = (float(v) for v in np.percentile(sample.astype(np.float64), DISPLAYED))
     return Window(low, high, start, end if end > start else max(high, start + 1))
-
-
-def peak_memory() -> int:
-    """Return the largest resident size of this process so far, in bytes."""
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else size * 1024

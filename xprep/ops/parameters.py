@@ -130,7 +130,7 @@ def working_dtype(dtype: Any, source: np.dtype[Any]) -> np.dtype[Any]:
     if dtype is None:
         return np.dtype(np.float32 if source.kind == "f" and source.itemsize <= 4 else np.float64)
     try:
-        wanted = np.dtype(dtype)
+        wanted: np.dtype[Any] = np.dtype(dtype)
     except TypeError as error:
         raise ValueError(f"dtype must be float32, float64 or None; got {dtype!r}.") from error
     if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
