@@ -49,7 +49,8 @@ def plot_before_after(before: xr.DataArray, after: xr.DataArray) -> Figure:
     for row, planes in zip(axes, pairs, strict=True):
         for panel, plane, state in zip(row, planes, ("before", "after"), strict=True):
             _draw(panel, plane, f"{_name(plane)}, {state}")
-    return finished(figure)
+    finished(figure)
+    return figure
 
 
 def _planes(image: xr.DataArray) -> list[xr.DataArray]:
