@@ -42,6 +42,7 @@ class _Prep:
     rescale = _method(ops.rescale)
     to_isotropic = _method(ops.to_isotropic)
     project = _method(ops.project)
+    pyramid = _method(ops.pyramid)
     to_ome_zarr = _method(images.to_ome_zarr)
     plan = _method(ops.plan)
     plot_projections = _method(plot.plot_projections)

@@ -8,6 +8,7 @@ from xprep.ops.gaussian import gaussian_filter
 from xprep.ops.normalize import normalize
 from xprep.ops.plan import Plan, plan
 from xprep.ops.project import project
+from xprep.ops.pyramid import pyramid
 from xprep.ops.quantile import quantile
 from xprep.ops.rescale import rescale, to_isotropic
 
@@ -19,6 +20,7 @@ __all__ = [
     "normalize",
     "plan",
     "project",
+    "pyramid",
     "quantile",
     "rescale",
     "subtract_background",
