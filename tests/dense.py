@@ -92,23 +92,27 @@ def normalize(
         x = [one / _along(divisor, one) for one in x]
     if p_sum is not None:
         threshold = _pooled([_rows(_total(one)[None]) for one in x], p_sum, pool, empty, 0, work)[0]
+    mass = [np.abs(_blur_planes(np.abs(one), sigmas)).sum(axis=0) for one in x]  # what the rounding of a sum is relative to
     x = [_blur_planes(one, sigmas) for one in x]
     sums = [_total(one) for one in x]
+    negative = sigmas.any() and any((one < 0).any() for one in x)
     keep = [~np.isnan(s) for s in sums]
     if p_sum is not None:
         with np.errstate(invalid="ignore"):
             keep = [s > threshold for s in sums]
-            close = [np.abs(s - threshold) <= 1e-5 * np.abs(threshold) for s in sums]
+            close = [np.abs(s - threshold) <= 1e-5 * np.maximum(np.abs(threshold), m) for s, m in zip(sums, mass, strict=True)]
         if sigmas.any() and any(c.any() for c in close):
             raise DoubtfulError
     if norm_sum:
-        if any((np.abs(s) <= 1e-4 * np.abs(one).sum(axis=0)).any() for s, one in zip(sums, x, strict=True)) and sigmas.any():
+        if negative and any((np.abs(s) <= 0.1 * m).any() for s, m in zip(sums, mass, strict=True)):
             raise DoubtfulError  # a sum of almost nothing: its sign, and its last digits, are those of the rounding
         with np.errstate(invalid="ignore", divide="ignore"):
             x = [np.where(s > 0, one / s, np.nan).astype(work) for one, s in zip(x, sums, strict=True)]
     x = [np.where(k, one, np.nan).astype(work) for one, k in zip(x, keep, strict=True)]
     if p_post is not None:
         divisor = _pooled([_rows(one) for one in x], p_post, pool, empty, 1, work)
+        if negative and any((np.abs(divisor) < 0.05 * np.nanmax(np.abs(_rows(one)), axis=1, initial=0)).any() for one in x):
+            raise DoubtfulError  # the same of a percentile
         with np.errstate(invalid="ignore", divide="ignore"):
             x = [one / _along(divisor, one) for one in x]
     return x if cap_max is None else [np.where(one > cap_max, work.type(cap_max), one) for one in x]

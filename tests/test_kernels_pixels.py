@@ -106,6 +106,13 @@ def test_a_sum_of_minus_infinity_needs_the_flag():
         assert_array_equal(out, [[kept, 1.0]])
 
 
+def test_a_sum_of_zero_is_no_share():
+    values = np.array([[1.0, 0.0, -2.0], [-1.0, 0.0, 1.0]], np.float32)
+    out = np.empty_like(values)
+    pixels.normalize_pixels(values, 0.0, False, True, np.ones(2, np.float32), np.inf, out)
+    assert_array_equal(out, np.full((2, 3), np.nan))
+
+
 def test_layouts_do_not_show():
     values = random_pixels(3, 4, 100)
     arguments = (1.0, True, True, np.ones(4, np.float32), 3.0)

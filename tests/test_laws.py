@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -206,7 +207,7 @@ def test_the_same_in_a_dataset_and_in_a_tree(operation: Operation) -> None:
 # 5. Bounded
 
 MEASURED = """
-    import json, resource, sys, zlib
+    import json, sys, zlib
     import numpy as np, xarray as xr, dask
     import xprep
     from tests.operations import OPERATIONS, variables
@@ -219,9 +220,9 @@ MEASURED = """
             random = np.random.default_rng(zlib.crc32(repr(region).encode()))
             return random.integers(0, 4000, [p.stop - p.start for p in region], dtype="uint16")
 
-    name, side, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    name, height, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     operation = next(one for one in OPERATIONS if one.name == name)
-    data = read_array(Synthetic((4, side, side), (1, 256, 256)), token=f"synthetic-{side}")
+    data = read_array(Synthetic((4, height, 1024), (1, 256, 256)), token=f"synthetic-{height}")
     image = xr.DataArray(data, dims=("c", "y", "x"), name="image")
     xprep.set_options(intermediates="recompute", progress="off", tile_bytes=2**21)
     dask.config.set(pool=None, num_workers=2)
@@ -231,7 +232,8 @@ MEASURED = """
         result.prep.to_ome_zarr(folder + "/out.zarr", scale_factors=())
     else:
         [one.sum().compute() if one.size > 1e6 else one.compute() for one in variables(result).values()]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not getrusage: a new program inherits the largest size of the process that started it.
+    peak = 1024 * next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
     print(json.dumps({"peak": peak, "planned": plan.peak_memory if plan else None, "image": image.nbytes}))
 """
 
@@ -247,17 +249,17 @@ def python(program: str, *arguments: Any, **options: Any) -> subprocess.Complete
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_image(operation: Operation, tmp_path: Path) -> None:
     found = []
-    for side in (1152, 3456):
-        (tmp_path / str(side)).mkdir()
-        done = python(MEASURED, operation.name, side, tmp_path / str(side))
+    for height in (1024, 9 * 1024):
+        (tmp_path / str(height)).mkdir()
+        done = python(MEASURED, operation.name, height, tmp_path / str(height))
         assert done.returncode == 0, done.stderr
         found.append(json.loads(done.stdout.splitlines()[-1]))
     small, large = found
     assert large["image"] == 9 * small["image"]
     grown = large["peak"] - small["peak"]
-    # Unbounded, it would grow by the whole image (85 MiB of uint16) at the very least.
-    assert grown < 0.35 * large["image"], f"peak memory grew by {grown / 2**20:.0f} MiB"
-    assert large["peak"] < 1.25 * small["peak"]
+    # An image that is kept grows by 64 MiB of uint16 at the very least. The image grows in height: tiles of a row wait for
+    # the next row's edges, so memory does grow with the width, by about three rows of tiles, which plan() counts.
+    assert grown < 0.4 * large["image"], f"peak memory grew by {grown / 2**20:.0f} MiB"
     if large["planned"] is not None:
         assert large["peak"] < 1.1 * large["planned"], f"plan() said {large['planned'] / 2**20:.0f} MiB, {large['peak'] / 2**20:.0f} were used"
         assert large["planned"] < 2 * large["peak"], "plan() exaggerates"
@@ -345,12 +347,9 @@ def test_a_killed_overwrite_leaves_the_old_store(stored: Path, tmp_path: Path) -
 
 def test_a_writer_that_fails_leaves_a_store_that_does_not_open(stored: Path, tmp_path: Path) -> None:
     image = xprep.open_image(stored)
-    chunk = next(path for path in stored.rglob("c/1/2/2") if path.is_file())
     broken = tmp_path / "broken.zarr"
-    import shutil
-
     shutil.copytree(stored, broken)
-    (broken / chunk.relative_to(stored)).write_bytes(b"no chunk")
+    (broken / "scale0/image/c/1/2/2").write_bytes(b"no chunk")
     target = tmp_path / "out.zarr"
     with pytest.raises(xprep.ChunkError, match="c/1/2/2"):
         xprep.open_image(broken).prep.to_ome_zarr(target)

@@ -1,6 +1,7 @@
 """Pyramids: where pixels lie, what containers become, what is read how often, and what is refused.
 
-That levels are right however they are cut is in `test_laws` (the table's row ``pyramid``) and `test_kernels_downsample`.
+That levels are right however they are cut is in `test_laws` (the table's row ``pyramid``) and
+`test_kernels_downsample`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def image_of(dims: tuple[str, ...] = ("c", "y", "x"), **sizes: int) -> xr.DataAr
     size = {"t": 2, "c": 3, "z": 5, "y": 37, "x": 51} | sizes
     pixels = np.random.default_rng(3).integers(0, 60000, [size[dim] for dim in dims], dtype=np.uint16)
     coords = {dim: (dim, 7 + 0.5 * np.arange(size[dim]), {"units": "micrometer"}) for dim in dims if dim != "c"}
-    return xr.DataArray(pixels, dims=dims, coords=coords | ({"c": ["a", "b", "d"]} if "c" in dims else {}), name="slide")
+    return xr.DataArray(
+        pixels, dims=dims, coords=coords | ({"c": ["a", "b", "d"]} if "c" in dims else {}), name="slide"
+    )
 
 
 def test_the_tree_is_like_that_of_a_store() -> None:
@@ -59,10 +62,8 @@ def test_a_ramp_stays_where_it_is(method: str) -> None:
 
 def test_uneven_coordinates_and_dates_are_interpolated_and_names_dropped() -> None:
     times = np.datetime64("2026-01-01", "ns") + np.array([0, 10, 30, 70], "m8[s]")
-    image = xr.DataArray(
-        np.zeros((4, 2, 2)), dims=("t", "y", "x"),
-        coords={"t": times, "depth": ("t", [0.0, 1, 3, 7]), "who": ("t", list("abcd")), "both": (("t", "y"), np.ones((4, 2)))},
-    )  # fmt: skip
+    others = {"depth": ("t", [0.0, 1, 3, 7]), "who": ("t", list("abcd")), "both": (("t", "y"), np.ones((4, 2)))}
+    image = xr.DataArray(np.zeros((4, 2, 2)), dims=("t", "y", "x"), coords={"t": times, **others})
     level = image.prep.pyramid([{"t": 2}])["scale1/image"]
     assert ((level.t.values - times[0]) / np.timedelta64(1, "s")).tolist() == [5, 50]
     assert level.depth.values.tolist() == [0.5, 5]

@@ -131,7 +131,9 @@ def run_center_surround(case, stored, kind):
         if iterations < 1:  # the reference fills the window; here 0 is no dilation
             check(rois.center_surround(masks, iterations=0)[1], stored["out_center"], exact=True)
             continue
-        center, surround = rois.center_surround(masks, iterations=iterations, volumetric=case["args"].get("volumetric", False))
+        center, surround = rois.center_surround(
+            masks, iterations=iterations, volumetric=case["args"].get("volumetric", False)
+        )
         assert is_lazy(center) == is_lazy(surround) == (kind != "numpy")
         check(center, stored["out_center"], exact=True)
         check(surround, stored.get(f"out_surround_{iterations}", stored.get("out_surround")), exact=True)
@@ -153,7 +155,9 @@ def run_surround_filter(case, stored, kind):
 def run_cross_power(case, stored, kind):
     args = case["args"]
     if "in_static" in stored:
-        first, second = (as_kind(stored[f"in_{n}"], kind, d) for n, d in zip(("static", "moving"), DIMS_AB, strict=True))
+        first, second = (
+            as_kind(stored[f"in_{n}"], kind, d) for n, d in zip(("static", "moving"), DIMS_AB, strict=True)
+        )
         found = rois.cross_power_spectrum(first, second, eps=args["eps"])
         wanted = stored["out"]
         if kind == "xarray":  # by names: (a, dy, dx) with (b, dy, dx)
@@ -191,11 +195,8 @@ def run_phase_zero(case, stored, kind):
 def run_in_vs_out(case, stored, kind):
     masks, references = windows(stored, kind)
     for iterations in steps_of(case):
-        if iterations < 1:
-            # the reference's 0 fills the window: as many steps as it is large do the same here
-            iterations_here = sum(masks.shape[1:])
-        else:
-            iterations_here = iterations
+        # The reference's 0 fills the window: as many steps as it is large do the same here.
+        iterations_here = sum(masks.shape[1:]) if iterations < 1 else iterations
         volumetric = case["args"].get("volumetric", False)
         found = rois.in_vs_out(masks, references, iterations=iterations_here, volumetric=volumetric)
         wanted = stored.get(f"out_{iterations}", stored.get("out_in_vs_out"))
@@ -253,7 +254,7 @@ def run_deprecated(case, stored, kind):
     ):
         function = eval(f"lambda: '{name}'")
         function.__name__ = name
-        with pytest.warns(DeprecationWarning) as caught:
+        with pytest.warns(DeprecationWarning, match=reason) as caught:
             assert rois.deprecated(reason, version)(function)() == name
         assert str(caught[0].message) == wanted
         assert caught[0].filename == __file__
@@ -282,8 +283,8 @@ RUNS = {
 }
 # What takes lists of pixels, and not arrays that could be lazy.
 LISTS = {
-    "flatten_roi_data", "get_roi_centroid / get_roi_centroids", "get_mask_volume", "get_centered_masks", "broadcastable",
-    "split_planes", "cat_planes", "transpose", "deprecated",
+    "flatten_roi_data", "get_roi_centroid / get_roi_centroids", "get_mask_volume", "get_centered_masks", "transpose",
+    "split_planes", "cat_planes", "broadcastable", "deprecated",
 }  # fmt: skip
 
 

@@ -40,7 +40,9 @@ def trace_oracle(movie, rois, how, skipna):
 
 def centre_oracle(lam, y, x):
     total = np.sum(lam, dtype=float)
-    return None if total == 0 else tuple(int(np.trunc(np.sum(np.multiply(lam, q, dtype=float)) / total)) for q in (y, x))
+    return (
+        None if total == 0 else tuple(int(np.trunc(np.sum(np.multiply(lam, q, dtype=float)) / total)) for q in (y, x))
+    )
 
 
 def crop_oracle(plane, centre, width, fill):
@@ -131,7 +133,9 @@ def movies(draw, with_z):
     values = rng.integers(0, 100, [sizes[d] for d in dims]).astype(dtype)
     if values.dtype.kind == "f" and draw(st.booleans()):
         values[rng.random(values.shape) < 0.1] = np.nan
-    return xr.DataArray(values, dims=dims, coords={"t": np.arange(sizes["t"]) * 0.5}, attrs={"units": "photons"}, name="movie")
+    return xr.DataArray(
+        values, dims=dims, coords={"t": np.arange(sizes["t"]) * 0.5}, attrs={"units": "photons"}, name="movie"
+    )
 
 
 def ordered(image, *dims):
@@ -156,7 +160,12 @@ def not_computing():
 
 
 @FEW
-@given(data=st.data(), how=st.sampled_from(["weighted_mean", "mean", "sum", "dot"]), skipna=st.booleans(), with_z=st.booleans())
+@given(
+    data=st.data(),
+    how=st.sampled_from(["weighted_mean", "mean", "sum", "dot"]),
+    skipna=st.booleans(),
+    with_z=st.booleans(),
+)
 def test_traces(data, how, skipna, with_z):
     image = data.draw(movies(with_z))
     planar = data.draw(st.booleans()) or not with_z
@@ -249,7 +258,9 @@ def test_features_windowed_and_volumetric():
 
     rng = np.random.default_rng(1)
     image = xr.DataArray(rng.random((3, 30, 32)), dims=("z", "y", "x"))
-    table = RoiTable.from_pixels([rng.random(40)], [rng.integers(10, 16, 40)], [rng.integers(10, 16, 40)], [rng.integers(0, 3, 40)])
+    table = RoiTable.from_pixels(
+        [rng.random(40)], [rng.integers(10, 16, 40)], [rng.integers(10, 16, 40)], [rng.integers(0, 3, 40)]
+    )
     found = roi_features(image.chunk({"z": 1, "y": 7, "x": 9}), table, width=6, iterations=2, window="hann").compute()
     masks = table.centered_masks(6, num_planes=3).values
     crops = centered(image, table, width=6).values
@@ -278,9 +289,13 @@ def test_mask(data, invert, outside, with_z):
     labels = dense.astype(np.uint8) * 9
     lazy = data.draw(chunked(image))
     with not_computing():
-        results = [mask(lazy, rois, outside=outside, invert=invert) for rois in (table_of(found), labels, labels.chunk(2))]
+        results = [
+            mask(lazy, rois, outside=outside, invert=invert) for rois in (table_of(found), labels, labels.chunk(2))
+        ]
     assert all(isinstance(result.data, da.Array) for result in results)
-    results += [mask(image, rois, outside=outside, invert=invert) for rois in (table_of(found), labels, dense, dense.values)]
+    results += [
+        mask(image, rois, outside=outside, invert=invert) for rois in (table_of(found), labels, dense, dense.values)
+    ]
     for result in results:
         assert result.dims == image.dims
         assert result.attrs == image.attrs
@@ -304,7 +319,9 @@ class Counting:
         tasks = {}
         for index in np.ndindex(*map(len, counts)):
             tasks[(name, *index)] = (self.read, tuple(start[i] for start, i in zip(counts, index, strict=True)))
-        chunks = tuple(tuple(min(c, n - s) for s in r) for r, n, c in zip(counts, self.values.shape, self.chunks, strict=True))
+        chunks = tuple(
+            tuple(min(c, n - s) for s in r) for r, n, c in zip(counts, self.values.shape, self.chunks, strict=True)
+        )
         return xr.DataArray(da.Array(tasks, name, chunks, dtype=self.values.dtype), dims=dims)
 
     def read(self, start):

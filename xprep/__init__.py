@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from xprep import datasets, ufuncs
+from xprep import datasets, rois, ufuncs
 from xprep.accessor import DatasetPrep, ImagePrep, TreePrep
 from xprep.errors import (
     ChunkError,
@@ -20,18 +20,23 @@ from xprep.images import Report, open_image, open_tree, to_ome_zarr
 from xprep.ops import (
     Plan,
     background,
+    centered,
     gaussian_filter,
+    mask,
     normalize,
     plan,
     project,
     pyramid,
     quantile,
     rescale,
+    roi_features,
     subtract_background,
     to_isotropic,
+    traces,
 )
 from xprep.options import set_options
-from xprep.plot import plot_channels, plot_projections
+from xprep.plot import plot_channels, plot_projections, plot_rois
+from xprep.rois import RoiTable
 from xprep.version import show_versions, version
 
 __version__ = version()
@@ -44,6 +49,7 @@ __all__ = [
     "PercentileWarning",
     "Plan",
     "Report",
+    "RoiTable",
     "ScratchFullError",
     "StoreExistsError",
     "StoreFormatError",
@@ -51,22 +57,28 @@ __all__ = [
     "UnfinishedStoreError",
     "__version__",
     "background",
+    "centered",
     "datasets",
     "gaussian_filter",
+    "mask",
     "normalize",
     "open_image",
     "open_tree",
     "plan",
     "plot_channels",
     "plot_projections",
+    "plot_rois",
     "project",
     "pyramid",
     "quantile",
     "rescale",
+    "roi_features",
+    "rois",
     "set_options",
     "show_versions",
     "subtract_background",
     "to_isotropic",
     "to_ome_zarr",
+    "traces",
     "ufuncs",
 ]

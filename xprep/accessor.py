@@ -43,9 +43,14 @@ class _Prep:
     to_isotropic = _method(ops.to_isotropic)
     project = _method(ops.project)
     pyramid = _method(ops.pyramid)
+    mask = _method(ops.mask)
+    traces = _method(ops.traces)
+    centered = _method(ops.centered)
+    roi_features = _method(ops.roi_features)
     to_ome_zarr = _method(images.to_ome_zarr)
     plan = _method(ops.plan)
     plot_projections = _method(plot.plot_projections)
+    plot_rois = _method(plot.plot_rois)
     plot_channels = _method(plot.plot_channels)
 
     def __repr__(self) -> str:

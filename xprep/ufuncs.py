@@ -19,6 +19,11 @@ pickled. Like any ufunc they broadcast, take ``out=`` and cast by numpy's rules.
     ``value`` where ``keep``, otherwise ``outside``, in the dtype numpy finds for the two values: that of ``value`` as
     long as it can hold ``outside``.
 
+``fill_mask(lam, ypix, xpix, canvas)``, ``(n),(n),(n),(y,x)->(y,x)``
+    ``canvas`` with the weights ``lam`` of a ROI's pixels written at ``ypix``, ``xpix``. Pixels outside the canvas are
+    left out, so the lists of many ROIs can be padded with -1 to one length; of a pixel listed twice, the last wins.
+    float32 or float64.
+
 The core dims ``c`` and ``n`` are channels and any one dim of pixels, best the one whose pixels are neighbours in
 memory.
 
@@ -47,9 +52,10 @@ import numpy as np
 
 from xprep.kernels.ufuncs import build_ufunc
 
-__all__ = ["mask_pixels", "normalize_pixels", "sum_scaled"]
+__all__ = ["fill_mask", "mask_pixels", "normalize_pixels", "sum_scaled"]
 
 if TYPE_CHECKING:
+    fill_mask: np.ufunc
     mask_pixels: np.ufunc
     normalize_pixels: np.ufunc
     sum_scaled: np.ufunc

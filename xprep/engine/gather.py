@@ -21,6 +21,10 @@ Span: TypeAlias = tuple[int, int]
 Needs: TypeAlias = Callable[[int, int, int], Span]
 
 
+ROWS = 4  # of tiles that are alive while tiles with a halo are made row by row
+FRONT_BYTES = 256 * 2**20  # of these rows, together
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a block lies: ``input`` is the region that was read, ``output`` the one to be made, both ``[start, stop)``.
@@ -141,8 +145,14 @@ def gather_cost(label: str, array: da.Array, axes: Sequence[Sequence[Along]], vi
         return reading_cost(label, view, array.chunks, maybe)
     block = prod(max(a.input[1] - a.input[0] for a in axis) for axis in axes) * array.dtype.itemsize
     wide = max((len(a.pieces) for axis in axes for a in axis), default=1)
-    row = prod(map(max, array.chunks[:-1])) * array.shape[-1] * array.dtype.itemsize
-    return Cost(label, 0, maybe, block, wide * row if wide > 1 else 0)
+    tile = prod(map(max, array.chunks)) * array.dtype.itemsize
+    row = min(len(array.chunks[-1]), band_width(tile)) * tile
+    return Cost(label, 0, maybe, block, ROWS * row if wide > 1 else 0)
+
+
+def band_width(tile_bytes: int) -> int:
+    """Return how many columns of tiles are worked on together: at least three, for a band reads two more at its borders."""
+    return max(3, FRONT_BYTES // max(1, ROWS * tile_bytes))
 
 
 def along_axis(array: da.Array, axis: int, lengths: Sequence[int], needs: Needs, wrap: bool) -> list[Along]:

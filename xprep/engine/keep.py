@@ -116,7 +116,7 @@ def choose(array: da.Array, reads: int, intermediates: Intermediates) -> Placeme
 
 
 def _spill(tiled: da.Array) -> Spilled:
-    scratch = Scratch.plan(options().scratch_url)
+    scratch = Scratch.plan(options().scratch_url, options().scratch_options)
     unit = tuple(lengths[0] for lengths in tiled.chunks)
     target, source = scratch.array(tiled.name, tiled.shape, tiled.dtype, unit)
     written = fold(Fold(_Store(target), all), tiled, label="spill")

@@ -58,7 +58,18 @@ def as_lazy(data: Any) -> da.Array:
 
 def like(data: Any, result: da.Array) -> Any:
     """Return ``result`` as lazy as ``data`` is; computed on this machine's threads where that is in memory."""
-    return result if isinstance(data, da.Array) else compute_here(result)[0]
+    return result if isinstance(data, da.Array) else in_memory(result)
+
+
+def in_memory(result: da.Array) -> Array:
+    """Compute ``result`` on threads, each block into its place.
+
+    `dask.compute` would hold all blocks and then copy them into one array: twice the memory, and 0.87 s against 0.45
+    where a 128 MiB stack is made 1.3 times as large.
+    """
+    out = np.empty(result.shape, result.dtype)
+    da.store(result, out, lock=False, scheduler="threads")
+    return out
 
 
 def compute_here(*results: Any) -> tuple[Any, ...]:

@@ -2,7 +2,7 @@
 
 A tile with a halo waits for its neighbours. Left to itself, dask reads ahead: of 12 × 12 tiles up to 111 are alive at once,
 of 24 × 24 up to 460. Here a row of tiles is read only after the row two before it was made, and an image that is wide is
-worked on in bands of columns, whose borders are read twice; so three rows of one band are alive, whatever the image's size.
+worked on in bands of columns, whose borders are read twice; so four rows of one band are alive, whatever the image's size.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from xprep.engine.gather import (
     How,
     Needs,
     along_axis,
+    band_width,
     block_tasks,
     gather_cost,
     same,
@@ -32,7 +33,6 @@ from xprep.engine.sources import Origin, ReadBlock, source_of
 from xprep.types import Chunks
 
 LAG = 2  # rows between a tile's reading and the tile it waits for; 1 would be a circle: a tile needs the row below it
-FRONT_BYTES = 192 * 2**20  # of the three rows of a band
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +90,8 @@ def _paced(
             made.append(keys[index])
         rows.append(made)
     cost = gather_cost(work.label, work.array, axes, None, work.unless is not None)
-    front = min(cost.front, 3 * _band_width(work) * _tile_bytes(work))
     reads = prod(work.array.shape) * work.array.dtype.itemsize
-    return keys, tasks, [*gates, *work.states], Cost(work.label, reads, work.unless is not None, cost.block, front)
+    return keys, tasks, [*gates, *work.states], Cost(work.label, reads, work.unless is not None, cost.block, cost.front)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,22 +114,13 @@ def _rows(work: Work, axes: Sequence[Sequence[Along]]) -> Iterator[tuple[_Band, 
 
 def _bands(work: Work, columns: Sequence[Along]) -> Iterator[_Band]:
     edges = starts(work.chunks[-1])
-    width = _band_width(work)
+    width = band_width(prod(map(max, work.chunks)) * work.array.dtype.itemsize)
     for first in range(0, len(columns), width):
         last = min(first + width, len(columns))
         low, high = columns[first].input[0], columns[last - 1].input[1]
         own = (low, *edges[first + 1 : last], high)
         along = tuple(Along(one.input, one.output, pieces(own, *one.input)) for one in columns[first:last])
         yield _Band(first, last, own, along)
-
-
-def _tile_bytes(work: Work) -> int:
-    return int(prod(map(max, work.chunks)) * work.array.dtype.itemsize)
-
-
-def _band_width(work: Work) -> int:
-    """Return how many columns of tiles make a band: at least three, for a band reads two more at its borders."""
-    return max(3, FRONT_BYTES // max(1, 3 * _tile_bytes(work)))
 
 
 def _reads(

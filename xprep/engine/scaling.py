@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, prod
+from typing import Any
 
 import dask.array as da
 import numpy as np
 
-from xprep.engine.grid import count, regular_chunks
+from xprep.engine.grid import count, regular_chunks, tile_shape
+from xprep.engine.lazy import EAGER_TILE_BYTES, Memory, as_lazy, is_lazy
 from xprep.engine.memory import free_memory
-from xprep.engine.sources import MAX_BLOCKS
+from xprep.engine.sources import MAX_BLOCKS, View, read_array
 from xprep.engine.tiling import base_chunk
 from xprep.options import options
 from xprep.types import Chunks
@@ -23,6 +25,22 @@ class Stretch:
 
     size: int
     factor: float
+
+
+def whole(data: Any) -> da.Array:
+    """Return ``data`` as a dask array: itself, or one block of what is in memory, of which tasks take views.
+
+    Tiles of an array in memory would have to be put together again wherever a block of the result needs two of them.
+    """
+    if is_lazy(data):
+        return as_lazy(data)
+    array = np.asarray(data)
+    return read_array(View.of(Memory(array, array.shape), f"whole-{id(array):x}"))
+
+
+def tiles_in_memory(shape: tuple[int, ...], itemsize: int) -> Chunks:
+    """Return the chunks of a result whose input is in memory as a `whole`."""
+    return regular_chunks(shape, tile_shape(shape, (1,) * len(shape), (), itemsize, EAGER_TILE_BYTES))
 
 
 def stretched_chunks(array: da.Array, stretches: Mapping[int, Stretch], itemsize: int) -> Chunks:

@@ -7,9 +7,10 @@ once, whatever the number of levels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import lcm
 from typing import Any
+from uuid import uuid4
 
 import dask.array as da
 import numpy as np
@@ -130,6 +131,9 @@ class _WriteMade:
     following: tuple[int, ...] | None
     shrink: Shrink
     channel: int | None
+    # Work that leaves something behind is never the same twice: a cluster that still holds the result of an equal task
+    # would give that, and write nothing.
+    number: str = field(default_factory=lambda: uuid4().hex)
 
     def __call__(self, block: Array, place: Place) -> _Written:
         self.target.write(tuple(slice(*span) for span in place.output), block)
@@ -212,7 +216,11 @@ def look(block: Array, channel: int | None, place: Place) -> Seen:
 
 def _extreme(function: Any, row: Array) -> float:
     with np.errstate(invalid="ignore"):
-        return float(function.reduce(row, axis=None)) if row.size else float("nan")
+        found = function.reduce(row, axis=None) if row.size else np.nan
+        if np.isinf(found):
+            finite = row[np.isfinite(row)]
+            found = function.reduce(finite, axis=None) if finite.size else np.nan
+    return float(found)
 
 
 def _sample(row: Array) -> Array:

@@ -75,7 +75,7 @@ def default_chunk(image: xr.DataArray) -> tuple[int, ...]:
 
 
 def placement(image: xr.DataArray, level: Shape, path: str) -> Level:
-    """Return scale and translation of a level: a pixel of it covers ``total`` pixels of the first, and lies in their middle."""
+    """Return scale and translation of a level: a pixel of it covers ``total`` of the first and lies in their middle."""
     scale, shift = [], []
     for dim, factor in zip(image.dims, level.total, strict=True):
         spacing, first = spacing_of(image, str(dim))
@@ -85,7 +85,7 @@ def placement(image: xr.DataArray, level: Shape, path: str) -> Level:
 
 
 def spacing_of(image: xr.DataArray, dim: str) -> tuple[float, float]:
-    """Return the distance of pixels along ``dim`` and where the first one is; 1 and 0 where there is no numeric coordinate.
+    """Return the distance of pixels along ``dim`` and where the first is; 1 and 0 without a numeric coordinate.
 
     Raises
     ------
@@ -100,14 +100,14 @@ def spacing_of(image: xr.DataArray, dim: str) -> tuple[float, float]:
     steps = np.diff(values)
     if dim in ("z", "y", "x") and not is_even(values):
         raise ValueError(
-            f"the coordinate {dim!r} is not evenly spaced (steps from {steps.min():g} to {steps.max():g}), and OME-Zarr has "
-            f"one scale a dim. Resample the image, or drop the coordinate: image.drop_vars({dim!r})."
+            f"the coordinate {dim!r} is not evenly spaced (from {steps.min():g} to {steps.max():g}), and OME-Zarr "
+            f"has one scale a dim. Resample the image, or drop the coordinate: image.drop_vars({dim!r})."
         )
     return float(steps.mean()), float(values[0])
 
 
 def coords_of(image: xr.DataArray, level: Shape) -> dict[str, Coord]:
-    """Return the coordinates of a level, to be stored beside it: the image's own, where a dim shrinks the pixels' new centres."""
+    """Return the coordinates of a level, to be stored beside it: new pixels' centres where a dim shrinks."""
     found = {str(name): _coord(coord) for name, coord in shrunk_coords(image, level.total, level.shape).items()}
     for dim, length in zip(map(str, image.dims), level.shape, strict=True):
         if dim not in found and dim != "c":

@@ -32,7 +32,7 @@ from xprep.io.urls import inside, join
 from xprep.kernels.downsample import shrink
 from xprep.ops.containers import images_of
 from xprep.ops.labels import history_line
-from xprep.ops.layout import CHANNEL, channel_names, check_image, chunks_for
+from xprep.ops.layout import CHANNEL, PLANE, channel_names, check_image, chunks_for
 from xprep.ops.parameters import check_choice
 from xprep.types import Listener
 from xprep.version import version as xprep_version
@@ -292,10 +292,19 @@ def _check_apart(image: xr.DataArray, url: Any, storage_options: Mapping[str, An
 
 
 def _specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[LevelSpec]]:
-    chunk = default_chunk(image) if options.chunks is None else chunks_for(image, options.chunks)
-    shard = None if options.shards is None else chunks_for(image, options.shards)
+    default = default_chunk(image)
+    chunk = default if options.chunks is None else _completed(image, options.chunks, default)
+    shard = None if options.shards is None else _completed(image, options.shards, chunk)
     shapes = plan_levels(image, options.scale_factors, chunk)
     return shapes, [_level_spec(image, shape, chunk, shard) for shape in shapes]
+
+
+def _completed(image: xr.DataArray, lengths: Any, default: Sequence[int]) -> tuple[int, ...]:
+    """Return the chunk that ``lengths`` mean; the dims that they do not name keep their ``default``."""
+    named = dict.fromkeys(PLANE, lengths) if isinstance(lengths, int) else lengths
+    if isinstance(named, Mapping):
+        named = {**dict(zip(image.dims, default, strict=True)), **named}
+    return chunks_for(image, named)
 
 
 def _level_spec(image: xr.DataArray, level: Shape, chunk: Sequence[int], shard: Sequence[int] | None) -> LevelSpec:
@@ -362,5 +371,11 @@ def _window(seen: Seen, i: int, dtype: np.dtype[Any]) -> Window:
 
 def peak_memory() -> int:
     """Return the largest resident size of this process so far, in bytes."""
+    try:
+        # Not getrusage, where Linux says it better: a new program inherits the largest size of whoever started it.
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+    except (OSError, IndexError, ValueError):
+        pass
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return size if sys.platform == "darwin" else size * 1024

@@ -14,9 +14,9 @@ import numpy as np
 from numba import njit
 
 from xprep.kernels import means
+from xprep.kernels.bins import find_window, read_row
 from xprep.kernels.layout import copy_row
 from xprep.kernels.modes import write_modes
-from xprep.kernels.bins import find_window, read_row
 
 Method = Literal["mean", "max", "nearest", "mode"]
 # Axes that may be shrunk: t, c, z, y and x.
@@ -130,7 +130,9 @@ def _maxima(source, windows, largest, out):
     factor = windows[4]
     for at in np.ndindex(out.shape[:4]):
         first, size = find_window(at, windows, source.shape)
-        largest[:] = read_row(source, first, (0, 0, 0, 0))[::factor]
+        row = read_row(source, first, (0, 0, 0, 0))
+        for x in range(largest.size):
+            largest[x] = row[x * factor]
         for step in np.ndindex(size):
             _raise_to(largest, read_row(source, first, step), factor)
         copy_row(largest, out[at[0], at[1], at[2], at[3]])

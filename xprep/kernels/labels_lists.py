@@ -2,11 +2,13 @@
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from xprep.kernels.rois import check_offsets, frozen
+from xprep.kernels.rois import Ints, check_offsets, frozen
+from xprep.types import Array
 
 
-def find_runs(labels):
+def find_runs(labels: Array) -> tuple[Array, NDArray[np.int32]]:
     """List the runs of a (z, y, x) block: label, z, y, first x and length, in raster order.
 
     Zero is background. Labels are int64 (or uint64) values; a negative one raises.
@@ -64,7 +66,7 @@ def _list_runs(labels, values, places):
                 before = label
 
 
-def sort_runs(ranks, count):
+def sort_runs(ranks: Ints, count: int) -> tuple[Ints, Ints]:
     """Order runs by rank (a number in ``[0, count)``), stable, by counting; gives the order and each rank's start."""
     check_offsets(ranks, count)
     starts = np.zeros(count + 1, np.int64)
@@ -81,8 +83,8 @@ def _place(ranks, cursor, order):
         cursor[ranks[i]] += 1
 
 
-def expand_runs(order, firsts, lengths, column):
-    """Write the pixels of runs, in ``order``: their x where ``firsts`` is x (``column`` None), else ``column`` repeated."""
+def expand_runs(order: Ints, firsts: Array, lengths: Array, column: Array | None) -> NDArray[np.int32]:
+    """Write the pixels of runs, in ``order``: steps from ``firsts``, or ``column`` repeated."""
     check_offsets(order, lengths.size)
     pixels = np.empty(int(lengths.sum()), np.int32)
     if column is None:

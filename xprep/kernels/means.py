@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from xprep.kernels.layout import contiguous
 from xprep.kernels.bins import find_window, read_row
+from xprep.kernels.layout import contiguous
 
 # So many 32-bit integers have a sum below 2**52: it, and the distance of their mean from any tie, are exact in float64.
 EXACT = 2**19
@@ -28,7 +28,8 @@ def write_means(source, windows, total, zero, out):
         else:
             done = 0
         if done < target.size:
-            total[done:] = 0
+            for x in range(done, target.size):
+                total[x] = 0
             for step in np.ndindex(size):
                 _add(read_row(source, first, step), factor, done, total)
             _divide_sums(total, done, rows, factor, source.shape[4], target)

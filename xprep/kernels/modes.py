@@ -57,12 +57,15 @@ def _most_frequent(values, count):
 
 @njit(nogil=True, cache=True)
 def _sort(values, count):
-    if count > 32:
-        values[:count].sort()
-        return
-    for i in range(1, count):
-        value, k = values[i], i
-        while k > 0 and values[k - 1] > value:
-            values[k] = values[k - 1]
-            k -= 1
-        values[k] = value
+    """Shell's sort: short, and windows hold few values."""
+    gap = 1
+    while gap < count // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, count):
+            value, k = values[i], i
+            while k >= gap and values[k - gap] > value:
+                values[k] = values[k - gap]
+                k -= gap
+            values[k] = value
+        gap //= 3

@@ -66,18 +66,30 @@ class Rescaling:
 def resample(block: Array, taps: Sequence[Taps], cval: float) -> Array:
     """Return ``block`` (batch, z, y, x) at the positions of ``taps``: float32, or float64 from float64.
 
-    Samples outside are ``cval``. No sample without weight is read, so a NaN reaches only the voxels that are made of
-    it.
+    Samples outside are ``cval``. A sample without weight is not read: a NaN reaches only the voxels made of it.
     """
     dtype = np.dtype(np.float64 if block.dtype == np.float64 else np.float32)
     flat, steps = _flat(_native(block))
     out = np.empty((block.shape[0], *(len(t.index) for t in taps)), dtype)
     _check(block.shape[1:], [t.index for t in taps])
     row = np.empty(block.shape[3] + 1, dtype)
-    kernel = _interpolate if all(t.index.shape[1] == 2 for t in taps) else _weigh
     (iz, iy, ix), (wz, wy, wx) = (t.index for t in taps), (t.weights.astype(dtype) for t in taps)
-    kernel(flat, steps, iz, wz, iy, wy, ix + 1, wx, dtype.type(cval), row, out)
+    # By tap, so that each is one line; unsigned, because care for negative indices keeps a loop from vectorising.
+    columns, wx = (ix.T + 1).astype(np.uint32, order="C"), np.ascontiguousarray(wx.T)
+    if all(t.index.shape[1] == 2 for t in taps):
+        _interpolate(flat, steps, iz, wz, iy, wy, columns, wx, _even_step(columns), dtype.type(cval), row, out)
+    else:
+        _weigh(flat, steps, iz, wz, iy, wy, columns, wx, dtype.type(cval), row, out)
     return out
+
+
+def _even_step(index: NDArray[np.uint32]) -> int:
+    """Return the step of two taps that go on evenly by 1 or 2 (no scaling, and halves), otherwise 0."""
+    first, second = index.astype(np.int64)
+    for step in (1, 2):
+        if first.size and (np.diff(first) == step).all() and (second - first == second[0] - first[0]).all():
+            return step
+    return 0
 
 
 def pick(block: Array, index: Sequence[NDArray[np.int64]], cval: float) -> Array:
@@ -87,7 +99,7 @@ def pick(block: Array, index: Sequence[NDArray[np.int64]], cval: float) -> Array
     flat, steps = _flat(block.view(words))
     out = np.empty((block.shape[0], *map(len, index)), words)
     fill = np.array(cval).astype(block.dtype).view(words)[()]
-    _pick(flat, steps, *index, fill, out)
+    _pick(flat, steps, block.shape[3], *index, fill, out)
     return out.view(block.dtype)
 
 
@@ -122,45 +134,71 @@ def _check(shape: tuple[int, ...], indices: Sequence[NDArray[np.int64]]) -> None
             raise ValueError(f"samples {index.min()} to {index.max()} are asked of an axis of {length}.")
 
 
+# In all of these, rows are slices that are indexed from 0: with an offset in the index the compiler cannot exclude
+# negative ones, and the loop stays scalar (4 ns a voxel against 0.07).
+
+
 @njit(nogil=True, cache=True)
 def _blend_row(flat, steps, b, iz, wz, iy, wy, cval, row):
     cast = row.dtype.type
     width = row.size
+    if iz[0] < 0 or iz[1] < 0 or iy[0] < 0 or iy[1] < 0:
+        _blend_border(flat, steps, b, iz, wz, iy, wy, cval, row)
+        return
     z0, z1 = b * steps[0] + iz[0] * steps[1], b * steps[0] + iz[1] * steps[1]
     y0, y1 = iy[0] * steps[2], iy[1] * steps[2]
-    if iz[0] < 0 or iz[1] < 0 or iy[0] < 0 or iy[1] < 0:
-        _blend_border(flat, (z0, z1), (y0, y1), iz, wz, iy, wy, cval, row)
-    elif iz[0] == iz[1] and iy[0] == iy[1]:
+    a00, a01 = flat[z0 + y0 : z0 + y0 + width], flat[z0 + y1 : z0 + y1 + width]
+    a10, a11 = flat[z1 + y0 : z1 + y0 + width], flat[z1 + y1 : z1 + y1 + width]
+    if iz[0] == iz[1] and iy[0] == iy[1]:
         for x in range(width):
-            row[x] = cast(flat[z0 + y0 + x])
+            row[x] = cast(a00[x])
     elif iz[0] == iz[1]:
         for x in range(width):
-            row[x] = wy[0] * cast(flat[z0 + y0 + x]) + wy[1] * cast(flat[z0 + y1 + x])
+            row[x] = wy[0] * cast(a00[x]) + wy[1] * cast(a01[x])
     elif iy[0] == iy[1]:
         for x in range(width):
-            row[x] = wz[0] * cast(flat[z0 + y0 + x]) + wz[1] * cast(flat[z1 + y0 + x])
+            row[x] = wz[0] * cast(a00[x]) + wz[1] * cast(a10[x])
     else:
         for x in range(width):
-            near = wz[0] * cast(flat[z0 + y0 + x]) + wz[1] * cast(flat[z1 + y0 + x])
-            far = wz[0] * cast(flat[z0 + y1 + x]) + wz[1] * cast(flat[z1 + y1 + x])
+            near = wz[0] * cast(a00[x]) + wz[1] * cast(a10[x])
+            far = wz[0] * cast(a01[x]) + wz[1] * cast(a11[x])
             row[x] = wy[0] * near + wy[1] * far
 
 
 @njit(nogil=True, cache=True)
-def _blend_border(flat, z, y, iz, wz, iy, wy, cval, row):
+def _blend_border(flat, steps, b, iz, wz, iy, wy, cval, row):
     cast = row.dtype.type
     for x in range(row.size):
         total = cast(0)
         for j in range(2):
             column = cast(0)
             for i in range(2):
-                column += wz[i] * (cval if iz[i] < 0 or iy[j] < 0 else cast(flat[z[i] + y[j] + x]))
+                inside = iz[i] >= 0 and iy[j] >= 0
+                value = cast(flat[b * steps[0] + iz[i] * steps[1] + iy[j] * steps[2] + x]) if inside else cval
+                column += wz[i] * value
             total += wy[j] * column
         row[x] = total
 
 
 @njit(nogil=True, cache=True)
-def _interpolate(flat, steps, iz, wz, iy, wy, ix, wx, cval, row, out):
+def _take_row(row, ix, wx, step, target):
+    i0, i1, w0, w1 = ix[0], ix[1], wx[0], wx[1]
+    size = target.size
+    if step == 1:
+        a, b = row[i0[0] : i0[0] + size], row[i1[0] : i1[0] + size]
+        for x in range(size):
+            target[x] = w0[x] * a[x] + w1[x] * b[x]
+    elif step == 2:
+        a, b = row[i0[0] : i0[0] + 2 * size - 1], row[i1[0] : i1[0] + 2 * size - 1]
+        for x in range(size):
+            target[x] = w0[x] * a[2 * x] + w1[x] * b[2 * x]
+    else:
+        for x in range(size):
+            target[x] = w0[x] * row[i0[x]] + w1[x] * row[i1[x]]
+
+
+@njit(nogil=True, cache=True)
+def _interpolate(flat, steps, iz, wz, iy, wy, ix, wx, step, cval, row, out):
     # A row at a time: up to four input rows are blended (z, then y) into a row that stays in the first cache, and x is
     # gathered from it. Sample 0 of the row is `cval`, the image begins at 1.
     row[0] = cval
@@ -168,16 +206,21 @@ def _interpolate(flat, steps, iz, wz, iy, wy, ix, wx, cval, row, out):
         for z in range(out.shape[1]):
             for y in range(out.shape[2]):
                 _blend_row(flat, steps, b, iz[z], wz[z], iy[y], wy[y], cval, row[1:])
-                target = out[b, z, y]
-                for x in range(target.size):
-                    target[x] = wx[x, 0] * row[ix[x, 0]] + wx[x, 1] * row[ix[x, 1]]
+                _take_row(row, ix, wx, step, out[b, z, y])
+
+
+@njit(nogil=True, cache=True)
+def _add_row(source, weight, row):
+    cast = row.dtype.type
+    for x in range(row.size):
+        row[x] += weight * cast(source[x])
 
 
 @njit(nogil=True, cache=True)
 def _weigh(flat, steps, iz, wz, iy, wy, ix, wx, cval, row, out):
     # As `_interpolate`, for any number of taps. Shrinking by 1/f reads each voxel twice an axis, so blending z and y
     # together, without the image-sized temporary of a pass per axis, costs 4 reads of the input.
-    cast = row.dtype.type
+    width = row.size - 1
     row[0] = cval
     for b in range(out.shape[0]):
         for z in range(out.shape[1]):
@@ -191,20 +234,18 @@ def _weigh(flat, steps, iz, wz, iy, wy, ix, wx, cval, row, out):
                         if iz[z, i] < 0 or iy[y, j] < 0:
                             row[1:] += weight * cval
                             continue
-                        start = b * steps[0] + iz[z, i] * steps[1] + iy[y, j] * steps[2] - 1
-                        for x in range(1, row.size):
-                            row[x] += weight * cast(flat[start + x])
+                        start = b * steps[0] + iz[z, i] * steps[1] + iy[y, j] * steps[2]
+                        _add_row(flat[start : start + width], weight, row[1:])
                 target = out[b, z, y]
-                for x in range(target.size):
-                    total = cast(0)
-                    for k in range(ix.shape[1]):
-                        if wx[x, k] != 0:
-                            total += wx[x, k] * row[ix[x, k]]
-                    target[x] = total
+                target[:] = 0
+                for k in range(ix.shape[0]):
+                    for x in range(target.size):
+                        if wx[k, x] != 0:
+                            target[x] += wx[k, x] * row[ix[k, x]]
 
 
 @njit(nogil=True, cache=True)
-def _pick(flat, steps, iz, iy, ix, fill, out):
+def _pick(flat, steps, width, iz, iy, ix, fill, out):
     for b in range(out.shape[0]):
         for z in range(out.shape[1]):
             for y in range(out.shape[2]):
@@ -213,5 +254,6 @@ def _pick(flat, steps, iz, iy, ix, fill, out):
                     target[:] = fill
                     continue
                 start = b * steps[0] + iz[z] * steps[1] + iy[y] * steps[2]
+                source = flat[start : start + width]
                 for x in range(target.size):
-                    target[x] = fill if ix[x] < 0 else flat[start + ix[x]]
+                    target[x] = fill if ix[x] < 0 else source[ix[x]]

@@ -5,27 +5,35 @@ Every offset was proven to lie inside its array before a loop here sees it (`che
 
 import mmap
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+from xprep.types import Array
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
-def check_offsets(offsets, size):
+def check_offsets(offsets: Array, size: int) -> None:
     """Raise unless every one of ``offsets`` lies in ``[0, size)``; compiled loops do not look themselves."""
     if offsets.size and (offsets.min() < 0 or offsets.max() >= size):
         raise ValueError(
-            f"pixels at offsets {int(offsets.min())} to {int(offsets.max())} do not fit into an array of {size} elements."
+            f"pixels at offsets {offsets.min()} to {offsets.max()} do not fit into an array of {size} elements."
         )
 
 
-def frozen(array):
-    """Return a contiguous, read-only view: one form is compiled, whether a task got its array from memory or by wire."""
+def frozen(array: Array) -> Array:
+    """Return a contiguous, read-only view: one form is compiled, wherever a task got its array from."""
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view
 
 
-def allocate_zeros(shape, dtype):
+def allocate_zeros(shape: Sequence[int], dtype: Any) -> Array:
     """Return zeros whose pages cost nothing until they are written.
 
     numpy asks for huge pages (2 MiB), of which one pixel touches a whole one: 2000 masks of 512 x 512 then
@@ -39,7 +47,7 @@ def allocate_zeros(shape, dtype):
     return np.frombuffer(memory, dtype).reshape(shape)
 
 
-def fill_pixels(canvas, offsets, values):
+def fill_pixels(canvas: Array, offsets: Ints, values: Array) -> Array:
     """Write ``values`` at flat ``offsets`` of a contiguous ``canvas``; of an offset listed twice, the last wins."""
     check_offsets(offsets, canvas.size)
     _fill(canvas.reshape(-1), frozen(offsets), frozen(np.asarray(values, canvas.dtype)))
@@ -52,7 +60,21 @@ def _fill(canvas, offsets, values):
         canvas[offsets[i]] = values[i]
 
 
-def sum_frames(frames, offsets, weights, starts):
+@njit(nogil=True, cache=True)
+def fill_mask(lam, ypix, xpix, canvas, out):
+    """Copy ``canvas`` to ``out`` and write ``lam`` at the pixels that lie in it; of one listed twice, the last wins."""
+    height, width = canvas.shape
+    for y in range(height):
+        for x in range(width):
+            out[y, x] = canvas[y, x]
+    for i in range(lam.size):
+        y = ypix[i]
+        x = xpix[i]
+        if 0 <= y < height and 0 <= x < width:
+            out[y, x] = lam[i]
+
+
+def sum_frames(frames: Array, offsets: Ints, weights: Floats, starts: Ints) -> Floats:
     """Sum ``weights`` times the pixels at ``offsets`` of every frame, ROI by ROI, in float64.
 
     ``frames`` is (frame, pixel); ROI i lists its pixels at ``starts[i]:starts[i + 1]``. Gives (frame, roi).
@@ -91,7 +113,9 @@ def _sum_frames(frames, offsets, weights, starts, sums):
             sums[t, roi] = total
 
 
-def sum_frames_skipping_nan(frames, offsets, weights, shares, starts):
+def sum_frames_skipping_nan(
+    frames: Array, offsets: Ints, weights: Floats, shares: Floats, starts: Ints
+) -> tuple[Floats, Floats]:
     """As `sum_frames` without the pixels that are NaN; also the sum of the ``shares`` of those that are left."""
     check_offsets(offsets, frames.shape[1])
     check_offsets(starts, offsets.size + 1)
@@ -114,7 +138,7 @@ def _sum_frames_skipping_nan(frames, offsets, weights, shares, starts, sums):
             sums[1, t, roi] = share
 
 
-def weighted_means(weights, columns, starts):
+def weighted_means(weights: Array, columns: Sequence[Array], starts: Ints) -> Floats:
     """Σ weight · column / Σ weight per ROI in float64, (column, roi); NaN where the weights sum to 0."""
     check_offsets(starts, weights.size + 1)
     weights = np.asarray(weights, np.float64)

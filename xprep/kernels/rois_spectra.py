@@ -6,15 +6,19 @@ import numpy as np
 import scipy.fft
 from numba import njit
 
-from xprep.kernels.rois import frozen
+from xprep.kernels.rois import Floats, Ints, frozen
 from xprep.kernels.rois_windows import SUMS, check_pairs
+from xprep.types import Array
 
-
-DIRECT = 64  # up to this side a product with the matrix of waves beats the FFT: 31 is prime, and BLAS is 3 times as fast
+DIRECT = (
+    64  # up to this side a product with the matrix of waves beats the FFT: 31 is prime, and BLAS is 3 times as fast
+)
 BATCH = 128  # pairs at once: their spectra stay in the second-level cache
 
 
-def mean_cross_power(masks, references, mask_of, reference_of, eps, relative):
+def mean_cross_power(
+    masks: Array, references: Array, mask_of: Ints, reference_of: Ints, eps: float, relative: bool
+) -> Floats:
     """Mean over all frequencies of the real part of R / (eps + |R|), R the cross spectrum of a pair; (pair,).
 
     Windows are (window, z, y, x).
@@ -36,10 +40,10 @@ def _spectra(windows, numbers):
     return frozen(spectra.reshape(high - low, -1)), frozen(numbers - low)
 
 
-def half_spectra(windows):
-    """Fourier transform of real windows (window, z, y, x) over the last three axes; half of it, as `scipy.fft.rfftn`."""
+def half_spectra(windows: Array) -> Array:
+    """Fourier transform of real windows (window, z, y, x) over their axes; half of it, as `scipy.fft.rfftn`."""
     if max(windows.shape[1:]) > DIRECT:
-        return scipy.fft.rfftn(windows, axes=(1, 2, 3))
+        return np.asarray(scipy.fft.rfftn(windows, axes=(1, 2, 3)))
     n, depth, height, width = windows.shape
     kind = np.result_type(windows.dtype, np.complex64)
     rows = _waves(width, kind)[:, : width // 2 + 1].copy().view(windows.dtype)
@@ -47,7 +51,7 @@ def half_spectra(windows):
     spectra = np.matmul(_waves(height, kind), spectra)
     if depth > 1:
         spectra = np.matmul(_waves(depth, kind), spectra.reshape(n, depth, -1)).reshape(spectra.shape)
-    return spectra
+    return np.asarray(spectra)
 
 
 @lru_cache(maxsize=32)

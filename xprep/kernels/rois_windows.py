@@ -6,14 +6,16 @@ nothing is copied to be broadcast; pairs of one mask stand together, so that its
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from xprep.kernels.rois import check_offsets, frozen
+from xprep.kernels.rois import Floats, Ints, check_offsets, frozen
+from xprep.types import Array
 
 # Sums may be taken in another order, so that they can be vectorised; NaN and infinities keep their meaning.
 SUMS = {"reassoc", "contract"}
 
 
-def dilate(centers, iterations):
+def dilate(centers: Array, iterations: int) -> NDArray[np.bool_]:
     """Dilate boolean windows with the cross, ``iterations`` times, each window by itself."""
     surround = np.empty(centers.shape, np.bool_)
     _dilate(frozen(centers), iterations, np.empty(centers.shape[1:], np.int32), surround)
@@ -62,15 +64,17 @@ def _measure_distance(center, distance):
                 distance[z, y, x] = min(near, far)
 
 
-def check_pairs(masks, references, mask_of, reference_of):
+def check_pairs(masks: Array, references: Array, mask_of: Ints, reference_of: Ints) -> None:
     """Raise unless windows are of one shape and pairs name windows that exist."""
     if masks.shape[1:] != references.shape[1:]:
-        raise ValueError(f"masks and references need windows of one shape; got {masks.shape[1:]} and {references.shape[1:]}.")
+        raise ValueError(f"windows must be of one shape; got {masks.shape[1:]} and {references.shape[1:]}.")
     check_offsets(mask_of, masks.shape[0])
     check_offsets(reference_of, references.shape[0])
 
 
-def sum_inside_and_around(centers, surrounds, references, mask_of, reference_of, skipna):
+def sum_inside_and_around(
+    centers: Array, surrounds: Array, references: Array, mask_of: Ints, reference_of: Ints, skipna: bool
+) -> Floats:
     """Sum every pair's reference over the centre and over the surround, in float64: (2, pair).
 
     Without ``skipna`` one value that is not finite, anywhere in the window, makes both NaN.
@@ -106,13 +110,15 @@ def _sum_inside(centers, surrounds, references, mask_of, reference_of, skipna, s
         sums[1, p] = around
 
 
-def correlate(masks, references, mask_of, reference_of, within, joint):
-    """Correlate every pair in float64, over the pixels of ``within`` (None: all); see `xprep.rois.compute_correlation`."""
+def correlate(
+    masks: Array, references: Array, mask_of: Ints, reference_of: Ints, within: Array | None, joint: bool
+) -> Floats:
+    """Correlate every pair in float64, over the pixels of ``within`` (None: all), as `compute_correlation` says."""
     check_pairs(masks, references, mask_of, reference_of)
     count = int(np.prod(masks.shape[1:]))
     everywhere = within is None
-    if everywhere:
-        within = np.ones((1, count), np.bool_)
+    if within is None:
+        within = np.ones((1, *masks.shape[1:]), np.bool_)
     else:
         check_pairs(within, references, mask_of, reference_of)
     correlations = np.empty(mask_of.size)

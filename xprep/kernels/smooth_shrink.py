@@ -1,7 +1,8 @@
 """Shrinking by a Gaussian: every new pixel is the weighted mean of the pixels around its centre.
 
 The centre of a block of an even number of pixels lies between two of them. The weights are the Gaussian's values at the
-pixels' distances from that centre, so that nothing is shifted by half a pixel, as blurring first and sampling then would.
+pixels' distances from that centre, so that nothing is shifted by half a pixel, as blurring first and sampling then
+would.
 """
 
 from __future__ import annotations
@@ -40,10 +41,13 @@ def gaussian_reach(factor: int) -> int:
     return floor(TRUNCATE * gaussian_sigma(factor) - (factor - 1) / 2)
 
 
-def shrink_gaussian(block: np.ndarray, factors: Sequence[int], starts: Sequence[int], shape: Sequence[int]) -> np.ndarray:
+def shrink_gaussian(
+    block: np.ndarray, factors: Sequence[int], starts: Sequence[int], shape: Sequence[int]
+) -> np.ndarray:
     """Shrink every axis by its factor.
 
-    At the image's edges, weights are those of the pixels that there are. A NaN reaches every pixel that it is a part of.
+    At the image's edges, weights are those of the pixels that there are. A NaN reaches every pixel that it is a part
+    of.
 
     Parameters
     ----------
@@ -59,7 +63,8 @@ def shrink_gaussian(block: np.ndarray, factors: Sequence[int], starts: Sequence[
     Returns
     -------
     array
-        Of ``block``'s dtype; integers round half to even. Sums are made in float64, so 64-bit integers are right to 53 bits.
+        Of ``block``'s dtype; integers round half to even. Sums are made in float64, so 64-bit integers are right to 53
+        bits.
     """
     values = np.ascontiguousarray(block).view(np.uint8) if block.dtype == bool else block
     if values.dtype == np.float16:

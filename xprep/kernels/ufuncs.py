@@ -27,7 +27,7 @@ from numba import (
     vectorize,
 )
 
-from xprep.kernels import pixels
+from xprep.kernels import pixels, rois
 
 _BUILDING = RLock()
 
@@ -59,6 +59,11 @@ def mask_pixels(value, keep, outside):
     return value if keep else outside
 
 
+def fill_mask(lam, ypix, xpix, canvas, out):
+    """``canvas`` with the weights of one ROI's pixels written on it."""
+    rois.fill_mask(lam, ypix, xpix, canvas, out)
+
+
 def _build_sum_scaled():
     loops = [(kind[:, :], float32[:], float32[:]) for kind in (uint8, uint16, float32)]
     loops.append((float64[:, :], float64[:], float64[:]))
@@ -75,7 +80,13 @@ def _build_mask_pixels():
     return vectorize([kind(kind, boolean, kind) for kind in kinds], nopython=True, cache=True)(mask_pixels)
 
 
+def _build_fill_mask():
+    loops = [(kind[:], int64[:], int64[:], kind[:, :], kind[:, :]) for kind in (float32, float64)]
+    return guvectorize(loops, "(n),(n),(n),(y,x)->(y,x)", nopython=True, cache=True)(fill_mask)
+
+
 _BUILDERS: dict[str, Callable] = {
+    "fill_mask": _build_fill_mask,
     "mask_pixels": _build_mask_pixels,
     "normalize_pixels": _build_normalize_pixels,
     "sum_scaled": _build_sum_scaled,

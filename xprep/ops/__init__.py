@@ -10,19 +10,24 @@ from xprep.ops.plan import Plan, plan
 from xprep.ops.project import project
 from xprep.ops.pyramid import pyramid
 from xprep.ops.quantile import quantile
+from xprep.ops.regions import centered, mask, roi_features, traces
 from xprep.ops.rescale import rescale, to_isotropic
 
 __all__ = [
     "Plan",
     "background",
+    "centered",
     "describe",
     "gaussian_filter",
+    "mask",
     "normalize",
     "plan",
     "project",
     "pyramid",
     "quantile",
     "rescale",
+    "roi_features",
     "subtract_background",
     "to_isotropic",
+    "traces",
 ]

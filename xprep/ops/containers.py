@@ -19,6 +19,15 @@ def is_image(variable: xr.DataArray, dataset: xr.Dataset) -> bool:
     return set(PLANE) <= set(variable.dims) and (CHANNEL in variable.dims or not channels)
 
 
+def spell_name(name: Name) -> str:
+    """Return node and name of an image as people read them; "" where it has neither.
+
+    >>> spell_name(("/site 1", "image")), spell_name(("", None))
+    ('/site 1 image', '')
+    """
+    return " ".join(str(part) for part in name if part not in (None, ""))
+
+
 def images_of(container: Any) -> dict[Name, xr.DataArray]:
     """Return the images of a container, by node and name.
 
@@ -78,3 +87,12 @@ def map_images(operation: Callable[[xr.DataArray], xr.DataArray], container: Con
     if isinstance(container, xr.DataArray):
         return operation(container)
     return rebuild(container, {name: operation(image) for name, image in images_of(container).items()})  # type: ignore[no-any-return]
+
+
+def collect(container: Any, results: Mapping[Name, xr.DataArray]) -> Any:
+    """Return results that are no images any more, in the same kind of container: by name, and by node of a tree."""
+    nodes: dict[str, dict[Any, xr.DataArray]] = {}
+    for (path, name), result in results.items():
+        nodes.setdefault(path or "/", {})[name] = result
+    datasets = {path: xr.Dataset(images) for path, images in nodes.items()}
+    return datasets["/"] if isinstance(container, xr.Dataset) else xr.DataTree.from_dict(datasets)

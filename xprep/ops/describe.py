@@ -6,7 +6,7 @@ from typing import Any
 
 import xarray as xr
 
-from xprep.ops.containers import images_of
+from xprep.ops.containers import images_of, spell_name
 from xprep.ops.layout import CHANNEL, channel_names
 
 
@@ -16,7 +16,7 @@ def describe(container: Any) -> str:
         images = images_of(container)
     except ValueError as error:
         return f"<xprep: {error}>"
-    return "\n".join(_describe(" ".join(filter(None, map(str, name))), image) for name, image in images.items())
+    return "\n".join(_describe(spell_name(name), image) for name, image in images.items())
 
 
 def _describe(name: str, image: xr.DataArray) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from xprep.ops.containers import Container, Name, images_of, rebuild
+from xprep.ops.containers import Container, Name, images_of, rebuild, spell_name
 from xprep.ops.labels import relabel, spell
 from xprep.ops.layout import (
     CHANNEL,
@@ -138,7 +138,7 @@ def normalize(
         channels=channel_names(first),
     )
     check_choice(intermediates, (None, "auto", "recompute", "persist", "spill"), "intermediates")
-    fields = [Field(" ".join(filter(None, map(str, name))), one) for name, one in images.items()]
+    fields = [Field(spell_name(name), one) for name, one in images.items()]
     arrays = normalized(fields, recipe, chunks, intermediates)
     step = spell("normalize", given, DEFAULTS)
     results = {name: relabel(one, data, step, unitless=p is not None or p_post is not None) for (name, one), data in zip(images.items(), arrays, strict=True)}

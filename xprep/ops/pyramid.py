@@ -25,9 +25,9 @@ def pyramid(image: Any, scale_factors: Sequence[Any] = (2, 2), *, method: str = 
     Parameters
     ----------
     image : DataArray, Dataset or DataTree
-        Dims in any order, with y and x; integers, floats or booleans. In a Dataset or DataTree every image is shrunk, and
-        with it every other variable along the same dims: labels and masks (integers and booleans that are no image) by
-        their commonest value.
+        Dims in any order, with y and x; integers, floats or booleans. In a Dataset or DataTree every image is shrunk,
+        and with it every other variable along the same dims: labels and masks (integers and booleans that are no image)
+        by their commonest value.
     scale_factors : sequence
         One entry a level, relative to the level before: a number shrinks y and x, a mapping names its dims
         (``{"z": 1, "y": 2, "x": 2}``). Whole numbers, 1 or more.
@@ -40,9 +40,9 @@ def pyramid(image: Any, scale_factors: Sequence[Any] = (2, 2), *, method: str = 
     -------
     DataTree
         ``scale0`` (the image) … ``scaleN``, each with the variable ``image``, as `open_tree` has it; of a Dataset with
-        its variables, of a DataTree at every node that holds images; their group's attribute ``method`` says how. All levels have the image's dtype: means of integers
-        round half to even. Sizes round up, and a block at the far edge is taken over the pixels it has. Coordinates are
-        the new pixels' centres. Lazy if the input is.
+        its variables, of a DataTree at every node that holds images; their group's attribute ``method`` says how. All
+        levels have the image's dtype: means of integers round half to even. Sizes round up, and a block at the far edge
+        is taken over the pixels it has. Coordinates are the new pixels' centres. Lazy if the input is.
 
     Raises
     ------
@@ -53,8 +53,8 @@ def pyramid(image: Any, scale_factors: Sequence[Any] = (2, 2), *, method: str = 
 
     Notes
     -----
-    Where NaN are among a block's pixels, its mean, maximum and weighted mean are NaN. The mean of means is not the mean of
-    all where sizes are odd; that is the usual way, and every level is made from the one before.
+    Where NaN are among a block's pixels, its mean, maximum and weighted mean are NaN. The mean of means is not the mean
+    of all where sizes are odd; that is the usual way, and every level is made from the one before.
 
     Source of sigma: Cardoso et al., "Scale factor point spread function matching", MICCAI 2015.
 
@@ -85,7 +85,7 @@ def pyramid(image: Any, scale_factors: Sequence[Any] = (2, 2), *, method: str = 
 
 
 def make_levels(image: xr.DataArray, steps: Sequence[Any], method: str, step: str) -> list[xr.DataArray]:
-    """Return the image and its coarser versions; coordinates all come from the image's own, so that no rounding adds up."""
+    """Return the image and its coarser versions; all coordinates come from its own, so that no rounding adds up."""
     check_method(method, image.dtype)
     levels, total = [image], (1,) * image.ndim
     for one in steps:
@@ -102,9 +102,13 @@ def make_levels(image: xr.DataArray, steps: Sequence[Any], method: str, step: st
 def _shrink(data: Any, shrinking: Shrinking) -> Any:
     before = as_lazy(data)
     shape = shrunk_shape(before.shape, shrinking.factors)
-    stretches = {axis: Stretch(n, 1 / f) for axis, (n, f) in enumerate(zip(shape, shrinking.factors, strict=True)) if f > 1}
+    stretches = {
+        axis: Stretch(n, 1 / f) for axis, (n, f) in enumerate(zip(shape, shrinking.factors, strict=True)) if f > 1
+    }
     chunks = stretched_chunks(before, stretches, before.dtype.itemsize)
-    made = gather(shrinking, before, dtype=before.dtype, chunks=chunks, needs=partial(_needs, shrinking), label=shrinking.method)
+    made = gather(
+        shrinking, before, dtype=before.dtype, chunks=chunks, needs=partial(_needs, shrinking), label=shrinking.method
+    )
     return like(data, made)
 
 
@@ -112,7 +116,9 @@ def _needs(shrinking: Shrinking, axis: int, start: int, stop: int) -> tuple[int,
     return shrinking.needs(axis, start, stop)
 
 
-def _shrink_dataset(dataset: xr.Dataset, images: set[Any], steps: Sequence[Any], method: str, step: str) -> list[xr.Dataset]:
+def _shrink_dataset(
+    dataset: xr.Dataset, images: set[Any], steps: Sequence[Any], method: str, step: str
+) -> list[xr.Dataset]:
     """Return a Dataset and its coarser versions; what does not lie along a dim that shrinks is in each of them."""
     image = next(dataset[name] for name in dataset.data_vars if name in images)
     shrinking = {dim for one in steps for dim, f in zip(image.dims, factors_of(one, image), strict=True) if f > 1}

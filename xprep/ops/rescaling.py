@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from xprep.engine.gather import Place, gather
-from xprep.engine.lazy import as_lazy, is_lazy, like
-from xprep.engine.scaling import Stretch, check_room, stretched_chunks
+from xprep.engine.lazy import is_lazy, like
+from xprep.engine.scaling import Stretch, check_room, stretched_chunks, tiles_in_memory, whole
 from xprep.kernels.positions import Scale, scaled_size
 from xprep.kernels.rescale import Rescaling
 from xprep.ops.containers import Container, images_of
@@ -114,18 +114,20 @@ def _rescale(
 
 
 def _scaled_data(image: xr.DataArray, scales: Mapping[str, Scale], way: Way, dtype: np.dtype[Any]) -> Any:
-    data = as_lazy(image.data)
+    data = whole(image.data)
     axes = [image.get_axis_num(dim) if dim in image.dims else None for dim in SPACE]
-    three = [scales.get(dim, Scale(1, 1, 1.0)) for dim in SPACE]
-    recipe = Rescaling(tuple(three), tuple(axes), way.order, way.boundary == "nearest", way.cval, way.anti_alias)  # type: ignore[arg-type]
-    stretches = {
-        axis: Stretch(s.size, s.size / s.length if s.copies else s.factor)
-        for axis, s in zip(axes, three, strict=True)
-        if axis is not None
-    }
-    chunks = stretched_chunks(data, stretches, dtype.itemsize)
+    z, y, x = (scales.get(dim, Scale(1, 1, 1.0)) for dim in SPACE)
+    recipe = Rescaling((z, y, x), tuple(axes), way.order, way.boundary == "nearest", way.cval, way.anti_alias)  # type: ignore[arg-type]
+    stretches = {axis: _stretch(scale) for axis, scale in zip(axes, (z, y, x), strict=True) if axis is not None}
+    shape = tuple(stretches[axis].size if axis in stretches else n for axis, n in enumerate(data.shape))
+    lazy = is_lazy(image.data)
+    chunks = stretched_chunks(data, stretches, dtype.itemsize) if lazy else tiles_in_memory(shape, dtype.itemsize)
     made = gather(_RescaleBlock(recipe), data, dtype=dtype, chunks=chunks, needs=recipe.needs, label="rescale")
     return like(image.data, made)
+
+
+def _stretch(scale: Scale) -> Stretch:
+    return Stretch(scale.size, scale.size / scale.length if scale.copies else scale.factor)
 
 
 @dataclass(frozen=True)

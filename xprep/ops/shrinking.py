@@ -27,7 +27,7 @@ class Shrinking:
     method: str
 
     def needs(self, axis: int, start: int, stop: int) -> Span:
-        """Return the span of the level before that ``[start, stop)`` of this one is made of; it may reach beyond the ends."""
+        """Return the span of the level before that ``[start, stop)`` is made of; it may reach beyond the ends."""
         reach = gaussian_reach(self.factors[axis]) if self.method == "gaussian" else 0
         return start * self.factors[axis] - reach, stop * self.factors[axis] + reach
 
@@ -51,7 +51,9 @@ def check_method(method: Any, dtype: np.dtype[Any]) -> str:
     """
     check_choice(method, METHODS, "method")
     if method == "mode" and dtype.kind == "f":
-        raise TypeError(f"method='mode' is for labels, whole numbers; the image is of {dtype}. Use 'mean', 'max', 'nearest' or 'gaussian'.")
+        raise TypeError(
+            f"method='mode' is for labels, whole numbers; the image is of {dtype}. Use 'mean', 'max' or 'gaussian'."
+        )
     return str(method)
 
 
@@ -101,9 +103,9 @@ def shrunk_shape(shape: Sequence[int], factors: Sequence[int]) -> tuple[int, ...
 def shrunk_coords(image: xr.DataArray, total: Sequence[int], shape: Sequence[int]) -> dict[Any, xr.Variable]:
     """Return the coordinates of a level that is ``total`` times smaller than ``image``: the new pixels' centres.
 
-    They go on evenly, so that the last one of an odd size is the centre of its whole block, as OME-Zarr has it. Along dims
-    that shrink, what is no number or date, and what spans several dims, is dropped; a dim without a coordinate gets one,
-    in pixels of ``image``.
+    They go on evenly, so that the last one of an odd size is the centre of its whole block, as OME-Zarr has it. Along
+    dims that shrink, what is no number or date, and what spans several dims, is dropped; a dim without a coordinate
+    gets one, in pixels of ``image``.
     """
     moving = {str(dim): (f, n) for dim, f, n in zip(image.dims, total, shape, strict=True) if f > 1}
     found: dict[Any, xr.Variable] = {}
@@ -115,7 +117,9 @@ def shrunk_coords(image: xr.DataArray, total: Sequence[int], shape: Sequence[int
             found[name] = _moved(coord, *moving[str(touched[0])])
     for dim, (factor, length) in moving.items():
         if dim not in image.coords:
-            found[dim] = xr.Variable((dim,), _centres(factor, length), {"spacing": float(factor)} if length == 1 else {})
+            found[dim] = xr.Variable(
+                (dim,), _centres(factor, length), {"spacing": float(factor)} if length == 1 else {}
+            )
     return found
 
 

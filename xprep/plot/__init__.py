@@ -6,5 +6,6 @@ from xprep.plot.channels import plot_channels
 from xprep.plot.colors import label_colors
 from xprep.plot.comparison import plot_before_after
 from xprep.plot.projections import plot_projections
+from xprep.plot.rois import plot_rois
 
-__all__ = ["label_colors", "plot_before_after", "plot_channels", "plot_projections"]
+__all__ = ["label_colors", "plot_before_after", "plot_channels", "plot_projections", "plot_rois"]

@@ -11,8 +11,18 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from xprep.rois.columns import check_planar, check_starts, finite_weights, freeze, own, span_of, unique_ids, whole_coordinates
+from xprep.rois.columns import (
+    check_planar,
+    check_starts,
+    finite_weights,
+    freeze,
+    own,
+    span_of,
+    unique_ids,
+    whole_coordinates,
+)
 from xprep.rois.pixels import Pixels, pixels_between, pixels_of, take_ranges
+from xprep.rois.views import describe, describe_html
 from xprep.types import Array
 
 
@@ -51,12 +61,12 @@ class RaggedPixels:
     def __getitem__(self, chosen: Any) -> Self:
         """Return a table of the chosen ROIs: a number, a slice, positions, or a boolean per ROI."""
         if isinstance(chosen, int | np.integer):
-            positions = np.arange(len(self))[[chosen]]
+            positions = np.arange(len(self))[[int(chosen)]]
         else:
             positions = np.arange(len(self))[np.asarray(chosen) if isinstance(chosen, list) and chosen else chosen]
         where, starts = take_ranges(self.starts, positions)
-        parts = [column[where] for column in (self.lam, self.zpix, self.ypix, self.xpix)]
-        return type(self)(*parts, starts, self.ids[positions], self.volumetric)
+        lam, zpix, ypix, xpix = (column[where] for column in self.columns)
+        return type(self)(lam, zpix, ypix, xpix, starts, self.ids[positions], self.volumetric)
 
     def __reduce__(self) -> tuple[Any, ...]:
         columns = (self.lam, self.zpix, self.ypix, self.xpix, self.starts, self.ids, self.volumetric)
@@ -78,7 +88,9 @@ class RaggedPixels:
     def summary(self) -> Mapping[str, Any]:
         """What the table holds, in a few numbers: what its ``repr`` shows."""
         spans = {name: span_of(column) for name, column in zip("zyx", (self.zpix, self.ypix, self.xpix), strict=True)}
-        nbytes = sum(c[:1].nbytes if c.strides == (0,) else c.nbytes for c in (self.lam, self.zpix, self.ypix, self.xpix))
+        nbytes = sum(
+            c[:1].nbytes if c.strides == (0,) else c.nbytes for c in (self.lam, self.zpix, self.ypix, self.xpix)
+        )
         return {"rois": len(self), "pixels": self.lam.size, "volumetric": self.volumetric, "bytes": nbytes, **spans}
 
     def check_inside(self, shape: Mapping[str, int], what: str = "the image") -> None:
@@ -101,7 +113,7 @@ class RaggedPixels:
             if span is not None and span[1] >= length:
                 where = f"has {length} pixels along {name}" if name in shape else "has no z, which is one plane"
                 raise ValueError(
-                    f"the ROIs reach {name} = {span[1]}, but {what} {where}. Is this the table of another image, or another "
+                    f"the ROIs reach {name} = {span[1]}, but {what} {where}. Is this another image's table, or another "
                     "order of the axes? RoiTable.split_planes() gives a table per plane."
                 )
 
@@ -123,3 +135,15 @@ class RaggedPixels:
         """The plane of every ROI, 0 for an empty one; volumetric ROIs have no plane, and give their first voxel's."""
         padded = np.append(self.zpix, 0)
         return np.where(np.diff(self.starts) > 0, padded[self.starts[:-1]], 0).astype(np.int64)
+
+    def __repr__(self) -> str:
+        return describe(self.summary)
+
+    def _repr_html_(self) -> str:
+        return describe_html(self.summary)
+
+    def flat(self) -> dict[str, Array]:
+        """Return the columns as `xprep.rois.flatten_roi_data` gives them."""
+        lam, zpix, ypix, xpix = self.columns
+        rois = np.repeat(np.arange(len(self)), np.diff(self.starts))
+        return {"lam_flat": lam, "ypix_flat": ypix, "xpix_flat": xpix, "roi_idx": rois, "zpix_flat": zpix}

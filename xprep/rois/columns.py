@@ -59,11 +59,11 @@ def whole_coordinates(values: Any, name: str) -> Array:
     if array.dtype.kind not in "iu":
         if array.size:
             raise ValueError(
-                f"{name} must be integers, got {array.dtype}. Pixels are counted, not measured: round coordinates first, "
+                f"{name} must be integers, got {array.dtype}. Round coordinates first, "
                 f"e.g. np.round({name}).astype(int), and drop those that are NaN."
             )
         return array.astype(np.int64)
-    if array.size and (array.min() < 0 or array.max() > MAX_COORDINATE):
+    if array.size and (told(array).min() < 0 or told(array).max() > MAX_COORDINATE):
         raise ValueError(f"{name} must lie in 0 … {MAX_COORDINATE}; got {array.min()} to {array.max()}.")
     return array
 
@@ -80,15 +80,22 @@ def finite_weights(values: Any) -> Array:
     if array.dtype.kind not in "buif":
         raise ValueError(f"lam must be real numbers, got {array.dtype}.")
     floats = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
-    if not np.isfinite(floats).all():
+    if not np.isfinite(told(floats)).all():
         bad = int((~np.isfinite(floats)).sum())
-        raise ValueError(f"lam must be finite; {bad} of {floats.size} weights are NaN or infinite. Drop those pixels first.")
+        raise ValueError(
+            f"lam must be finite; {bad} of {floats.size} weights are NaN or infinite. Drop those pixels first."
+        )
     return floats
+
+
+def told(column: Array) -> Array:
+    """Return the values of a column without repeats where it is stored as one value: all that there is to look at."""
+    return column[:1] if column.ndim == 1 and column.strides == (0,) else column
 
 
 def freeze(array: Array) -> Array:
     """Return ``array`` read-only; a constant column of many equal values is stored as one."""
-    if array.size > 1 and array.strides != (0,) and (array == array[0]).all():
+    if array.size > 1 and array.strides != (0,) and array[0] == array[-1] and (array == array[0]).all():
         return np.broadcast_to(array[0].copy(), array.shape)
     frozen = array.view()
     frozen.flags.writeable = False
@@ -103,6 +110,13 @@ def own(array: Array) -> Array:
 
 
 def check_starts(starts: NDArray[np.int64], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse columns of different lengths, and starts that do not cut them up.
+
+    Raises
+    ------
+    ValueError
+        Either.
+    """
     if len(set(shapes.values())) > 1 or len(shapes["lam"]) != 1:
         raise ValueError(f"every column needs one entry a pixel; got shapes {dict(shapes)}.")
     size = shapes["lam"][0]
@@ -111,6 +125,13 @@ def check_starts(starts: NDArray[np.int64], shapes: Mapping[str, tuple[int, ...]
 
 
 def unique_ids(ids: Any, count: int) -> Array:
+    """Return the names of ROIs as an array.
+
+    Raises
+    ------
+    ValueError
+        Not one a ROI, or one that occurs twice.
+    """
     names = np.asarray(ids)
     if names.shape != (count,):
         raise ValueError(f"ids need one name a ROI: there are {count} ROIs, and ids of shape {names.shape}.")
@@ -121,13 +142,22 @@ def unique_ids(ids: Any, count: int) -> Array:
 
 
 def check_planar(zpix: Array, starts: NDArray[np.int64]) -> None:
+    """Refuse a planar ROI with pixels in several planes.
+
+    Raises
+    ------
+    ValueError
+        Such a ROI.
+    """
+    if told(zpix).size <= 1:
+        return
     steps = np.diff(zpix) != 0
-    inner = np.ones(steps.size, bool)
-    inner[starts[(starts > 0) & (starts < zpix.size)] - 1] = False
-    if (steps & inner).any():
-        roi = int(np.searchsorted(starts, np.flatnonzero(steps & inner)[0], side="right") - 1)
+    steps[starts[(starts > 0) & (starts < zpix.size)] - 1] = False
+    if steps.any():
+        roi = int(np.searchsorted(starts, np.flatnonzero(steps)[0], side="right") - 1)
         raise ValueError(f"a planar ROI lies in one plane, but ROI {roi} has pixels in several; use volumetric=True.")
 
 
 def span_of(column: Array) -> tuple[int, int] | None:
-    return (int(column.min()), int(column.max())) if column.size else None
+    """Return the least and the largest value of a column, None if it has none."""
+    return (int(told(column).min()), int(told(column).max())) if column.size else None

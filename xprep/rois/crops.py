@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def crop_array(data: Any, centers: Centers, window: Window, ndim: int) -> Any:
     rows = regular(len(centers), max(1, options().tile_bytes // max(1, nbytes)))
     edges = starts(rows)
     visits = []
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in pairwise(edges):
         part = centers.between(first, last)
         blocks = tuple(sorted(blocks_touched(part, window, grid)))
         visits.append(Visit(_Crop(part, window, tuple(map(grid.origin, blocks)), depth), blocks, last - first))
@@ -72,12 +73,17 @@ def check_planes(centers: Centers, depth: int) -> None:
         A plane is negative, or beyond ``depth``.
     """
     if len(centers) and (centers.z.min() < 0 or centers.z.max() >= depth):
-        raise ValueError(f"the image has {depth} planes, but ROIs lie in planes {centers.z.min()} to {centers.z.max()}.")
+        raise ValueError(
+            f"the image has {depth} planes, but ROIs lie in planes {centers.z.min()} to {centers.z.max()}."
+        )
 
 
 def blocks_touched(centers: Centers, window: Window, grid: Grid) -> set[Index]:
     """Return the blocks which windows about ``centers`` touch."""
-    low, high = [centers.y - window.width, centers.x - window.width], [centers.y + window.width, centers.x + window.width]
+    low, high = (
+        [centers.y - window.width, centers.x - window.width],
+        [centers.y + window.width, centers.x + window.width],
+    )
     if len(grid.edges) == 3:
         z = centers.z
         low.insert(0, np.zeros_like(z) if window.volumetric else z)
@@ -107,7 +113,9 @@ def crop_blocks(
     """Return the windows about ``centers``, of what lies in ``blocks``, whose first voxels are ``origins``."""
     shape = (len(centers), *leading, *window.tail(depth))
     windows = np.full(shape, window.fill_value, np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):  # float64 beyond float32 becomes infinite, in silence as in numpy 1
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # float64 beyond float32 becomes infinite, in silence as in numpy 1
         for block, origin in zip(blocks, origins, strict=True):
             space = len(origin)
             cube = block if space == 3 else block[..., None, :, :]

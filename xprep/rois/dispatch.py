@@ -91,7 +91,9 @@ def _window_dims(window: xr.DataArray, core: int) -> list[Any]:
 
 def _check_windows(shapes: Sequence[tuple[int, ...]], core: int) -> None:
     if any(len(shape) < core for shape in shapes):
-        raise ValueError(f"windows need {core} axes or more, the last ones {'z, y, x' if core == 3 else 'y, x'}; got {list(shapes)}.")
+        raise ValueError(
+            f"windows need {core} axes or more, the last ones {'z, y, x' if core == 3 else 'y, x'}; got {list(shapes)}."
+        )
     if len({shape[-core:] for shape in shapes}) > 1:
         raise ValueError(f"windows must be of one size; got {[shape[-core:] for shape in shapes]}.")
     np.broadcast_shapes(*(shape[:-core] for shape in shapes))
@@ -101,23 +103,25 @@ def _tuple(results: Any) -> tuple[Any, ...]:
     return results if isinstance(results, tuple) else (results,)
 
 
-class Stack:
-    """Pairs of windows without copies: the windows as (window, z, y, x), and for every pair which of them it takes."""
+class Pairs:
+    """Masks and references, (window, z, y, x), and for every pair which of them it takes: nothing is copied."""
 
-    def __init__(self, windows: Sequence[Array], core: int) -> None:
-        leading = [window.shape[:-core] for window in windows]
+    def __init__(self, masks: Array, references: Array, core: int) -> None:
+        leading = [windows.shape[: windows.ndim - core] for windows in (masks, references)]
         self.shape = np.broadcast_shapes(*leading)
-        self.windows = [_cube(window, core) for window in windows]
-        self.picks = [_picks(shape, self.shape) for shape in leading]
+        self.masks, self.references = cubes(masks, core), cubes(references, core)
+        self.mask_of, self.reference_of = (_picks(shape, self.shape) for shape in leading)
 
-    def result(self, values: Array) -> Array:
+    def result(self, values: Array) -> Any:
         """Return one value a pair in the shape that the windows' other axes have together."""
         return values.reshape(self.shape)[()]
 
 
-def _cube(window: Array, core: int) -> Array:
-    shape = window.shape[-core:]
-    return np.ascontiguousarray(window).reshape(-1 if window.size else int(np.prod(window.shape[:-core])), *(1,) * (3 - core), *shape)
+def cubes(windows: Array, core: int) -> Array:
+    """Return windows as (window, z, y, x), contiguous."""
+    leading = windows.shape[: windows.ndim - core]
+    shape = (*(1,) * (3 - core), *windows.shape[windows.ndim - core :])
+    return np.ascontiguousarray(windows).reshape(int(np.prod(leading)), *shape)
 
 
 def _picks(shape: tuple[int, ...], together: tuple[int, ...]) -> NDArray[np.int64]:

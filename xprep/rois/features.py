@@ -28,7 +28,9 @@ from xprep.types import Array
 
 FEATURES = ("phase_correlation", "in_vs_out", "dot_product", "correlation")
 GROUP = 512  # ROIs a task: enough to pay for it, few enough that 2000 ROIs of one small plane keep two threads busy
-BATCH_BYTES = 2**20  # windows worked on at once: they stay in the second-level cache, and memory does not grow with ROIs
+BATCH_BYTES = (
+    2**20
+)  # windows worked on at once: they stay in the second-level cache, and memory does not grow with ROIs
 
 
 def centered(image: xr.DataArray, rois: RoiTable, *, width: int = 15, fill_value: float = 0.0) -> xr.DataArray:
@@ -105,14 +107,14 @@ def roi_features(
     surround : {"filled", "annulus"}
         What ``in_vs_out`` compares with (`xprep.rois.in_vs_out`).
     window : str or array, optional
-        Multiplied with both windows before ``phase_correlation``: a name that `scipy.signal.get_window` knows, taken
+        Multiplied with both windows before ``phase_correlation``: a name for `scipy.signal.get_window`, taken
         along y and x, or weights of (2·width + 1, 2·width + 1).
 
     Returns
     -------
     Dataset of float64, over ``roi`` and the image's other dims
-        ``phase_correlation``, ``in_vs_out``, ``dot_product``, and ``correlation`` inside the surround. Lazy if the image
-        is: only chunks are read that a window or a ROI touches, and memory does not grow with the number of ROIs.
+        ``phase_correlation``, ``in_vs_out``, ``dot_product``, and ``correlation`` inside the surround. Lazy if the
+        image is: only chunks that a window or a ROI touches are read, and memory does not grow with the number of ROIs.
 
     Raises
     ------
@@ -123,7 +125,7 @@ def roi_features(
 
     Notes
     -----
-    The reference's functions 16, 17, 18 and 19 (the last on the pair of 13), on windows filled with 0 outside the image.
+    Functions 16, 17, 18 and 19 of the reference (19 on the pair of 13), on windows filled with 0 outside the image.
 
     Examples
     --------
@@ -146,7 +148,7 @@ def roi_features(
     data = image.transpose(*leading, *space).data
     made = like(image.data, _measure(as_lazy(data), rois, how, len(space)))
     coords = {**kept_coords(image, leading), "roi": rois.ids}
-    found = xr.DataArray(made, coords, ("roi", *leading, "feature"), attrs=image.attrs)
+    found = xr.DataArray(made, coords, ("roi", *leading, "feature"))
     return xr.Dataset({name: found[..., i] for i, name in enumerate(FEATURES)}, attrs=image.attrs)
 
 
@@ -260,8 +262,7 @@ class _Group:
             if chosen.size:
                 part = BlockSums.of(self.pixels, owners, chosen, origin, extent, weighing)(block)
                 sums[:, part.rois] += part.sums
-        shares = np.bincount(owners, weighing.shares(self.pixels.lam), minlength=len(self.pixels))
-        return weighing.divide(sums, shares)
+        return weighing.divide(sums, weighing.totals(self.pixels.lam, owners, len(self.pixels)))
 
 
 def measure_windows(masks: Array, crops: Array, how: _How) -> Array:
@@ -281,6 +282,7 @@ def measure_windows(masks: Array, crops: Array, how: _How) -> Array:
     found = np.empty((mask_of.size, len(FEATURES)))
     found[:, 1] = ratio(inside, around, how.surround)
     found[:, 3] = correlate(cubes, references, mask_of, reference_of, surrounds, False)
-    tapered = (cubes, references) if how.taper is None else (cubes * how.taper, references * how.taper)
-    found[:, 0] = mean_cross_power(*tapered, mask_of, reference_of, how.eps, False)
+    if how.taper is not None:
+        cubes, references = cubes * how.taper, references * how.taper
+    found[:, 0] = mean_cross_power(cubes, references, mask_of, reference_of, how.eps, False)
     return found.reshape(cubes.shape[0], frames, len(FEATURES))

@@ -40,7 +40,13 @@ def columns_from_labels(labels: Any) -> dict[str, Any]:
     }
     for column in columns.values():
         column.flags.writeable = False  # made here: the table need not copy them
-    return {**columns, "lam": _constant(1, np.float32, starts[-1]), "starts": starts, "ids": ids, "volumetric": data.ndim == 3}
+    return {
+        **columns,
+        "lam": _constant(1, np.float32, starts[-1]),
+        "starts": starts,
+        "ids": ids,
+        "volumetric": data.ndim == 3,
+    }
 
 
 def _constant(value: float, dtype: Any, size: int) -> Array:
@@ -69,7 +75,11 @@ def label_data(labels: Any) -> Any:
     if data.dtype.kind not in "iu":
         raise ValueError(
             f"labels must be integers, got {data.dtype}. "
-            + ("A mask has no labels yet: scipy.ndimage.label numbers its parts." if data.dtype == bool else "Round them first.")
+            + (
+                "A mask has no labels yet: scipy.ndimage.label numbers its parts."
+                if data.dtype == bool
+                else "Round them first."
+            )
         )
     return data
 
@@ -87,7 +97,7 @@ def _find_runs(block: Array, origin: Sequence[int]) -> Runs:
 def _in_raster_order(runs: Sequence[Runs]) -> Runs:
     values = np.concatenate([part for part, _ in runs])
     places = np.concatenate([part for _, part in runs], axis=1)
-    z, y, x, _ = places
+    z, y = places[:2]
     height = int(y.max()) + 1 if y.size else 1
     rows = z.astype(np.int64) * height + y
     if (np.diff(rows) < 0).any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -30,7 +31,7 @@ def flatten_roi_data(
     Returns
     -------
     dict of arrays, (pixel,)
-        ``lam_flat``, ``ypix_flat``, ``xpix_flat``, ``roi_idx`` (int64: the ROI's number) and, with ``zpix``, ``zpix_flat``.
+        ``lam_flat``, ``ypix_flat``, ``xpix_flat``, ``roi_idx`` (int64: the ROI's number), with ``zpix`` ``zpix_flat``.
 
     Raises
     ------
@@ -106,16 +107,16 @@ def get_roi_centroid(
 
     Notes
     -----
-    Reference: ``cellector.utils.get_roi_centroid``, SEMANTICS 4.7, in float64 throughout: small integers cannot overflow.
+    Reference: ``cellector.utils.get_roi_centroid``, SEMANTICS 4.7; in float64: small integers cannot overflow.
 
     Examples
     --------
     >>> get_roi_centroid(lam=[1.0, 3.0], zpix=2, ypix=[4, 8], xpix=[0, 1])
     (2, 7, 0)
     """
-    planes = [zpix] if np.ndim(zpix) else np.array([zpix])
-    found = get_roi_centroids(lam=[lam], zpix=planes, ypix=[ypix], xpix=[xpix], method=method, asint=asint)
-    return tuple(axis[0].item() for axis in found)  # type: ignore[return-value]
+    found = get_roi_centroids(lam=[lam], zpix=[zpix], ypix=[ypix], xpix=[xpix], method=method, asint=asint)
+    z, y, x = (axis[0].item() for axis in found)
+    return z, y, x
 
 
 def get_roi_centroids(
@@ -165,7 +166,9 @@ def get_roi_centroids(
     return (found[0] if volumetric else whole_coordinates(zpix, "zpix").astype(np.int64)), found[-2], found[-1]
 
 
-def locate(weights: Array, columns: Sequence[Array], starts: NDArray[np.int64], method: Method, asint: bool) -> list[Array]:
+def locate(
+    weights: Array, columns: Sequence[Array], starts: NDArray[np.int64], method: Method, asint: bool
+) -> list[Array]:
     """Return the centroid of every ROI along each of ``columns``, checked.
 
     Raises
@@ -181,12 +184,12 @@ def locate(weights: Array, columns: Sequence[Array], starts: NDArray[np.int64], 
     if not np.isfinite(means).all():
         lost = np.flatnonzero(~np.isfinite(means).all(axis=0))
         raise ValueError(
-            f"{lost.size} ROIs have no centroid, first number {lost[0]}: they have no pixels, or weights that sum to 0. "
+            f"{lost.size} ROIs have no centroid, the first is number {lost[0]}: no pixels, or weights that sum to 0. "
             "Drop them, or ask for asint=False, which gives NaN."
         )
     return list(means.astype(np.int64))
 
 
 def _medians(columns: Sequence[Array], starts: NDArray[np.int64]) -> NDArray[np.float64]:
-    spans = list(zip(starts, starts[1:], strict=False))
+    spans = list(pairwise(starts.tolist()))
     return np.array([[np.median(column[a:b]) if b > a else np.nan for a, b in spans] for column in columns])

@@ -14,6 +14,7 @@ from xprep.engine.grid import starts
 from xprep.engine.lazy import is_lazy
 from xprep.engine.roi_blocks import build_blocks
 from xprep.kernels.rois import fill_pixels
+from xprep.kernels.ufuncs import build_ufunc
 from xprep.rois.crops import space_dims
 from xprep.rois.offsets import flat_offsets
 from xprep.rois.pixels import Grid, Ints, group_by_block
@@ -68,7 +69,8 @@ def mask(image: xr.DataArray, rois: Any, *, outside: float = np.nan, invert: boo
 def blank_pixels(image: Array, inside: Array, *, outside: Any, dtype: np.dtype[Any], invert: bool) -> Array:
     """Return ``image`` where ``inside`` (or, inverted, where not), else ``outside``."""
     keep = ~inside if invert else inside
-    return np.where(keep, image.astype(dtype, copy=False), outside)
+    masked = build_ufunc("mask_pixels")(image.astype(dtype, copy=False), keep, outside)
+    return np.asarray(masked, dtype)  # float16 has no loop of its own
 
 
 def masked_dtype(dtype: np.dtype[Any], outside: float) -> np.dtype[Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -85,7 +85,9 @@ def build_centered_masks(
     highest = -1 if table.summary["z"] is None else table.summary["z"][1]
     depth = (highest + 1 if num_planes is None else num_planes) if volumetric else None
     if depth is not None and depth <= highest:
-        raise ValueError(f"there are {depth} planes, but ROIs reach plane {highest}; num_planes must be {highest + 1} or more.")
+        raise ValueError(
+            f"there are {depth} planes, but ROIs reach plane {highest}; num_planes must be {highest + 1} or more."
+        )
     side = 2 * width + 1
     window = (side, side) if depth is None else (depth, side, side)
     rows = _rows(len(table), 4 * max(1, prod(window)))
@@ -93,7 +95,7 @@ def build_centered_masks(
     centers = centers_of(table)
     functions = {
         (row, *(0,) * len(window)): _Windows(table.pixels(a, b), centers.between(a, b), width, fill_value, depth)
-        for row, (a, b) in enumerate(zip(edges, edges[1:], strict=False))
+        for row, (a, b) in enumerate(pairwise(edges))
     }
     chunks = (rows, *((n,) for n in window))
     data = build_blocks(functions, chunks, np.float32, (table.fingerprint, width, fill_value))

@@ -29,7 +29,7 @@ def fill_windows(
     fill_value: float,
     depth: int | None,
 ) -> Array:
-    """Return windows of weights, (roi, [z], y, x); ``columns`` are z, y, x, whose z only counts where ``depth`` is given."""
+    """Return windows of weights, (roi, [z], y, x); of the ``columns`` z, y, x, z counts with ``depth``."""
     side = 2 * width + 1
     planes, ypix, xpix = columns
     y, x = ypix - centers.y[rois] + width, xpix - centers.x[rois] + width

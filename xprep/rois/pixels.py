@@ -80,7 +80,7 @@ class Grid:
         """Return the block that holds each of ``positions``."""
         if len(self.edges[axis]) == 2:
             return np.zeros(np.shape(positions), np.int64)
-        return np.searchsorted(np.asarray(self.edges[axis]), positions, side="right") - 1
+        return np.asarray(np.searchsorted(np.asarray(self.edges[axis]), positions, side="right") - 1, np.int64)
 
     def origin(self, index: Index) -> Index:
         """Return the first voxel of a block."""

@@ -14,10 +14,14 @@ COLUMNS = ("lam", "zpix", "ypix", "xpix")
 
 
 def dataset_of(columns: Mapping[str, Array], counts: Array, ids: Array, volumetric: bool) -> xr.Dataset:
-    """Return the Dataset of a table; names that are strings become objects, which Zarr writes as variable-length text."""
+    """Return the Dataset of a table; strings become objects, which Zarr writes as variable-length text."""
     names = ids.astype(object) if ids.dtype.kind in "US" else ids
     variables: dict[str, Any] = {name: ("pixel", column) for name, column in columns.items()}
-    variables["pixel_count"] = ("roi", counts, {"sample_dimension": "pixel", "long_name": "number of pixels of each ROI"})
+    variables["pixel_count"] = (
+        "roi",
+        counts,
+        {"sample_dimension": "pixel", "long_name": "number of pixels of each ROI"},
+    )
     return xr.Dataset(variables, {"roi": names}, {"volumetric": int(volumetric)})
 
 
@@ -31,7 +35,9 @@ def columns_from_dataset(dataset: xr.Dataset) -> dict[str, Any]:
     """
     missing = [name for name in (*COLUMNS, "pixel_count") if name not in dataset]
     if missing:
-        raise KeyError(f"a table needs the variables {[*COLUMNS, 'pixel_count']}; {missing} are missing from {list(dataset)}.")
+        raise KeyError(
+            f"a table needs the variables {[*COLUMNS, 'pixel_count']}; {missing} are missing from {list(dataset)}."
+        )
     computed = dataset.compute()
     columns: dict[str, Any] = {name: computed[name].values for name in COLUMNS}
     starts = np.concatenate([[0], np.cumsum(computed["pixel_count"].values)]).astype(np.int64)

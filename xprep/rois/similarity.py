@@ -11,7 +11,7 @@ import xarray as xr
 from xprep.engine.lazy import is_lazy
 from xprep.kernels.rois_windows import correlate
 from xprep.rois.columns import check_lengths
-from xprep.rois.dispatch import Stack, as_floats, over_windows
+from xprep.rois.dispatch import Pairs, as_floats, over_windows
 from xprep.rois.lists import is_volumetric
 from xprep.rois.table import RoiTable
 from xprep.rois.traces import traces
@@ -55,10 +55,10 @@ def compute_correlation(masks: Any, references: Any, *, volumetric: bool = False
     """
     core = 3 if volumetric else 2
 
-    def compare(masks: Array, references: Array) -> Array:
+    def compare(masks: Array, references: Array) -> Any:
         same = np.result_type(as_floats(masks), as_floats(references))
-        stack = Stack([masks.astype(same, copy=False), references.astype(same, copy=False)], core)
-        return stack.result(correlate(*stack.windows, *stack.picks, None, joint))
+        pairs = Pairs(masks.astype(same, copy=False), references.astype(same, copy=False), core)
+        return pairs.result(correlate(pairs.masks, pairs.references, pairs.mask_of, pairs.reference_of, None, joint))
 
     return over_windows(compare, [masks, references], volumetric, lambda *_: (np.float64,), keeps=False)[0]
 
@@ -96,7 +96,7 @@ def dot_product(
     Raises
     ------
     ValueError
-        A pixel outside the reference; lists that do not match; ``zpix`` that is not of the form that ``volumetric`` says.
+        A pixel outside the reference; lists that do not match; ``zpix`` of another form than ``volumetric`` says.
 
     Notes
     -----
@@ -113,7 +113,9 @@ def dot_product(
         check_none(ypix, xpix, zpix)
         return np.empty(0)
     if is_volumetric(zpix) != volumetric:
-        raise ValueError(f"volumetric={volumetric} needs zpix to hold one {'array' if volumetric else 'plane'} per ROI.")
+        raise ValueError(
+            f"volumetric={volumetric} needs zpix to hold one {'array' if volumetric else 'plane'} per ROI."
+        )
     table = RoiTable.from_pixels(lam, ypix, xpix, zpix)
     if isinstance(data, xr.DataArray):
         return traces(data, table, how="dot", skipna=skipna)

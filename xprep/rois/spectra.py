@@ -8,7 +8,7 @@ import numpy as np
 import scipy.fft
 
 from xprep.kernels.rois_spectra import mean_cross_power
-from xprep.rois.dispatch import Stack, as_floats, float_type, over_windows
+from xprep.rois.dispatch import Pairs, as_floats, float_type, over_windows
 from xprep.types import Array
 
 
@@ -52,7 +52,7 @@ def cross_power_spectrum(
     check_eps(eps)
     axes = tuple(range(-3 if volumetric else -2, 0))
 
-    def divide(static: Array, moving: Array) -> Array:
+    def divide(static: Array, moving: Array) -> Any:
         return _spectrum(static, moving, axes, eps, relative)
 
     return over_windows(divide, [static, moving], volumetric, _complex_type, keeps=True)[0]
@@ -62,7 +62,7 @@ def _complex_type(a: Any, b: Any) -> tuple[Any]:
     return (np.complex64 if float_type(a, b) is np.float32 else np.complex128,)
 
 
-def _spectrum(static: Array, moving: Array, axes: tuple[int, ...], eps: float, relative: bool) -> Array:
+def _spectrum(static: Array, moving: Array, axes: tuple[int, ...], eps: float, relative: bool) -> Any:
     product = scipy.fft.fftn(as_floats(static), axes=axes) * scipy.fft.fftn(as_floats(moving), axes=axes).conj()
     magnitude = np.abs(product)
     added = eps * magnitude.mean(axis=axes, keepdims=True) if relative else magnitude.dtype.type(eps)
@@ -119,8 +119,8 @@ def phase_correlation(static: Any, moving: Any, *, eps: float = 1e-8, volumetric
     check_eps(eps)
     axes = tuple(range(-3 if volumetric else -2, 0))
 
-    def correlate(static: Array, moving: Array) -> Array:
-        return scipy.fft.ifftn(_spectrum(static, moving, axes, eps, False), axes=axes).real  # type: ignore[no-any-return]
+    def correlate(static: Array, moving: Array) -> Any:
+        return scipy.fft.ifftn(_spectrum(static, moving, axes, eps, False), axes=axes).real
 
     return over_windows(correlate, [static, moving], volumetric, lambda a, b: (float_type(a, b),), keeps=True)[0]
 
@@ -162,8 +162,9 @@ def phase_correlation_zero(
     check_eps(eps)
     core = 3 if volumetric else 2
 
-    def average(masks: Array, references: Array) -> Array:
-        stack = Stack([as_floats(masks), as_floats(references)], core)
-        return stack.result(mean_cross_power(*stack.windows, *stack.picks, float(eps), relative))
+    def average(masks: Array, references: Array) -> Any:
+        pairs = Pairs(as_floats(masks), as_floats(references), core)
+        found = mean_cross_power(pairs.masks, pairs.references, pairs.mask_of, pairs.reference_of, float(eps), relative)
+        return pairs.result(found)
 
     return over_windows(average, [masks, references], volumetric, lambda *_: (np.float64,), keeps=False)[0]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xprep.kernels.rois_windows import dilate, sum_inside_and_around
-from xprep.rois.dispatch import Stack, as_floats, float_type, over_windows
+from xprep.rois.dispatch import Pairs, as_floats, cubes, float_type, over_windows
 from xprep.types import Array
 
 Surround = Literal["filled", "annulus"]
@@ -54,8 +54,7 @@ def center_surround(masks: Any, *, iterations: int = 7, volumetric: bool = False
 
     def split(masks: Array) -> tuple[Array, Array]:
         centers = masks > 0
-        cubes = Stack([centers], core).windows[0]
-        return centers, dilate(cubes, steps).reshape(masks.shape)
+        return centers, dilate(cubes(centers, core), steps).reshape(masks.shape)
 
     center, surround = over_windows(split, [masks], volumetric, lambda _: (bool, bool), keeps=True)
     return center, surround
@@ -109,7 +108,7 @@ def surround_filter(masks: Any, references: Any, *, iterations: int = 7, volumet
     core = 3 if volumetric else 2
 
     def blank(masks: Array, references: Array) -> tuple[Array, Array]:
-        surround = dilate(Stack([masks > 0], core).windows[0], steps).reshape(masks.shape)
+        surround = dilate(cubes(masks > 0, core), steps).reshape(masks.shape)
         everywhere = np.broadcast_to(surround, np.broadcast_shapes(masks.shape, references.shape))
         nan = np.float32(np.nan)
         return np.where(everywhere, as_floats(masks), nan), np.where(everywhere, as_floats(references), nan)
@@ -136,8 +135,8 @@ def in_vs_out(
     iterations, volumetric
         See `center_surround`.
     surround : {"filled", "annulus"}
-        The reference's surround (``"filled"``) includes the centre, which is counted twice: inside / (inside + surround)
-        is at most 0.5. Without the centre (``"annulus"``) it goes from 0 to 1.
+        The reference's surround (``"filled"``) includes the centre, which then counts twice: inside / (inside +
+        surround) is at most 0.5. Without the centre (``"annulus"``) it goes from 0 to 1.
     skipna
         Leave NaN out of the sums; otherwise one value that is not finite, anywhere in a window, gives NaN.
 
@@ -166,11 +165,13 @@ def in_vs_out(
     core = 3 if volumetric else 2
     check_surround(surround)
 
-    def compare(masks: Array, references: Array) -> Array:
-        stack = Stack([masks > 0, as_floats(references)], core)
-        centers, windows = stack.windows
-        inside, around = sum_inside_and_around(centers, dilate(centers, steps), windows, *stack.picks, skipna)
-        return stack.result(ratio(inside, around, surround).astype(float_type(references.dtype)))
+    def compare(masks: Array, references: Array) -> Any:
+        pairs = Pairs(masks > 0, as_floats(references), core)
+        surrounds = dilate(pairs.masks, steps)
+        inside, around = sum_inside_and_around(
+            pairs.masks, surrounds, pairs.references, pairs.mask_of, pairs.reference_of, skipna
+        )
+        return pairs.result(ratio(inside, around, surround).astype(float_type(references.dtype)))
 
     return over_windows(compare, [masks, references], volumetric, lambda _, b: (float_type(b),), keeps=False)[0]
 

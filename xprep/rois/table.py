@@ -17,8 +17,6 @@ from xprep.rois.masks import build_centered_masks, build_masks
 from xprep.rois.planes import count_planes
 from xprep.rois.ragged import columns_from_dataset, dataset_of
 from xprep.rois.suite2p import columns_from_suite2p
-from xprep.rois.views import describe, describe_html
-from xprep.types import Array
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,7 +88,7 @@ class RoiTable(RaggedPixels):
         """
         check_lengths(lam=lam, ypix=ypix, xpix=xpix)
         columns = {name: join_lists(lists) for name, lists in (("lam", lam), ("ypix", ypix), ("xpix", xpix))}
-        planes = np.zeros(len(lam), np.int64) if zpix is None else zpix
+        planes: Sequence[Any] = [0] * len(lam) if zpix is None else zpix
         names = np.arange(len(lam)) if ids is None else np.asarray(ids)
         return cls(
             **columns, zpix=join_planes(planes, lam), starts=starts_of(lam), ids=names, volumetric=is_volumetric(planes)
@@ -105,16 +103,12 @@ class RoiTable(RaggedPixels):
         labels : DataArray, dask or numpy array of int, (y, x) or (z, y, x)
             0 is background, any other value a ROI: they come in ascending order, and ``ids`` are the labels. All
             weights are 1. A DataArray's dims may come in any order; pixels of a ROI are listed in raster order. Three
-            axes make the table volumetric.
+            axes make the table volumetric. Memory: the table, and 20 bytes per run of equal labels along x.
 
         Raises
         ------
         ValueError
             Labels that are not integers, negative ones, or other dims.
-
-        Notes
-        -----
-        Memory: the table itself, and the runs of equal labels along x that the image has (20 bytes each).
 
         Examples
         --------
@@ -162,8 +156,6 @@ class RoiTable(RaggedPixels):
         ------
         KeyError
             A variable is missing.
-        ValueError
-            What `RoiTable` refuses.
         """
         return cls(**columns_from_dataset(dataset))
 
@@ -183,18 +175,6 @@ class RoiTable(RaggedPixels):
         """
         columns = {"lam": self.lam, "zpix": self.zpix, "ypix": self.ypix, "xpix": self.xpix}
         return dataset_of(columns, np.diff(self.starts), self.ids, self.volumetric)
-
-    def __repr__(self) -> str:
-        return describe(self.summary)
-
-    def _repr_html_(self) -> str:
-        return describe_html(self.summary)
-
-    def flat(self) -> dict[str, Array]:
-        """Return the columns as `xprep.rois.flatten_roi_data` gives them."""
-        lam, zpix, ypix, xpix = self.columns
-        rois = np.repeat(np.arange(len(self)), np.diff(self.starts))
-        return {"lam_flat": lam, "ypix_flat": ypix, "xpix_flat": xpix, "roi_idx": rois, "zpix_flat": zpix}
 
     @classmethod
     def concat(cls, tables: Sequence[RoiTable]) -> RoiTable:
@@ -221,9 +201,10 @@ class RoiTable(RaggedPixels):
             raise ValueError(f"concat needs tables, all planar or all volumetric; got {tables!r}.")
         counts = np.concatenate([np.diff(table.starts) for table in tables])
         ids = np.concatenate([table.ids for table in tables])
-        columns = [np.concatenate(parts) for parts in zip(*(table.columns for table in tables), strict=True)]
+        lam, z, y, x = (np.concatenate(parts) for parts in zip(*(table.columns for table in tables), strict=True))
         unique = ids if len(np.unique(ids)) == ids.size else np.arange(ids.size)
-        return cls(*columns, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), unique, tables[0].volumetric)
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return cls(lam, z, y, x, starts, unique, tables[0].volumetric)
 
     def split_planes(self, num_planes: int | None = None) -> list[RoiTable]:
         """Return a table per plane, empty where a plane has no ROIs; positions and ids are kept.
@@ -231,12 +212,12 @@ class RoiTable(RaggedPixels):
         Parameters
         ----------
         num_planes
-            Number of planes; by default the highest that has a ROI, and those before it.
+            By default the highest plane that has a ROI, and those before it.
 
         Raises
         ------
         ValueError
-            A volumetric table, or a ROI in a plane beyond ``num_planes``.
+            A volumetric table, or a ROI beyond ``num_planes``.
         """
         if self.volumetric:
             raise ValueError("volumetric ROIs do not lie in one plane; only a planar table can be split by planes.")
@@ -282,8 +263,8 @@ class RoiTable(RaggedPixels):
         Returns
         -------
         DataArray of float32, (roi, [z], y, x)
-            Zero outside; of a voxel that a ROI lists twice, the last entry wins. 20 000 ROIs on 1024² are 80 GB of
-            zeros: blocks of them are made when they are used, and hold about ``tile_bytes`` (`xprep.set_options`).
+            Zero outside; of a voxel listed twice, the last entry wins. 20 000 ROIs on 1024² are 80 GB: blocks are made
+            when they are used, and hold about ``tile_bytes`` (`xprep.set_options`).
 
         Raises
         ------
@@ -312,7 +293,7 @@ class RoiTable(RaggedPixels):
         volumetric
             Whether windows hold all planes; None takes the table's own.
         num_planes
-            Number of planes of volumetric windows; by default the highest that has a voxel, and those before it.
+            Planes of volumetric windows; by default the highest that has a voxel, and those before it.
 
         Returns
         -------

@@ -96,7 +96,7 @@ def check_table(rois: Any) -> None:
 
 
 class Part(NamedTuple):
-    """What blocks gave so far: the ROIs that they touch, and their sums, (frame, roi); shares only where NaN is skipped."""
+    """What blocks gave so far: their ROIs, and their sums, (frame, roi); shares only where NaN is skipped."""
 
     rois: Ints
     sums: Floats
@@ -111,12 +111,19 @@ class Weighing:
     skipna: bool
 
     def weights(self, lam: Floats) -> Floats:
+        """Return what each pixel is multiplied with."""
         return lam if self.how in ("weighted_mean", "dot") else np.ones_like(lam)
 
     def shares(self, lam: Floats) -> Floats:
+        """Return what each pixel adds to the divisor."""
         return lam * lam if self.how == "dot" else self.weights(lam)
 
+    def totals(self, lam: Floats, owners: Ints, count: int) -> Floats:
+        """Return the sum of each ROI's shares."""
+        return np.asarray(np.bincount(owners, self.shares(lam), minlength=count), np.float64)
+
     def divide(self, sums: Floats, shares: Floats) -> Floats:
+        """Return sums divided by the total of their shares; NaN where there is none."""
         if self.how == "sum":
             return sums
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -128,7 +135,7 @@ def _sum_rois(movie: Any, rois: RoiTable, weighing: Weighing, ndim: int, token: 
     grid = Grid(tuple(edges_of(lengths) for lengths in movie.chunks[movie.ndim - ndim :]))
     pixels = rois.pixels()
     owners = pixels.rois
-    shares = np.bincount(owners, weighing.shares(pixels.lam), minlength=len(rois))
+    shares = weighing.totals(pixels.lam, owners, len(rois))
     parts = {
         index: BlockSums.of(pixels, owners, chosen, grid.origin(index), grid.extent(index), weighing)
         for index, chosen in group_by_block(pixels, grid)
@@ -150,7 +157,13 @@ class BlockSums:
 
     @classmethod
     def of(
-        cls, pixels: Pixels, owners: Ints, chosen: Ints, origin: Sequence[int], extent: tuple[int, ...], weighing: Weighing
+        cls,
+        pixels: Pixels,
+        owners: Ints,
+        chosen: Ints,
+        origin: Sequence[int],
+        extent: tuple[int, ...],
+        weighing: Weighing,
     ) -> BlockSums:
         """Return what sums the block at ``origin``; the ``chosen`` pixels lie in it, ROI by ROI."""
         touched = owners[chosen]

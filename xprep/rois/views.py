@@ -14,7 +14,8 @@ def describe(summary: Mapping[str, Any]) -> str:
     """
     spans = ", ".join(f"{name} {_span(summary[name])}" for name in "zyx" if summary[name] is not None)
     kind = "volumetric" if summary["volumetric"] else "planar"
-    return f"<xprep.RoiTable {_count(summary['rois'], 'ROI')}, {_count(summary['pixels'], 'pixel')}, {kind}{spans and ': ' + spans}>"
+    counts = f"{_count(summary['rois'], 'ROI')}, {_count(summary['pixels'], 'pixel')}"
+    return f"<xprep.RoiTable {counts}, {kind}{spans and ': ' + spans}>"
 
 
 def describe_html(summary: Mapping[str, Any]) -> str:

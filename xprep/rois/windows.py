@@ -40,11 +40,11 @@ def get_mask_volume(flat: Mapping[str, Any], num_rois: int, shape: Sequence[int]
     Raises
     ------
     ValueError
-        A pixel outside ``shape``, a ROI number outside ``num_rois``, columns of different lengths, another number of axes.
+        A pixel outside ``shape``, a ROI number outside ``num_rois``, columns or axes that do not match.
 
     Notes
     -----
-    Reference: ``cellector.utils.get_mask_volume``, SEMANTICS 4.9, which checks nothing and then writes outside its memory.
+    Reference: ``cellector.utils.get_mask_volume``, SEMANTICS 4.9, which does not check what it writes to.
 
     Examples
     --------
@@ -79,7 +79,9 @@ def flat_columns(flat: Mapping[str, Any], names: Sequence[str]) -> dict[str, NDA
     """
     missing = [name for name in ("lam_flat", *names) if name not in flat]
     if missing:
-        raise KeyError(f"the flat columns lack {missing}; xprep.rois.flatten_roi_data makes them (zpix_flat if given zpix).")
+        raise KeyError(
+            f"the flat columns lack {missing}; xprep.rois.flatten_roi_data makes them (zpix_flat if given zpix)."
+        )
     columns = {name: np.asarray(flat[name]) for name in names}
     size = np.asarray(flat["lam_flat"]).size
     for name, column in columns.items():

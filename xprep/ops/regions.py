@@ -1,0 +1,48 @@
+"""What is done with ROIs, for images in every container: `xprep.rois`' functions, with a line of history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, cast
+
+import xarray as xr
+
+from xprep.ops.containers import images_of, map_images
+from xprep.ops.labels import attributes, spell
+from xprep.rois import features, masking
+from xprep.rois import traces as summing
+
+P = ParamSpec("P")
+R = TypeVar("R", xr.DataArray, xr.Dataset)
+
+
+def _of_images(function: Callable[P, R], *, unitless: bool = False) -> Callable[P, R]:
+    """Return ``function`` for DataArrays, Datasets and DataTrees, whose results say how they were made.
+
+    What gives a Dataset for an image gives a DataTree, with a node an image, for several.
+    """
+
+    @wraps(function)
+    def operation(image: Any, rois: Any, **options: Any) -> Any:
+        step = spell(function.__name__, {"rois": rois, **options})
+
+        def one(array: xr.DataArray) -> Any:
+            result = cast(Callable[..., Any], function)(array, rois, **options)
+            result.attrs = attributes(array, step, unitless=unitless)
+            return result
+
+        if isinstance(image, xr.DataArray):
+            return one(image)
+        if function is features.roi_features:
+            nodes = {f"{node}/{name}".strip("/"): one(array) for (node, name), array in images_of(image).items()}
+            return xr.DataTree.from_dict(nodes)
+        return map_images(one, image)
+
+    return cast(Callable[P, R], operation)
+
+
+mask = _of_images(masking.mask)
+traces = _of_images(summing.traces)
+centered = _of_images(features.centered)
+roi_features = _of_images(features.roi_features, unitless=True)

@@ -1,0 +1,128 @@
+"""Outlines of ROIs over an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xprep.ops.layout import PLANE
+from xprep.plot.channels import plot_channels
+from xprep.plot.colors import label_colors
+from xprep.plot.panels import drawable, extent_of, finished
+from xprep.rois import RoiTable
+from xprep.rois.outlines import outline_segments
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+UNKNOWN = (0.6, 0.6, 0.6)  # a grey, for ROIs whose feature is NaN
+
+
+def plot_rois(
+    image: xr.DataArray | xr.Dataset | xr.DataTree,
+    rois: RoiTable,
+    *,
+    feature: Any = None,
+    cmap: str = "viridis",
+    linewidth: float = 1.0,
+    figure: Figure | SubFigure | None = None,
+) -> Figure | SubFigure:
+    """Draw the outlines of ROIs over an image, in physical units, coloured by a feature.
+
+    Parameters
+    ----------
+    image : DataArray, Dataset or DataTree
+        The reference, drawn as by `plot_channels`: a panel a channel, a stack as its maximum along z.
+    rois : RoiTable
+        All are drawn; of volumes what is seen along z.
+    feature : array or DataArray, (roi,), optional
+        One number per ROI, in their order, or by their ids where it has the coordinate ``roi``; grey where it is NaN.
+        Without, each ROI has a colour of its own.
+    cmap : str
+        Colour map of the feature.
+    linewidth : float
+        In points.
+    figure : Figure or SubFigure, optional
+        Where to draw; by default in a new figure.
+
+    Returns
+    -------
+    Figure or SubFigure
+
+    Raises
+    ------
+    ValueError
+        A ROI beyond the image, or not one number per ROI.
+    KeyError
+        The feature lacks a ROI's id.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> image = xr.DataArray(np.random.default_rng(0).random((32, 32)), dims=("y", "x"))
+    >>> table = RoiTable.from_pixels([[1.0, 1.0]], [[5, 6]], [[8, 8]])
+    >>> figure = plot_rois(image, table)
+    >>> len(figure.axes[0].collections[0].get_segments())
+    6
+    """
+    reference = drawable(image, "plot_rois", PLANE)
+    rois.check_inside({"z": 2**31, **{dim: reference.sizes[dim] for dim in PLANE}})
+    values = None if feature is None else feature_values(feature, rois)
+    before = [] if figure is None else list(figure.axes)
+    figure = plot_channels(reference, labels=False, figure=figure)
+    panels = [panel for panel in figure.axes if panel.images and panel not in before]
+    for panel in panels:
+        lines = _draw(panel, reference, rois, values, cmap, linewidth)
+        if values is not None:
+            figure.colorbar(lines, ax=panel, location="bottom", shrink=0.8, label=_title(feature))
+    return finished(figure)
+
+
+def feature_values(feature: Any, rois: RoiTable) -> NDArray[np.float64]:
+    """Return a feature's value for every ROI of the table.
+
+    Raises
+    ------
+    ValueError
+        Not one number per ROI.
+    KeyError
+        A ROI's id is missing.
+    """
+    if isinstance(feature, xr.DataArray) and "roi" in feature.coords and feature.dims == ("roi",):
+        feature = feature.sel(roi=rois.ids)
+    values = np.asarray(feature, np.float64)
+    if values.shape != (len(rois),):
+        raise ValueError(f"feature needs one number for each of {len(rois)} ROIs; got shape {values.shape}.")
+    return values
+
+
+def _title(feature: Any) -> str:
+    return str(getattr(feature, "name", None) or "feature")
+
+
+def _draw(
+    panel: Axes, image: xr.DataArray, rois: RoiTable, values: NDArray[np.float64] | None, cmap: str, linewidth: float
+) -> Any:
+    """Add the outlines to one panel."""
+    from matplotlib import colormaps  # noqa: PLC0415  (matplotlib is optional)
+    from matplotlib.collections import LineCollection  # noqa: PLC0415
+
+    segments, owners = outline_segments(rois)
+    y, x = (_physical(image, dim, segments[..., axis]) for axis, dim in enumerate(PLANE))
+    lines = LineCollection(list(np.stack([x, y], axis=-1)), linewidths=linewidth)
+    if values is None:
+        lines.set_color(label_colors(np.arange(1, len(rois) + 1))[owners] / 255)
+    else:
+        lines.set_cmap(colormaps[cmap].with_extremes(bad=UNKNOWN))
+        lines.set_array(np.ma.masked_invalid(values[owners]))
+    return panel.add_collection(lines, autolim=False)
+
+
+def _physical(image: xr.DataArray, dim: str, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return positions in pixels as the coordinate's."""
+    first, last = extent_of(image, dim)
+    return first + (positions + 0.5) * (last - first) / image.sizes[dim]
