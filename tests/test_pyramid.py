@@ -152,4 +152,4 @@ def test_wide_integers_neither_wrap_nor_leave_their_range(value: int, dtype: str
     value = value if dtype == "int64" else value + 2**63
     block = np.full((4, 4), value, dtype)
     found = shrink_gaussian(block, (2, 2), (0, 0), (2, 2))
-    assert abs(int(found[0, 0]) - value) <= 2**11
+    assert abs(int(found[0, 0]) - value) <= 2**13  # a few roundings of 53 bits
