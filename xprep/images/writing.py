@@ -54,6 +54,11 @@ class Options:
     overwrite: bool
     storage_options: Mapping[str, Any] | None
 
+    def __post_init__(self) -> None:
+        check_choice(self.method, METHODS, "method")
+        check_choice(self.version, ("0.4", "0.5", "0.6"), "version")
+        check_choice(self.layout, ("dual", "flat"), "layout")
+
 
 def to_ome_zarr(
     image: Any,
@@ -135,8 +140,6 @@ def to_ome_zarr(
     >>> report.shapes
     ((2, 64, 64),)
     """
-    check_choice(method, METHODS, "method")
-    check_choice(version, ("0.4", "0.5", "0.6"), "version")
     if resume:
         raise ValueError("resume=True: interrupted runs cannot be resumed yet; give overwrite=True to write the store anew.")
     options = Options(scale_factors, method, version, layout, chunks, shards, overwrite, storage_options)
@@ -324,12 +327,20 @@ def _specify_label(
         raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.")
     coords = {dim: image.coords[dim] for dim in label.dims if dim in image.coords and dim not in label.coords}
     label = label.assign_coords(coords)
-    fitting = options.scale_factors
-    if not isinstance(fitting, str):
-        fitting = [
-            {dim: f for dim, f in step.items() if dim in label.dims} if isinstance(step, Mapping) else step for step in fitting
-        ]
-    return label, *_specify(label, replace(options, scale_factors=fitting))
+    fitting = replace(
+        options,
+        scale_factors=_of_dims(label, options.scale_factors),
+        chunks=_of_dims(label, options.chunks),
+        shards=_of_dims(label, options.shards),
+    )
+    return label, *_specify(label, fitting)
+
+
+def _of_dims(label: xr.DataArray, given: Any) -> Any:
+    """Return what was given by dim for an image without the dims that its labels lack."""
+    if isinstance(given, Mapping):
+        return {dim: value for dim, value in given.items() if dim in label.dims}
+    return [_of_dims(label, one) for one in given] if isinstance(given, list | tuple) else given
 
 
 def _describe(pixels: _Pixels, store: ImageStore, seen: Seen | None) -> Multiscale:
