@@ -131,7 +131,8 @@ class TileRecipe:
 
     def total(self, tile: Array, divisors: Array) -> Array:
         """Return the sum over the channels of the scaled, unblurred tile: ``(1, pixels)``."""
-        values = tile.reshape(tile.shape[0], -1)
+        # Compiled loops know no float16.
+        values = tile.reshape(tile.shape[0], -1).astype(self.dtype if tile.dtype == np.float16 else tile.dtype, copy=False)
         out = np.empty((1, values.shape[1]), self.dtype)
         sum_scaled(values, divisors.astype(self.dtype), out[0])
         return out
