@@ -115,7 +115,7 @@ def _rescale(
     shape = tuple(scales[dim].size if dim in scales else n for dim, n in image.sizes.items())
     if not is_lazy(image.data):
         check_room(shape, dtype)
-    result = xr.DataArray(_scaled_data(image, scales, way, dtype), dims=image.dims, name=image.name)
+    result = xr.DataArray(_scaled_data(image, scales, way, dtype), dims=image.dims).rename(image.name)
     result = result.assign_coords(rescaled_coordinates(image, scales, steps))
     result.attrs = _fresh(attributes(image, step))
     return result
