@@ -20,13 +20,13 @@ from xprep.engine.progress import default_listener
 from xprep.engine.run import run
 from xprep.engine.sources import sources_below
 from xprep.engine.write import Seen, Target, write
-from xprep.images.levels import Shape, coords_of, default_chunk, placement, plan_levels
+from xprep.images.levels import Shape, coords_of, default_chunk, placement, plan_levels, spacing_of
 from xprep.images.report import Report
 from xprep.io.arrays import ZarrReadable
 from xprep.io.layout import ArraySpec, ImageStore, LevelSpec, create_image
 from xprep.io.ome import Channel, ImageLabel, Multiscale, Window, make_axes, spell_unit
 from xprep.io.stores import open_store
-from xprep.io.urls import inside, join
+from xprep.io.urls import check_name, inside, join
 from xprep.kernels.downsample import shrink
 from xprep.ops.containers import images_of
 from xprep.ops.labels import history_line
@@ -151,7 +151,7 @@ def to_ome_zarr(
     if compute:
         reports = write_images(targets, options, labels=labels, progress=progress)
         return next(iter(reports.values())) if single else reports
-    jobs = [_Job.of(one, where, options, labels or {}) for one, where in targets]
+    jobs = _jobs(targets, options, labels or {})
     return call(partial(_finish_all, jobs, single), *_values(jobs), label="store")
 
 
@@ -163,11 +163,17 @@ def write_images(
     progress: Listener | bool | None = None,
 ) -> dict[str, Report]:
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
-    jobs = [_Job.of(one, where, options, labels or {}) for one, where in targets]
+    jobs = _jobs(targets, options, labels or {})
     listener = default_listener() if progress in (None, True) else (progress or None)
     results, went = run(_values(jobs), "writing", listener)  # type: ignore[arg-type]
     reports: dict[str, Report] = _finish_all(jobs, False, *results, seconds=went.seconds)
     return reports
+
+
+def _jobs(targets: Sequence[tuple[xr.DataArray, Any]], options: Options, labels: Mapping[str, xr.DataArray]) -> list[_Job]:
+    """Return the stores to be filled: all are checked before the first is created."""
+    orders = [_Order.of(image, where, options, labels) for image, where in targets]
+    return [order.create(options) for order in orders]
 
 
 def _values(jobs: Sequence[_Job]) -> list[Any]:
@@ -198,6 +204,42 @@ class _Pixels:
 
 
 @dataclass(frozen=True, eq=False)
+class _Order:
+    """What is to be written, and where: checked, and nothing of it created."""
+
+    image: xr.DataArray
+    url: Any
+    levels: tuple[list[Shape], list[LevelSpec]]
+    labels: dict[str, tuple[xr.DataArray, list[Shape], list[LevelSpec]]]
+
+    @classmethod
+    def of(cls, image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> _Order:
+        image = ordered(image)
+        _check_apart(image, url, options.storage_options)
+        if options.version == "0.4" and options.shards is not None:
+            raise ValueError("OME-Zarr 0.4 is Zarr v2, which has no shards; leave shards out, or write version='0.5'.")
+        for dim in image.dims:
+            spacing_of(image, str(dim))  # uneven pixels are refused now, and not when everything is computed
+        named = {check_name(name): _specify_label(name, label, image, options) for name, label in labels.items()}
+        return cls(image, url, _specify(image, options), named)
+
+    def create(self, options: Options) -> _Job:
+        """Create the store and its arrays, marked as unfinished."""
+        image, (shapes, specs) = self.image, self.levels
+        spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=dict(image.attrs))
+        store = create_image(
+            self.url, specs, spec, layout=options.layout, version=options.version,
+            overwrite=options.overwrite, storage_options=options.storage_options,
+        )  # fmt: skip
+        pixels = {}
+        for name, (label, below, levels) in self.labels.items():
+            arrays = store.create_labels(name, levels, ArraySpec(tuple(map(str, label.dims)), label.dtype))
+            pixels[name] = _Pixels(label, below, arrays, "mode")
+        made = made_of(image.data)
+        return _Job(store, _Pixels(image, shapes, store.levels, options.method), pixels, made.statistics if made else {})
+
+
+@dataclass(frozen=True, eq=False)
 class _Job:
     """One image, its labels and its store."""
 
@@ -205,24 +247,6 @@ class _Job:
     image: _Pixels
     labels: dict[str, _Pixels]
     statistics: dict[str, Any]
-
-    @classmethod
-    def of(cls, image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> _Job:
-        image = ordered(image)
-        _check_apart(image, url, options.storage_options)
-        made = made_of(image.data)
-        shapes, specs = _specify(image, options)
-        named = {name: _specify_label(name, label, image, options) for name, label in labels.items()}
-        spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=dict(image.attrs))
-        store = create_image(
-            url, specs, spec, layout=options.layout, version=options.version,
-            overwrite=options.overwrite, storage_options=options.storage_options,
-        )  # fmt: skip
-        pixels = {}
-        for name, (label, below, levels) in named.items():
-            arrays = store.create_labels(name, levels, ArraySpec(tuple(map(str, label.dims)), label.dtype))
-            pixels[name] = _Pixels(label, below, arrays, "mode")
-        return cls(store, _Pixels(image, shapes, store.levels, options.method), pixels, made.statistics if made else {})
 
     def values(self) -> list[Any]:
         """Return what has to be computed: the writing of all pyramids, and the statistics on the way."""
