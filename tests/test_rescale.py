@@ -498,3 +498,12 @@ def test_a_round_bead_of_flat_voxels_becomes_round(zoom):
     assert flat[2] > 4 * flat[0]
     round_ = bead_widths(to_isotropic(bead.chunk(z=5, y=30, x=50), zoom=zoom, anti_alias=True).values)
     np.testing.assert_allclose(round_, zoom, atol=0.2)
+
+
+def test_bits_do_not_depend_on_who_computes(scheduler):
+    array = np.random.default_rng(6).integers(0, 4000, (6, 30, 40), dtype=np.uint16)
+    image = xr.DataArray(da.from_array(array, chunks=(2, 11, 13)), dims=SPACE)
+    ways = ({}, {"anti_alias": True}, {"order": 0}, {"boundary": "constant"})
+    lazy = [rescale(image, {"z": 1.5, "y": 0.4, "x": 1.3}, **options) for options in ways]
+    for found, one in zip(dask.compute(*lazy), lazy, strict=True):
+        np.testing.assert_array_equal(found, one.compute(scheduler="synchronous"))

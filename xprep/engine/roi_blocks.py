@@ -25,11 +25,15 @@ FAN_IN = 4  # sums of one block hold only the ROIs that touch it, so many may wa
 
 @dataclass(frozen=True, eq=False)
 class Visit:
-    """``function(blocks, leading shape)`` gives ``length`` rows, made of the ``blocks`` in space that it names."""
+    """``function(blocks, leading shape)`` gives ``length`` rows, made of the ``blocks`` in space that it names.
 
-    function: Callable[[Sequence[Array], tuple[int, ...]], Array]
+    With ``cut`` it gets what `visit_blocks` cut from these blocks, and not the blocks.
+    """
+
+    function: Callable[[Sequence[Any], tuple[int, ...]], Array]
     blocks: tuple[Index, ...]
     length: int
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,15 +104,26 @@ class _Finish:
 
 
 def visit_blocks(
-    array: da.Array, leading: int, visits: Sequence[Visit], tail: tuple[int, ...], dtype: Any, token: Any
+    array: da.Array,
+    leading: int,
+    visits: Sequence[Visit],
+    tail: tuple[int, ...],
+    dtype: Any,
+    token: Any,
+    cuts: Mapping[Index, Callable[[Array], Any]] | None = None,
 ) -> da.Array:
-    """Return rows made by ``visits``, ``(row, leading…, *tail)``; a visit is one block along the rows."""
+    """Return rows made by ``visits``, ``(row, leading…, *tail)``; a visit is one block along the rows.
+
+    What needs several blocks takes from each what ``cuts`` says, so that no block waits for its neighbours.
+    """
     name = unique("visit", array.name, token, tail)
     end = (0,) * len(tail)
     tasks: Tasks = {}
     for batch, shape in _batches(array, leading):
+        for index, cut in (cuts or {}).items():
+            tasks[f"{name}-cut", *batch, *index] = (cut, (array.name, *batch, *index))
         for row, visit in enumerate(visits):
-            keys = [(array.name, *batch, *index) for index in visit.blocks]
+            keys = [(f"{name}-cut" if visit.cut else array.name, *batch, *index) for index in visit.blocks]
             tasks[name, row, *batch, *end] = (_Visit(visit, shape), *keys)
     rows = tuple(visit.length for visit in visits)
     return array_of(name, tasks, (rows, *array.chunks[:leading], *((n,) for n in tail)), dtype, [array])
@@ -126,7 +141,7 @@ class _Visit:
 def merge_rows(array: da.Array, order: Array) -> da.Array:
     """Return ``array`` in one block along its first axis: row i becomes row ``order[i]``.
 
-    Rows are joined in a tree, so that dask makes neighbouring blocks one after another, and not all before the first join.
+    Rows are joined in a tree, so that dask makes neighbours one after another, and not all before the first join.
     """
     name = unique("merge", array.name, order)
     tasks: Tasks = {}

@@ -65,7 +65,7 @@ def stretched_cuts(array: da.Array, stretches: Mapping[int, Stretch], itemsize: 
     """Return how the result is cut: in chunks that are stretched as the image is.
 
     Where the image shrinks, as many chunks of the input become one as give a chunk of the old length, so far as they
-    fit in `tile_bytes`. Where chunks would grow beyond eight times that, a group of several is what one of the input becomes.
+    fit in `tile_bytes`. Where chunks would grow beyond eight times that, a group of several is what one becomes.
 
     Raises
     ------
