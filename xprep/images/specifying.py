@@ -8,7 +8,7 @@ from typing import Any
 
 import xarray as xr
 
-from xprep.images.levels import Shape, coords_of, default_chunk, plan_levels
+from xprep.images.levels import Shape, coords_of, default_chunk, plan_levels, spacing_of
 from xprep.io.specs import LevelSpec
 from xprep.ops.layout import PLANE, check_image, chunks_for
 from xprep.ops.parameters import check_choice
@@ -36,6 +36,8 @@ class Options:
         check_choice(self.method, METHODS, "method")
         check_choice(self.version, ("0.4", "0.5", "0.6"), "version")
         check_choice(self.layout, ("dual", "flat"), "layout")
+        if self.version == "0.4" and self.shards is not None:
+            raise ValueError("OME-Zarr 0.4 is Zarr v2, which has no shards; leave shards out, or write version='0.5'.")
 
 
 def ordered(image: xr.DataArray) -> xr.DataArray:
@@ -57,6 +59,8 @@ def ordered(image: xr.DataArray) -> xr.DataArray:
 
 
 def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[LevelSpec]]:
+    for dim in image.dims:
+        spacing_of(image, str(dim))  # uneven pixels are refused now, and not when everything is computed
     default = default_chunk(image)
     chunk = default if options.chunks is None else _completed(image, options.chunks, default)
     shard = None if options.shards is None else _completed(image, options.shards, chunk)
