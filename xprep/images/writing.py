@@ -19,26 +19,28 @@ from xprep.engine.graph import call
 from xprep.engine.lazy import as_lazy
 from xprep.engine.memory import active_client
 from xprep.engine.progress import default_listener
+from xprep.engine.rereading import write_rereading
 from xprep.engine.run import run
 from xprep.engine.sources import sources_below
 from xprep.engine.write import Seen, Target, write
+from xprep.images.appearance import channel_labels, wanted_channels, wanted_label, without_appearance
 from xprep.images.levels import Shape, coords_of, default_chunk, placement, plan_levels
 from xprep.images.report import Report
 from xprep.io.arrays import ZarrReadable
 from xprep.io.layout import ArraySpec, ImageStore, LevelSpec, create_image
-from xprep.io.ome import Channel, ImageLabel, Multiscale, Window, make_axes, spell_unit
+from xprep.io.ome import Channel, Multiscale, Window, make_axes, spell_unit
 from xprep.io.stores import open_store
 from xprep.io.urls import inside, join
 from xprep.kernels.downsample import shrink
 from xprep.ops.containers import images_of
 from xprep.ops.labels import history_line
-from xprep.ops.layout import CHANNEL, PLANE, channel_names, check_image, chunks_for
+from xprep.ops.layout import CHANNEL, PLANE, check_image, chunks_for
 from xprep.ops.parameters import check_choice
+from xprep.ops.shrinking import Shrinking, check_method
 from xprep.types import Listener
 from xprep.version import version as xprep_version
 
 OME_ORDER = ("t", "c", "z", "y", "x")
-METHODS = ("mean", "max", "nearest", "mode", "gaussian")
 COLORS = ("00FFFF", "FF00FF", "FFFF00", "FF0000", "00FF00", "0000FF", "FFFFFF")
 DISPLAYED = (0.1, 99.9)  # percentiles of what a viewer shows
 
@@ -86,8 +88,9 @@ def to_ome_zarr(
     scale_factors : "auto" or sequence
         One entry a level, relative to the level before: a number shrinks y and x, a mapping names its dims. ``"auto"`` halves y
         and x until a level fits one chunk; ``()`` writes the first level only.
-    method : {"mean", "max", "nearest", "mode"}
-        How levels are made: blocks' means (integers round half to even), maxima, first pixels, or (labels) commonest values.
+    method : {"mean", "max", "nearest", "mode", "gaussian"}
+        How levels are made, as by `pyramid`; integers round half to even. A level of all but ``"gaussian"`` is made while the
+        one before is written; that one is made of blocks and their surroundings, and reads the level before back.
     version : {"0.5", "0.4", "0.6"}
         Of OME-Zarr.
     layout : {"dual", "flat"}
@@ -137,7 +140,6 @@ def to_ome_zarr(
     >>> report.shapes
     ((2, 64, 64),)
     """
-    check_choice(method, METHODS, "method")
     check_choice(version, ("0.4", "0.5", "0.6"), "version")
     if resume:
         raise ValueError("resume=True: interrupted runs cannot be resumed yet; give overwrite=True to write the store anew.")
@@ -192,6 +194,9 @@ class _Pixels:
 
     def value(self) -> Any:
         channel = self.image.dims.index(CHANNEL) if CHANNEL in self.image.dims else None
+        if self.method == "gaussian":
+            steps = [Shrinking(shape.factors, self.method) for shape in self.shapes[1:]]
+            return write_rereading(as_lazy(self.image.data), self.store_levels, steps, channel)
         targets = [Target(array, shape.factors) for array, shape in zip(self.store_levels, self.shapes, strict=True)]
         return write(as_lazy(self.image.data), targets, partial(shrink, method=self.method), channel)
 
@@ -208,11 +213,12 @@ class _Job:
     @classmethod
     def of(cls, image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> _Job:
         image = ordered(image)
+        check_method(options.method, image.dtype)
         _check_apart(image, url, options.storage_options)
         made = made_of(image.data)
         shapes, specs = _specify(image, options)
         named = {name: _specify_label(name, label, image, options) for name, label in labels.items()}
-        spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=dict(image.attrs))
+        spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=without_appearance(image.attrs))
         store = create_image(
             url, specs, spec, layout=options.layout, version=options.version,
             overwrite=options.overwrite, storage_options=options.storage_options,
@@ -346,17 +352,16 @@ def _describe(pixels: _Pixels, store: ImageStore, seen: Seen | None) -> Multisca
         channels=() if seen is None else _channels(image, seen),
         method=pixels.method if len(levels) > 1 else "",
         metadata={"method": "xprep", "version": xprep_version()},
-        image_label=ImageLabel() if label else None,
+        image_label=wanted_label(image) if label else None,
     )
 
 
 def _channels(image: xr.DataArray, seen: Seen) -> tuple[Channel, ...]:
-    names = channel_names(image)
-    named = CHANNEL in image.coords
-    return tuple(
-        Channel(str(name) if named else f"channel {name}", COLORS[i % len(COLORS)] if len(names) > 1 else "FFFFFF", _window(seen, i, image.dtype))
-        for i, name in enumerate(names)
-    )
+    labels = channel_labels(image)
+    wanted = wanted_channels(image)
+    colors = [COLORS[i % len(COLORS)] if len(labels) > 1 else "FFFFFF" for i in range(len(labels))]
+    shown = [wanted.get(label, Channel(label, color)) for label, color in zip(labels, colors, strict=True)]
+    return tuple(replace(one, window=one.window or _window(seen, i, image.dtype)) for i, one in enumerate(shown))
 
 
 def _window(seen: Seen, i: int, dtype: np.dtype[Any]) -> Window:
