@@ -131,7 +131,7 @@ OPERATIONS: Sequence[Operation] = (
         dense.normalize_image,
         example={"p": 95, "p_sum": 10, "sigma": 1.5},
         rtol=2e-5,
-        images={"dtypes": ("bool", "uint8", "uint16", "int16", "int32", "float32", "float64")},
+        images={"dtypes": ("bool", "uint8", "uint16", "int16", "int32", "float16", "float32", "float64")},
     ),
     Operation(
         "quantile",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +15,7 @@ import xarray as xr
 from xprep.engine.deliver import made_of
 from xprep.engine.graph import call
 from xprep.engine.lazy import as_lazy
-from xprep.engine.memory import active_client
+from xprep.engine.memory import active_client, peak_memory
 from xprep.engine.progress import default_listener
 from xprep.engine.rereading import write_rereading
 from xprep.engine.run import run
@@ -57,6 +55,11 @@ class Options:
     shards: Any
     overwrite: bool
     storage_options: Mapping[str, Any] | None
+
+    def __post_init__(self) -> None:
+        check_choice(self.method, METHODS, "method")
+        check_choice(self.version, ("0.4", "0.5", "0.6"), "version")
+        check_choice(self.layout, ("dual", "flat"), "layout")
 
 
 def to_ome_zarr(
@@ -140,7 +143,6 @@ def to_ome_zarr(
     >>> report.shapes
     ((2, 64, 64),)
     """
-    check_choice(version, ("0.4", "0.5", "0.6"), "version")
     if resume:
         raise ValueError("resume=True: interrupted runs cannot be resumed yet; give overwrite=True to write the store anew.")
     options = Options(scale_factors, method, version, layout, chunks, shards, overwrite, storage_options)
@@ -332,12 +334,20 @@ def _specify_label(
         raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.")
     coords = {dim: image.coords[dim] for dim in label.dims if dim in image.coords and dim not in label.coords}
     label = label.assign_coords(coords)
-    fitting = options.scale_factors
-    if not isinstance(fitting, str):
-        fitting = [
-            {dim: f for dim, f in step.items() if dim in label.dims} if isinstance(step, Mapping) else step for step in fitting
-        ]
-    return label, *_specify(label, replace(options, scale_factors=fitting))
+    fitting = replace(
+        options,
+        scale_factors=_of_dims(label, options.scale_factors),
+        chunks=_of_dims(label, options.chunks),
+        shards=_of_dims(label, options.shards),
+    )
+    return label, *_specify(label, fitting)
+
+
+def _of_dims(label: xr.DataArray, given: Any) -> Any:
+    """Return what was given by dim for an image without the dims that its labels lack."""
+    if isinstance(given, Mapping):
+        return {dim: value for dim, value in given.items() if dim in label.dims}
+    return [_of_dims(label, one) for one in given] if isinstance(given, list | tuple) else given
 
 
 def _describe(pixels: _Pixels, store: ImageStore, seen: Seen | None) -> Multiscale:
@@ -372,15 +382,3 @@ def _window(seen: Seen, i: int, dtype: np.dtype[Any]) -> Window:
         return Window(low, high, low, high)
     start, end = (float(v) for v in np.percentile(sample.astype(np.float64), DISPLAYED))
     return Window(low, high, start, end if end > start else max(high, start + 1))
-
-
-def peak_memory() -> int:
-    """Return the largest resident size of this process so far, in bytes."""
-    try:
-        # Not getrusage, where Linux says it better: a new program inherits the largest size of whoever started it.
-        status = Path("/proc/self/status").read_text()
-        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
-    except (OSError, IndexError, ValueError):
-        pass
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else size * 1024

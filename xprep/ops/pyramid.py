@@ -9,8 +9,9 @@ from typing import Any
 import xarray as xr
 
 from xprep.engine.gather import gather
+from xprep.engine.grid import regular_chunks
 from xprep.engine.lazy import as_lazy, like
-from xprep.engine.scaling import Stretch, stretched_chunks
+from xprep.engine.tiling import base_chunk
 from xprep.ops.containers import images_of
 from xprep.ops.labels import attributes, spell
 from xprep.ops.layout import PLANE, check_image
@@ -102,10 +103,7 @@ def make_levels(image: xr.DataArray, steps: Sequence[Any], method: str, step: st
 def _shrink(data: Any, shrinking: Shrinking) -> Any:
     before = as_lazy(data)
     shape = shrunk_shape(before.shape, shrinking.factors)
-    stretches = {
-        axis: Stretch(n, 1 / f) for axis, (n, f) in enumerate(zip(shape, shrinking.factors, strict=True)) if f > 1
-    }
-    chunks = stretched_chunks(before, stretches, before.dtype.itemsize)
+    chunks = regular_chunks(shape, base_chunk(before))
     made = gather(
         shrinking, before, dtype=before.dtype, chunks=chunks, needs=partial(_needs, shrinking), label=shrinking.method
     )
