@@ -75,7 +75,9 @@ class Spilled:
         if number == 0:
             return self.array
         chunks = self.array.chunks
-        return read_array(self.view, chunks=chunks, reading=number, after=self.written, unless=unless, alone=True)
+        return read_array(
+            self.view, chunks=chunks, reading=number, after=self.written, unless=unless, alone=True, copied=self.array
+        )
 
 
 def keep(array: da.Array, reads: int, tile: Sequence[int], intermediates: Intermediates | None = None) -> Kept:

@@ -8,7 +8,7 @@ still read once; what is read again are the pixels that were just written.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
 from typing import Any, Protocol
@@ -21,7 +21,9 @@ from xprep.engine.folds import FAN_IN
 from xprep.engine.gather import Place, Span
 from xprep.engine.graph import Key, Tasks, call, key_of, unique, value_of
 from xprep.engine.grid import regular_chunks, starts, tile_shape
-from xprep.engine.write import Seen, Target, write
+from xprep.engine.ledger import Ledger, Spans
+from xprep.engine.seen import Seen, join_seen
+from xprep.engine.write import Target, write
 from xprep.options import options
 from xprep.types import Array, Readable, Writable
 
@@ -48,7 +50,11 @@ class Restorable(Writable, Protocol):
 
 
 def write_rereading(
-    array: da.Array, arrays: Sequence[Restorable], steps: Sequence[Step], channel: int | None
+    array: da.Array,
+    arrays: Sequence[Restorable],
+    steps: Sequence[Step],
+    channel: int | None,
+    ledger: Ledger | None = None,
 ) -> Delayed:
     """Return the lazy writing of ``array`` to the first of ``arrays``, and of each other from the one before.
 
@@ -60,7 +66,7 @@ def write_rereading(
         The levels, finest first.
     steps
         How each but the first is made.
-    channel
+    channel, ledger
         As for `write`.
 
     Returns
@@ -68,10 +74,11 @@ def write_rereading(
     Delayed
         `Seen`, as of `write`.
     """
-    ones = (1,) * array.ndim
-    written = [write(array, [Target(arrays[0], ones)], _no_shrink, channel)]
-    for before, target, step in zip(arrays[:-1], arrays[1:], steps, strict=True):
-        written.append(_write_level(before.readable(), target, step, written[-1]))
+    ones, ledger = (1,) * array.ndim, ledger or Ledger()
+    written = [write(array, [Target(arrays[0], ones)], _no_shrink, channel, ledger)]
+    for level, (target, step) in enumerate(zip(arrays[1:], steps, strict=True), 1):
+        how = _How(arrays[level - 1].readable(), target, step, level, ledger)
+        written.append(_write_level(how, written[-1]))
     return call(_together, *written, label="levels")
 
 
@@ -79,37 +86,62 @@ def _no_shrink(_block: Array, _factors: tuple[int, ...]) -> Array:
     raise AssertionError("a level that stands alone has no next one")
 
 
-def _write_level(source: Readable, target: Restorable, step: Step, after: Delayed) -> Delayed:
-    nbytes = max(1, options().tile_bytes // prod(step.factors))
+@dataclass(frozen=True, eq=False)
+class _How:
+    """How the tiles of a level are made: from what, into what, and where that is noted."""
+
+    source: Readable
+    target: Writable
+    step: Step
+    level: int
+    ledger: Ledger
+    # As in `write`: an equal task's result must not stand for the writing.
+    number: str = field(default_factory=lambda: uuid4().hex)
+
+    def __dask_tokenize__(self) -> str:
+        return self.number
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A task does not carry what other tasks' past was.
+        return {**self.__dict__, "ledger": replace(self.ledger, past={})}
+
+
+def _write_level(how: _How, after: Delayed) -> Delayed:
+    target = how.target
+    nbytes = max(1, options().tile_bytes // prod(how.step.factors))
     unit = [min(u, n) for u, n in zip(target.unit, target.shape, strict=True)]
     chunks = regular_chunks(target.shape, tile_shape(target.shape, unit, (), target.dtype.itemsize, nbytes))
     edges = [starts(lengths) for lengths in chunks]
-    name = unique("reread", after.key, id(target))
+    name = unique("reread", after.key, how)
     tasks: Tasks = {}
     for index in product(*(range(len(lengths)) for lengths in chunks)):
         spans = tuple((edge[i], edge[i + 1]) for edge, i in zip(edges, index, strict=True))
-        tasks[f"{name}-tile", *index] = (_MakeTile(source, target, step, spans), key_of(after))
+        past = how.ledger.past.get((how.level, spans))
+        make = _MakeTile(how, spans, None if past is None else past.stored)
+        tasks[f"{name}-tile", *index] = (make, key_of(after))
     return value_of(name, tasks, _join(name, tasks), [after])
 
 
 @dataclass(frozen=True, eq=False)
 class _MakeTile:
-    """Makes and writes one tile of a level."""
+    """Makes and writes one tile of a level, unless an earlier run did."""
 
-    source: Readable
-    target: Writable
-    step: Step
-    spans: tuple[Span, ...]
-    # As in `write`: an equal task's result must not stand for the writing.
-    number: str = field(default_factory=lambda: uuid4().hex)
+    how: _How
+    spans: Spans
+    stored: Array | None
 
     def __call__(self, _after: Any) -> Seen:
-        needs = [self.step.needs(axis, *span) for axis, span in enumerate(self.spans)]
-        within = tuple((max(0, a), min(n, b)) for (a, b), n in zip(needs, self.source.shape, strict=True))
-        block = self.source.read(tuple(slice(*span) for span in within))
-        made = self.step(block, Place(within, self.spans, self.source.shape))
-        self.target.write(tuple(slice(*span) for span in self.spans), made)
-        return Seen({}, made.nbytes, 1)
+        how = self.how
+        nbytes = prod(stop - start for start, stop in self.spans) * how.target.dtype.itemsize
+        if self.stored is not None:
+            return Seen({}, nbytes, 1, {how.level: (self.stored,)})
+        needs = [how.step.needs(axis, *span) for axis, span in enumerate(self.spans)]
+        within = tuple((max(0, a), min(n, b)) for (a, b), n in zip(needs, how.source.shape, strict=True))
+        block = how.source.read(tuple(slice(*span) for span in within))
+        made = how.step(block, Place(within, self.spans, how.source.shape))
+        stored = how.target.write(tuple(slice(*span) for span in self.spans), made)
+        how.ledger.note(how.level, self.spans, stored, None)
+        return Seen({}, nbytes, 1, {} if stored is None else {how.level: (stored,)})
 
 
 def _join(name: str, tasks: Tasks) -> Key:
@@ -124,6 +156,5 @@ def _join(name: str, tasks: Tasks) -> Key:
 
 
 def _together(*seen: Seen) -> Seen:
-    """Return what was seen of the first level, and how much was written of all."""
-    channels = next((one.channels for one in seen if one.channels), {})
-    return Seen(channels, sum(one.nbytes for one in seen), sum(one.units for one in seen))
+    """Return what was seen of the first level, and what was written of all."""
+    return join_seen(seen)
