@@ -14,6 +14,7 @@ from zarr.storage import MemoryStore
 
 import xprep
 from tests import dense
+from tests.crashes import objects
 from tests.sources import counted
 
 SIZES = {"t": 2, "c": 3, "z": 3, "y": 43, "x": 53}
@@ -174,6 +175,44 @@ def test_a_gaussian_pyramid_from_a_cluster(tmp_path: Path, on_cluster: Any) -> N
         lazy.prep.to_ome_zarr(tmp_path / "a.zarr", method="gaussian", scale_factors=(2, 2), overwrite=True)
         level = xprep.open_image(tmp_path / "a.zarr", level=2).compute(scheduler="threads")
         np.testing.assert_array_equal(level, image.prep.pyramid((2, 2), method="gaussian")["scale2/image"])
+
+
+class StopError(RuntimeError):
+    pass
+
+
+class Stopper:
+    """Interrupts a run after some tasks."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def started(self, stage: str, total: int) -> None:
+        assert total > self.left, "it would finish"
+
+    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
+        self.left -= steps
+        if self.left <= 0:
+            raise StopError
+
+    def finished(self, stage: str) -> None: ...
+
+
+@pytest.mark.parametrize("after", [3, 14, 19])
+def test_a_gaussian_pyramid_is_resumed(tmp_path: Path, after: int) -> None:
+    image_of("cyx").prep.to_ome_zarr(tmp_path / "in.zarr", scale_factors=())
+    image, how = (
+        xprep.open_image(tmp_path / "in.zarr"),
+        {"method": "gaussian", "chunks": {"y": 16, "x": 16}, "scale_factors": (2, 2)},
+    )
+    with xprep.set_options(tile_bytes=2048):
+        image.prep.to_ome_zarr(tmp_path / "whole.zarr", **how)
+        with pytest.raises(StopError):
+            image.prep.to_ome_zarr(tmp_path / "broken.zarr", progress=Stopper(after), **how)
+        written = objects(tmp_path / "broken.zarr")
+        image.prep.to_ome_zarr(tmp_path / "broken.zarr", resume=True, **how)
+    assert len(written) < len(objects(tmp_path / "whole.zarr"))
+    assert objects(tmp_path / "whole.zarr") == objects(tmp_path / "broken.zarr")
 
 
 def metadata_of(url: Path, path: str = "") -> dict[str, Any]:
