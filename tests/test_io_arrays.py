@@ -18,7 +18,7 @@ from zarr.storage import MemoryStore
 
 from xprep.errors import ChunkError, StoreFormatError
 from xprep.io.arrays import ZarrReadable, open_array
-from xprep.io.codecs import Chain
+from xprep.io.codecs import Chain, checksum_of
 from xprep.io.guard import check_array_metadata
 from xprep.io.stores import Place, open_store
 from xprep.io.writes import DEFAULT_CODEC, RAW, Codec, create_array
@@ -140,12 +140,12 @@ def test_units_are_never_cut(tmp_path: Path) -> None:
 
 
 def test_zeros_are_written_and_recorded(tmp_path: Path) -> None:
-    seen: list[tuple[str, int, int]] = []
     written = create_array(open_store(tmp_path / "z", mode="r+").child("a"), (8, 8), (4, 4), "uint8")
-    object.__setattr__(written, "record", lambda *what: seen.append(what))
-    written.write(FULL, np.zeros((8, 8), np.uint8))
-    assert sorted(name for name, _, _ in seen) == ["c/0/0", "c/0/1", "c/1/0", "c/1/1"]
-    assert all((tmp_path / "z/a" / name).stat().st_size == size for name, size, _ in seen)
+    stored = written.write(FULL, np.zeros((8, 8), np.uint8))
+    names = [written.chunk_key(written.grid.position(unit)) for unit in stored["unit"]]
+    assert names == ["c/0/0", "c/0/1", "c/1/0", "c/1/1"]
+    files = [(tmp_path / "z/a" / name).read_bytes() for name in names]
+    assert [(len(data), checksum_of(data)) for data in files] == [(size, crc) for _, size, crc in stored.tolist()]
 
 
 @pytest.mark.parametrize(

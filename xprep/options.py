@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from types import TracebackType
 from typing import Any, Literal, get_args
 
@@ -22,6 +23,8 @@ class Options:
         (of the cluster's workers, where there is one).
     scratch_url : str or None
         Where intermediates are spilled: a folder or any fsspec URL; None is the system's temporary folder.
+    scratch_options : mapping or None
+        For fsspec, to reach ``scratch_url``: credentials, endpoint. Never stored or shown.
     tile_bytes : int
         Size that a unit of work aims at, all channels together, in bytes of the source.
     history : bool
@@ -35,6 +38,7 @@ class Options:
     intermediates: Intermediates = "auto"
     memory_limit: int | None = None
     scratch_url: str | None = None
+    scratch_options: Mapping[str, Any] | None = field(default=None, repr=False)
     tile_bytes: int = 16 * 2**20
     history: bool = True
     timestamps: bool = True
@@ -68,8 +72,8 @@ class set_options:  # noqa: N801  (named as xarray's and dask's own)
     Parameters
     ----------
     **changes
-        Fields of `Options`: ``intermediates``, ``memory_limit``, ``scratch_url``, ``tile_bytes``, ``history``,
-        ``timestamps``, ``progress``.
+        Fields of `Options`: ``intermediates``, ``memory_limit``, ``scratch_url``, ``scratch_options``,
+        ``tile_bytes``, ``history``, ``timestamps``, ``progress``.
 
     Raises
     ------
@@ -84,7 +88,7 @@ class set_options:  # noqa: N801  (named as xarray's and dask's own)
     """
 
     def __init__(self, **changes: Any) -> None:
-        known = [field.name for field in fields(Options)]
+        known = [one.name for one in fields(Options)]
         if unknown := [name for name in changes if name not in known]:
             raise ValueError(f"unknown option {unknown[0]!r}; the options are {known}.")
         self._before = _Holder.current

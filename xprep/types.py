@@ -54,8 +54,8 @@ class Writable(Protocol):
     def unit(self) -> tuple[int, ...]:
         """Shape of the unit of writing: the shard, or the chunk where there are none."""
 
-    def write(self, region: Region, block: Array) -> None:
-        """Write ``block`` to ``region``, which covers whole units (the array's edge aside)."""
+    def write(self, region: Region, block: Array) -> Any:
+        """Write ``block`` to ``region``, which covers whole units (the array's edge aside); return what was stored."""
 
 
 class Listener(Protocol):

@@ -102,11 +102,16 @@ class Cost:
 
 
 class NamedLayer(MaterializedLayer):  # type: ignore[misc]
-    """A layer that remembers where it came from and what it costs, as long as nobody rewrites it."""
+    """A layer that remembers where it came from and what it costs, as long as nobody rewrites it.
 
-    def __init__(self, tasks: Mapping[Key, Any], origin: Any = None, cost: Cost = Cost()) -> None:  # noqa: B008  (frozen)
+    ``identity`` names a value for good: equal wherever and however the same value is computed.
+    """
+
+    def __init__(
+        self, tasks: Mapping[Key, Any], origin: Any = None, cost: Cost = Cost(), identity: str | None = None
+    ) -> None:
         super().__init__(tasks)
-        self.origin, self.cost = origin, cost
+        self.origin, self.cost, self.identity = origin, cost, identity
 
 
 def unique(prefix: str, *parts: Any) -> str:
@@ -116,7 +121,7 @@ def unique(prefix: str, *parts: Any) -> str:
 
 def array_of(
     name: str, tasks: Mapping[Key, Any], chunks: Chunks, dtype: Any, parents: Sequence[Any] = (),
-    origin: Any = None, cost: Cost = Cost(),  # noqa: B008  (frozen)
+    origin: Any = None, cost: Cost = Cost(),
 ) -> da.Array:
     """Return the dask array whose blocks are made by ``tasks``, keyed ``(name, *block index)``."""
     layer = NamedLayer(tasks, origin, cost)
@@ -124,9 +129,11 @@ def array_of(
     return da.Array(graph, name, chunks, meta=np.empty((0,) * len(chunks), dtype))
 
 
-def value_of(name: str, tasks: Tasks, key: Key, parents: Sequence[Any] = (), cost: Cost = Cost()) -> Delayed:  # noqa: B008
+def value_of(
+    name: str, tasks: Tasks, key: Key, parents: Sequence[Any] = (), cost: Cost = Cost(), identity: str | None = None
+) -> Delayed:
     """Return the lazy value which the task ``key`` makes."""
-    graph = HighLevelGraph.from_collections(name, NamedLayer(tasks, None, cost), dependencies=list(parents))
+    graph = HighLevelGraph.from_collections(name, NamedLayer(tasks, None, cost, identity), dependencies=list(parents))
     return Delayed(key, graph, layer=name)
 
 
@@ -144,10 +151,13 @@ def key_of(value: da.Array | Delayed) -> Key:
     return (value.name, *(0,) * value.ndim)
 
 
-def call(function: Callable[..., Any], *values: Any, label: str = "call") -> Delayed:
-    """Return ``function(*values)`` as a lazy value; ``values`` are lazy ones."""
+def call(function: Callable[..., Any], *values: Any, label: str = "call", identity: str | None = None) -> Delayed:
+    """Return ``function(*values)`` as a lazy value; ``values`` are lazy ones.
+
+    A value with an ``identity`` is one that a resumed run must not compute anew: a statistic of the whole image.
+    """
     name = unique(label, function, [key_of(value) for value in values])
-    return value_of(name, {name: (function, *map(key_of, values))}, name, values)
+    return value_of(name, {name: (function, *map(key_of, values))}, name, values, identity=identity)
 
 
 def as_array(value: Delayed, shape: tuple[int, ...], dtype: Any) -> da.Array:

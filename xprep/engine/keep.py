@@ -75,7 +75,9 @@ class Spilled:
         if number == 0:
             return self.array
         chunks = self.array.chunks
-        return read_array(self.view, chunks=chunks, reading=number, after=self.written, unless=unless, alone=True)
+        return read_array(
+            self.view, chunks=chunks, reading=number, after=self.written, unless=unless, alone=True, copied=self.array
+        )
 
 
 def keep(array: da.Array, reads: int, tile: Sequence[int], intermediates: Intermediates | None = None) -> Kept:
@@ -116,7 +118,7 @@ def choose(array: da.Array, reads: int, intermediates: Intermediates) -> Placeme
 
 
 def _spill(tiled: da.Array) -> Spilled:
-    scratch = Scratch.plan(options().scratch_url)
+    scratch = Scratch.plan(options().scratch_url, options().scratch_options)
     unit = tuple(lengths[0] for lengths in tiled.chunks)
     target, source = scratch.array(tiled.name, tiled.shape, tiled.dtype, unit)
     written = fold(Fold(_Store(target), all), tiled, label="spill")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
 from typing import Any
+from uuid import uuid4
 
 import dask
 import dask.array as da
@@ -31,12 +35,14 @@ class Memory:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the elements."""
-        return self.array.dtype
+        """Type of the elements, in this machine's order of bytes: compiled loops know no other."""
+        return self.array.dtype.newbyteorder("=")
 
     def read(self, region: Region) -> Array:
         """Return a view of ``region``, read-only: no task may change its input."""
         view = self.array[region]
+        if not view.dtype.isnative:
+            return view.astype(self.dtype)
         view.flags.writeable = False
         return view
 
@@ -50,10 +56,10 @@ def as_lazy(data: Any) -> da.Array:
     """Return ``data`` as a dask array: itself, or a source in memory."""
     if isinstance(data, da.Array):
         check_engine()
-        return data
+        return data if data.dtype.isnative else data.astype(data.dtype.newbyteorder("="))
     array = np.asarray(data)
     tile = tile_shape(array.shape, (1,) * array.ndim, (), array.dtype.itemsize, EAGER_TILE_BYTES)
-    return read_array(View.of(Memory(array, tile), f"memory-{id(array):x}"))
+    return read_array(View.of(Memory(array, tile), f"memory-{uuid4().hex}"))
 
 
 def like(data: Any, result: da.Array) -> Any:
@@ -68,13 +74,21 @@ def in_memory(result: da.Array) -> Array:
     where a 128 MiB stack is made 1.3 times as large.
     """
     out = np.empty(result.shape, result.dtype)
-    da.store(result, out, lock=False, scheduler="threads")
+    with _own_threads():
+        da.store(result, out, lock=False, scheduler="threads")
     return out
+
+
+def _own_threads() -> Any:
+    """Return a context in which dask's threads are threads: a pool of processes that somebody set would fill copies."""
+    pool = dask.config.get("pool", None)
+    return nullcontext() if pool is None or isinstance(pool, ThreadPoolExecutor | ThreadPool) else dask.config.set(pool=None)
 
 
 def compute_here(*results: Any) -> tuple[Any, ...]:
     """Compute on threads of this process: what is in memory is not sent to a cluster and back."""
-    found: tuple[Any, ...] = dask.compute(*results, scheduler="threads")
+    with _own_threads():
+        found: tuple[Any, ...] = dask.compute(*results, scheduler="threads")
     return found
 
 

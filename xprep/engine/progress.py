@@ -51,5 +51,5 @@ class Bar:
 def default_listener() -> Listener | None:
     """Return a bar where the options say so; by default in a terminal and a notebook, and not into a pipe."""
     wanted = options().progress
-    watched = sys.stderr is not None and sys.stderr.isatty() or "ipykernel" in sys.modules
+    watched = (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
     return Bar() if wanted == "on" or (wanted == "auto" and watched) else None

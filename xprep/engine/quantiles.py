@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from xprep.engine.folds import Fold
 from xprep.engine.gather import Place
-from xprep.engine.graph import SKIPPED, call, is_skipped
+from xprep.engine.graph import call, is_skipped
 from xprep.engine.keep import Stream
 from xprep.kernels.counting import collect_keys, count_digits
 from xprep.kernels.keys import from_keys, key_width

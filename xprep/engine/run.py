@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 import dask
+import dask.threaded
 from dask.array.optimization import optimize
+from dask.base import get_scheduler
 from dask.callbacks import Callback
 from dask.core import flatten
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
+from dask.system import CPU_COUNT
 
 from xprep.engine.memory import active_client
 from xprep.types import Listener
@@ -44,6 +48,8 @@ class Silent:
 
 def optimized(values: Sequence[Delayed]) -> list[Delayed]:
     """Return ``values`` over one culled and fused graph: what dask does for arrays, and not for delayed values."""
+    if not values:
+        return []
     keys = [value.key for value in values]
     graph = optimize(HighLevelGraph.merge(*(value.dask for value in values)), keys)
     return [Delayed(key, graph) for key in keys]
@@ -56,7 +62,7 @@ def run(values: Sequence[Delayed], stage: str, listener: Listener | None = None)
     """
     start = perf_counter()
     ready = optimized(values)
-    total = len(ready[0].dask)
+    total = len(ready[0].dask) if ready else 0
     announce: Listener = listener or Silent()
     announce.started(stage, total)
     compute = _here if active_client() is None else _on_cluster
@@ -67,7 +73,25 @@ def run(values: Sequence[Delayed], stage: str, listener: Listener | None = None)
 
 def _here(values: Sequence[Delayed], advance: Advance) -> tuple[Any, ...]:
     with Callback(posttask=lambda *_: advance(1)):
-        found: tuple[Any, ...] = dask.compute(*values, optimize_graph=False)
+        if get_scheduler(collections=values) is not dask.threaded.get or dask.config.get("pool", None) is not None:
+            return _computed(values)
+        return _on_threads(values)
+
+
+def _on_threads(values: Sequence[Delayed]) -> tuple[Any, ...]:
+    """Compute on threads of its own; after an error or Ctrl-C, tasks that were begun are finished before this returns.
+
+    On dask's threads they would go on behind the caller's back, and write into a store that was given up.
+    """
+    pool = ThreadPoolExecutor(dask.config.get("num_workers", None) or CPU_COUNT)
+    try:
+        return _computed(values, scheduler="threads", pool=pool)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _computed(values: Sequence[Delayed], **how: Any) -> tuple[Any, ...]:
+    found: tuple[Any, ...] = dask.compute(*values, optimize_graph=False, **how)
     return found
 
 

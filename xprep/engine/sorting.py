@@ -18,7 +18,7 @@ from xprep.types import Array
 def block_quantiles(array: da.Array, nkept: int, q: Sequence[float], skip_zeros: bool, skipna: bool) -> da.Array:
     """Return quantiles over all axes from ``nkept`` on: float64 ``(q, kept…)``, each chunk read once."""
     reduced = range(nkept, array.ndim)
-    tiles = retile(array, tile_of(array, whole=reduced))
+    tiles = retile(array, tile_of(array, whole=reduced), alone=True)
     function = _Sorted(nkept, tuple(q), skip_zeros, skipna)
     chunks = (*tiles.chunks[:nkept], *(((len(q),),) if reduced else ()), *((1,),) * (len(reduced) - 1))
     found = gather(function, tiles, dtype=np.float64, chunks=chunks, needs=_Whole(nkept, array.shape), label="sort")

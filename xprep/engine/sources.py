@@ -114,6 +114,7 @@ class Origin:
     view: View
     after: Delayed | None = None
     alone: bool = False  # whether the array has one user, which may then read for itself
+    copied: da.Array | None = None  # what the source is a copy of
 
 
 def read_array(
@@ -126,6 +127,7 @@ def read_array(
     unless: Delayed | None = None,
     alone: bool = False,
     held: bool = False,
+    copied: da.Array | None = None,
 ) -> da.Array:
     """Return a dask array of ``source``, a read a block.
 
@@ -147,6 +149,8 @@ def read_array(
         Promise that the array has one user; a map or a fold per block then reads in its own task.
     held
         Whether several passes use the array, so that its blocks stay in memory: for plans.
+    copied
+        The array that the source will be a copy of.
     """
     view = source if isinstance(source, View) else View.of(source, token or unique("source", source))
     blocks = _blocks(view, chunks)
@@ -162,7 +166,7 @@ def read_array(
     tasks = BlockTasks(name, [len(lengths) for lengths in blocks], make)
     cost = reading_cost(READING, view, blocks, unless is not None)
     cost = replace(cost, held=cost.reads if held else 0)
-    return array_of(name, tasks, blocks, view.dtype, gates, Origin(view, after, alone), cost)
+    return array_of(name, tasks, blocks, view.dtype, gates, Origin(view, after, alone, copied), cost)
 
 
 def reading_cost(label: str, view: View, blocks: Chunks, maybe: bool) -> Cost:

@@ -6,7 +6,7 @@ once, whatever the number of levels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import lcm
 from typing import Any
@@ -20,14 +20,15 @@ from xprep.engine.deliver import made_of
 from xprep.engine.folds import FAN_IN
 from xprep.engine.gather import Gathered, Place, same
 from xprep.engine.graph import Key, Tasks, origin_of, unique, value_of
-from xprep.engine.grid import regular, starts
+from xprep.engine.grid import regular
+from xprep.engine.ledger import Index, Layer, Ledger, add_tile, find_layers
 from xprep.engine.pacing import Work, work_tasks
+from xprep.engine.seen import SAMPLE, Seen, join_seen, look, sample_size
 from xprep.engine.sources import retile
 from xprep.engine.tiling import tile_of
-from xprep.types import Array, Region, Writable
+from xprep.types import Array, Writable
 
 Shrink = Callable[[Array, tuple[int, ...]], Array]
-SAMPLE = 4096  # values of a channel and a tile that are looked at for the contrast limits; of an image 16 times as many
 
 
 @dataclass(frozen=True)
@@ -39,24 +40,6 @@ class Target:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """What was seen of one channel: extremes, NaN where there was no number, and a sample of finite values."""
-
-    low: float
-    high: float
-    sample: Array
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """What was seen of the pixels while they were written, by position of the channel; and how much was written."""
-
-    channels: dict[int, Look]
-    nbytes: int
-    units: int
-
-
-@dataclass(frozen=True, eq=False)
 class _Written:
     """A tile after it was written: what it becomes in the next level, and what was seen."""
 
@@ -64,8 +47,13 @@ class _Written:
     seen: Seen
 
 
-def write(array: da.Array, targets: Sequence[Target], shrink: Shrink, channel: int | None) -> Delayed:
+def write(
+    array: da.Array, targets: Sequence[Target], shrink: Shrink, channel: int | None, ledger: Ledger | None = None
+) -> Delayed:
     """Return the lazy writing of ``array`` to ``targets``, each level made from the tiles of the one before.
+
+    Tiles that the ledger has are not made again, nor is anything that only they need; where a tile of the next level
+    needs one, it is read back.
 
     Parameters
     ----------
@@ -77,35 +65,72 @@ def write(array: da.Array, targets: Sequence[Target], shrink: Shrink, channel: i
         ``shrink(block, factors)``: a block of the next level.
     channel
         Axis whose positions are summarised apart, None for none.
+    ledger
+        What an earlier run wrote, and where it is noted what is written.
 
     Returns
     -------
     Delayed
         `Seen`, of the first level; its ``nbytes`` and ``units`` are of all levels.
     """
-    tiles = writing_tiles(array, targets)
-    following = [target.factors for target in targets[1:]] + [None]
-    level, tasks, parents, cost = work_tasks(_first_level(tiles, targets[0].array, following[0], shrink, channel))
+    tiles, ledger = writing_tiles(array, targets), ledger or Ledger()
+    layers = find_layers(tiles.chunks, [target.factors for target in targets], tiles.dtype, ledger)
+    hows = [_How(target.array, level, factors, shrink, ledger) for level, (target, factors) in enumerate(_steps(targets))]
+    level, tasks, parents, cost = work_tasks(_first_level(tiles, hows[0], channel))
     name = unique("write", next(iter(level.values()))[0], [id(target.array) for target in targets])
-    edges = [starts(lengths) for lengths in tiles.chunks]
-    for depth, target in enumerate(targets[1:], 1):
-        groups = _grouped(level, target.factors)
-        edges = [_shrunk_edges(edge, factor) for edge, factor in zip(edges, target.factors, strict=True)]
-        level = {}
-        for index, children in groups.items():
-            region = tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(edges, index, strict=True))
-            how = _WriteJoined(target.array, region, following[depth], shrink, _folds(children))
-            tasks[f"{name}-{depth}", *index] = (how, *children.values())
-            level[index] = (f"{name}-{depth}", *index)
+    for depth, (how, layer) in enumerate(zip(hows, layers, strict=True)):
+        if depth:
+            groups = _grouped(level, targets[depth].factors)
+            level = {index: (f"{name}-{depth}", *index) for index in groups}
+            tasks |= {level[i]: (_WriteJoined(how, layer.spans(i), _folds(g)), *g.values()) for i, g in groups.items()}
+        tasks |= _restored(level, how, layer, layers[depth + 1 :])
     key = _join(name, tasks, list(level.values()))
     return value_of(name, tasks, key, parents, cost)
 
 
-def _first_level(
-    tiles: da.Array, target: Writable, following: tuple[int, ...] | None, shrink: Shrink, channel: int | None
-) -> Work:
+def _steps(targets: Sequence[Target]) -> list[tuple[Target, tuple[int, ...] | None]]:
+    """Return every level, and the factors of the next."""
+    return list(zip(targets, [*(target.factors for target in targets[1:]), None], strict=True))
+
+
+def _restored(level: Mapping[Index, Key], how: _How, layer: Layer, above: Sequence[Layer]) -> Tasks:
+    """Return tasks in place of those of finished tiles: they are read back only if the tile above is not finished."""
+    tasks: Tasks = {}
+    for index, seen in layer.done.items():
+        parent = tuple(i // f for i, f in zip(index, how.following or index, strict=True)) if above else ()
+        wanted = bool(above) and parent not in above[0].done
+        tasks[level[index]] = (_Restore(how, layer.spans(index), seen, wanted),)
+    return tasks
+
+
+@dataclass(frozen=True, eq=False)
+class _How:
+    """How the tiles of one level are written: where, and by what factors they shrink to the next."""
+
+    target: Writable
+    level: int
+    following: tuple[int, ...] | None
+    shrink: Shrink
+    ledger: Ledger
+    # Work that leaves something behind is never the same twice: a cluster that still holds the result of an equal task
+    # would give that, and write nothing.
+    number: str = field(default_factory=lambda: uuid4().hex)
+
+    def __dask_tokenize__(self) -> str:
+        return self.number
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A task does not carry what other tasks' past was.
+        return {**self.__dict__, "ledger": replace(self.ledger, past={})}
+
+    def smaller(self, block: Array) -> Array | None:
+        """Return what ``block`` becomes in the next level, if there is one."""
+        return None if self.following is None else self.shrink(block, self.following)
+
+
+def _first_level(tiles: da.Array, how: _How, channel: int | None) -> Work:
     """Return the work of making and writing the tiles, in one task each."""
-    write = _WriteMade(target, following, shrink, channel)
+    write = _WriteMade(how, channel, sample_size(tiles.npartitions))
     made = origin_of(tiles)
     if isinstance(made, Gathered) and not made.wrap:
         through = _Through(made.function, write, len(made.states))
@@ -127,18 +152,32 @@ class _Through:
 class _WriteMade:
     """Writes a tile of the first level, and looks at it."""
 
-    target: Writable
-    following: tuple[int, ...] | None
-    shrink: Shrink
+    how: _How
     channel: int | None
-    # Work that leaves something behind is never the same twice: a cluster that still holds the result of an equal task
-    # would give that, and write nothing.
-    number: str = field(default_factory=lambda: uuid4().hex)
+    sample: int = SAMPLE
 
     def __call__(self, block: Array, place: Place) -> _Written:
-        self.target.write(tuple(slice(*span) for span in place.output), block)
-        seen = look(block, self.channel, place)
-        return _Written(None if self.following is None else self.shrink(block, self.following), seen)
+        stored = self.how.target.write(tuple(slice(*span) for span in place.output), block)
+        seen = look(block, self.channel, place, self.sample)
+        self.how.ledger.note(0, place.output, stored, seen)
+        kept = seen if stored is None else replace(seen, stored={0: (stored,)})
+        return _Written(self.how.smaller(block), kept)
+
+
+@dataclass(frozen=True, eq=False)
+class _Restore:
+    """Gives a tile of an earlier run; its pixels are read back where they are wanted."""
+
+    how: _How
+    spans: tuple[tuple[int, int], ...]
+    seen: Seen
+    wanted: bool
+
+    def __call__(self) -> _Written:
+        if not self.wanted:
+            return _Written(None, self.seen)
+        block = self.how.ledger.read(self.how.level, tuple(slice(*span) for span in self.spans))
+        return _Written(self.how.smaller(block), self.seen)
 
 
 def writing_tiles(array: da.Array, targets: Sequence[Target]) -> da.Array:
@@ -173,27 +212,20 @@ def _folds(children: dict[tuple[int, ...], Key]) -> tuple[int, ...]:
     return tuple(len(set(along)) for along in zip(*children, strict=True))
 
 
-def _shrunk_edges(edges: Sequence[int], factor: int) -> tuple[int, ...]:
-    """Return the edges of the next level's tiles: ``factor`` tiles make one, its pixels are ``factor`` times fewer."""
-    return tuple(-(-edge // factor) for edge in (*edges[:-1:factor], edges[-1]))
-
-
 @dataclass(frozen=True, eq=False)
 class _WriteJoined:
     """Writes a tile of a further level, put together from those of the level before."""
 
-    target: Writable
-    region: Region
-    following: tuple[int, ...] | None
-    shrink: Shrink
+    how: _How
+    spans: tuple[tuple[int, int], ...]
     folds: tuple[int, ...]
 
     def __call__(self, *children: _Written) -> _Written:
+        how = self.how
         block = _joined([child.smaller for child in children if child.smaller is not None], self.folds)
-        self.target.write(self.region, block)
-        seen = join_seen([child.seen for child in children])
-        moved = replace(seen, nbytes=seen.nbytes + block.nbytes, units=seen.units + 1)
-        return _Written(None if self.following is None else self.shrink(block, self.following), moved)
+        stored = how.target.write(tuple(slice(*span) for span in self.spans), block)
+        how.ledger.note(how.level, self.spans, stored, None)
+        return _Written(how.smaller(block), add_tile([child.seen for child in children], how.level, stored, block.nbytes))
 
 
 def _joined(blocks: Sequence[Array], folds: tuple[int, ...]) -> Array:
@@ -204,48 +236,6 @@ def _joined(blocks: Sequence[Array], folds: tuple[int, ...]) -> Array:
     for axis in reversed(range(len(folds))):
         parts = [np.concatenate(parts[i : i + folds[axis]], axis=axis) for i in range(0, len(parts), folds[axis])]
     return parts[0]
-
-
-def look(block: Array, channel: int | None, place: Place) -> Seen:
-    """Return extremes and a sample of a block, per channel."""
-    rows = [block] if channel is None else np.moveaxis(block, channel, 0)
-    first = 0 if channel is None else place.output[channel][0]
-    looks = {first + i: Look(_extreme(np.fmin, row), _extreme(np.fmax, row), _sample(row)) for i, row in enumerate(rows)}
-    return Seen(looks, block.nbytes, 1)
-
-
-def _extreme(function: Any, row: Array) -> float:
-    with np.errstate(invalid="ignore"):
-        found = function.reduce(row, axis=None) if row.size else np.nan
-        if np.isinf(found):
-            finite = row[np.isfinite(row)]
-            found = function.reduce(finite, axis=None) if finite.size else np.nan
-    return float(found)
-
-
-def _sample(row: Array) -> Array:
-    step = max(1, int(np.ceil((row.size / SAMPLE) ** (1 / max(1, row.ndim)))))
-    values = row[(slice(step // 2, None, step),) * row.ndim].ravel()
-    return values[np.isfinite(values)] if values.dtype.kind == "f" else values.copy()
-
-
-def join_seen(parts: Sequence[Seen]) -> Seen:
-    """Return what was seen of several tiles together; the samples stay bounded."""
-    looks: dict[int, list[Look]] = {}
-    for part in parts:
-        for position, one in part.channels.items():
-            looks.setdefault(position, []).append(one)
-    channels = {position: _join_looks(same) for position, same in looks.items()}
-    return Seen(channels, sum(part.nbytes for part in parts), sum(part.units for part in parts))
-
-
-def _join_looks(looks: Sequence[Look]) -> Look:
-    low, high = float(np.fmin.reduce([one.low for one in looks])), float(np.fmax.reduce([one.high for one in looks]))
-    return Look(low, high, _thin(np.concatenate([one.sample for one in looks])))
-
-
-def _thin(values: Array) -> Array:
-    return values[:: 1 + values.size // (16 * SAMPLE)]
 
 
 def _finish(*children: Any) -> Seen:

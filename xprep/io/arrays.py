@@ -39,6 +39,26 @@ class Grid:
         )
         return product(*spans)
 
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """How many units lie along each axis."""
+        return tuple(-(-length // size) for length, size in zip(self.shape, self.unit, strict=True))
+
+    def number(self, position: Sequence[int]) -> int:
+        """Return the number of the unit at ``position``, counted in C order."""
+        found = 0
+        for length, at in zip(self.lengths, position, strict=True):
+            found = found * length + at
+        return found
+
+    def position(self, number: int) -> tuple[int, ...]:
+        """Return where the unit ``number`` is."""
+        found = []
+        for length in reversed(self.lengths):
+            number, at = divmod(number, length)
+            found.append(at)
+        return tuple(reversed(found))
+
     def cut(self, region: Region, position: tuple[int, ...]) -> tuple[Region, Region]:
         """Return where the unit at ``position`` lies in ``region``, and which part of the unit that is."""
         there, here = [], []

@@ -17,6 +17,7 @@ from typing import Final
 from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
+from zarr.storage import FsspecStore
 
 # Requests in flight of one call: s3fs gains nothing beyond 16 (its pool has 10 connections by default).
 REQUESTS: Final = 16
@@ -86,6 +87,23 @@ def put(store: Store, objects: Mapping[str, bytes]) -> None:
     sync(_put(store, objects))
 
 
+def measure_files(folder: Path) -> dict[str, int]:
+    """Return the size of every file below ``folder``, by its path from there."""
+    found: dict[str, int] = {}
+    for here, _, names in os.walk(folder):
+        before = os.path.relpath(here, folder)
+        for name in names:
+            with suppress(FileNotFoundError):
+                size = os.stat(os.path.join(here, name)).st_size
+                found[name if before == "." else f"{before}/{name}".replace(os.sep, "/")] = size
+    return found
+
+
+def measure(store: Store, prefix: str) -> dict[str, int]:
+    """Return the size of every key that begins with ``prefix``, without it; one listing where the store gives sizes."""
+    return sync(_measure(store, prefix))
+
+
 def exist(store: Store, keys: Sequence[str]) -> list[bool]:
     """Return whether there is something under every key."""
     return sync(_exist(store, keys))
@@ -125,6 +143,30 @@ async def _exist(store: Store, keys: Sequence[str]) -> list[bool]:
             return await store.exists(key)
 
     return list(await asyncio.gather(*(one(key) for key in keys)))
+
+
+async def _measure(store: Store, prefix: str) -> dict[str, int]:
+    if isinstance(store, FsspecStore):
+        root = f"{store.path.rstrip('/')}/{prefix}"
+        try:
+            found = await store.fs._find(root.rstrip("/"), detail=True, withdirs=False)
+        except FileNotFoundError:
+            return {}
+        begin = root.lstrip("/")
+        return {
+            name.lstrip("/").removeprefix(begin): int(info["size"])
+            for name, info in found.items()
+            if name.lstrip("/").startswith(begin)
+        }
+    names = [key async for key in store.list_prefix(prefix)]
+    gate = asyncio.Semaphore(REQUESTS)
+
+    async def one(key: str) -> int:
+        async with gate:
+            return await store.getsize(key)
+
+    sizes = await asyncio.gather(*(one(name) for name in names))
+    return {name.removeprefix(prefix): size for name, size in zip(names, sizes, strict=True)}
 
 
 async def _collect(names: AsyncIterator[str]) -> list[str]:

@@ -2,69 +2,31 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from zarr.abc.store import Store
 
-from xprep.errors import UnfinishedStoreError
+from xprep.errors import StoreExistsError, UnfinishedStoreError
 from xprep.io.consolidate import write_group, write_root
-from xprep.io.coords import Coord, plain, write_coord
+from xprep.io.coords import plain, write_coord
+from xprep.io.journal import PARTS, write_manifest
 from xprep.io.ome import Multiscale, Version
 from xprep.io.ome_write import write_labels, write_multiscale
 from xprep.io.owner import Owner
+from xprep.io.resume import is_mine
 from xprep.io.room import delete_store, make_room, move_over
+from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import mark_finished, mark_writing
 from xprep.io.stores import Place, open_store
 from xprep.io.urls import check_name
-from xprep.io.writes import DEFAULT_CODEC, Codec, Record, ZarrWritable, create_array
+from xprep.io.writes import ZarrWritable, create_array, reopen_array
+from xprep.types import Array
 
 Layout = Literal["dual", "flat"]
-
-
-@dataclass(frozen=True)
-class LevelSpec:
-    """One level to be created.
-
-    Parameters
-    ----------
-    shape, chunks : tuple of int
-        In pixels.
-    shards : tuple of int, optional
-        Multiples of the chunks.
-    coords : mapping of str to Coord
-        Written in the dual layout only.
-    """
-
-    shape: tuple[int, ...]
-    chunks: tuple[int, ...]
-    shards: tuple[int, ...] | None = None
-    coords: Mapping[str, Coord] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ArraySpec:
-    """What the levels of an image have in common.
-
-    Parameters
-    ----------
-    dims : tuple of str
-        Names of the dimensions.
-    dtype : str or numpy.dtype
-        Of the pixels.
-    codec : Codec
-        How chunks are stored.
-    attributes : mapping
-        Of every level's array (``units``, ``long_name``, ``history``).
-    """
-
-    dims: tuple[str, ...]
-    dtype: Any
-    codec: Codec = DEFAULT_CODEC
-    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -85,6 +47,12 @@ class ImageStore:
         Of the image, finest first.
     labels : dict of str to tuple of ZarrWritable
         The same of every label image.
+    fingerprint : str, optional
+        Of what is being computed: a run of the same may go on with it.
+    resumed : bool
+        Whether an earlier run made the arrays.
+    run : str
+        Name of this run: another that took the store over has another.
     """
 
     place: Place
@@ -93,7 +61,9 @@ class ImageStore:
     layout: Layout
     levels: tuple[ZarrWritable, ...] = ()
     labels: dict[str, tuple[ZarrWritable, ...]] = field(default_factory=dict)
-    record: Record | None = field(default=None, repr=False)
+    fingerprint: str | None = None
+    resumed: bool = False
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def zarr_format(self) -> Literal[2, 3]:
@@ -122,15 +92,32 @@ class ImageStore:
         check_name(name)
         if name in self.labels:
             raise ValueError(f"there are labels {name!r} already.")
-        self._mark("labels")
+        if not self.resumed:
+            self._mark("labels")
         self.labels[name] = self._create_levels(f"labels/{name}", levels, spec)
         return self.labels[name]
+
+    def mark_ready(self) -> None:
+        """Say that all arrays are there: from now on, a run of the same fingerprint may go on with this one."""
+        self._mark("", run=self.run, ready=True, fingerprint=self.fingerprint)
+
+    def check_owned(self) -> None:
+        """Refuse to go on with a store that another run took over.
+
+        Raises
+        ------
+        StoreExistsError
+            Another run writes there, or the store is gone.
+        """
+        if not is_mine(self.place, self.run):
+            raise StoreExistsError(f"{self.place} was taken over, or deleted, by another run while this one wrote it; this one stops.")
 
     def finish(
         self,
         image: Multiscale,
         labels: Mapping[str, Multiscale] | None = None,
         about: Mapping[str, Any] | None = None,
+        stored: Mapping[str, Sequence[Array]] | None = None,
     ) -> None:
         """Check by key that every unit is there, then say so: the image's OME metadata are written last.
 
@@ -142,17 +129,23 @@ class ImageStore:
             One for every label image that was created.
         about : mapping
             Kept in the root's ``xprep`` attribute beside the status: provenance.
+        stored : mapping of str to sequence of array
+            What was written (`STORED`), by level, of the image (``""``) and of every label image: kept beside the pixels.
 
         Raises
         ------
+        StoreExistsError
+            Another run took the store over.
         UnfinishedStoreError
             Units that were never written, or that the store lost.
         """
         given = dict(labels or {})
         if set(given) != set(self.labels):
             raise ValueError(f"metadata are needed for the labels {sorted(self.labels)}; got {sorted(given)}.")
-        attributes = {**write_multiscale(image, self.version), **mark_finished(plain(about or {}, "about"))}
-        self._check_complete()
+        known = {} if self.fingerprint is None else {"fingerprint": self.fingerprint}
+        attributes = {**write_multiscale(image, self.version), **mark_finished({**plain(about or {}, "about"), **known})}
+        self._check_complete(stored or {})
+        self.check_owned()
         for name, label in given.items():
             write_group(self.place.child(f"labels/{name}"), write_multiscale(label, self.version), self.zarr_format)
         if given:
@@ -160,19 +153,30 @@ class ImageStore:
         for n in range(len(self.levels) if self.layout == "dual" else 0):
             write_group(self.place.child(f"scale{n}"), {}, self.zarr_format)
         write_root(self.place, attributes, self.zarr_format, self._node_paths())
+        for levels in self.pyramids.values() if stored else ():
+            levels[0].place.child(PARTS).delete()
         self._move_into_place()
 
     def discard(self) -> None:
         """Delete what was written so far; what it was to replace stays."""
         delete_store(self.place)
 
-    def _check_complete(self) -> None:
-        for array in (*self.levels, *(level for levels in self.labels.values() for level in levels)):
-            if missing := array.missing_units():
-                raise UnfinishedStoreError(
-                    f"{array.place} lacks {len(missing)} of its chunks, the first is {missing[0]!r}: they were not "
-                    "written, or the store lost them. It stays unfinished; run again with resume=True."
-                )
+    @property
+    def pyramids(self) -> dict[str, tuple[ZarrWritable, ...]]:
+        """The levels of the image (``""``) and of every label image."""
+        return {"": self.levels, **self.labels}
+
+    def _check_complete(self, stored: Mapping[str, Sequence[Array]]) -> None:
+        for name, levels in self.pyramids.items():
+            known = stored.get(name, [None] * len(levels))
+            for array, objects in zip(levels, known, strict=True):
+                if missing := array.missing_units(objects):
+                    raise UnfinishedStoreError(
+                        f"{array.place} lacks {len(missing)} of its chunks, the first is {missing[0]!r}: they were not "
+                        "written, or the store lost them. It stays unfinished; run again with resume=True."
+                    )
+                if objects is not None:
+                    write_manifest(array.place, objects, array.nunits)
 
     def _node_paths(self) -> list[str]:
         images = [("", self.levels), *((f"labels/{name}/", levels) for name, levels in self.labels.items())]
@@ -185,14 +189,21 @@ class ImageStore:
                 paths += [f"{prefix}scale{n}/{name}" for name in level.coords]
         return paths
 
-    def _mark(self, path: str) -> None:
-        write_group(self.place.child(path) if path else self.place, mark_writing(Owner.here()), self.zarr_format)
+    def _mark(self, path: str, **about: Any) -> None:
+        place = self.place.child(path) if path else self.place
+        write_group(place, mark_writing(Owner.here(), **about), self.zarr_format)
 
     def _create_levels(self, prefix: str, levels: Sequence[LevelSpec], spec: ArraySpec) -> tuple[ZarrWritable, ...]:
+        base = self.place.child(prefix)
+        if self.resumed:
+            return tuple(self._reopen_level(base, n, level) for n, level in enumerate(levels))
         if prefix:
             self._mark(prefix)
-        base = self.place.child(prefix)
         return tuple(self._create_level(base, n, level, spec) for n, level in enumerate(levels))
+
+    def _reopen_level(self, base: Place, n: int, level: LevelSpec) -> ZarrWritable:
+        names = tuple(level.coords) if self.layout == "dual" else ()
+        return replace(reopen_array(base.child(self.level_path(n))), coords=names)
 
     def _create_level(self, base: Place, n: int, level: LevelSpec, spec: ArraySpec) -> ZarrWritable:
         path, coords = self.level_path(n), dict(level.coords) if self.layout == "dual" else {}
@@ -206,18 +217,13 @@ class ImageStore:
             base.child(path), level.shape, level.chunks, spec.dtype,
             shards=level.shards, dims=spec.dims, codec=spec.codec, zarr_format=self.zarr_format, attributes=attributes,
         )  # fmt: skip
-        named = None if self.record is None else partial(_record, self.record, array.place.path)
-        return replace(array, record=named, coords=tuple(coords))
+        return replace(array, coords=tuple(coords))
 
     def _move_into_place(self) -> None:
         if self.place.path == self.target.path and self.place.shown == self.target.shown:
             return
         move_over(self.place, self.target)
         self.place = self.target
-
-
-def _record(record: Record, path: str, name: str, size: int, crc: int) -> None:
-    record(f"{path}/{name}", size, crc)
 
 
 def create_image(
@@ -228,8 +234,8 @@ def create_image(
     layout: Layout = "dual",
     version: Version = "0.5",
     overwrite: bool = False,
+    fingerprint: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
-    record: Record | None = None,
 ) -> ImageStore:
     """Create the store of an image, marked as unfinished, and return its arrays to be filled.
 
@@ -250,10 +256,10 @@ def create_image(
         Of OME-Zarr; 0.4 is Zarr v2, the others v3.
     overwrite : bool
         Whether a Zarr store there may go.
+    fingerprint : str, optional
+        Of what is being computed.
     storage_options : mapping, optional
         For fsspec.
-    record : callable, optional
-        Told key, size and crc32c of every chunk that is written.
 
     Raises
     ------
@@ -266,8 +272,27 @@ def create_image(
     if layout not in ("dual", "flat"):
         raise ValueError(f"layout must be 'dual' or 'flat'; got {layout!r}.")
     target = open_store(url, storage_options, "r+")
-    place = make_room(target, overwrite)
-    store = ImageStore(place, target, version, layout, record=record)
-    store._mark("")
+    store = ImageStore(make_room(target, overwrite), target, version, layout, fingerprint=fingerprint)
+    store._mark("", run=store.run)
+    store.levels = store._create_levels("", levels, spec)
+    return store
+
+
+def reopen_image(
+    place: Place,
+    target: Place,
+    levels: Sequence[LevelSpec],
+    spec: ArraySpec,
+    *,
+    layout: Layout,
+    version: Version,
+    fingerprint: str,
+) -> ImageStore:
+    """Take over what an earlier run of the same ``fingerprint`` left at ``place``, and return its arrays to be filled further.
+
+    ``levels`` and ``spec`` are those of the earlier run, as a fingerprint stands for them too.
+    """
+    store = ImageStore(place, target, version, layout, fingerprint=fingerprint, resumed=True)
+    store.mark_ready()
     store.levels = store._create_levels("", levels, spec)
     return store

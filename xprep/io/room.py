@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import uuid
@@ -34,7 +35,7 @@ def make_room(target: Place, overwrite: bool) -> Place:
     is_zarr = group is not None or bool({"zarr.json", ".zarray"} & set(names))
     if not is_zarr:
         raise StoreExistsError(f"{target} exists and is not a Zarr store ({_some(names)}): xprep never deletes such.")
-    if group is not None and _is_being_written(group):
+    if group is not None and is_being_written(group):
         raise StoreExistsError(f"{target}: {describe_owner(group)}. Two writers would destroy each other's work.")
     if not overwrite:
         raise StoreExistsError(f"{target} exists{_unfinished(group)}. overwrite=True replaces it; or give another URL.")
@@ -46,7 +47,8 @@ def make_room(target: Place, overwrite: bool) -> Place:
     return target
 
 
-def _is_being_written(group: Group) -> bool:
+def is_being_written(group: Group) -> bool:
+    """Whether another process of this machine, which still runs, is writing the store."""
     owner = read_owner(group) if read_status(group) == "writing" else None
     # This very process may begin anew what it left, after Ctrl-C in a notebook.
     return owner is not None and owner.is_alive is True and owner.pid != os.getpid()
@@ -62,13 +64,21 @@ def _unfinished(group: Group | None) -> str:
     return f" and is not finished ({describe_owner(group)}); resume=True goes on with it"
 
 
+def find_siblings(target: Place) -> list[Place]:
+    """Return the stores that were to replace the one at ``target``."""
+    if (folder := target.folder) is None:
+        return []
+    name = glob.escape(folder.name)
+    return [open_store(left, mode="r+") for left in sorted(folder.parent.glob(f".{name}.*{_NEW}"))]
+
+
 def _sibling(target: Place, folder: Path) -> Place:
     """Return a folder beside ``folder``, free of what dead processes left there."""
-    for left in folder.parent.glob(f".{folder.name}.*{_NEW}"):
-        group = read_group(open_store(left))
+    for left in find_siblings(target):
+        group = read_group(left)
         owner = None if group is None else read_owner(group)
         if owner is not None and owner.is_alive is False:
-            shutil.rmtree(left, ignore_errors=True)
+            delete_store(left)
     return open_store(folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}{_NEW}"), mode="r+")
 
 
@@ -98,6 +108,9 @@ def move_over(new: Place, old: Place) -> None:
         raise ValueError(f"{new} and {old} are not on this machine.")
     # Two renames: between them, for microseconds, there is no store at all; never half of one.
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.xprep-old")
+    if not target.exists():  # killed there, and resumed
+        os.rename(source, target)
+        return
     os.rename(target, aside)
     os.rename(source, target)
     shutil.rmtree(aside)

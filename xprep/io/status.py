@@ -13,10 +13,9 @@ MARK: Final = "xprep"
 Status = Literal["finished", "writing", "foreign"]
 
 
-def mark_writing(owner: Owner, fingerprint: str | None = None) -> dict[str, Any]:
-    """Return the attributes of a store that is being written."""
-    mark: dict[str, Any] = {"status": "writing", "owner": owner.to_json()}
-    return {MARK: mark if fingerprint is None else {**mark, "fingerprint": fingerprint}}
+def mark_writing(owner: Owner, **about: Any) -> dict[str, Any]:
+    """Return the attributes of a store that is being written; ``about`` is what the mark says besides."""
+    return {MARK: {"status": "writing", "owner": owner.to_json(), **about}}
 
 
 def mark_finished(extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -31,6 +30,12 @@ def read_status(group: Group) -> Status:
     if status is None:
         return "foreign"
     return "finished" if status == "finished" else "writing"
+
+
+def read_mark(group: Group) -> Mapping[str, Any]:
+    """Return all that the mark of a store says; nothing of a foreign store."""
+    mark = group.attributes.get(MARK)
+    return mark if isinstance(mark, Mapping) else {}
 
 
 def check_finished(group: Group) -> None:

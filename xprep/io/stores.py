@@ -108,6 +108,13 @@ class Place:
             found = keys.collect(self.store.list_prefix(prefix))
         return sorted(key.removeprefix(prefix) for key in found)
 
+    def list_sizes(self) -> dict[str, int]:
+        """Return the names of everything below this folder, and how many bytes each has."""
+        with self.errors("list"):
+            if (folder := self.folder) is not None:
+                return keys.measure_files(folder)
+            return keys.measure(self.store, f"{self.path}/" if self.path else "")
+
     def list_folder(self) -> list[str]:
         """Return the names directly in this folder, files and folders, sorted."""
         with self.errors("list"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Final, Literal
 
 import numcodecs
@@ -16,7 +17,8 @@ from xprep.io.codecs import Chain, Shard, checksum_of, read_chain
 from xprep.io.stores import Place
 from xprep.types import Array, Region
 
-Record = Callable[[str, int, int], None]
+# What a journal keeps of an object: the unit's number in C order, the object's bytes, their crc32c.
+STORED: Final = np.dtype([("unit", "<i8"), ("size", "<i8"), ("crc32c", "<u4")])
 
 
 @dataclass(frozen=True)
@@ -77,15 +79,12 @@ class ZarrWritable:
         The array.
     place : Place
         Its folder.
-    record : callable, optional
-        Told the key, size and crc32c of every object that was written: what a journal keeps.
     coords : tuple of str
         Names of the coordinate arrays beside it.
     """
 
     array: zarr.Array[Any] = field(repr=False)
     place: Place
-    record: Record | None = field(default=None, repr=False)
     coords: tuple[str, ...] = ()
     shape: tuple[int, ...] = field(init=False)
     dtype: np.dtype[Any] = field(init=False)
@@ -110,8 +109,13 @@ class ZarrWritable:
         """The units over the array."""
         return Grid(self.shape, self.unit)
 
-    def write(self, region: Region, block: Array) -> None:
+    def write(self, region: Region, block: Array) -> Array:
         """Write ``block`` to ``region``; both are checked before a byte is written.
+
+        Returns
+        -------
+        ndarray of `STORED`
+            What was written: what a journal keeps.
 
         Raises
         ------
@@ -125,19 +129,17 @@ class ZarrWritable:
         """
         whole = self._checked(region, block)
         objects: dict[str, bytes] = {}
+        stored = []
         for position in self.grid.positions(whole):
             there, here = self.grid.cut(whole, position)
-            objects[self.chunk_key(position)] = self._chain.encode(self._padded(block[there], here))
+            data = self._chain.encode(self._padded(block[there], here))
+            objects[self.chunk_key(position)] = data
+            stored.append((self.grid.number(position), len(data), checksum_of(data)))
             if len(objects) == 16:  # what is encoded and not yet written is memory
-                self._store(objects)
+                self.place.set_many(objects)
                 objects = {}
-        self._store(objects)
-
-    def _store(self, objects: Mapping[str, bytes]) -> None:
         self.place.set_many(objects)
-        if self.record is not None:
-            for name, data in objects.items():
-                self.record(name, len(data), checksum_of(data))
+        return np.array(stored, STORED)
 
     def chunk_key(self, position: Sequence[int]) -> str:
         """Return the name of the object of the unit at ``position``, below the array's folder."""
@@ -147,11 +149,24 @@ class ZarrWritable:
         """Return the same array to read from."""
         return ZarrReadable(self.array, self.place, missing)
 
-    def missing_units(self) -> list[str]:
-        """Return the keys of the units that are not written yet; asks for the folder's listing once."""
-        have = set(self.place.list_names())
+    @property
+    def nunits(self) -> int:
+        """How many units there are."""
+        return prod(self.grid.lengths)
+
+    def missing_units(self, stored: Array | None = None) -> list[str]:
+        """Return the keys of the units that are not there, or not in the size that ``stored`` says; lists the folder once."""
+        have = self.place.list_sizes()
+        wanted = {} if stored is None else dict(zip(stored["unit"].tolist(), stored["size"].tolist(), strict=True))
         every = self.grid.positions(tuple(slice(0, length) for length in self.shape))
-        return [key for key in map(self.chunk_key, every) if key not in have]
+        found = ((number, self.chunk_key(position)) for number, position in enumerate(every))
+        return [key for number, key in found if key not in have or have[key] != wanted.get(number, have[key])]
+
+    def unit_sizes(self) -> dict[int, int]:
+        """Return the size in bytes of every unit that is there; lists the folder once."""
+        have = self.place.list_sizes()
+        every = self.grid.positions(tuple(slice(0, length) for length in self.shape))
+        return {number: have[key] for number, key in enumerate(map(self.chunk_key, every)) if key in have}
 
     def _checked(self, region: Region, block: Array) -> Region:
         if len(region) != len(self.shape):
@@ -233,6 +248,13 @@ def create_array(  # noqa: PLR0913
             **layout,
             **options,
         )
+    return ZarrWritable(array, place)
+
+
+def reopen_array(place: Place) -> ZarrWritable:
+    """Open the array in the folder ``place``, which `create_array` made, to be filled further."""
+    with place.errors("open"):
+        array = zarr.open_array(place.store, path=place.path, mode="r+", config={"write_empty_chunks": True})
     return ZarrWritable(array, place)
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from numba import njit
 
 from xprep.kernels import means
+from xprep.kernels.bins import find_window, read_row
 from xprep.kernels.layout import copy_row
 from xprep.kernels.modes import write_modes
-from xprep.kernels.bins import find_window, read_row
 
 Method = Literal["mean", "max", "nearest", "mode"]
 # Axes that may be shrunk: t, c, z, y and x.

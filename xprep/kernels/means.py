@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from xprep.kernels.layout import contiguous
 from xprep.kernels.bins import find_window, read_row
+from xprep.kernels.layout import contiguous
 
 # So many 32-bit integers have a sum below 2**52: it, and the distance of their mean from any tie, are exact in float64.
 EXACT = 2**19

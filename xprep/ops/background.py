@@ -210,7 +210,7 @@ def _recipe(
 def _blurred(image: xr.DataArray, recipe: _Recipe, step: str) -> xr.DataArray:
     layout = layout_of(image)
     data = arranged(image, layout)
-    tiles = retile(data, tile_of(data))
+    tiles = retile(data, tile_of(data), alone=True)
     needs = reach_or_same(recipe.radii(data.ndim), same)
     made = gather(recipe, tiles, dtype=recipe.dtype, needs=needs, label="background")
     chunks = tuple(data.chunks[place] for place in layout.back)

@@ -84,9 +84,10 @@ def _blur(image: xr.DataArray, sigma: Any, truncate: float, mode: Boundary, skip
     check_image(image, "gaussian_filter")
     layout = layout_of(image)
     sigmas = dim_sigmas(sigma, image)
-    dtype = np.dtype(np.float64 if image.dtype == np.float64 else np.float32)
+    dtype = np.dtype(np.float64 if image.dtype.kind == "f" and image.dtype.itemsize == 8 else np.float32)
     recipe = _Blur(_plane_halves(sigmas, truncate), _other_halves(sigmas, layout, truncate), dtype, mode, skipna)
-    tiles = retile(data := arranged(image, layout), tile_of(data))
+    data = arranged(image, layout)
+    tiles = retile(data, tile_of(data), alone=True)
     radii = recipe.radii(data.ndim)
     wide = gather(recipe, tiles, dtype=dtype, needs=reach_or_same(radii, same), wrap=mode == "wrap", label="gaussian")
     chunks = tuple(data.chunks[place] for place in layout.back)
@@ -128,7 +129,8 @@ class _Blur:
         return tuple(found)
 
     def __call__(self, block: Array, place: Place) -> Array:
-        return blur_volume(block, self.halves, self.others, margins(place), self.dtype, self.mode, self.skipna)
+        first, last = place.output[0]  # a tile may hold some of the channels only, and each has its own sigma
+        return blur_volume(block, self.halves[first:last], self.others, margins(place), self.dtype, self.mode, self.skipna)
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return "gaussian", self.halves, self.others, str(self.dtype), self.mode, self.skipna

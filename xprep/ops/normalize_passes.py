@@ -20,6 +20,7 @@ from xprep.engine.folds import Fold
 from xprep.engine.grid import count as grid_count
 from xprep.engine.grid import regular_chunks
 from xprep.engine.guess import Guess, Sampler, join_patches
+from xprep.engine.identity import identity_of, token
 from xprep.engine.keep import Kept, Stream, keep
 from xprep.engine.lazy import like
 from xprep.engine.quantiles import Question, quantiles
@@ -197,9 +198,9 @@ class _Steps:
         return found
 
     def _raw(self) -> list[Stream]:
-        dtype = self.fields[0].image.dtype
+        dtype = self.arrays[0].dtype
         narrow = dtype.kind in "bui" and dtype.itemsize <= 2
-        if narrow and all(field.image.dtype == dtype for field in self.fields):
+        if narrow and all(array.dtype == dtype for array in self.arrays):
             return self._streams(_Raw(dtype), dtype, ())
         return self._streams(_Raw(self.recipe.dtype), self.recipe.dtype, ())
 
@@ -228,7 +229,13 @@ class _Steps:
             if put_aside is not None:
                 self.patches[i] = put_aside
         names = tuple(field.name for field in self.fields) if not self.recipe.pooled else ("all images",)
-        return call(Mean(name, names, channels, self.recipe.dtype, self.recipe.skip_empty), *found, label=name)
+        mean = Mean(name, names, channels, self.recipe.dtype, self.recipe.skip_empty)
+        return call(mean, *found, label=name, identity=self._identity(name))
+
+    def _identity(self, name: str) -> str | None:
+        """Return what a statistic is made of, in words that do not depend on how: for runs that are resumed."""
+        pixels = [identity_of(data) for data in self.arrays]
+        return None if None in pixels else token(name, self.recipe, pixels, [field.name for field in self.fields])
 
     def _sampler(self, index: int) -> Fold:
         data, tile = self.arrays[index], self.tiles[index]

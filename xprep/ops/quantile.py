@@ -17,7 +17,7 @@ from xprep.engine.sorting import block_quantiles
 from xprep.engine.sources import arrange
 from xprep.engine.lazy import as_lazy
 from xprep.engine.tiling import tile_of
-from xprep.ops.containers import Container, images_of
+from xprep.ops.containers import Container, collect, images_of
 from xprep.ops.labels import attributes, spell
 from xprep.ops.layout import CHANNEL, check_dims, check_image
 from xprep.ops.parameters import check_choice, check_quantiles
@@ -92,15 +92,7 @@ def quantile(
     if isinstance(image, xr.DataArray):
         return one(image)
     results = {name: one(array) for name, array in images_of(image).items()}
-    return cast("Container", _collect(image, results))
-
-
-def _collect(container: Any, results: dict[tuple[str, Any], xr.DataArray]) -> Any:
-    nodes: dict[str, dict[Any, xr.DataArray]] = {}
-    for (path, name), result in results.items():
-        nodes.setdefault(path or "/", {})[name] = result
-    datasets = {path: xr.Dataset(images) for path, images in nodes.items()}
-    return datasets["/"] if isinstance(container, xr.Dataset) else xr.DataTree.from_dict(datasets)
+    return cast("Container", collect(image, results))
 
 
 def _reduced(image: xr.DataArray, dim: Any) -> tuple[Any, ...]:
@@ -155,7 +147,7 @@ class _Rows:
 
 def _named(image: xr.DataArray, found: Any, kept: tuple[Any, ...], q: tuple[float, ...], step: str) -> xr.DataArray:
     coords = {name: coord for name, coord in image.coords.items() if set(coord.dims) <= set(kept)}
-    result = xr.DataArray(like(image.data, found), dims=("quantile", *kept), name=image.name)
+    result = xr.DataArray(like(image.data, found), dims=("quantile", *kept)).rename(image.name)
     result = result.assign_coords({**coords, "quantile": list(q)})
     result.attrs = attributes(image, step)
     return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,15 @@ class Statistic:
     values: Array
     each: Array
     notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON, to the last bit."""
+        return {"values": _to_json(self.values), "each": _to_json(self.each), "notes": list(self.notes)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Statistic:
+        """Return what `to_json` gave."""
+        return Statistic(_from_json(value["values"]), _from_json(value["each"]), tuple(map(str, value["notes"])))
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,16 @@ class Mean:
             if wrong and self.name != "p_sum":
                 found.append((f"{self.name} of channel {wrong}{where} is not positive: dividing by it flips signs.", PercentileWarning))
         return found
+
+
+def _to_json(values: Array) -> dict[str, Any]:
+    # Hexadecimal: JSON has no NaN, and what is read must be what was computed.
+    return {"dtype": values.dtype.str, "shape": list(values.shape), "values": [float(v).hex() for v in values.ravel()]}
+
+
+def _from_json(value: Mapping[str, Any]) -> Array:
+    numbers = [float.fromhex(text) for text in value["values"]]
+    return np.array(numbers, np.dtype(value["dtype"])).reshape(value["shape"])
 
 
 def _names(channels: Sequence[Any], which: Array) -> str:

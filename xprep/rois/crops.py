@@ -163,7 +163,7 @@ def crop_labelled(image: xr.DataArray, centers: Centers, window: Window, ids: An
     if ids is not None:
         coords["roi"] = ids
     dims = ("roi", *leading, *(["z"] if deep else []), "dy", "dx")
-    return xr.DataArray(data, coords, dims, image.name, image.attrs)
+    return xr.DataArray(data, coords, dims, attrs=image.attrs).rename(image.name)
 
 
 def space_dims(image: xr.DataArray) -> tuple[str, ...]:

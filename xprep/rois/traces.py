@@ -75,7 +75,7 @@ def traces(image: xr.DataArray, rois: RoiTable, *, how: How = "weighted_mean", s
     ordered = image.transpose(*leading, *space)
     summed = _sum_rois(ordered.data, rois, Weighing(how, skipna), len(space))
     coords = {**kept_coords(image, leading), "roi": rois.ids}
-    return xr.DataArray(summed, coords, (*leading, "roi"), image.name, image.attrs)
+    return xr.DataArray(summed, coords, (*leading, "roi"), attrs=image.attrs).rename(image.name)
 
 
 def check_table(rois: Any) -> None:

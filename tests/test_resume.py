@@ -1,0 +1,300 @@
+"""Interrupted and resumed: what is done stays, what is missing is made, and nobody can tell afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+from tests.servers import Server
+
+import xprep
+from tests.crashes import kill_after, objects, start, wait_for
+from xprep.errors import ChunkError, StoreExistsError, UnfinishedStoreError
+from xprep.io.journal import Journal, Record
+from xprep.io.stores import open_store
+
+FACTORS, CHUNKS = (2, 2), {"y": 32, "x": 32}
+
+
+@pytest.fixture(autouse=True)
+def _small_tiles() -> Iterator[None]:
+    with xprep.set_options(tile_bytes=2**15, intermediates="recompute"):
+        yield
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    url = tmp_path / "source.zarr"
+    xprep.datasets.blobs(channels=2, shape=(256, 192)).prep.to_ome_zarr(url, chunks={"y": 64, "x": 64})
+    return url
+
+
+def job(source: Any, **parameters: Any) -> xr.DataArray:
+    return xprep.open_image(source).prep.normalize(sigma=1, **parameters)
+
+
+def write(image: xr.DataArray, url: Any, **options: Any) -> Any:
+    return image.prep.to_ome_zarr(url, scale_factors=FACTORS, chunks=CHUNKS, **options)
+
+
+class Interrupting:
+    """A Zarr chunk that cannot be read once the statistics are there: it is damaged while the result is written."""
+
+    def __init__(self, source: Path, target: Path, chunk: str) -> None:
+        self.chunk, self.parts = source / "scale0/image/c" / chunk, target / "scale0/image/.xprep/parts"
+
+    def started(self, stage: str, total: int) -> None:
+        self.good = self.chunk.read_bytes()
+
+    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
+        if self.parts.exists() and len(list(self.parts.glob("*.value"))) == 3 and self.good:
+            self.chunk.write_bytes(self.good[:40])
+
+    def finished(self, stage: str) -> None: ...
+
+    def repair(self) -> None:
+        stamp = self.chunk.stat()
+        self.chunk.write_bytes(self.good)
+        os.utime(self.chunk, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+
+def interrupted(source: Path, url: Path, chunk: str = "1/3/2", image: xr.DataArray | None = None, **options: Any) -> None:
+    """Write until a chunk of the source fails, in the pass that writes."""
+    break_it = Interrupting(source, url, chunk)
+    with pytest.raises(ChunkError, match=chunk) as caught:
+        write(job(source) if image is None else image, url, progress=break_it, **options)
+    break_it.repair()
+    assert "resume=True goes on" in caught.value.__notes__[0]
+
+
+class Counting:
+    """Counts tasks."""
+
+    tasks = 0
+
+    def started(self, stage: str, total: int) -> None:
+        self.tasks += total
+
+    def advanced(self, stage: str, steps: int, nbytes: int) -> None: ...
+
+    def finished(self, stage: str) -> None: ...
+
+
+def records(url: Path) -> list[Record]:
+    return Journal(open_store(url).child("scale0/image")).records()
+
+
+def test_resumed_equals_unbroken_to_the_byte(source: Path, tmp_path: Path) -> None:
+    write(job(source), tmp_path / "whole.zarr")
+    interrupted(source, tmp_path / "broken.zarr")
+    with pytest.raises(UnfinishedStoreError, match="resume=True"):
+        xprep.open_image(tmp_path / "broken.zarr")
+    done = records(tmp_path / "broken.zarr")
+    assert done, "the run was to fail in the middle"
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "broken.zarr").rglob("c/*/*/*")}
+    report = write(job(source), tmp_path / "broken.zarr", resume=True)
+    assert objects(tmp_path / "whole.zarr") == objects(tmp_path / "broken.zarr")
+    assert report.statistics == write(job(source), tmp_path / "third.zarr").statistics
+    kept = [path for path, stamp in before.items() if path.stat().st_mtime_ns == stamp]
+    assert len(kept) >= sum(len(record.stored) for record in done), "finished chunks were written again"
+
+
+def test_statistics_are_not_computed_again(source: Path, tmp_path: Path) -> None:
+    interrupted(source, tmp_path / "x.zarr")
+    fresh, resumed = Counting(), Counting()
+    write(job(source), tmp_path / "y.zarr", progress=fresh)
+    # A chunk whose tile is finished is not even read: neither for a statistic, nor for the result.
+    finished = [record.region for record in records(tmp_path / "x.zarr") if record.level == 0]
+    (source / "scale0/image/c/0/0/0").write_bytes(b"broken")
+    assert ((0, 2), (0, 64), (0, 128)) in finished
+    write(job(source), tmp_path / "x.zarr", resume=True, progress=resumed)
+    assert resumed.tasks < fresh.tasks / 2
+
+
+def test_lost_and_cut_chunks_are_made_again(source: Path, tmp_path: Path) -> None:
+    write(job(source), tmp_path / "whole.zarr")
+    interrupted(source, tmp_path / "x.zarr")
+    pixels = tmp_path / "x.zarr/scale0/image/c"
+    (pixels / "0/0/0").unlink()
+    (pixels / "1/1/1").write_bytes(b"cut")
+    write(job(source), tmp_path / "x.zarr", resume=True)
+    assert objects(tmp_path / "whole.zarr") == objects(tmp_path / "x.zarr")
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.6"])
+def test_shards_labels_and_other_versions(source: Path, tmp_path: Path, version: str) -> None:
+    labels = {"cells": (xprep.open_image(source).isel(c=0) > 100).astype("uint16").compute()}
+    how: dict[str, Any] = {"version": version, "labels": labels, "layout": "flat" if version == "0.4" else "dual"}
+    if version != "0.4":
+        how["shards"] = {"y": 64, "x": 64}
+    level = "0" if version == "0.4" else "scale0/image"
+    write(job(source), tmp_path / "whole.zarr", **how)
+    break_it = Interrupting(source, tmp_path / "x.zarr", "1/3/2")
+    break_it.parts = tmp_path / "x.zarr" / level / ".xprep/parts"
+    with pytest.raises(ChunkError, match="1/3/2"):
+        write(job(source), tmp_path / "x.zarr", progress=break_it, **how)
+    break_it.repair()
+    write(job(source), tmp_path / "x.zarr", resume=True, **how)
+    assert objects(tmp_path / "whole.zarr") == objects(tmp_path / "x.zarr")
+
+
+def test_resume_begins_and_ends(source: Path, tmp_path: Path) -> None:
+    url = tmp_path / "x.zarr"
+    assert write(job(source), url, resume=True).units > 0
+    stamps = {path: path.stat().st_mtime_ns for path in url.rglob("*")}
+    again = write(job(source), url, resume=True)
+    assert again.units == 0
+    assert "finished before" in again.notes[0]
+    assert stamps == {path: path.stat().st_mtime_ns for path in url.rglob("*")}
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_another_run_is_refused(source: Path, tmp_path: Path, finished: bool) -> None:
+    url = tmp_path / "x.zarr"
+    if finished:
+        write(job(source), url)
+    else:
+        interrupted(source, url)
+    other = [
+        lambda: write(job(source, p=98), url, resume=True),
+        lambda: write(job(source) * 2, url, resume=True),
+        lambda: write(job(source)[:, :, :64], url, resume=True),
+        lambda: job(source).prep.to_ome_zarr(url, scale_factors=FACTORS, chunks={"y": 64, "x": 32}, resume=True),
+    ]
+    for run in other:
+        with pytest.raises(StoreExistsError, match="another command"):
+            run()
+    # The source was written anew since.
+    os.utime(source / "scale0/image/zarr.json", ns=(1, 1))
+    with pytest.raises(StoreExistsError, match="another command"):
+        write(job(source), url, resume=True)
+    assert write(job(source), url, resume=True, overwrite=True).units > 0
+
+
+def test_a_foreign_store_is_no_start(source: Path, tmp_path: Path) -> None:
+    xr.Dataset({"v": ("x", [1, 2])}).to_zarr(tmp_path / "x.zarr", consolidated=False)
+    with pytest.raises(StoreExistsError, match="no store of xprep"):
+        write(job(source), tmp_path / "x.zarr", resume=True)
+
+
+def test_arrays_in_memory_are_known_by_their_contents(tmp_path: Path) -> None:
+    image = xprep.datasets.blobs(channels=2, shape=(64, 64))
+    write(image, tmp_path / "x.zarr")
+    assert write(image.copy(deep=True), tmp_path / "x.zarr", resume=True).units == 0
+    changed = image.copy(deep=True)
+    changed[1, 63, 63] += 1
+    with pytest.raises(StoreExistsError, match="another command"):
+        write(changed, tmp_path / "x.zarr", resume=True)
+
+
+def test_unknown_origins_need_a_fingerprint(tmp_path: Path) -> None:
+    array = da.from_array(np.ones((1, 64, 64), np.float32), name=False)
+    image = xr.DataArray(array, dims=("c", "y", "x"))
+    with pytest.raises(ValueError, match="fingerprint='…'"):
+        write(image, tmp_path / "x.zarr", resume=True)
+    write(image, tmp_path / "x.zarr", fingerprint="ones, first try")
+    assert write(image, tmp_path / "x.zarr", fingerprint="ones, first try", resume=True).units == 0
+    with pytest.raises(StoreExistsError, match="another command"):
+        write(image, tmp_path / "x.zarr", fingerprint="twos", resume=True)
+
+
+def test_fingerprints_do_not_depend_on_memory_or_chunks(source: Path, tmp_path: Path) -> None:
+    write(job(source, intermediates="persist"), tmp_path / "x.zarr")
+    for way in ("recompute", "spill"):
+        assert write(job(source, intermediates=way), tmp_path / "x.zarr", resume=True).units == 0
+
+
+def test_the_old_store_stays_until_a_resumed_one_replaces_it(source: Path, tmp_path: Path) -> None:
+    url = tmp_path / "x.zarr"
+    write(job(source, p=90), url)
+    old = objects(url)
+    left = Interrupting(source, url, "1/3/2")
+    left.parts = tmp_path
+    with pytest.raises(ChunkError):
+        (source / "scale0/image/c/1/3/2").rename(tmp_path / "aside")
+        (source / "scale0/image/c/1/3/2").write_bytes(b"")
+        write(job(source), url, overwrite=True)
+    (tmp_path / "aside").replace(source / "scale0/image/c/1/3/2")
+    assert objects(url) == old
+    assert len(list(tmp_path.glob(".x.zarr.*"))) == 1
+    write(job(source), url, resume=True)
+    write(job(source), tmp_path / "whole.zarr")
+    assert objects(url) == objects(tmp_path / "whole.zarr")
+    assert not list(tmp_path.glob(".x.zarr.*"))
+
+
+def test_killed_anywhere(source: Path, tmp_path: Path) -> None:
+    write(job(source), tmp_path / "whole.zarr")
+    url = tmp_path / "x.zarr"
+    killed = 0
+    for seconds in (0.05, 0.3, 0.5):
+        killed += kill_after(start(str(source), str(url), resume=True), seconds)
+        if killed:
+            with pytest.raises((UnfinishedStoreError, FileNotFoundError)):
+                xprep.open_image(url)
+    assert killed
+    write(job(source), url, resume=True)
+    assert objects(url) == objects(tmp_path / "whole.zarr")
+
+
+def test_in_a_bucket(s3: Server, source: Path, tmp_path: Path) -> None:
+    options, url = s3.storage_options(), s3.new_bucket() + "/x.zarr"
+    write(job(source), tmp_path / "whole.zarr")
+    assert kill_after(start(str(source), url, options, resume=True), 0.5)
+    write(job(source), url, resume=True, storage_options=options)
+    assert objects(url, options) == objects(tmp_path / "whole.zarr")
+
+
+def test_ctrl_c_finishes_what_was_begun(source: Path, tmp_path: Path) -> None:
+    process = start(str(source), str(tmp_path / "x.zarr"))
+    parts = tmp_path / "x.zarr/scale0/image/.xprep/parts"
+    wait_for(lambda: parts.exists() and any(parts.glob("*.jsonl")))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "KeyboardInterrupt: not finished:" in err
+    assert "resume=True goes on" in err
+    listed = {int(unit) for record in records(tmp_path / "x.zarr") if record.level == 0 for unit in record.stored["unit"]}
+    chunks = list((tmp_path / "x.zarr/scale0/image/c").glob("*/*/*"))
+    assert len(listed) == len(chunks), "chunks were written after the run had ended"
+    write(job(source), tmp_path / "x.zarr", resume=True)
+
+
+def test_two_runs_on_one_output(source: Path, tmp_path: Path) -> None:
+    url = tmp_path / "x.zarr"
+    process = start(str(source), str(url))
+    wait_for(lambda: (url / "scale0/image/zarr.json").exists())
+    process.send_signal(signal.SIGSTOP)
+    try:
+        for how in ({"resume": True}, {"overwrite": True}, {}):
+            with pytest.raises(StoreExistsError, match="being written by process"):
+                write(job(source), url, **how)
+    finally:
+        process.send_signal(signal.SIGCONT)
+    out, err = process.communicate(timeout=60)
+    assert "finished" in out, err
+    assert xprep.open_image(url).sizes == {"c": 2, "y": 256, "x": 192}
+
+
+def test_a_run_that_lost_its_store_is_told(source: Path, tmp_path: Path) -> None:
+    url = tmp_path / "x.zarr"
+
+    class Taking(Counting):
+        def started(self, stage: str, total: int) -> None:
+            shutil.rmtree(url)  # another machine, whose processes cannot be seen, overwrites it
+            thread = threading.Thread(target=write, args=(job(source, p=90), url))
+            thread.start()
+            thread.join()
+
+    with pytest.raises(StoreExistsError, match="another run"):
+        write(job(source), url, progress=Taking())
+    assert xprep.open_image(url).attrs["history"].count("p=90") == 1

@@ -1,0 +1,111 @@
+"""What is to be stored: the levels of an image and of its labels, in OME-Zarr's order of dims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import xarray as xr
+
+from xprep.images.levels import Shape, coords_of, default_chunk, plan_levels, spacing_of
+from xprep.io.specs import LevelSpec
+from xprep.ops.layout import PLANE, check_image, chunks_for
+from xprep.ops.parameters import check_choice
+from xprep.ops.shrinking import METHODS
+
+OME_ORDER = ("t", "c", "z", "y", "x")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How images are stored; what `to_ome_zarr` was asked for."""
+
+    scale_factors: Any
+    method: str
+    version: Any
+    layout: Any
+    chunks: Any
+    shards: Any
+    overwrite: bool
+    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
+    resume: bool = False
+    fingerprint: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice(self.method, METHODS, "method")
+        check_choice(self.version, ("0.4", "0.5", "0.6"), "version")
+        check_choice(self.layout, ("dual", "flat"), "layout")
+        if self.version == "0.4" and self.shards is not None:
+            raise ValueError("OME-Zarr 0.4 is Zarr v2, which has no shards; leave shards out, or write version='0.5'.")
+
+
+def ordered(image: xr.DataArray) -> xr.DataArray:
+    """Return ``image`` with its dims in the order of OME-Zarr.
+
+    Raises
+    ------
+    ValueError
+        A dim that OME-Zarr has not.
+    """
+    check_image(image, "to_ome_zarr")
+    foreign = [dim for dim in image.dims if dim not in OME_ORDER]
+    if foreign:
+        raise ValueError(
+            f"OME-Zarr has the dims t, c, z, y, x; the image has {foreign[0]!r}. Rename it, image.rename({{{foreign[0]!r}: 't'}}), "
+            "or select one position of it."
+        )
+    return image.transpose(*(dim for dim in OME_ORDER if dim in image.dims))
+
+
+def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[LevelSpec]]:
+    for dim in image.dims:
+        spacing_of(image, str(dim))  # uneven pixels are refused now, and not when everything is computed
+    default = default_chunk(image)
+    chunk = default if options.chunks is None else _completed(image, options.chunks, default)
+    shard = None if options.shards is None else _completed(image, options.shards, chunk)
+    shapes = plan_levels(image, options.scale_factors, chunk)
+    return shapes, [_level_spec(image, shape, chunk, shard) for shape in shapes]
+
+
+def _completed(image: xr.DataArray, lengths: Any, default: Sequence[int]) -> tuple[int, ...]:
+    """Return the chunk that ``lengths`` mean; the dims that they do not name keep their ``default``."""
+    named = dict.fromkeys(PLANE, lengths) if isinstance(lengths, int) else lengths
+    if isinstance(named, Mapping):
+        named = {**dict(zip(image.dims, default, strict=True)), **named}
+    return chunks_for(image, named)
+
+
+def _level_spec(image: xr.DataArray, level: Shape, chunk: Sequence[int], shard: Sequence[int] | None) -> LevelSpec:
+    fitted = tuple(min(c, n) for c, n in zip(chunk, level.shape, strict=True))
+    if shard is None:
+        return LevelSpec(level.shape, fitted, None, coords_of(image, level))
+    whole = tuple(-(-min(s, n) // c) * c for s, n, c in zip(shard, level.shape, fitted, strict=True))
+    return LevelSpec(level.shape, fitted, whole, coords_of(image, level))
+
+
+def specify_label(
+    name: str, label: xr.DataArray, image: xr.DataArray, options: Options
+) -> tuple[xr.DataArray, list[Shape], list[LevelSpec]]:
+    label = ordered(label)
+    if label.dtype.kind not in "ui":
+        raise TypeError(f"labels must be whole numbers; {name!r} is of {label.dtype}. Convert them: labels.astype('uint32').")
+    wrong = {str(dim): (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if image.sizes.get(dim) != n}
+    if wrong:
+        raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.")
+    coords = {dim: image.coords[dim] for dim in label.dims if dim in image.coords and dim not in label.coords}
+    label = label.assign_coords(coords)
+    fitting = replace(
+        options,
+        scale_factors=_of_dims(label, options.scale_factors),
+        chunks=_of_dims(label, options.chunks),
+        shards=_of_dims(label, options.shards),
+    )
+    return label, *specify(label, fitting)
+
+
+def _of_dims(label: xr.DataArray, given: Any) -> Any:
+    """Return what was given by dim for an image without the dims that its labels lack."""
+    if isinstance(given, Mapping):
+        return {dim: value for dim, value in given.items() if dim in label.dims}
+    return [_of_dims(label, one) for one in given] if isinstance(given, list | tuple) else given

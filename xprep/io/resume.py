@@ -1,0 +1,79 @@
+"""Going on with a store that was not finished: finding it, telling it from another's, and taking it over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from xprep.errors import StoreExistsError
+from xprep.io.groups import Group, read_group
+from xprep.io.room import delete_store, find_siblings, is_being_written, move_over
+from xprep.io.status import describe_owner, read_mark, read_status
+from xprep.io.stores import Place
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a resumed run finds: nothing to go on with, a store to be filled further, or one that is finished."""
+
+    state: Literal["nothing", "begun", "finished"]
+    place: Place
+
+
+def find_begun(target: Place, fingerprint: str, overwrite: bool) -> Found:
+    """Return what an earlier run of the same ``fingerprint`` left at ``target``, or beside it where it was to be replaced.
+
+    Raises
+    ------
+    StoreExistsError
+        Another's store is there and ``overwrite`` is off; or another process is writing it.
+    """
+    group = read_group(target)
+    if group is not None and is_being_written(group):
+        raise StoreExistsError(f"{target}: {describe_owner(group)}. Two writers would destroy each other's work.")
+    if group is not None and _fingerprint(group) == fingerprint:
+        if read_status(group) == "finished":
+            return Found("finished", target)
+        return Found("begun", target)
+    for beside in _beside(target, fingerprint):
+        if read_status(beside) == "finished":
+            move_over(beside.place, target)  # it was killed between two renames
+            return Found("finished", target)
+        return Found("begun", beside.place)
+    if group is None or overwrite:
+        return Found("nothing", target)
+    if read_status(group) == "writing" and not read_mark(group).get("ready"):
+        delete_store(target)  # not even its arrays were all made
+        return Found("nothing", target)
+    raise StoreExistsError(f"{target} {_whose(group)}. overwrite=True replaces it; or give another URL.")
+
+
+def is_mine(place: Place, run: str) -> bool:
+    """Whether the store at ``place`` is still being written by the run ``run``."""
+    group = read_group(place)
+    return group is not None and read_status(group) == "writing" and read_mark(group).get("run") == run
+
+
+def _beside(target: Place, fingerprint: str) -> Iterator[Group]:
+    for place in find_siblings(target):
+        group = read_group(place)
+        if group is not None and _fingerprint(group) == fingerprint and not is_being_written(group):
+            yield group
+
+
+def _fingerprint(group: Group) -> Any:
+    mark = read_mark(group)
+    return mark.get("fingerprint") if mark.get("ready") or mark.get("status") == "finished" else None
+
+
+def _whose(group: Group) -> str:
+    if read_status(group) == "foreign":
+        return "exists and is no store of xprep, so there is nothing to resume"
+    state = "is finished, and was" if read_status(group) == "finished" else "is not finished, and was"
+    if read_mark(group).get("fingerprint") is None:
+        return f"{state} made of an image whose origin is unknown: give the same fingerprint= in both runs to resume one"
+    return (
+        f"{state} made by another command (other inputs, parameters, chunks or versions): resume=True goes on only with "
+        "what the same command began"
+    )
