@@ -16,7 +16,7 @@ from xprep.errors import (
     StoreFormatError,
     UnfinishedStoreError,
 )
-from xprep.images import Report, Validation, open_image, open_tree, to_ome_zarr, validate
+from xprep.images import Report, Validation, Verification, open_image, open_tree, to_ome_zarr, validate, verify
 from xprep.ops import (
     Plan,
     background,
@@ -56,6 +56,7 @@ __all__ = [
     "TreePrep",
     "UnfinishedStoreError",
     "Validation",
+    "Verification",
     "__version__",
     "background",
     "centered",
@@ -83,4 +84,5 @@ __all__ = [
     "traces",
     "ufuncs",
     "validate",
+    "verify",
 ]

@@ -8,9 +8,10 @@ from xprep.images.report import Report, human_bytes
 from xprep.images.specifying import Options as WriteOptions
 from xprep.images.validating import validate
 from xprep.images.validation import Finding, Validation
+from xprep.images.verify import Damage, Verification, verify
 from xprep.images.writing import to_ome_zarr, write_images
 
 __all__ = [
-    "ArrayInfo", "Finding", "Report", "StoreInfo", "Validation", "WriteOptions", "describe_store", "human_bytes",
-    "open_image", "open_tree", "to_ome_zarr", "validate", "write_images",
+    "ArrayInfo", "Damage", "Finding", "Report", "StoreInfo", "Validation", "Verification", "WriteOptions",
+    "describe_store", "human_bytes", "open_image", "open_tree", "to_ome_zarr", "validate", "verify", "write_images",
 ]  # fmt: skip

@@ -31,7 +31,7 @@ from xprep.io.resume import Found, find_begun
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import read_mark
 from xprep.io.stores import Place, open_store
-from xprep.io.urls import inside
+from xprep.io.urls import check_name, inside
 from xprep.kernels.downsample import shrink
 from xprep.ops.labels import history_line
 from xprep.ops.layout import CHANNEL
@@ -137,26 +137,50 @@ class Done:
         )
 
 
-def start(image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> Job | Done:
-    """Create the store of an image, or find the one that an earlier run left."""
-    image = ordered(image)
-    check_method(options.method, image.dtype)
-    _check_apart(image, url, options.storage_options)
-    shapes, specs = specify(image, options)
-    named = {name: specify_label(name, label, image, options) for name, label in labels.items()}
-    fingerprint = fingerprint_of(image, specs, {name: one for name, (one, _, _) in named.items()}, options)
-    if options.resume and fingerprint is None:
-        raise no_fingerprint()
-    store = _open(image, url, options, specs, fingerprint)
-    if isinstance(store, Place):
-        return Done(store, tuple(shape.shape for shape in shapes))
-    pixels = {}
-    for name, (label, below, levels) in named.items():
-        arrays = store.create_labels(name, levels, ArraySpec(tuple(map(str, label.dims)), label.dtype))
-        pixels[name] = _Pixels(label, below, arrays, "mode")
-    store.mark_ready()
-    made = made_of(image.data)
-    return Job(store, _Pixels(image, shapes, store.levels, options.method), pixels, made.statistics if made else {})
+@dataclass(frozen=True, eq=False)
+class _Order:
+    """What is to be written, and where: checked, and nothing of it created."""
+
+    image: xr.DataArray
+    url: Any
+    levels: tuple[list[Shape], list[LevelSpec]]
+    labels: dict[str, tuple[xr.DataArray, list[Shape], list[LevelSpec]]]
+    fingerprint: str | None
+
+    @classmethod
+    def of(cls, image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> _Order:
+        image = ordered(image)
+        check_method(options.method, image.dtype)
+        _check_apart(image, url, options.storage_options)
+        levels = specify(image, options)
+        named = {check_name(name): specify_label(name, label, image, options) for name, label in labels.items()}
+        fingerprint = fingerprint_of(image, levels[1], {name: one for name, (one, _, _) in named.items()}, options)
+        if options.resume and fingerprint is None:
+            raise no_fingerprint()
+        return cls(image, url, levels, named, fingerprint)
+
+    def start(self, options: Options) -> Job | Done:
+        """Create the store, or find the one that an earlier run left."""
+        shapes, specs = self.levels
+        store = _open(self.image, self.url, options, specs, self.fingerprint)
+        if isinstance(store, Place):
+            return Done(store, tuple(shape.shape for shape in shapes))
+        pixels = {}
+        for name, (label, below, levels) in self.labels.items():
+            arrays = store.create_labels(name, levels, ArraySpec(tuple(map(str, label.dims)), label.dtype))
+            pixels[name] = _Pixels(label, below, arrays, "mode")
+        store.mark_ready()
+        made = made_of(self.image.data)
+        image = _Pixels(self.image, shapes, store.levels, options.method)
+        return Job(store, image, pixels, made.statistics if made else {})
+
+
+def start_all(
+    targets: Sequence[tuple[xr.DataArray, Any]], options: Options, labels: Mapping[str, xr.DataArray]
+) -> list[Job | Done]:
+    """Create the stores of images, or find those that an earlier run left; all are checked before one is created."""
+    orders = [_Order.of(image, url, options, labels) for image, url in targets]
+    return [order.start(options) for order in orders]
 
 
 def _open(

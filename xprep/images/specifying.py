@@ -38,7 +38,7 @@ class Options:
         check_choice(self.version, ("0.4", "0.5", "0.6"), "version")
         check_choice(self.layout, ("dual", "flat"), "layout")
         if self.version == "0.4" and self.shards is not None:
-            raise ValueError("OME-Zarr 0.4 is Zarr v2, which has no shards; write version='0.5', or leave shards out.")
+            raise ValueError("OME-Zarr 0.4 is Zarr v2, which has no shards; leave shards out, or write version='0.5'.")
 
 
 def ordered(image: xr.DataArray) -> xr.DataArray:
@@ -68,7 +68,7 @@ def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[Le
         Chunks, shards or factors that are none; coordinates that OME-Zarr cannot say.
     """
     for dim in image.dims:
-        spacing_of(image, str(dim))
+        spacing_of(image, str(dim))  # refused now, and not when everything is computed
     default = default_chunk(image)
     chunk = default if options.chunks is None else _completed(image, options.chunks, default)
     shard = None if options.shards is None else _completed(image, options.shards, chunk)

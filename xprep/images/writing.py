@@ -12,7 +12,7 @@ import xarray as xr
 from xprep.engine.graph import call
 from xprep.engine.progress import default_listener
 from xprep.engine.run import run
-from xprep.images.jobs import Done, Job, finish_all, lazy_values, start
+from xprep.images.jobs import Done, Job, finish_all, lazy_values, start_all
 from xprep.images.report import Report
 from xprep.images.specifying import Options
 from xprep.io.urls import join
@@ -120,7 +120,7 @@ def to_ome_zarr(
     if compute:
         reports = write_images(targets, options, labels=labels, progress=progress)
         return next(iter(reports.values())) if single else reports
-    jobs = [start(one, where, options, labels or {}) for one, where in targets]
+    jobs = start_all(targets, options, labels or {})
     return call(partial(finish_all, jobs, single), *lazy_values(jobs), label="store")
 
 
@@ -134,7 +134,7 @@ def write_images(
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
     jobs: list[Job | Done] = []
     try:
-        jobs += [start(one, where, options, labels or {}) for one, where in targets]
+        jobs += start_all(targets, options, labels or {})
         listener = default_listener() if progress in (None, True) else (progress or None)
         results, went = run(lazy_values(jobs), "writing", listener)  # type: ignore[arg-type]
         reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds)
