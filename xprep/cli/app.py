@@ -15,6 +15,7 @@ from xprep.cli.demo import run_demo
 from xprep.cli.failures import reported
 from xprep.cli.request import Request, stem, taking_request
 from xprep.cli.tables import make_console, print_plan, print_reports, print_store
+from xprep.cli.validate import validate
 from xprep.cli.values import parse_storage_options
 from xprep.cli.verify import verify
 from xprep.engine.cluster import connect
@@ -35,6 +36,9 @@ app = typer.Typer(
 )
 
 app.command(no_args_is_help=True)(verify)
+
+
+app.command(no_args_is_help=True)(validate)
 
 
 @app.command()
