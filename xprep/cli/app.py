@@ -18,7 +18,7 @@ from xprep.cli.tables import make_console, print_plan, print_reports, print_stor
 from xprep.cli.values import parse_storage_options
 from xprep.cli.verify import verify
 from xprep.engine.cluster import connect
-from xprep.images import describe_store, open_image, write_images
+from xprep.images import WriteOptions, describe_store, open_image, write_images
 from xprep.io.scratch import Leftover, find_scratch
 from xprep.ops import normalize as normalize_images
 from xprep.ops import plan as plan_images
@@ -55,12 +55,13 @@ def normalize(request: Request) -> None:
     Several inputs are the fields of view of one experiment: they share statistics, and OUT is their results' folder.
     """
     err = make_console(stderr=True)
-    with reported(err, debug=request.debug, secrets=request.write.storage_options, outputs=request.outputs):
+    with reported(err, debug=request.debug, secrets=request.storage_options, outputs=request.outputs):
+        how = WriteOptions(storage_options=request.storage_options, **request.store)
         with set_options(**request.settings), connect(request.scheduler, request.workers):
             results = _normalized(request)
             bytes_read = plan_images(xr.DataTree.from_dict(_nodes(results))).bytes_read
             with Bar(err, quiet=request.quiet) as bar:
-                reports = write_images(list(zip(results, request.outputs, strict=True)), request.write, progress=bar)
+                reports = write_images(list(zip(results, request.outputs, strict=True)), how, progress=bar)
         if not request.quiet:
             print_reports(make_console(), reports.values(), bytes_read)
 
@@ -70,7 +71,7 @@ def normalize(request: Request) -> None:
 def plan(request: Request) -> None:
     """Say what `normalize` with the same arguments would do: passes, bytes, memory; it writes nothing."""
     err = make_console(stderr=True)
-    with reported(err, debug=request.debug, secrets=request.write.storage_options):
+    with reported(err, debug=request.debug, secrets=request.storage_options):
         with set_options(**request.settings), connect(request.scheduler, request.workers):
             found = plan_images(xr.DataTree.from_dict(_nodes(_normalized(request))))
         print_plan(make_console(), found, request.outputs)
@@ -78,7 +79,7 @@ def plan(request: Request) -> None:
 
 def _normalized(request: Request) -> list[xr.DataArray]:
     """Return the lazy results, one for each input; they share statistics."""
-    images = [open_image(url, storage_options=request.write.storage_options) for url in request.inputs]
+    images = [open_image(url, storage_options=request.storage_options) for url in request.inputs]
     if len(images) == 1:
         return [normalize_images(images[0], **request.parameters)]
     names = [stem(url) for url in request.inputs]

@@ -39,9 +39,14 @@ Channels = Annotated[
     _statistics("Channels to use, in this order: CD3,CD8; positions where they have no names.", "NAMES", parse_list),
 ]
 Pool = Annotated[
-    Any, _statistics("Statistics of several images: the mean of theirs, or over all pixels.", "mean|exact")
+    str,
+    _option(
+        "Normalisation", "Statistics of several images: the mean of theirs, or over all pixels.", metavar="mean|exact"
+    ),
 ]
-Empty = Annotated[Any, _statistics("A channel without signal: leave it, or NaN as the reference.", "skip|nan")]
+Empty = Annotated[
+    str, _option("Normalisation", "A channel without signal: leave it, or NaN as the reference.", metavar="skip|nan")
+]
 
 Dtype = Annotated[Any, _result("Of the result; none keeps floats, and makes integers float64.", "float32|float64|none")]
 Chunks = Annotated[

@@ -12,7 +12,6 @@ import typer
 
 from xprep.cli import arguments as given
 from xprep.cli.values import parse_storage_options
-from xprep.images import WriteOptions
 
 P = ParamSpec("P")
 
@@ -29,8 +28,10 @@ class Request:
         One for each.
     parameters : dict
         Of `xprep.normalize`.
-    write : WriteOptions
-        How results are stored.
+    storage_options : dict
+        Of inputs and outputs.
+    store : dict
+        Of `xprep.images.WriteOptions`: how results are stored.
     settings : dict
         Of `xprep.set_options`.
     scheduler, workers
@@ -42,7 +43,8 @@ class Request:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     parameters: dict[str, Any]
-    write: WriteOptions = field(repr=False)
+    storage_options: dict[str, Any] = field(repr=False)
+    store: dict[str, Any]
     settings: dict[str, Any]
     scheduler: str | None
     workers: int | None
@@ -100,13 +102,17 @@ def _request(
         "channels": channels, "dtype": dtype, "chunks": chunks, "pool": pool, "empty": empty,
         "intermediates": intermediates,
     }  # fmt: skip
-    options = parse_storage_options(storage_options or [])
+    store = {
+        "scale_factors": scale_factors, "method": method, "version": version, "layout": layout, "chunks": chunks,
+        "shards": shards, "overwrite": overwrite, "resume": resume,
+    }  # fmt: skip
     settings = {"scratch_url": scratch, "memory_limit": memory}
     return Request(
         inputs=tuple(urls[:-1]),
         outputs=output_urls(urls[:-1], urls[-1]),
         parameters=parameters,
-        write=WriteOptions(scale_factors, method, version, layout, chunks, shards, overwrite, options, resume),
+        storage_options=parse_storage_options(storage_options or []),
+        store=store,
         settings={name: value for name, value in settings.items() if value is not None},
         scheduler=scheduler,
         workers=workers,

@@ -74,7 +74,7 @@ def _distributed() -> Any:
 def _local(distributed: Any, workers: int) -> Iterator[Any]:
     threads = max(1, (os.cpu_count() or 1) // workers)
     cluster = distributed.LocalCluster(
-        n_workers=workers, threads_per_worker=threads, dashboard_address=None, silence_logs=logging.ERROR
+        n_workers=workers, threads_per_worker=threads, dashboard_address="localhost:0", silence_logs=logging.ERROR
     )
     with cluster, distributed.Client(cluster) as client:
         yield client

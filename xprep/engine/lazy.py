@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import dask
 import dask.array as da
@@ -31,12 +32,14 @@ class Memory:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the elements."""
-        return self.array.dtype
+        """Type of the elements, in this machine's order of bytes: compiled loops know no other."""
+        return self.array.dtype.newbyteorder("=")
 
     def read(self, region: Region) -> Array:
         """Return a view of ``region``, read-only: no task may change its input."""
         view = self.array[region]
+        if not view.dtype.isnative:
+            return view.astype(self.dtype)
         view.flags.writeable = False
         return view
 
@@ -50,10 +53,10 @@ def as_lazy(data: Any) -> da.Array:
     """Return ``data`` as a dask array: itself, or a source in memory."""
     if isinstance(data, da.Array):
         check_engine()
-        return data
+        return data if data.dtype.isnative else data.astype(data.dtype.newbyteorder("="))
     array = np.asarray(data)
     tile = tile_shape(array.shape, (1,) * array.ndim, (), array.dtype.itemsize, EAGER_TILE_BYTES)
-    return read_array(View.of(Memory(array, tile), f"memory-{id(array):x}"))
+    return read_array(View.of(Memory(array, tile), f"memory-{uuid4().hex}"))
 
 
 def like(data: Any, result: da.Array) -> Any:

@@ -9,6 +9,11 @@ from typing import Any
 
 from xprep.options import options
 
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None  # type: ignore[assignment]
+
 SHARE = 0.5  # of what is free; the rest is for blocks in flight, codecs and the user's own arrays
 
 
@@ -42,6 +47,19 @@ def active_client() -> Any:
         return distributed.get_client()
     except ValueError:
         return None
+
+
+def peak_memory() -> int:
+    """Return the largest resident size of this process so far, in bytes; 0 where the system does not tell.
+
+    Linux counts it anew for a program that was just started; ``ru_maxrss`` would go on from the parent's.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        size = 0 if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return int(size)
 
 
 def _available() -> int | None:

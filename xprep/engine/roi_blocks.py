@@ -20,16 +20,20 @@ from xprep.engine.lazy import compute_here
 from xprep.types import Array, Chunks
 
 Index: TypeAlias = tuple[int, ...]
-FAN_IN = 16  # sums of one block hold only the ROIs that touch it, so many may wait at once
+FAN_IN = 4  # sums of one block hold only the ROIs that touch it, so many may wait at once
 
 
 @dataclass(frozen=True, eq=False)
 class Visit:
-    """``function(blocks, leading shape)`` gives ``length`` rows, made of the ``blocks`` in space that it names."""
+    """``function(blocks, leading shape)`` gives ``length`` rows, made of the ``blocks`` in space that it names.
 
-    function: Callable[[Sequence[Array], tuple[int, ...]], Array]
+    With ``cut`` it gets what `visit_blocks` cut from these blocks, and not the blocks.
+    """
+
+    function: Callable[[Sequence[Any], tuple[int, ...]], Array]
     blocks: tuple[Index, ...]
     length: int
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def sum_blocks(
             key = (f"{name}-part", *batch, *index)
             tasks[key] = (part, (array.name, *batch, *index))
             level.append(key)
-        level = _join(f"{name}-join", batch, tasks, sums, level)
+        level = _join(f"{name}-join", batch, tasks, _Join(sums), level)
         tasks[name, *batch, 0] = (_Finish(sums, shape), *level)
     return array_of(name, tasks, (*array.chunks[:leading], (sums.length,)), np.float64, [array])
 
@@ -71,12 +75,13 @@ def _batches(array: da.Array, leading: int) -> Iterator[tuple[Index, tuple[int, 
         yield index, tuple(lengths[i] for lengths, i in zip(array.chunks[:leading], index, strict=True))
 
 
-def _join(name: str, batch: Index, tasks: Tasks, sums: Sums, level: list[Key]) -> list[Key]:
+def _join(name: str, batch: Index, tasks: Tasks, join: Callable[..., Any], level: list[Key]) -> list[Key]:
+    """Add tasks that join neighbours until few are left; return those."""
     depth = 0
     while len(level) > FAN_IN:
         groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
         level = [(name, *batch, depth, i) for i in range(len(groups))]
-        tasks.update({key: (_Join(sums), *group) for key, group in zip(level, groups, strict=True)})
+        tasks.update({key: (join, *group) for key, group in zip(level, groups, strict=True)})
         depth += 1
     return level
 
@@ -99,15 +104,26 @@ class _Finish:
 
 
 def visit_blocks(
-    array: da.Array, leading: int, visits: Sequence[Visit], tail: tuple[int, ...], dtype: Any, token: Any
+    array: da.Array,
+    leading: int,
+    visits: Sequence[Visit],
+    tail: tuple[int, ...],
+    dtype: Any,
+    token: Any,
+    cuts: Mapping[Index, Callable[[Array], Any]] | None = None,
 ) -> da.Array:
-    """Return rows made by ``visits``, ``(row, leading…, *tail)``; a visit is one block along the rows."""
+    """Return rows made by ``visits``, ``(row, leading…, *tail)``; a visit is one block along the rows.
+
+    What needs several blocks takes from each what ``cuts`` says, so that no block waits for its neighbours.
+    """
     name = unique("visit", array.name, token, tail)
     end = (0,) * len(tail)
     tasks: Tasks = {}
     for batch, shape in _batches(array, leading):
+        for index, cut in (cuts or {}).items():
+            tasks[f"{name}-cut", *batch, *index] = (cut, (array.name, *batch, *index))
         for row, visit in enumerate(visits):
-            keys = [(array.name, *batch, *index) for index in visit.blocks]
+            keys = [(f"{name}-cut" if visit.cut else array.name, *batch, *index) for index in visit.blocks]
             tasks[name, row, *batch, *end] = (_Visit(visit, shape), *keys)
     rows = tuple(visit.length for visit in visits)
     return array_of(name, tasks, (rows, *array.chunks[:leading], *((n,) for n in tail)), dtype, [array])
@@ -123,13 +139,21 @@ class _Visit:
 
 
 def merge_rows(array: da.Array, order: Array) -> da.Array:
-    """Return ``array`` in one block along its first axis: row i becomes row ``order[i]``."""
+    """Return ``array`` in one block along its first axis: row i becomes row ``order[i]``.
+
+    Rows are joined in a tree, so that dask makes neighbours one after another, and not all before the first join.
+    """
     name = unique("merge", array.name, order)
     tasks: Tasks = {}
     for index in product(*(range(n) for n in array.numblocks[1:])):
-        keys = [(array.name, row, *index) for row in range(array.numblocks[0])]
-        tasks[name, 0, *index] = (_Merge(order), *keys)
+        level: list[Key] = [(array.name, row, *index) for row in range(array.numblocks[0])]
+        level = _join(f"{name}-join", index, tasks, _concatenate, level)
+        tasks[name, 0, *index] = (_Merge(order), *level)
     return array_of(name, tasks, ((order.size,), *array.chunks[1:]), array.dtype, [array])
+
+
+def _concatenate(*blocks: Array) -> Array:
+    return np.concatenate(blocks)
 
 
 @dataclass(frozen=True, eq=False)

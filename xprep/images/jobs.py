@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ import xarray as xr
 
 from xprep.engine.deliver import made_of
 from xprep.engine.lazy import as_lazy
-from xprep.engine.memory import active_client
+from xprep.engine.memory import active_client, peak_memory
 from xprep.engine.sources import sources_below
 from xprep.engine.write import Target, write
 from xprep.images.describing import describe
@@ -198,15 +196,3 @@ def _check_apart(image: xr.DataArray, url: Any, storage_options: Mapping[str, An
     for source in sorted(origins):
         if inside(where, source) or inside(source, where):
             raise ValueError(f"the output {where} and the input {source} lie in each other: the input would be lost. Give another URL.")
-
-
-def peak_memory() -> int:
-    """Return the largest resident size of this process so far, in bytes."""
-    try:
-        # Not getrusage, where Linux says it better: a new program inherits the largest size of whoever started it.
-        status = Path("/proc/self/status").read_text()
-        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
-    except (OSError, IndexError, ValueError):
-        pass
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else size * 1024

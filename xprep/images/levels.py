@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xprep.io.coords import Coord
 from xprep.io.ome import Level
-from xprep.ops.layout import PLANE, check_dims
+from xprep.ops.layout import PLANE
+from xprep.ops.shrinking import check_steps, factors_of, is_even, shrunk_coords, shrunk_shape
 
 CHUNK = 1024  # pixels along y and x: 2 MiB of uint16, 6 ms to decode
 CHUNK_BYTES = 32 * 2**20
@@ -36,15 +37,12 @@ def plan_levels(image: xr.DataArray, scale_factors: Any, chunk: Sequence[int]) -
     """
     ones = (1,) * image.ndim
     levels = [Shape(ones, ones, image.shape)]
-    steps = _auto(image, chunk) if isinstance(scale_factors, str) and scale_factors == "auto" else scale_factors
-    if isinstance(steps, str) or not isinstance(steps, Sequence):
-        raise ValueError(f"scale_factors must be 'auto' or a sequence, one entry a level; got {scale_factors!r}.")
-    for step in steps:
-        factors = _factors(step, image)
+    auto = isinstance(scale_factors, str) and scale_factors == "auto"
+    for step in _auto(image, chunk) if auto else check_steps(scale_factors):
+        factors = factors_of(step, image)
         last = levels[-1]
         total = tuple(a * b for a, b in zip(last.total, factors, strict=True))
-        shape = tuple(-(-n // f) for n, f in zip(last.shape, factors, strict=True))
-        levels.append(Shape(factors, total, shape))
+        levels.append(Shape(factors, total, shrunk_shape(last.shape, factors)))
     return levels
 
 
@@ -55,15 +53,6 @@ def _auto(image: xr.DataArray, chunk: Sequence[int]) -> list[int]:
     while any(-(-n // 2**steps) > c for n, c in sizes):
         steps += 1
     return [2] * steps
-
-
-def _factors(step: Any, image: xr.DataArray) -> tuple[int, ...]:
-    wanted = dict(step) if isinstance(step, Mapping) else dict.fromkeys(PLANE, step)
-    check_dims(list(wanted), image, "scale_factors")
-    wrong = {dim: f for dim, f in wanted.items() if isinstance(f, bool) or f != int(f) or f < 1}
-    if wrong:
-        raise ValueError(f"scale factors must be whole numbers, 1 or more; got {wrong}.")
-    return tuple(int(wanted.get(str(dim), 1)) for dim in image.dims)
 
 
 def default_chunk(image: xr.DataArray) -> tuple[int, ...]:
@@ -85,8 +74,8 @@ def default_chunk(image: xr.DataArray) -> tuple[int, ...]:
     return tuple(max(1, n) for n in lengths)
 
 
-def placement(image: xr.DataArray, level: Shape, path: str, shrinks: Literal["centre"] = "centre") -> Level:
-    """Return scale and translation of a level: a pixel of it covers ``total`` pixels of the first, and lies in their middle."""
+def placement(image: xr.DataArray, level: Shape, path: str) -> Level:
+    """Return scale and translation of a level: a pixel of it covers ``total`` of the first and lies in their middle."""
     scale, shift = [], []
     for dim, factor in zip(image.dims, level.total, strict=True):
         spacing, first = spacing_of(image, str(dim))
@@ -96,7 +85,7 @@ def placement(image: xr.DataArray, level: Shape, path: str, shrinks: Literal["ce
 
 
 def spacing_of(image: xr.DataArray, dim: str) -> tuple[float, float]:
-    """Return the distance of pixels along ``dim`` and where the first one is; 1 and 0 where there is no numeric coordinate.
+    """Return the distance of pixels along ``dim`` and where the first is; 1 and 0 without a numeric coordinate.
 
     Raises
     ------
@@ -109,34 +98,22 @@ def spacing_of(image: xr.DataArray, dim: str) -> tuple[float, float]:
     if len(values) < 2:
         return float(image.coords[dim].attrs.get("spacing", 1.0)), float(values[0])
     steps = np.diff(values)
-    if dim in ("z", "y", "x") and not np.allclose(steps, steps.mean(), rtol=1e-3, atol=0):
+    if dim in ("z", "y", "x") and not is_even(values):
         raise ValueError(
-            f"the coordinate {dim!r} is not evenly spaced (steps from {steps.min():g} to {steps.max():g}), and OME-Zarr has "
-            f"one scale a dim. Resample the image, or drop the coordinate: image.drop_vars({dim!r})."
+            f"the coordinate {dim!r} is not evenly spaced (from {steps.min():g} to {steps.max():g}), and OME-Zarr "
+            f"has one scale a dim. Resample the image, or drop the coordinate: image.drop_vars({dim!r})."
         )
     return float(steps.mean()), float(values[0])
 
 
 def coords_of(image: xr.DataArray, level: Shape) -> dict[str, Coord]:
-    """Return the coordinates of a level, to be stored beside it: the image's own, where a dim shrinks the pixels' new centres."""
-    factors = dict(zip(map(str, image.dims), level.total, strict=True))
-    shapes = dict(zip(map(str, image.dims), level.shape, strict=True))
-    found: dict[str, Coord] = {}
-    for dim in map(str, image.dims):
-        if dim == "c" and dim not in image.coords:
-            continue
-        spacing, first = spacing_of(image, dim)
-        if dim in image.coords and factors[dim] == 1:
-            found[dim] = _coord(image.coords[dim])
-        else:
-            attrs = dict(image.coords[dim].attrs) if dim in image.coords else {}
-            values = first + spacing * ((factors[dim] - 1) / 2 + factors[dim] * np.arange(shapes[dim]))
-            found[dim] = Coord((dim,), values, attrs)
-    for name, coord in image.coords.items():
-        if str(name) not in found and all(factors[str(dim)] == 1 for dim in coord.dims):
-            found[str(name)] = _coord(coord)
+    """Return the coordinates of a level, to be stored beside it: new pixels' centres where a dim shrinks."""
+    found = {str(name): _coord(coord) for name, coord in shrunk_coords(image, level.total, level.shape).items()}
+    for dim, length in zip(map(str, image.dims), level.shape, strict=True):
+        if dim not in found and dim != "c":
+            found[dim] = Coord((dim,), np.arange(length, dtype=np.float64), {})
     return found
 
 
-def _coord(coord: xr.DataArray) -> Coord:
+def _coord(coord: xr.Variable) -> Coord:
     return Coord(tuple(map(str, coord.dims)), np.asarray(coord.values), dict(coord.attrs))

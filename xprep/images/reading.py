@@ -243,7 +243,7 @@ def _wrap(array: ZarrReadable, dims: Sequence[str], coords: Mapping[str, Any], n
     if len(set(dims)) != len(dims):
         raise StoreFormatError(f"{array.place} names a dimension twice: {tuple(dims)}.")
     token = identify(array.place)
-    image = xr.DataArray(read_array(array, token=token), coords=dict(coords), dims=tuple(dims), name=name)
+    image = xr.DataArray(read_array(array, token=token), coords=dict(coords), dims=tuple(dims)).rename(name)
     image.attrs = {key: value for key, value in array.attributes.items() if key not in OWN_ATTRIBUTES}
     if chunks is None:
         return image

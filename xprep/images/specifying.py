@@ -11,6 +11,7 @@ import xarray as xr
 from xprep.images.levels import Shape, coords_of, default_chunk, plan_levels
 from xprep.io.specs import LevelSpec
 from xprep.ops.layout import PLANE, check_image, chunks_for
+from xprep.ops.parameters import check_choice
 
 OME_ORDER = ("t", "c", "z", "y", "x")
 METHODS = ("mean", "max", "nearest", "mode", "gaussian")
@@ -30,6 +31,11 @@ class Options:
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
     resume: bool = False
     fingerprint: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice(self.method, METHODS, "method")
+        check_choice(self.version, ("0.4", "0.5", "0.6"), "version")
+        check_choice(self.layout, ("dual", "flat"), "layout")
 
 
 def ordered(image: xr.DataArray) -> xr.DataArray:
@@ -85,9 +91,17 @@ def specify_label(
         raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.")
     coords = {dim: image.coords[dim] for dim in label.dims if dim in image.coords and dim not in label.coords}
     label = label.assign_coords(coords)
-    fitting = options.scale_factors
-    if not isinstance(fitting, str):
-        fitting = [
-            {dim: f for dim, f in step.items() if dim in label.dims} if isinstance(step, Mapping) else step for step in fitting
-        ]
-    return label, *specify(label, replace(options, scale_factors=fitting))
+    fitting = replace(
+        options,
+        scale_factors=_of_dims(label, options.scale_factors),
+        chunks=_of_dims(label, options.chunks),
+        shards=_of_dims(label, options.shards),
+    )
+    return label, *specify(label, fitting)
+
+
+def _of_dims(label: xr.DataArray, given: Any) -> Any:
+    """Return what was given by dim for an image without the dims that its labels lack."""
+    if isinstance(given, Mapping):
+        return {dim: value for dim, value in given.items() if dim in label.dims}
+    return [_of_dims(label, one) for one in given] if isinstance(given, list | tuple) else given

@@ -14,10 +14,9 @@ from xprep.engine.progress import default_listener
 from xprep.engine.run import run
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, start
 from xprep.images.report import Report
-from xprep.images.specifying import METHODS, Options
+from xprep.images.specifying import Options
 from xprep.io.urls import join
 from xprep.ops.containers import images_of
-from xprep.ops.parameters import check_choice
 from xprep.types import Listener
 
 
@@ -109,8 +108,6 @@ def to_ome_zarr(
     >>> report.shapes
     ((2, 64, 64),)
     """
-    check_choice(method, METHODS, "method")
-    check_choice(version, ("0.4", "0.5", "0.6"), "version")
     options = Options(
         scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint
     )

@@ -74,12 +74,26 @@ def blur_volume(
             tile = _blur_axis(tile, axis, half, margins[axis], dtype, mode)
         return blur_tile(tile, halves, plane, ones, dtype, mode, skipna)
     lost = np.isnan(tile)
-    values, weights = (
-        blur_volume(part, halves, others, margins, dtype, mode, False)
-        for part in (np.where(lost, 0, tile).astype(dtype), (~lost).astype(dtype))
-    )
+    values = blur_volume(np.where(lost, 0, tile).astype(dtype), halves, others, margins, dtype, mode, False)
+    known = (~lost).astype(dtype)
+    if mode == "constant":  # the zeros beyond the edge are values: they weigh as much as any other
+        known, margins = _surrounded(known, halves, others, margins)
+    weights = blur_volume(known, halves, others, margins, dtype, mode, False)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(weights > 0, values / weights, np.nan).astype(dtype)
+
+
+def _surrounded(
+    weights: Array, halves: Halves, others: Sequence[tuple[int, Array]], margins: Sequence[tuple[int, int]]
+) -> tuple[Array, Sequence[tuple[int, int]]]:
+    """Return ``weights`` with ones where a window reaches beyond the image, and the margins that they have then."""
+    reach = [0] * weights.ndim
+    reach[-2], reach[-1] = (max(len(half[i]) for half in halves) - 1 for i in (0, 1))
+    for axis, half in others:
+        reach[axis] = len(half) - 1
+    missing = [(max(0, n - before), max(0, n - after)) for n, (before, after) in zip(reach, margins, strict=True)]
+    wider = [(a + c, b + d) for (a, b), (c, d) in zip(margins, missing, strict=True)]
+    return np.pad(weights, missing, constant_values=1), wider
 
 
 def _blur_axis(tile: Array, axis: int, half: Array, margin: tuple[int, int], dtype: Any, mode: Boundary) -> Array:
@@ -117,7 +131,8 @@ class TileRecipe:
 
     def total(self, tile: Array, divisors: Array) -> Array:
         """Return the sum over the channels of the scaled, unblurred tile: ``(1, pixels)``."""
-        values = tile.reshape(tile.shape[0], -1)
+        # Compiled loops know no float16.
+        values = tile.reshape(tile.shape[0], -1).astype(self.dtype if tile.dtype == np.float16 else tile.dtype, copy=False)
         out = np.empty((1, values.shape[1]), self.dtype)
         sum_scaled(values, divisors.astype(self.dtype), out[0])
         return out

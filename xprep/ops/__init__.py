@@ -8,6 +8,7 @@ from xprep.ops.gaussian import gaussian_filter
 from xprep.ops.normalize import normalize
 from xprep.ops.plan import Plan, plan
 from xprep.ops.project import project
+from xprep.ops.pyramid import pyramid
 from xprep.ops.quantile import quantile
 from xprep.ops.regions import centered, mask, roi_features, traces
 from xprep.ops.rescale import rescale, to_isotropic
@@ -22,6 +23,7 @@ __all__ = [
     "normalize",
     "plan",
     "project",
+    "pyramid",
     "quantile",
     "rescale",
     "roi_features",

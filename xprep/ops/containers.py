@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import xarray as xr
@@ -66,20 +66,45 @@ def rebuild(container: Any, results: Mapping[Name, xr.DataArray]) -> Any:
         (result,) = results.values()
         return result
     if isinstance(container, xr.Dataset):
-        return _replace(container, {name: image for (_, name), image in results.items()})
+        return _replace(container, {name: image for (_, name), image in results.items()}, list(results.values()))
     nodes = {}
     for node in container.subtree:
         mine = {name: image for (path, name), image in results.items() if path == node.path}
-        nodes[node.path] = _replace(node.to_dataset(inherit=False), mine) if mine else node.to_dataset(inherit=False)
+        below = [image for (path, _), image in results.items() if f"{path}/".startswith(f"{node.path.rstrip('/')}/")]
+        nodes[node.path] = _replace(node.to_dataset(inherit=False), mine, below)
     return xr.DataTree.from_dict(nodes, name=container.name)
 
 
-def _replace(dataset: xr.Dataset, images: Mapping[Any, xr.DataArray]) -> xr.Dataset:
-    sizes = {dim: n for image in images.values() for dim, n in image.sizes.items()}
-    changed = [dim for dim, n in sizes.items() if dim in dataset.dims and dataset.sizes[dim] != n]
-    kept = dataset.drop_dims(changed) if changed else dataset.drop_vars(list(images))
+def _replace(dataset: xr.Dataset, images: Mapping[Any, xr.DataArray], below: Sequence[xr.DataArray]) -> xr.Dataset:
+    """Return ``dataset`` with ``images``; its coordinates follow the images ``below``, which inherit them."""
+    kept = dataset.drop_vars(list(images))
+    for image in below:
+        kept = _follow(kept, image)
     out = kept.assign(images)
     return out[[name for name in dataset.data_vars if name in out.data_vars]].assign_attrs(dataset.attrs)
+
+
+def _follow(dataset: xr.Dataset, image: xr.DataArray) -> xr.Dataset:
+    """Return ``dataset`` without what does not fit ``image`` any more; of channels, with those that the image has.
+
+    xarray aligns what is assigned with the coordinates that are there: unless these go, it would undo a selection and
+    fill a moved grid with NaN.
+    """
+    for dim in image.dims:
+        if dim not in dataset.dims or _fits(dataset, image, dim):
+            continue
+        names = dataset.indexes.get(dim), image.indexes.get(dim)
+        if dim == CHANNEL and names[0] is not None and names[1] is not None and names[0].is_unique:
+            dataset = dataset.sel({dim: list(names[1])})
+        else:
+            dataset = dataset.drop_dims(dim)
+    return dataset
+
+
+def _fits(dataset: xr.Dataset, image: xr.DataArray, dim: Any) -> bool:
+    if dataset.sizes[dim] != image.sizes[dim]:
+        return False
+    return dim not in dataset.indexes or dim not in image.indexes or dataset.indexes[dim].equals(image.indexes[dim])
 
 
 def map_images(operation: Callable[[xr.DataArray], xr.DataArray], container: Container) -> Container:

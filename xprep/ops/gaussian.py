@@ -84,7 +84,7 @@ def _blur(image: xr.DataArray, sigma: Any, truncate: float, mode: Boundary, skip
     check_image(image, "gaussian_filter")
     layout = layout_of(image)
     sigmas = dim_sigmas(sigma, image)
-    dtype = np.dtype(np.float64 if image.dtype == np.float64 else np.float32)
+    dtype = np.dtype(np.float64 if image.dtype.kind == "f" and image.dtype.itemsize == 8 else np.float32)
     recipe = _Blur(_plane_halves(sigmas, truncate), _other_halves(sigmas, layout, truncate), dtype, mode, skipna)
     data = arranged(image, layout)
     tiles = retile(data, tile_of(data), alone=True)

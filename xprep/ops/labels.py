@@ -21,7 +21,8 @@ def relabel(image: xr.DataArray, data: Any, step: str, *, unitless: bool = False
 
     ``image`` has the dims and the shape of the result. ``step`` is how the operation was called.
     """
-    result = xr.DataArray(data, coords=image.coords, dims=image.dims, name=image.name)
+    # xarray takes a dask array's own name where it is given none; hence the second step, here and elsewhere.
+    result = xr.DataArray(data, coords=image.coords, dims=image.dims).rename(image.name)
     result.attrs = attributes(image, step, unitless=unitless)
     return result
 

@@ -155,4 +155,4 @@ def pick_channels(image: xr.DataArray, positions: Sequence[int]) -> xr.DataArray
         for name, coord in image.coords.items()
     }
     data = pick(image.data, axis, positions) if is_lazy(image.data) else np.take(image.data, list(positions), axis=axis)
-    return xr.DataArray(data, coords=coords, dims=image.dims, name=image.name, attrs=image.attrs)
+    return xr.DataArray(data, coords=coords, dims=image.dims, attrs=image.attrs).rename(image.name)

@@ -198,9 +198,9 @@ class _Steps:
         return found
 
     def _raw(self) -> list[Stream]:
-        dtype = self.fields[0].image.dtype
+        dtype = self.arrays[0].dtype
         narrow = dtype.kind in "bui" and dtype.itemsize <= 2
-        if narrow and all(field.image.dtype == dtype for field in self.fields):
+        if narrow and all(array.dtype == dtype for array in self.arrays):
             return self._streams(_Raw(dtype), dtype, ())
         return self._streams(_Raw(self.recipe.dtype), self.recipe.dtype, ())
 

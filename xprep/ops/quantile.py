@@ -147,7 +147,7 @@ class _Rows:
 
 def _named(image: xr.DataArray, found: Any, kept: tuple[Any, ...], q: tuple[float, ...], step: str) -> xr.DataArray:
     coords = {name: coord for name, coord in image.coords.items() if set(coord.dims) <= set(kept)}
-    result = xr.DataArray(like(image.data, found), dims=("quantile", *kept), name=image.name)
+    result = xr.DataArray(like(image.data, found), dims=("quantile", *kept)).rename(image.name)
     result = result.assign_coords({**coords, "quantile": list(q)})
     result.attrs = attributes(image, step)
     return result

@@ -17,10 +17,10 @@ P = ParamSpec("P")
 R = TypeVar("R", xr.DataArray, xr.Dataset)
 
 
-def _of_images(function: Callable[P, R], *, unitless: bool = False) -> Callable[P, R]:
+def _of_images(function: Callable[P, R], *, unitless: bool = False, tree: bool = False) -> Callable[P, R]:
     """Return ``function`` for DataArrays, Datasets and DataTrees, whose results say how they were made.
 
-    What gives a Dataset for an image gives a DataTree, with a node an image, for several.
+    What gives a Dataset for an image (``tree``) gives a DataTree, with a node an image, for several.
     """
 
     @wraps(function)
@@ -34,7 +34,7 @@ def _of_images(function: Callable[P, R], *, unitless: bool = False) -> Callable[
 
         if isinstance(image, xr.DataArray):
             return one(image)
-        if function is features.roi_features:
+        if tree:
             nodes = {f"{node}/{name}".strip("/"): one(array) for (node, name), array in images_of(image).items()}
             return xr.DataTree.from_dict(nodes)
         return map_images(one, image)
@@ -45,4 +45,4 @@ def _of_images(function: Callable[P, R], *, unitless: bool = False) -> Callable[
 mask = _of_images(masking.mask)
 traces = _of_images(summing.traces)
 centered = _of_images(features.centered)
-roi_features = _of_images(features.roi_features, unitless=True)
+roi_features = _of_images(features.roi_features, unitless=True, tree=True)

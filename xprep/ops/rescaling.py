@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xprep.engine.gather import Place, gather
+from xprep.engine.gather import Place
 from xprep.engine.lazy import is_lazy, like
-from xprep.engine.scaling import Stretch, check_room, stretched_chunks, tiles_in_memory, whole
+from xprep.engine.scaling import (
+    Stretch,
+    check_room,
+    cuts_in_memory,
+    gather_groups,
+    stretched_cuts,
+    stretched_shape,
+    whole,
+)
 from xprep.kernels.positions import Scale, scaled_size
 from xprep.kernels.rescale import Rescaling
 from xprep.ops.containers import Container, images_of
@@ -107,7 +115,7 @@ def _rescale(
     shape = tuple(scales[dim].size if dim in scales else n for dim, n in image.sizes.items())
     if not is_lazy(image.data):
         check_room(shape, dtype)
-    result = xr.DataArray(_scaled_data(image, scales, way, dtype), dims=image.dims, name=image.name)
+    result = xr.DataArray(_scaled_data(image, scales, way, dtype), dims=image.dims).rename(image.name)
     result = result.assign_coords(rescaled_coordinates(image, scales, steps))
     result.attrs = _fresh(attributes(image, step))
     return result
@@ -119,10 +127,10 @@ def _scaled_data(image: xr.DataArray, scales: Mapping[str, Scale], way: Way, dty
     z, y, x = (scales.get(dim, Scale(1, 1, 1.0)) for dim in SPACE)
     recipe = Rescaling((z, y, x), tuple(axes), way.order, way.boundary == "nearest", way.cval, way.anti_alias)  # type: ignore[arg-type]
     stretches = {axis: _stretch(scale) for axis, scale in zip(axes, (z, y, x), strict=True) if axis is not None}
-    shape = tuple(stretches[axis].size if axis in stretches else n for axis, n in enumerate(data.shape))
+    shape = stretched_shape(data, stretches)
     lazy = is_lazy(image.data)
-    chunks = stretched_chunks(data, stretches, dtype.itemsize) if lazy else tiles_in_memory(shape, dtype.itemsize)
-    made = gather(_RescaleBlock(recipe), data, dtype=dtype, chunks=chunks, needs=recipe.needs, label="rescale")
+    cuts = stretched_cuts(data, stretches, dtype.itemsize) if lazy else cuts_in_memory(shape, dtype.itemsize)
+    made = gather_groups(_RescaleBlock(recipe), data, cuts, shape, recipe.needs, dtype, "rescale")
     return like(image.data, made)
 
 

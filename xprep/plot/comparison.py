@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from xprep.plot.panels import MOST_PIXELS, window_of
+from xprep.plot.panels import MOST_PIXELS, finished, new_figure, window_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,15 +42,14 @@ def plot_before_after(before: xr.DataArray, after: xr.DataArray) -> Figure:
     >>> len(figure.axes)
     4
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415  (heavy; nobody pays for it who draws nothing)
-
     pairs = list(zip(_planes(before), _planes(after), strict=True))
     height, width = pairs[0][0].shape
-    figure = Figure(figsize=(9, max(2.0, 4.2 * height / width) * len(pairs) + 0.4), layout="constrained")
+    figure = new_figure(9, max(2.0, 4.2 * height / width) * len(pairs) + 0.4)
     axes = np.asarray(figure.subplots(len(pairs), 2, squeeze=False))
     for row, planes in zip(axes, pairs, strict=True):
         for panel, plane, state in zip(row, planes, ("before", "after"), strict=True):
             _draw(panel, plane, f"{_name(plane)}, {state}")
+    finished(figure)
     return figure
 
 

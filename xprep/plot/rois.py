@@ -115,7 +115,7 @@ def _draw(
     y, x = (_physical(image, dim, segments[..., axis]) for axis, dim in enumerate(PLANE))
     lines = LineCollection(list(np.stack([x, y], axis=-1)), linewidths=linewidth)
     if values is None:
-        lines.set_color(label_colors(np.arange(1, len(rois) + 1))[owners] / 255)
+        lines.set_color([tuple(color) for color in label_colors(np.arange(1, len(rois) + 1))[owners] / 255])
     else:
         lines.set_cmap(colormaps[cmap].with_extremes(bad=UNKNOWN))
         lines.set_array(np.ma.masked_invalid(values[owners]))

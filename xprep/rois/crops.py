@@ -15,7 +15,7 @@ from xprep.engine.lazy import is_lazy
 from xprep.engine.roi_blocks import Visit, visit_blocks
 from xprep.options import options
 from xprep.rois.centers import Centers
-from xprep.rois.pixels import Grid, Index
+from xprep.rois.pixels import Grid, Index, Ints
 from xprep.types import Array
 
 
@@ -58,7 +58,7 @@ def crop_array(data: Any, centers: Centers, window: Window, ndim: int) -> Any:
     visits = []
     for first, last in pairwise(edges):
         part = centers.between(first, last)
-        blocks = tuple(sorted(blocks_touched(part, window, grid)))
+        blocks = tuple(sorted(grid.between(*boxes_of(part, window, grid))))
         visits.append(Visit(_Crop(part, window, tuple(map(grid.origin, blocks)), depth), blocks, last - first))
     token = (centers.z, centers.y, centers.x, window)
     return visit_blocks(data, leading, visits, tail, np.float32, token)
@@ -78,8 +78,8 @@ def check_planes(centers: Centers, depth: int) -> None:
         )
 
 
-def blocks_touched(centers: Centers, window: Window, grid: Grid) -> set[Index]:
-    """Return the blocks which windows about ``centers`` touch."""
+def boxes_of(centers: Centers, window: Window, grid: Grid) -> tuple[list[Ints], list[Ints]]:
+    """Return the first and the last voxel of windows about ``centers``, along each axis."""
     low, high = (
         [centers.y - window.width, centers.x - window.width],
         [centers.y + window.width, centers.x + window.width],
@@ -88,7 +88,7 @@ def blocks_touched(centers: Centers, window: Window, grid: Grid) -> set[Index]:
         z = centers.z
         low.insert(0, np.zeros_like(z) if window.volumetric else z)
         high.insert(0, np.full_like(z, grid.shape[0]) if window.volumetric else z)
-    return grid.between(low, high)
+    return low, high
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +163,7 @@ def crop_labelled(image: xr.DataArray, centers: Centers, window: Window, ids: An
     if ids is not None:
         coords["roi"] = ids
     dims = ("roi", *leading, *(["z"] if deep else []), "dy", "dx")
-    return xr.DataArray(data, coords, dims, image.name, image.attrs)
+    return xr.DataArray(data, coords, dims, attrs=image.attrs).rename(image.name)
 
 
 def space_dims(image: xr.DataArray) -> tuple[str, ...]:

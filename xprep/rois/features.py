@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,26 +9,15 @@ import scipy.signal
 import xarray as xr
 from numpy.typing import NDArray
 
-from xprep.engine.grid import starts
 from xprep.engine.lazy import as_lazy, like
-from xprep.engine.roi_blocks import Visit, merge_rows, visit_blocks
-from xprep.kernels.rois_spectra import mean_cross_power
-from xprep.kernels.rois_windows import correlate, dilate, sum_inside_and_around
-from xprep.rois.centers import Centers, centers_of, check_width
-from xprep.rois.crops import Window, blocks_touched, check_planes, crop_blocks, crop_labelled, kept_coords, space_dims
-from xprep.rois.masks import windows_of
-from xprep.rois.pixels import Grid, Index, Ints, Pixels, take_ranges
+from xprep.rois.centers import centers_of, check_width
+from xprep.rois.crops import Window, crop_labelled, kept_coords, space_dims
+from xprep.rois.measuring import FEATURES, How
+from xprep.rois.neighbours import measure_rois
 from xprep.rois.spectra import check_eps
-from xprep.rois.surround import Surround, check_iterations, check_surround, ratio
+from xprep.rois.surround import Surround, check_iterations, check_surround
 from xprep.rois.table import RoiTable
-from xprep.rois.traces import BlockSums, Weighing, check_table
-from xprep.types import Array
-
-FEATURES = ("phase_correlation", "in_vs_out", "dot_product", "correlation")
-GROUP = 512  # ROIs a task: enough to pay for it, few enough that 2000 ROIs of one small plane keep two threads busy
-BATCH_BYTES = (
-    2**20
-)  # windows worked on at once: they stay in the second-level cache, and memory does not grow with ROIs
+from xprep.rois.traces import check_table
 
 
 def centered(image: xr.DataArray, rois: RoiTable, *, width: int = 15, fill_value: float = 0.0) -> xr.DataArray:
@@ -143,10 +130,10 @@ def roi_features(
     rois.check_inside({dim: image.sizes[dim] for dim in space})
     steps = check_iterations(iterations)
     shape = Window(check_width(width), 0.0, rois.volumetric)
-    how = _How(shape, steps, float(eps), surround, taper_of(window, shape.tail(1)[-2:]), image.sizes.get("z", 1))
+    how = How(shape, steps, float(eps), surround, taper_of(window, shape.tail(1)[-2:]), image.sizes.get("z", 1))
     leading = [dim for dim in image.dims if dim not in space]
     data = image.transpose(*leading, *space).data
-    made = like(image.data, _measure(as_lazy(data), rois, how, len(space)))
+    made = like(image.data, measure_rois(as_lazy(data), rois, how, len(space)))
     coords = {**kept_coords(image, leading), "roi": rois.ids}
     found = xr.DataArray(made, coords, ("roi", *leading, "feature"))
     return xr.Dataset({name: found[..., i] for i, name in enumerate(FEATURES)}, attrs=image.attrs)
@@ -169,120 +156,3 @@ def taper_of(window: Any, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
     if weights.shape != shape:
         raise ValueError(f"window needs the shape {shape} of the windows, 2·width + 1 each way; got {weights.shape}.")
     return weights
-
-
-@dataclass(frozen=True, eq=False)
-class _How:
-    """The parameters of `roi_features`."""
-
-    window: Window
-    iterations: int
-    eps: float
-    surround: Surround
-    taper: NDArray[np.float32] | None
-    depth: int
-
-    @property
-    def token(self) -> tuple[Any, ...]:
-        return self.window, self.iterations, self.eps, self.surround, self.taper
-
-
-def _measure(image: Any, rois: RoiTable, how: _How, ndim: int) -> Any:
-    """Return the lazy features, (roi, leading…, feature), of an image whose last ``ndim`` axes are space.
-
-    ROIs are worked on in groups of neighbours, so that a group needs few blocks, and a block few groups.
-    """
-    leading = image.ndim - ndim
-    grid = Grid(tuple(starts(lengths) for lengths in image.chunks[leading:]))
-    centers = centers_of(rois)
-    if not how.window.volumetric:
-        check_planes(centers, how.depth)
-    order, cuts = _neighbours(centers, grid)
-    visits = []
-    for chosen in np.split(order, cuts) if order.size else [order]:
-        pixels, part = rois.pixels_of(chosen), centers.of(chosen)
-        places = pixels.space(ndim)
-        blocks = tuple(sorted(blocks_touched(part, how.window, grid) | grid.between(places, places)))
-        task = _Group(pixels, part, tuple(map(grid.origin, blocks)), how)
-        visits.append(Visit(task, blocks, chosen.size))
-    rows = visit_blocks(image, leading, visits, (len(FEATURES),), np.float64, (rois.fingerprint, how.token))
-    return merge_rows(rows, order)
-
-
-def _neighbours(centers: Centers, grid: Grid) -> tuple[Ints, Ints]:
-    """Return ROIs in the order of the blocks that hold their centers, and where to cut that into groups."""
-    places = (centers.z, centers.y, centers.x)[3 - len(grid.edges) :]
-    flat = grid.flat_blocks([np.clip(p, 0, n - 1) for p, n in zip(places, grid.shape, strict=True)])
-    order = np.argsort(flat, kind="stable")
-    firsts = np.flatnonzero(np.diff(flat[order], prepend=-1))
-    ends = np.append(firsts[1:], order.size)
-    cuts = np.concatenate([np.arange(a, b, GROUP) for a, b in zip(firsts, ends, strict=True)]) if order.size else firsts
-    return order, cuts[1:]
-
-
-@dataclass(frozen=True, eq=False)
-class _Group:
-    """The features of some ROIs, from the blocks that they and their windows touch."""
-
-    pixels: Pixels
-    centers: Centers
-    origins: tuple[Index, ...]
-    how: _How
-
-    def __call__(self, blocks: Sequence[Array], leading: tuple[int, ...]) -> Array:
-        count, frames = len(self.centers), int(np.prod(leading))
-        found = np.empty((count, frames, len(FEATURES)))
-        side = 4 * frames * int(np.prod(self.how.window.tail(self.how.depth)))
-        step = max(1, BATCH_BYTES // max(1, side))
-        for first in range(0, count, step):
-            rows = slice(first, min(count, first + step))
-            found[rows] = self._measure(blocks, leading, rows)
-        found[:, :, FEATURES.index("dot_product")] = self._dot(blocks, frames).T
-        return found.reshape(count, *leading, len(FEATURES))
-
-    def _measure(self, blocks: Sequence[Array], leading: tuple[int, ...], rows: slice) -> Array:
-        how, depth = self.how, self.how.depth if self.how.window.volumetric else None
-        centers = self.centers.between(rows.start, rows.stop)
-        where, fresh = take_ranges(self.pixels.starts, np.arange(rows.start, rows.stop))
-        p = self.pixels
-        some = Pixels(p.lam[where], p.z[where], p.y[where], p.x[where], fresh)
-        masks = windows_of(some, centers, how.window.width, 0.0, depth)
-        crops = crop_blocks(blocks, self.origins, centers, how.window, leading, how.depth)
-        return measure_windows(masks, crops, how)
-
-    def _dot(self, blocks: Sequence[Array], frames: int) -> Array:
-        """Return Σ lam·I / ‖lam‖ over whole ROIs, which may reach beyond their windows: (frame, roi)."""
-        weighing, owners = Weighing("dot", False), self.pixels.rois
-        sums = np.zeros((frames, len(self.pixels)))
-        for block, origin in zip(blocks, self.origins, strict=True):
-            extent = block.shape[block.ndim - len(origin) :]
-            places = self.pixels.space(len(origin))
-            inside = np.all([(p >= o) & (p < o + n) for p, o, n in zip(places, origin, extent, strict=True)], axis=0)
-            chosen = np.flatnonzero(inside)
-            if chosen.size:
-                part = BlockSums.of(self.pixels, owners, chosen, origin, extent, weighing)(block)
-                sums[:, part.rois] += part.sums
-        return weighing.divide(sums, weighing.totals(self.pixels.lam, owners, len(self.pixels)))
-
-
-def measure_windows(masks: Array, crops: Array, how: _How) -> Array:
-    """Return the features of windows, (roi, frame, feature); ``dot_product`` is left empty.
-
-    ``masks`` is (roi, [z], y, x), ``crops`` (roi, leading…, [z], y, x); the surround of a mask is made once.
-    """
-    space = masks.shape[1:]
-    cubes = masks.reshape(-1, *(1,) * (3 - len(space)), *space)
-    references = crops.reshape(-1, *cubes.shape[1:])
-    frames = references.shape[0] // max(1, cubes.shape[0])
-    mask_of = np.repeat(np.arange(cubes.shape[0]), frames)
-    reference_of = np.arange(references.shape[0])
-    centers = cubes > 0
-    surrounds = dilate(centers, how.iterations)
-    inside, around = sum_inside_and_around(centers, surrounds, references, mask_of, reference_of, False)
-    found = np.empty((mask_of.size, len(FEATURES)))
-    found[:, 1] = ratio(inside, around, how.surround)
-    found[:, 3] = correlate(cubes, references, mask_of, reference_of, surrounds, False)
-    if how.taper is not None:
-        cubes, references = cubes * how.taper, references * how.taper
-    found[:, 0] = mean_cross_power(cubes, references, mask_of, reference_of, how.eps, False)
-    return found.reshape(cubes.shape[0], frames, len(FEATURES))

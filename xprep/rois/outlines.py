@@ -40,7 +40,7 @@ def outline_segments(table: RaggedPixels) -> tuple[NDArray[np.float64], Ints]:
     """
     pixels = table.pixels()
     height, width = (int(axis.max(initial=0)) + 3 for axis in (pixels.y, pixels.x))
-    # One number a pixel, with a margin of one all around: a neighbour is a step, and never another row's or ROI's pixel.
+    # One number a pixel, with a margin of one all around: a neighbour is a step, never another row's or ROI's pixel.
     numbers = np.unique((pixels.rois * height + pixels.y + 1) * width + pixels.x + 1)
     rows, x = np.divmod(numbers, width)
     rois, y = np.divmod(rows, height)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -101,24 +100,39 @@ class Grid:
         """Return the index of the block with this number."""
         return tuple(int(i) for i in np.unravel_index(number, [len(edge) - 1 for edge in self.edges]))
 
-    def between(self, low: Sequence[Ints], high: Sequence[Ints]) -> set[Index]:
-        """Return the blocks that boxes of voxels ``low`` to ``high`` (inclusive; clipped to the grid) touch."""
+    def touches(self, low: Sequence[Ints], high: Sequence[Ints]) -> tuple[Ints, Ints]:
+        """Return which boxes of voxels, ``low`` to ``high`` (inclusive; clipped to the grid), touch which blocks.
+
+        Boxes and blocks are numbers, one of each for every touch.
+        """
         lows = [np.maximum(a, 0) for a in low]
         highs = [np.minimum(b, n - 1) for b, n in zip(high, self.shape, strict=True)]
-        touching = np.all([a <= b for a, b in zip(lows, highs, strict=True)], axis=0)
-        ends = [
-            self.block_of(axis, end[touching])
-            for axis, (a, b) in enumerate(zip(lows, highs, strict=True))
-            for end in (a, b)
-        ]
+        inside = np.flatnonzero(np.all([a <= b for a, b in zip(lows, highs, strict=True)], axis=0))
+        sides = [(axis, end[inside]) for axis, ends in enumerate(zip(lows, highs, strict=True)) for end in ends]
         counts = [len(edge) - 1 for edge in self.edges for _ in range(2)]
-        # One number a box: numpy's unique over rows is a hundred times slower than over numbers.
-        boxes = np.stack(np.unravel_index(np.unique(np.ravel_multi_index(ends, counts)), counts), axis=1)
-        return {index for box in boxes.tolist() for index in product(*map(_range, box[::2], box[1::2]))}
+        # Boxes that touch the same blocks are one kind, and have one number: kinds are few, boxes may be millions.
+        kinds = np.ravel_multi_index([self.block_of(axis, end) for axis, end in sides], counts)
+        order = np.argsort(kinds, kind="stable")
+        boxes, blocks = [], []
+        for some in np.split(order, np.flatnonzero(np.diff(kinds[order])) + 1):
+            if some.size:
+                found = self._blocks_of_kind(np.unravel_index(kinds[some[0]], counts))
+                boxes.append(np.repeat(inside[some], found.size))
+                blocks.append(np.tile(found, some.size))
+        return _joined(boxes), _joined(blocks)
+
+    def _blocks_of_kind(self, ends: Sequence[Any]) -> Ints:
+        spans = [np.arange(first, last + 1) for first, last in zip(ends[::2], ends[1::2], strict=True)]
+        shape = [len(edge) - 1 for edge in self.edges]
+        return np.asarray(np.ravel_multi_index(np.meshgrid(*spans, indexing="ij"), shape), np.int64).reshape(-1)
+
+    def between(self, low: Sequence[Ints], high: Sequence[Ints]) -> set[Index]:
+        """Return the blocks that boxes of voxels ``low`` to ``high`` (inclusive; clipped to the grid) touch."""
+        return {self.unravel(number) for number in np.unique(self.touches(low, high)[1]).tolist()}
 
 
-def _range(first: int, last: int) -> range:
-    return range(first, last + 1)
+def _joined(parts: Sequence[Ints]) -> Ints:
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
 def group_by_block(pixels: Pixels, grid: Grid) -> list[tuple[Index, Ints]]:

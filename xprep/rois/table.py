@@ -76,11 +76,6 @@ class RoiTable(RaggedPixels):
         ids
             Names of the ROIs; by default 0, 1, 2 …
 
-        Raises
-        ------
-        ValueError
-            No ROIs, lists that do not match, or what `RoiTable` refuses.
-
         Examples
         --------
         >>> RoiTable.from_pixels([[1.0], [1.0]], [[2], [3]], [[2], [3]], zpix=[0, 4])
@@ -150,13 +145,7 @@ class RoiTable(RaggedPixels):
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset) -> RoiTable:
-        """Make a table from what `to_dataset` gave; a lazy Dataset is computed.
-
-        Raises
-        ------
-        KeyError
-            A variable is missing.
-        """
+        """Make a table from what `to_dataset` gave; a lazy Dataset is computed."""
         return cls(**columns_from_dataset(dataset))
 
     def to_dataset(self) -> xr.Dataset:

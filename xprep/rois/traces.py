@@ -77,7 +77,7 @@ def traces(image: xr.DataArray, rois: RoiTable, *, how: How = "weighted_mean", s
     token = rois.fingerprint if is_lazy(ordered.data) else str(id(rois))
     summed = _sum_rois(as_lazy(ordered.data), rois, Weighing(how, skipna), len(space), token)
     coords = {**kept_coords(image, leading), "roi": rois.ids}
-    return xr.DataArray(like(image.data, summed), coords, (*leading, "roi"), image.name, image.attrs)
+    return xr.DataArray(like(image.data, summed), coords, (*leading, "roi"), attrs=image.attrs).rename(image.name)
 
 
 def check_table(rois: Any) -> None:
