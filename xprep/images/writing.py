@@ -133,7 +133,8 @@ def write_images(
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
     jobs: list[Job | Done] = []
     try:
-        jobs += [start(one, where, options, labels or {}) for one, where in targets]
+        for one, where in targets:
+            jobs.append(start(one, where, options, labels or {}))  # noqa: PERF401  (interrupted, those begun are told)
         listener = default_listener() if progress in (None, True) else (progress or None)
         results, went = run(lazy_values(jobs), "writing", listener)  # type: ignore[arg-type]
         reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds)
@@ -149,7 +150,7 @@ def _left(jobs: Sequence[Job | Done]) -> str:
     """Return what to say of stores that were not finished."""
     urls = [job.store.url for job in jobs if isinstance(job, Job)]
     if not urls:
-        return "nothing was written."
+        return "no pixel was written."
     resumable = all(job.store.fingerprint is not None for job in jobs if isinstance(job, Job))
     way = "resume=True goes on from there" if resumable else "overwrite=True writes it anew"
     return f"not finished: {', '.join(urls)}. The same command with {way}."
