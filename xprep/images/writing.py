@@ -134,7 +134,7 @@ def write_images(
     jobs: list[Job | Done] = []
     try:
         for one, where in targets:
-            jobs.append(start(one, where, options, labels or {}))  # noqa: PERF401  (interrupted, those begun are told)
+            jobs.append(start(one, where, options, labels or {}))
         listener = default_listener() if progress in (None, True) else (progress or None)
         results, went = run(lazy_values(jobs), "writing", listener)  # type: ignore[arg-type]
         reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds)
