@@ -55,6 +55,7 @@ Chunks = Annotated[
 ]
 
 Overwrite = Annotated[bool, _store("Replace a Zarr store that is there.", "--overwrite")]
+Resume = Annotated[bool, _store("Go on with what the same command left unfinished.", "--resume")]
 ScaleFactors = Annotated[
     Any,
     _store(

@@ -89,5 +89,5 @@ def _interrupted(outputs: Sequence[str]) -> str:
     verb, pronoun = ("is", "it was") if len(outputs) == 1 else ("are", "they were")
     return (
         f"interrupted: {', '.join(outputs)} {verb} not finished, and will not open as if {pronoun}. Run the "
-        "same command again with --overwrite, or delete what was written."
+        "same command again with --resume, or with --overwrite, or delete what was written."
     )

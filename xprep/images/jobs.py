@@ -15,8 +15,10 @@ import xarray as xr
 from xprep.engine.deliver import made_of
 from xprep.engine.lazy import as_lazy
 from xprep.engine.memory import active_client, peak_memory
+from xprep.engine.rereading import write_rereading
 from xprep.engine.sources import sources_below
 from xprep.engine.write import Target, write
+from xprep.images.appearance import without_appearance
 from xprep.images.describing import describe
 from xprep.images.levels import Shape
 from xprep.images.report import Report
@@ -33,6 +35,7 @@ from xprep.io.urls import check_name, inside
 from xprep.kernels.downsample import shrink
 from xprep.ops.labels import history_line
 from xprep.ops.layout import CHANNEL
+from xprep.ops.shrinking import Shrinking, check_method
 from xprep.version import version as xprep_version
 
 
@@ -48,9 +51,13 @@ class _Pixels:
     def value(self, store: ImageStore) -> Any:
         """Return the lazy writing."""
         channel = self.image.dims.index(CHANNEL) if CHANNEL in self.image.dims else None
+        ledger = ledger_of(store, self.levels)
+        if self.method == "gaussian":
+            steps = [Shrinking(shape.factors, self.method) for shape in self.shapes[1:]]
+            return write_rereading(as_lazy(self.image.data), self.levels, steps, channel, ledger)
         targets = [Target(array, shape.factors) for array, shape in zip(self.levels, self.shapes, strict=True)]
         how = partial(shrink, method=self.method)  # type: ignore[arg-type]  # checked at the door
-        return write(as_lazy(self.image.data), targets, how, channel, ledger_of(store, self.levels))
+        return write(as_lazy(self.image.data), targets, how, channel, ledger)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +150,7 @@ class _Order:
     @classmethod
     def of(cls, image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> _Order:
         image = ordered(image)
+        check_method(options.method, image.dtype)
         _check_apart(image, url, options.storage_options)
         levels = specify(image, options)
         named = {check_name(name): specify_label(name, label, image, options) for name, label in labels.items()}
@@ -179,7 +187,7 @@ def _open(
     image: xr.DataArray, url: Any, options: Options, levels: Sequence[LevelSpec], fingerprint: str | None
 ) -> ImageStore | Place:
     """Return the store to be filled, or the place of the finished one."""
-    spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=dict(image.attrs))
+    spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=without_appearance(image.attrs))
     target = open_store(url, options.storage_options, "r+")
     found = Found("nothing", target)
     if options.resume and fingerprint is not None:

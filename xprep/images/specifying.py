@@ -12,9 +12,9 @@ from xprep.images.levels import Shape, coords_of, default_chunk, plan_levels, sp
 from xprep.io.specs import LevelSpec
 from xprep.ops.layout import PLANE, check_image, chunks_for
 from xprep.ops.parameters import check_choice
+from xprep.ops.shrinking import METHODS
 
 OME_ORDER = ("t", "c", "z", "y", "x")
-METHODS = ("mean", "max", "nearest", "mode", "gaussian")
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,9 @@ def to_ome_zarr(
     scale_factors : "auto" or sequence
         One entry a level, relative to the level before: a number shrinks y and x, a mapping names its dims. ``"auto"`` halves y
         and x until a level fits one chunk; ``()`` writes the first level only.
-    method : {"mean", "max", "nearest", "mode"}
-        How levels are made: blocks' means (integers round half to even), maxima, first pixels, or (labels) commonest values.
+    method : {"mean", "max", "nearest", "mode", "gaussian"}
+        How levels are made, as by `pyramid`; integers round half to even. A level of all but ``"gaussian"`` is made while the
+        one before is written; that one is made of blocks and their surroundings, and reads the level before back.
     version : {"0.5", "0.4", "0.6"}
         Of OME-Zarr.
     layout : {"dual", "flat"}
