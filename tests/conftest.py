@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import dask
@@ -47,9 +49,20 @@ def cluster() -> Iterator[Any]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def processes() -> Iterator[ProcessPoolExecutor]:
+    """Two processes for dask's own scheduler, which would otherwise start new ones for every computation."""
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
 @pytest.fixture(params=SCHEDULERS)
 def scheduler(request: pytest.FixtureRequest) -> Iterator[str]:
     """Run the test on threads, in the calling thread, on processes, and on a cluster of two workers."""
+    if request.param == "processes":
+        with dask.config.set(scheduler="processes", pool=request.getfixturevalue("processes")):
+            yield request.param
+        return
     if request.param != "distributed":
         with dask.config.set(scheduler=request.param):
             yield request.param

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import xprep
 from xprep.errors import StoreExistsError, UnfinishedStoreError
 from xprep.io.arrays import open_array
 from xprep.io.coords import Coord, plain, read_coord, write_coord
@@ -237,3 +238,11 @@ def test_coordinates_without_a_form(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"attributes\.a is a set"):
         plain({"a": {1}}, "attributes")
     assert json.dumps(plain({"a": float("nan"), "b": [np.float32(1)]})) == '{"a": "nan", "b": [1.0]}'
+
+
+def test_no_group_of_a_finished_store_is_marked_as_unfinished(tmp_path: Path) -> None:
+    image = xprep.datasets.blobs(channels=1, shape=(16, 16))
+    label = (image.isel(c=0) > 1).astype("uint8")
+    image.prep.to_ome_zarr(tmp_path / "x.zarr", labels={"cells": label}, scale_factors=(2,))
+    marked = [path for path in (tmp_path / "x.zarr").rglob("zarr.json") if "writing" in path.read_text()]
+    assert not marked

@@ -14,10 +14,10 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
-from tests.servers import Server
 
 import xprep
 from tests.crashes import kill_after, objects, start, wait_for
+from tests.servers import Server
 from xprep.errors import ChunkError, StoreExistsError, UnfinishedStoreError
 from xprep.io.journal import Journal, Record
 from xprep.io.stores import open_store

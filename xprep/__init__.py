@@ -16,7 +16,7 @@ from xprep.errors import (
     StoreFormatError,
     UnfinishedStoreError,
 )
-from xprep.images import Report, open_image, open_tree, to_ome_zarr
+from xprep.images import Report, Validation, Verification, open_image, open_tree, to_ome_zarr, validate, verify
 from xprep.ops import (
     Plan,
     background,
@@ -55,6 +55,8 @@ __all__ = [
     "StoreFormatError",
     "TreePrep",
     "UnfinishedStoreError",
+    "Validation",
+    "Verification",
     "__version__",
     "background",
     "centered",
@@ -81,4 +83,6 @@ __all__ = [
     "to_ome_zarr",
     "traces",
     "ufuncs",
+    "validate",
+    "verify",
 ]

@@ -15,7 +15,9 @@ from xprep.cli.demo import run_demo
 from xprep.cli.failures import reported
 from xprep.cli.request import Request, stem, taking_request
 from xprep.cli.tables import make_console, print_plan, print_reports, print_store
+from xprep.cli.validate import validate
 from xprep.cli.values import parse_storage_options
+from xprep.cli.verify import verify
 from xprep.engine.cluster import connect
 from xprep.images import WriteOptions, describe_store, open_image, write_images
 from xprep.io.scratch import Leftover, find_scratch
@@ -32,6 +34,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.command(no_args_is_help=True)(verify)
+
+
+app.command(no_args_is_help=True)(validate)
 
 
 @app.command()

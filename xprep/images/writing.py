@@ -12,7 +12,7 @@ import xarray as xr
 from xprep.engine.graph import call
 from xprep.engine.progress import default_listener
 from xprep.engine.run import run
-from xprep.images.jobs import Done, Job, finish_all, lazy_values, start
+from xprep.images.jobs import Done, Job, finish_all, lazy_values, start_all
 from xprep.images.report import Report
 from xprep.images.specifying import Options
 from xprep.io.urls import join
@@ -50,8 +50,9 @@ def to_ome_zarr(
     scale_factors : "auto" or sequence
         One entry a level, relative to the level before: a number shrinks y and x, a mapping names its dims. ``"auto"`` halves y
         and x until a level fits one chunk; ``()`` writes the first level only.
-    method : {"mean", "max", "nearest", "mode"}
-        How levels are made: blocks' means (integers round half to even), maxima, first pixels, or (labels) commonest values.
+    method : {"mean", "max", "nearest", "mode", "gaussian"}
+        How levels are made, as by `pyramid`; integers round half to even. A level of all but ``"gaussian"`` is made while the
+        one before is written; that one is made of blocks and their surroundings, and reads the level before back.
     version : {"0.5", "0.4", "0.6"}
         Of OME-Zarr.
     layout : {"dual", "flat"}
@@ -119,7 +120,7 @@ def to_ome_zarr(
     if compute:
         reports = write_images(targets, options, labels=labels, progress=progress)
         return next(iter(reports.values())) if single else reports
-    jobs = [start(one, where, options, labels or {}) for one, where in targets]
+    jobs = start_all(targets, options, labels or {})
     return call(partial(finish_all, jobs, single), *lazy_values(jobs), label="store")
 
 
@@ -133,8 +134,7 @@ def write_images(
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
     jobs: list[Job | Done] = []
     try:
-        for one, where in targets:
-            jobs.append(start(one, where, options, labels or {}))
+        jobs += start_all(targets, options, labels or {})
         listener = default_listener() if progress in (None, True) else (progress or None)
         results, went = run(lazy_values(jobs), "writing", listener)  # type: ignore[arg-type]
         reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds)

@@ -127,6 +127,11 @@ class ZarrReadable:
         return tuple(self.array.shards or self.array.chunks)
 
     @property
+    def grid(self) -> Grid:
+        """The stored objects over the array."""
+        return self._grid
+
+    @property
     def cost(self) -> Literal["memory", "local", "remote"]:
         """What reading it again costs: nothing, decoding, or the network as well."""
         if self.place.folder is not None:

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.errors import NodeTypeValidationError
 
 from xprep.errors import ChunkError, StoreFormatError
@@ -38,7 +39,12 @@ def write_coord(place: Place, coord: Coord, zarr_format: Literal[2, 3]) -> None:
     """
     values, extra = _storable(coord, str(place))
     attributes = {**plain(coord.attributes, str(place)), **extra}
-    options: dict[str, Any] = {"zarr_format": 3, "dimension_names": coord.dims}
+    # With a checksum, as pixels have one: zstd alone decodes a flipped bit to another place.
+    options: dict[str, Any] = {
+        "zarr_format": 3,
+        "dimension_names": coord.dims,
+        "compressors": (ZstdCodec(level=0), Crc32cCodec()),
+    }
     if zarr_format == 2:
         attributes["_ARRAY_DIMENSIONS"] = list(coord.dims)
         options = {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "configuration": {"separator": "/"}}}

@@ -150,8 +150,10 @@ class ImageStore:
             write_group(self.place.child(f"labels/{name}"), write_multiscale(label, self.version), self.zarr_format)
         if given:
             write_group(self.place.child("labels"), write_labels(list(given), self.version), self.zarr_format)
-        for n in range(len(self.levels) if self.layout == "dual" else 0):
-            write_group(self.place.child(f"scale{n}"), {}, self.zarr_format)
+        for name, levels in self.pyramids.items() if self.layout == "dual" else ():
+            for n in range(len(levels)):
+                place = self.place.child(f"labels/{name}/scale{n}" if name else f"scale{n}")
+                write_group(place, {}, self.zarr_format)
         write_root(self.place, attributes, self.zarr_format, self._node_paths())
         for levels in self.pyramids.values() if stored else ():
             levels[0].place.child(PARTS).delete()

@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
+import scipy  # its parts load when they are first used: signal alone is 40 MiB
 from numba import njit
 
 from xprep.kernels.rois import Floats, Ints, frozen

@@ -42,7 +42,7 @@ def check_quantiles(q: Any) -> tuple[float, ...]:
     wrong = values[~((values >= 0) & (values <= 1))]
     if wrong.size:
         hint = f" Did you mean q={wrong[0] / 100:g}? Percentiles (0–100) are normalize's p." if 1 < wrong[0] <= 100 else ""
-        raise ValueError(f"q must lie between 0 and 1; got {wrong[0]!r}.{hint}")
+        raise ValueError(f"q must lie between 0 and 1; got {float(wrong[0])!r}.{hint}")
     return tuple(values.tolist())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.fft
+import scipy  # its parts load when they are first used: signal alone is 40 MiB
 
 from xprep.kernels.rois_spectra import mean_cross_power
 from xprep.rois.dispatch import Pairs, as_floats, float_type, over_windows

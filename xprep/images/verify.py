@@ -1,0 +1,218 @@
+"""Whether a finished store still holds what was written: every object against its size and checksum of then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Literal
+
+from xprep.errors import StoreFormatError, XprepError
+from xprep.io.arrays import ZarrReadable, open_array
+from xprep.io.codecs import checksum_of
+from xprep.io.coords import read_coord
+from xprep.io.groups import Group, list_images, list_labels, read_group, read_image
+from xprep.io.journal import read_manifest
+from xprep.io.status import check_finished
+from xprep.io.stores import Place, open_store
+from xprep.types import Listener
+
+BATCH = 16  # objects in memory at a time; requests in flight of one call
+
+
+@dataclass(frozen=True)
+class Damage:
+    """An object that is not what was written.
+
+    Attributes
+    ----------
+    key : str
+        Of the object, below the store's root.
+    kind : {"missing", "size", "checksum"}
+        Not there; of another size; of the same size with other bytes.
+    """
+
+    key: str
+    kind: Literal["missing", "size", "checksum"]
+
+    def __str__(self) -> str:
+        says = {"missing": "is missing", "size": "has another size", "checksum": "has other bytes"}
+        return f"{self.key} {says[self.kind]}"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found.
+
+    Attributes
+    ----------
+    url : str
+        Where, without secrets.
+    units : int
+        Objects that were compared: shards, or chunks where there are none, and coordinates.
+    nbytes : int
+        Bytes that were read.
+    damaged : tuple of Damage
+        What is not as it was written.
+    """
+
+    url: str
+    units: int
+    nbytes: int
+    damaged: tuple[Damage, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is as it was written."""
+        return not self.damaged
+
+    def __str__(self) -> str:
+        if self.is_whole:
+            return f"{self.url}: all {self.units} objects are what was written."
+        return "\n".join(
+            [f"{self.url}: {len(self.damaged)} of {self.units} objects are damaged:", *map(str, self.damaged)]
+        )
+
+
+def verify(
+    url: str | Path | Any, *, storage_options: Mapping[str, Any] | None = None, progress: Listener | None = None
+) -> Verification:
+    """Read a whole store and compare every chunk with the checksum that was kept when it was written.
+
+    Parameters
+    ----------
+    url : str, Path or zarr store
+        An image that `to_ome_zarr` wrote, or a group of such.
+    storage_options : mapping, optional
+        For fsspec: credentials, endpoint.
+    progress : listener, optional
+        Who is told.
+
+    Returns
+    -------
+    Verification
+        Every chunk that was removed, cut short or changed, by name.
+
+    Raises
+    ------
+    UnfinishedStoreError
+        It was never finished.
+    StoreFormatError
+        Another program wrote it, so there is nothing to compare with; or what was kept is damaged itself.
+    FileNotFoundError, OSError
+        It cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile, xprep
+    >>> url = tempfile.mkdtemp() + "/blobs.ome.zarr"
+    >>> report = xprep.datasets.blobs(channels=2, shape=(64, 64)).prep.to_ome_zarr(url)
+    >>> xprep.verify(url).is_whole
+    True
+    """
+    root = open_store(url, storage_options)
+    arrays = list(_arrays(root))
+    if progress is not None:
+        progress.started("verifying", sum(_units(array) for array in arrays))
+    units, nbytes, damaged = 0, 0, []
+    for array in arrays:
+        for count, read, found in _compare(array, root):
+            units, nbytes = units + count, nbytes + read
+            damaged += found
+            if progress is not None:
+                progress.advanced("verifying", count, read)
+        found = _compare_coords(array, root)
+        units, damaged = units + len(_coord_names(array)), damaged + found
+    if progress is not None:
+        progress.finished("verifying")
+    return Verification(root.url, units, nbytes, tuple(damaged))
+
+
+def _arrays(root: Place) -> Iterator[ZarrReadable]:
+    """Yield the levels of every image and label image below ``root``."""
+    group = read_group(root)
+    if group is None:
+        yield open_array(root)
+        return
+    check_finished(group)
+    images = [read_group(root.child(entry.path)) for entry in list_images(group)] if not group.is_image else [group]
+    found = [image for image in images if image is not None and image.is_image]
+    if not found:
+        raise StoreFormatError(f"{root} holds no OME-Zarr image.")
+    for image in found:
+        check_finished(image)
+        yield from _levels(image)
+        for name in list_labels(image):
+            label = read_group(image.place.child(f"labels/{name}"))
+            if label is not None:
+                yield from _levels(label)
+
+
+def _levels(group: Group) -> Iterator[ZarrReadable]:
+    for level in read_image(group).levels:
+        yield open_array(group.place.child(level.path))
+
+
+def _units(array: ZarrReadable) -> int:
+    return prod(array.grid.lengths)
+
+
+def _compare(array: ZarrReadable, root: Place) -> Iterator[tuple[int, int, list[Damage]]]:
+    """Yield for some objects at a time how many, of how many bytes, and what is wrong with them."""
+    kept = read_manifest(array.place)
+    if kept is None:
+        raise StoreFormatError(f"{array.place} has no list of checksums: xprep did not write it, so nothing can be compared.")
+    if len(kept) != _units(array):
+        raise StoreFormatError(f"{array.place}: the list of checksums has {len(kept)} entries for {_units(array)} objects.")
+    for first in range(0, len(kept), BATCH):
+        numbers = range(first, min(first + BATCH, len(kept)))
+        names = [array.chunk_key(array.grid.position(number)) for number in numbers]
+        found = array.place.get_many(names)
+        wrong = [
+            Damage(_below(array.place, root, name), kind)
+            for number, name, data in zip(numbers, names, found, strict=True)
+            if (kind := _kind(data, int(kept["size"][number]), int(kept["crc32c"][number]))) is not None
+        ]
+        yield len(names), sum(len(data or b"") for data in found), wrong
+
+
+def _kind(data: bytes | None, size: int, crc: int) -> Literal["missing", "size", "checksum"] | None:
+    if data is None:
+        return "missing"
+    if len(data) != size:
+        return "size"
+    return "checksum" if checksum_of(data) != crc else None
+
+
+def _below(place: Place, root: Place, name: str) -> str:
+    return place.key(name).removeprefix(f"{root.path}/" if root.path else "")
+
+
+def _coord_names(array: ZarrReadable) -> list[str]:
+    """Return the coordinates stored beside an array of the dual layout."""
+    if not array.place.path.endswith("/image"):
+        return []
+    stored = {name for name in _beside(array).list_folder() if name not in ("image", "zarr.json", ".zgroup", ".zattrs")}
+    return sorted(stored | {dim for dim in array.dims or () if dim != "c"})
+
+
+def _beside(array: ZarrReadable) -> Place:
+    place = array.place
+    return Place(place.store, place.path.rpartition("/")[0], place.shown, place.secrets)
+
+
+def _compare_coords(array: ZarrReadable, root: Place) -> list[Damage]:
+    """Return the coordinates that are not there or cannot be decoded."""
+    wrong: list[Damage] = []
+    for name in _coord_names(array):
+        place = _beside(array).child(name)
+        chunk = next((key for key in ("c/0", "c/0/0", "c", "0", "0/0") if place.exists(key)), None)
+        if chunk is None:
+            wrong.append(Damage(_below(place, root, "c/0"), "missing"))
+            continue
+        try:
+            read_coord(place)
+        except (XprepError, OSError, ValueError):
+            wrong.append(Damage(_below(place, root, chunk), "checksum"))
+    return wrong
