@@ -1,4 +1,4 @@
-"""Images as OME-Zarr: every version, layout, odd size and shard gives the pixels it should, and says how they are shown."""
+"""Images as OME-Zarr: the pixels of every version, layout, odd size and shard, and how they are shown."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Levels whose pixels are made of more than their own block: each is read back from the level before, once that is
-written.
+"""Levels of more than their own blocks: each is read back from the level before, once that is written.
 
 A tile's neighbours are in the store by then, so that no tile waits for another in memory. The image's own source is
 still read once; what is read again are the pixels that were just written.

@@ -1,5 +1,4 @@
-"""How an image is shown: colours and contrast limits of channels, colours of labels; from a store to attributes and
-back.
+"""How an image is shown: from a store to attributes, and back; colours, contrast limits.
 
 In attributes they have the words of OME-Zarr: ``attrs["omero"]["channels"]`` (``label``, ``color``, ``active``,
 ``window``) and ``attrs["image-label"]`` (``colors``, ``properties``). Channels are found again by their label, so that

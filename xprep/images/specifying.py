@@ -10,6 +10,7 @@ import xarray as xr
 
 from xprep.images.levels import Shape, coords_of, default_chunk, plan_levels, spacing_of
 from xprep.io.specs import LevelSpec
+from xprep.io.urls import check_name
 from xprep.ops.layout import PLANE, check_image, chunks_for
 from xprep.ops.parameters import check_choice
 from xprep.ops.shrinking import METHODS
@@ -59,13 +60,30 @@ def ordered(image: xr.DataArray) -> xr.DataArray:
 
 
 def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[LevelSpec]]:
+    """Return the levels of an image, and what is to be created for them.
+
+    Raises
+    ------
+    ValueError
+        Chunks, shards or factors that are none; coordinates that OME-Zarr cannot say.
+    """
     for dim in image.dims:
-        spacing_of(image, str(dim))  # uneven pixels are refused now, and not when everything is computed
+        spacing_of(image, str(dim))  # refused now, and not when everything is computed
     default = default_chunk(image)
     chunk = default if options.chunks is None else _completed(image, options.chunks, default)
     shard = None if options.shards is None else _completed(image, options.shards, chunk)
+    _check_shards(image, chunk, shard)
     shapes = plan_levels(image, options.scale_factors, chunk)
     return shapes, [_level_spec(image, shape, chunk, shard) for shape in shapes]
+
+
+def _check_shards(image: xr.DataArray, chunk: Sequence[int], shard: Sequence[int] | None) -> None:
+    for dim, c, s in zip(image.dims, chunk, shard or (), strict=False):
+        if s % c and s < image.sizes[dim]:
+            raise ValueError(
+                f"shards must be multiples of the chunks; along {dim!r} they are {s} and {c}. Give both, "
+                f"e.g. chunks={{{dim!r}: {c}}}, shards={{{dim!r}: {-(-s // c) * c}}}."
+            )
 
 
 def _completed(image: xr.DataArray, lengths: Any, default: Sequence[int]) -> tuple[int, ...]:
@@ -87,6 +105,16 @@ def _level_spec(image: xr.DataArray, level: Shape, chunk: Sequence[int], shard: 
 def specify_label(
     name: str, label: xr.DataArray, image: xr.DataArray, options: Options
 ) -> tuple[xr.DataArray, list[Shape], list[LevelSpec]]:
+    """Return a label image that lies on its image, its levels, and what is to be created for them.
+
+    Raises
+    ------
+    ValueError
+        Its name is none, or its size is not the image's.
+    TypeError
+        It is not of whole numbers.
+    """
+    check_name(name)
     label = ordered(label)
     if label.dtype.kind not in "ui":
         raise TypeError(f"labels must be whole numbers; {name!r} is of {label.dtype}. Convert them: labels.astype('uint32').")
