@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
-import pickle
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 from time import process_time
 from typing import Any
 
+import cloudpickle
 import dask
 import dask.array as da
 import numpy as np
@@ -27,7 +28,7 @@ from tests.strategies import chunks_of
 from tests.test_laws import python
 from xprep.engine.folds import Fold, fold
 from xprep.engine.gather import Place, gather
-from xprep.engine.graph import SKIPPED, as_array, call, clone, is_skipped
+from xprep.engine.graph import SKIPPED, call, clone, is_skipped
 from xprep.engine.keep import choose, keep
 from xprep.engine.run import count_tasks
 from xprep.engine.sources import again, arrange, pick, read_array, retile
@@ -59,13 +60,17 @@ def test_every_block_gets_the_region_that_it_needs(data: st.DataObject) -> None:
     reach = data.draw(st.tuples(*[st.integers(0, 9)] * 3))
 
     def check(block: np.ndarray, place: Place) -> np.ndarray:
-        region = tuple(slice(max(0, a - r), min(n, b + r)) for (a, b), r, n in zip(place.output, reach, array.shape, strict=True))
+        region = tuple(
+            slice(max(0, a - r), min(n, b + r)) for (a, b), r, n in zip(place.output, reach, array.shape, strict=True)
+        )
         assert place.input == tuple((s.start, s.stop) for s in region)
         assert place.shape == array.shape
         np.testing.assert_array_equal(block, array[region])
         return block[tuple(slice(o[0] - i[0], o[1] - i[0]) for o, i in zip(place.output, place.input, strict=True))] + 1
 
-    found = gather(check, lazy, dtype=array.dtype, chunks=chunks, needs=lambda axis, a, b: (a - reach[axis], b + reach[axis]))
+    found = gather(
+        check, lazy, dtype=array.dtype, chunks=chunks, needs=lambda axis, a, b: (a - reach[axis], b + reach[axis])
+    )
     assert found.chunks == chunks
     np.testing.assert_array_equal(found.compute(scheduler="sync"), array + 1)
 
@@ -78,13 +83,17 @@ def test_beyond_its_ends_a_wrapped_axis_begins_anew(data: st.DataObject) -> None
     def check(block: np.ndarray, place: Place) -> np.ndarray:
         rows = np.arange(place.output[1][0] - before, place.output[1][1] + after)
         columns = slice(*place.output[2])
-        np.testing.assert_array_equal(block, array[slice(*place.output[0])].take(rows, axis=1, mode="wrap")[:, :, columns])
+        np.testing.assert_array_equal(
+            block, array[slice(*place.output[0])].take(rows, axis=1, mode="wrap")[:, :, columns]
+        )
         return block[:, before : block.shape[1] - after]
 
     def needs(axis: int, a: int, b: int) -> tuple[int, int]:
         return (a - before, b + after) if axis == 1 else (a, b)
 
-    np.testing.assert_array_equal(gather(check, lazy, dtype=array.dtype, needs=needs, wrap=True).compute(scheduler="sync"), array)
+    np.testing.assert_array_equal(
+        gather(check, lazy, dtype=array.dtype, needs=needs, wrap=True).compute(scheduler="sync"), array
+    )
 
 
 @given(data=st.data())
@@ -92,7 +101,13 @@ def test_results_of_another_size(data: st.DataObject) -> None:
     """Every second pixel: the output's chunks are none of the input's."""
     array, lazy = data.draw(cut_arrays())
     chunks = tuple(data.draw(chunks_of((n + 1) // 2)) for n in array.shape)
-    found = gather(lambda block, place: block[::2, ::2, ::2], lazy, dtype=array.dtype, chunks=chunks, needs=lambda axis, a, b: (2 * a, 2 * b - 1))
+    found = gather(
+        lambda block, place: block[::2, ::2, ::2],
+        lazy,
+        dtype=array.dtype,
+        chunks=chunks,
+        needs=lambda axis, a, b: (2 * a, 2 * b - 1),
+    )
     np.testing.assert_array_equal(found.compute(scheduler="sync"), array[::2, ::2, ::2])
 
 
@@ -117,11 +132,18 @@ def test_arranged_picked_and_cut_anew(data: st.DataObject) -> None:
 @given(data=st.data())
 def test_a_fold_sees_every_block_once_and_joins_them_in_order(data: st.DataObject) -> None:
     array, lazy = data.draw(cut_arrays())
-    seen = fold(Fold(lambda block, place: [place.output], lambda parts: [one for part in parts for one in part]), lazy).compute(scheduler="sync")
+    seen = fold(
+        Fold(lambda block, place: [place.output], lambda parts: [one for part in parts for one in part]), lazy
+    ).compute(scheduler="sync")
     starts = [np.concatenate([[0], np.cumsum(lengths)]) for lengths in lazy.chunks]
-    desired = [tuple((int(s[i]), int(s[i + 1])) for s, i in zip(starts, index, strict=True)) for index in np.ndindex(*lazy.numblocks)]
+    desired = [
+        tuple((int(s[i]), int(s[i + 1])) for s, i in zip(starts, index, strict=True))
+        for index in np.ndindex(*lazy.numblocks)
+    ]
     assert seen == desired
-    total = fold(Fold(lambda block, place, offset: int((block + offset).sum()), sum), lazy, call(lambda: 5)).compute(scheduler="sync")
+    total = fold(Fold(lambda block, place, offset: int((block + offset).sum()), sum), lazy, call(lambda: 5)).compute(
+        scheduler="sync"
+    )
     assert total == int((array + 5).sum())
 
 
@@ -132,7 +154,9 @@ def test_a_fold_that_nobody_needs_reads_nothing() -> None:
         found = fold(Fold(lambda block, place: block.sum(), sum), lazy, unless=call(lambda: True)).compute()
         assert is_skipped([found])
         assert source.total == 0
-        found = fold(Fold(lambda block, place: block.sum(), sum), retile(image.data, (2, 2), 2), unless=call(lambda: False)).compute()
+        found = fold(
+            Fold(lambda block, place: block.sum(), sum), retile(image.data, (2, 2), 2), unless=call(lambda: False)
+        ).compute()
         assert found == 24
         source.reads.clear()
 
@@ -145,7 +169,7 @@ def test_a_read_is_fused_into_its_fold() -> None:
 
 
 def test_skipped_survives_pickling() -> None:
-    assert is_skipped([1, pickle.loads(pickle.dumps(SKIPPED))])
+    assert is_skipped([1, copy.deepcopy(SKIPPED), cloudpickle.loads(cloudpickle.dumps(SKIPPED))])
     assert not is_skipped([None, 0, np.zeros(3)])
 
 
@@ -154,8 +178,10 @@ def test_skipped_survives_pickling() -> None:
 
 def graphs(x: da.Array) -> dict[str, da.Array]:
     return {
-        "slice": x[:, 1:], "take": da.take(x, [1, 0], axis=0), "fancy": x[:, [2, 0]], "rechunk": x.rechunk((2, 3, 2)),
-        "transpose": x.T, "concatenate": da.concatenate([x[1:], x[:1]]), "sum": x.sum(axis=0), "cumsum": x.cumsum(axis=0),
+        "slice": x[:, 1:], "take": da.take(x, [1, 0], axis=0), "fancy": x[:, [2, 0]],
+        "rechunk": x.rechunk((2, 3, 2)),
+        "transpose": x.T, "concatenate": da.concatenate([x[1:], x[:1]]),
+        "sum": x.sum(axis=0), "cumsum": x.cumsum(axis=0),
         "where": da.where(x > 3, x, 0), "overlap": da.overlap.overlap(x, {1: 1, 2: 1}, "reflect"),
         "map_blocks": x.map_blocks(lambda block: block + 1), "blockwise": x + x.mean(), "stack": da.stack([x, x * 2]),
         "optimized": dask.optimize(x * 2 + 1)[0],
@@ -165,11 +191,11 @@ def graphs(x: da.Array) -> dict[str, da.Array]:
 @pytest.mark.parametrize("name", graphs(da.ones((2, 3, 4), chunks=(1, 2, 2))))
 def test_a_clone_gives_the_same_and_shares_nothing(name: str) -> None:
     array = graphs(da.from_array(np.arange(24).reshape(2, 3, 4), chunks=(1, 2, 2)))[name]
-    copy, other = clone(array, 1), clone(array, 2)
-    np.testing.assert_array_equal(copy.compute(), array.compute())
-    assert not set(copy.dask) & set(array.dask)
-    assert not set(copy.dask) & set(other.dask)
-    assert copy.chunks == array.chunks
+    one, other = clone(array, 1), clone(array, 2)
+    np.testing.assert_array_equal(one.compute(), array.compute())
+    assert not set(one.dask) & set(array.dask)
+    assert not set(one.dask) & set(other.dask)
+    assert one.chunks == array.chunks
 
 
 def test_again_reads_anew_and_nothing_is_held() -> None:
@@ -186,8 +212,10 @@ def test_again_reads_anew_and_nothing_is_held() -> None:
 
 
 COSTS = [
-    ("local", 10**12, "persist"), ("local", 1, "recompute"), ("remote", 10**12, "persist"), ("remote", 1, "spill"),
-    ("memory", 10**12, "recompute"), ("memory", 1, "recompute"), ("computed", 10**12, "persist"), ("computed", 1, "spill"),
+    ("local", 10**12, "persist"), ("local", 1, "recompute"),
+    ("remote", 10**12, "persist"), ("remote", 1, "spill"),
+    ("memory", 10**12, "recompute"), ("memory", 1, "recompute"),
+    ("computed", 10**12, "persist"), ("computed", 1, "spill"),
 ]  # fmt: skip
 
 
@@ -208,14 +236,21 @@ def test_a_store_says_what_reading_it_costs(tmp_path: Path, s3: Server) -> None:
     zarr.create_array(store, shape=(4, 4), dtype="u1")
     bucket = s3.new_bucket()
     zarr.create_array(f"{bucket}/a.zarr", shape=(4, 4), dtype="u1", storage_options=s3.storage_options())
-    for url, options, cost in ((tmp_path / "a.zarr", None, "local"), (store, None, "memory"), (f"{bucket}/a.zarr", s3.storage_options(), "remote")):
+    for url, options, cost in (
+        (tmp_path / "a.zarr", None, "local"),
+        (store, None, "memory"),
+        (f"{bucket}/a.zarr", s3.storage_options(), "remote"),
+    ):
         assert open_array(open_store(url, options)).cost == cost
 
 
 @pytest.mark.parametrize("placement", ["recompute", "persist", "spill"])
 def test_every_reading_gives_the_same(placement: Any, tmp_path: Path) -> None:
     array = np.random.default_rng(0).normal(size=(3, 20, 22))
-    for lazy in (counted(xr.DataArray(array, dims=("c", "y", "x")), {"y": 5, "x": 5})[0].data, da.from_array(array, chunks=(1, 7, 9)) * 1):
+    for lazy in (
+        counted(xr.DataArray(array, dims=("c", "y", "x")), {"y": 5, "x": 5})[0].data,
+        da.from_array(array, chunks=(1, 7, 9)) * 1,
+    ):
         with xprep.set_options(scratch_url=str(tmp_path)):
             kept = keep(lazy, 3, (3, 8, 8), placement)
         readings = [kept.reading(number) for number in range(3)]
@@ -287,8 +322,8 @@ def big(chunks: Sequence[int] = (1, 1024, 1024), side: int = 16384) -> xr.DataAr
     return xr.DataArray(read_array(source, token=f"nothing-{side}"), dims=("c", "y", "x"))  # type: ignore[arg-type]
 
 
-# Tasks per chunk of the source, after dask's optimisation. A tile holds 8 chunks here; the graph a user keeps holds a view
-# of the tile per chunk (1), the rest are passes over tiles.
+# Tasks per chunk of the source, after dask's optimisation. A tile holds 8 chunks here: of each chunk a view of its tile
+# is handed out (1), the rest are passes over tiles.
 TASKS = {"normalize": 2.4, "quantile": 0.3, "gaussian_filter": 1.5}
 CALLS = {
     "normalize": lambda image: xprep.normalize(image, intermediates="recompute"),
@@ -308,7 +343,9 @@ def test_tasks_per_chunk(name: str) -> None:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_graphs_grow_with_the_number_of_chunks_and_not_faster(name: str) -> None:
-    per_chunk = [len(CALLS[name](image).data.dask) / image.data.npartitions for image in (big(side=8192), big(side=32768))]
+    per_chunk = [
+        len(CALLS[name](image).data.dask) / image.data.npartitions for image in (big(side=8192), big(side=32768))
+    ]
     assert per_chunk[1] < 1.3 * per_chunk[0] + 0.1
 
 

@@ -1,4 +1,4 @@
-"""`to_ome_zarr`, `open_image`, `open_tree`: round trips, pyramids, overwriting, faults, and the same bits in a bucket."""
+"""`to_ome_zarr`, `open_image`, `open_tree`: round trips, pyramids, overwriting, faults, the same bits in a bucket."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def test_what_is_written_is_read(version: str, layout: str, lazy: bool, tmp_path
     for dim in "yx":
         np.testing.assert_allclose(found[dim].values, image[dim].values)
         assert found[dim].attrs["units"] == "micrometer"
-    assert ome_of(tmp_path / "a.zarr")["multiscales"][0]["datasets"][1]["path"] == ("scale1/image" if layout == "dual" else "1")
+    assert ome_of(tmp_path / "a.zarr")["multiscales"][0]["datasets"][1]["path"] == (
+        "scale1/image" if layout == "dual" else "1"
+    )
 
 
 @given(data=st.data())
@@ -67,7 +69,9 @@ def test_any_image_any_chunks(data: st.DataObject, tmp_path_factory: pytest.Temp
     orders = (("c", "y", "x"), ("y", "x"), ("y", "x", "c"), ("t", "c", "z", "y", "x"), ("z", "y", "x"))
     dtypes = ("bool", "uint8", "int16", "uint16", "int32", "uint64", "float32", "float64")
     image = data.draw(images(dtypes=dtypes, orders=orders), label="image")
-    chunks = data.draw(st.fixed_dictionaries({dim: st.integers(1, n) for dim, n in image.sizes.items()}), label="chunks")
+    chunks = data.draw(
+        st.fixed_dictionaries({dim: st.integers(1, n) for dim, n in image.sizes.items()}), label="chunks"
+    )
     inner = data.draw(st.booleans(), label="shards")
     options: dict[str, Any] = {"chunks": chunks}
     if inner:
@@ -90,7 +94,9 @@ def test_any_image_any_chunks(data: st.DataObject, tmp_path_factory: pytest.Temp
 @pytest.mark.parametrize("version", ["0.5", "0.6"])
 def test_shards(version: str, tmp_path: Path) -> None:
     image = blobs(2, (150, 170))
-    image.chunk({"y": 40}).prep.to_ome_zarr(tmp_path / "a.zarr", version=version, chunks={"y": 16, "x": 16}, shards={"y": 64, "x": 64})
+    image.chunk({"y": 40}).prep.to_ome_zarr(
+        tmp_path / "a.zarr", version=version, chunks={"y": 16, "x": 16}, shards={"y": 64, "x": 64}
+    )
     stored = zarr.open_array(tmp_path / "a.zarr" / "scale0" / "image", mode="r")
     assert stored.chunks == (1, 16, 16)
     assert stored.shards == (1, 64, 64)
@@ -109,7 +115,9 @@ def test_labels(version: str, tmp_path: Path) -> None:
     image = blobs(2, (50, 61))
     random = np.random.default_rng(1)
     cells = xr.DataArray(random.integers(0, 3, (50, 61)).astype("uint32") * 100_000, dims=("y", "x"))
-    image.chunk({"y": 20}).prep.to_ome_zarr(tmp_path / "a.zarr", version=version, scale_factors=(2,), labels={"cells": cells.chunk({"x": 10})})
+    image.chunk({"y": 20}).prep.to_ome_zarr(
+        tmp_path / "a.zarr", version=version, scale_factors=(2,), labels={"cells": cells.chunk({"x": 10})}
+    )
     found = xprep.open_image(tmp_path / "a.zarr", label="cells")
     np.testing.assert_array_equal(found.values, cells.values)
     np.testing.assert_allclose(found.x.values, image.x.values)
@@ -119,7 +127,9 @@ def test_labels(version: str, tmp_path: Path) -> None:
         values, counts = np.unique(cells.values[2 * y : 2 * y + 2, 2 * x : 2 * x + 2], return_counts=True)
         assert small[y, x] in values[counts == counts.max()]
     tree = xprep.open_tree(tmp_path / "a.zarr")
-    assert {"/scale0", "/scale1", "/labels/cells/scale0", "/labels/cells/scale1"} <= {node.path for node in tree.subtree}
+    assert {"/scale0", "/scale1", "/labels/cells/scale0", "/labels/cells/scale1"} <= {
+        node.path for node in tree.subtree
+    }
 
 
 def test_datasets_and_trees_of_several(tmp_path: Path) -> None:
@@ -128,7 +138,9 @@ def test_datasets_and_trees_of_several(tmp_path: Path) -> None:
     reports = dataset.chunk({"y": 20}).prep.to_ome_zarr(tmp_path / "set")
     assert len(reports) == 2
     np.testing.assert_array_equal(xprep.open_image(tmp_path / "set" / "two").values, two.values)
-    tree = xr.DataTree.from_dict({"a": one.to_dataset(name="i"), "b/c": two[:, :30].to_dataset(name="i")}).chunk({"y": 20})
+    tree = xr.DataTree.from_dict({"a": one.to_dataset(name="i"), "b/c": two[:, :30].to_dataset(name="i")}).chunk(
+        {"y": 20}
+    )
     xprep.normalize(tree, sigma=1).prep.to_ome_zarr(str(tmp_path / "tree"))
     desired = dense.normalize([one.values, two.values[:, :30]], sigma=1)
     np.testing.assert_allclose(xprep.open_image(tmp_path / "tree/a/i").values, desired[0], rtol=2e-5)
@@ -137,7 +149,9 @@ def test_datasets_and_trees_of_several(tmp_path: Path) -> None:
 
 def test_statistics_of_several_images_are_computed_once(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).lognormal(5, 1, (2, 96, 96)).astype("uint16")
-    (one, first), (two, second) = (counted(xr.DataArray(pixels * n, dims=("c", "y", "x")), {"y": 32, "x": 32}) for n in (1, 2))
+    (one, first), (two, second) = (
+        counted(xr.DataArray(pixels * n, dims=("c", "y", "x")), {"y": 32, "x": 32}) for n in (1, 2)
+    )
     dataset = xr.Dataset({"one": one, "two": two})
     xprep.normalize(dataset, intermediates="recompute").prep.to_ome_zarr(tmp_path / "out")
     for source in (first, second):
@@ -162,7 +176,9 @@ def test_engines_write_the_same(scheduler: str, tmp_path: Path) -> None:
     for _ in range(2):  # a second time to another place: nothing that was written is taken for done
         target = tmp_path / f"out{_}.zarr"
         stored.prep.normalize(sigma=1).prep.to_ome_zarr(target, scale_factors=(2,))
-        np.testing.assert_array_equal(xprep.open_image(target).values, xprep.normalize(blobs(2, (70, 90)), sigma=1).values)
+        np.testing.assert_array_equal(
+            xprep.open_image(target).values, xprep.normalize(blobs(2, (70, 90)), sigma=1).values
+        )
         level = dense.shrink(xprep.open_image(target).values, (1, 2, 2))
         np.testing.assert_allclose(xprep.open_image(target, level=1).values, level, rtol=1e-6)
     stored.prep.to_ome_zarr(tmp_path / "out0.zarr", overwrite=True)
@@ -190,10 +206,14 @@ def test_metadata_of_axes_scales_and_translations(tmp_path: Path) -> None:
     image = blobs(2, (4, 31, 40)).assign_coords(z=("z", 2.0 * np.arange(4) + 7, {"units": "um"}))
     image.prep.to_ome_zarr(tmp_path / "a.zarr", scale_factors=(2, {"z": 2, "y": 3}))
     multiscale = ome_of(tmp_path / "a.zarr")["multiscales"][0]
-    assert [(axis["name"], axis["type"], axis.get("unit")) for axis in multiscale["axes"]] == [
-        ("c", "channel", None), ("z", "space", "micrometer"), ("y", "space", "micrometer"), ("x", "space", "micrometer")]  # fmt: skip
+    space = [(dim, "space", "micrometer") for dim in "zyx"]
+    axes = [(axis["name"], axis["type"], axis.get("unit")) for axis in multiscale["axes"]]
+    assert axes == [("c", "channel", None), *space]
     scales = [level["coordinateTransformations"][0]["scale"] for level in multiscale["datasets"]]
-    shifts = [level["coordinateTransformations"][1]["translation"] if len(level["coordinateTransformations"]) > 1 else [0] * 4 for level in multiscale["datasets"]]
+    shifts = [
+        level["coordinateTransformations"][1]["translation"] if len(level["coordinateTransformations"]) > 1 else [0] * 4
+        for level in multiscale["datasets"]
+    ]
     np.testing.assert_allclose(scales, [[1, 2, 0.5, 0.5], [1, 2, 1, 1], [1, 4, 3, 1]])
     np.testing.assert_allclose(shifts, [[0, 7, 0, 0], [0, 7, 0.25, 0.25], [0, 8, 1.25, 0.25]])
     for level in range(3):
@@ -204,13 +224,17 @@ def test_metadata_of_axes_scales_and_translations(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_levels_of_an_image_without_coordinates_lie_where_their_pixels_do(layout: str, tmp_path: Path) -> None:
-    xr.DataArray(np.ones((16, 20), "uint8"), dims=("y", "x")).prep.to_ome_zarr(tmp_path / "a.zarr", layout=layout, scale_factors=(2, 2))
+    xr.DataArray(np.ones((16, 20), "uint8"), dims=("y", "x")).prep.to_ome_zarr(
+        tmp_path / "a.zarr", layout=layout, scale_factors=(2, 2)
+    )
     np.testing.assert_allclose(xprep.open_image(tmp_path / "a.zarr", level=2).x.values, 1.5 + 4 * np.arange(5))
 
 
 def test_channels_have_windows_of_what_they_hold(tmp_path: Path) -> None:
     """Per channel, also where the tiles hold one channel each."""
-    pixels = np.stack([np.linspace(0, 100, 120 * 120), np.linspace(5000, 9000, 120 * 120), np.zeros(120 * 120)]).reshape(3, 120, 120)
+    pixels = np.stack(
+        [np.linspace(0, 100, 120 * 120), np.linspace(5000, 9000, 120 * 120), np.zeros(120 * 120)]
+    ).reshape(3, 120, 120)
     image = xr.DataArray(pixels.astype("uint16"), dims=("c", "y", "x"), coords={"c": ["low", "high", "none"]})
     for number, (chunks, tile_bytes) in enumerate((({"c": 1, "y": 40, "x": 40}, 1), ({}, 2**24))):
         with xprep.set_options(tile_bytes=tile_bytes):
@@ -277,7 +301,12 @@ def test_methods(method: str, tmp_path: Path) -> None:
     for y, x in np.ndindex(found.shape):
         window = image.values[0, 3 * y : 3 * y + 3, 3 * x : 3 * x + 3]
         values, counts = np.unique(window, return_counts=True)
-        desired = {"mean": [np.rint(window.mean())], "max": [window.max()], "nearest": window, "mode": values[counts == counts.max()]}
+        desired = {
+            "mean": [np.rint(window.mean())],
+            "max": [window.max()],
+            "nearest": window,
+            "mode": values[counts == counts.max()],
+        }
         assert found[y, x] in desired[method]
 
 
@@ -305,7 +334,9 @@ def test_what_is_no_store_is_never_deleted(tmp_path: Path) -> None:
     assert (tmp_path / "notes" / "thesis.txt").read_text() == "years of work"
 
 
-@pytest.mark.parametrize(("below", "above"), [("in.zarr", "in.zarr"), ("in.zarr/labels/out", "in.zarr"), ("lab", "lab/in.zarr")])
+@pytest.mark.parametrize(
+    ("below", "above"), [("in.zarr", "in.zarr"), ("in.zarr/labels/out", "in.zarr"), ("lab", "lab/in.zarr")]
+)
 def test_the_output_must_not_lie_in_the_input(below: str, above: str, tmp_path: Path) -> None:
     blobs().prep.to_ome_zarr(tmp_path / above)
     image = xprep.open_image(tmp_path / above)
@@ -339,7 +370,11 @@ def corrupted(path: Path, data: bytes | None) -> Path:
 @pytest.mark.parametrize("data", [None, b"", b"garbage"], ids=["a flipped bit", "nothing", "garbage"])
 def test_a_corrupt_chunk_is_named(data: bytes | None, tmp_path: Path) -> None:
     image = xprep.open_image(corrupted(tmp_path / "in.zarr", data))
-    for run in (lambda: image.compute(), lambda: image.prep.quantile(0.5).compute(), lambda: image.prep.to_ome_zarr(tmp_path / "out.zarr")):
+    for run in (
+        lambda: image.compute(),
+        lambda: image.prep.quantile(0.5).compute(),
+        lambda: image.prep.to_ome_zarr(tmp_path / "out.zarr"),
+    ):
         with pytest.raises(xprep.ChunkError, match=r"chunk 'c/1/0/1' of .*in\.zarr/scale0/image"):
             run()
     with pytest.raises(xprep.UnfinishedStoreError):
@@ -351,14 +386,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real disk of 3 MiB."""
     folder = tmp_path / "small"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True, check=False
+    ).returncode:
         pytest.skip("a small disk needs the right to mount one (root)")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def noise(side: int) -> xr.DataArray:
-    return xr.DataArray(np.random.default_rng(0).integers(0, 65535, (2, side, side), dtype="uint16"), dims=("c", "y", "x"))
+    return xr.DataArray(
+        np.random.default_rng(0).integers(0, 65535, (2, side, side), dtype="uint16"), dims=("c", "y", "x")
+    )
 
 
 def test_a_full_disk_to_write_to(small_disk: Path) -> None:
@@ -371,7 +410,7 @@ def test_a_full_disk_to_write_to(small_disk: Path) -> None:
 
 def test_a_full_disk_to_spill_to(small_disk: Path, tmp_path: Path) -> None:
     image = noise(1200)
-    lazy, source = counted(image, {"c": 1, "y": 200, "x": 200})
+    lazy, _ = counted(image, {"c": 1, "y": 200, "x": 200})
     with (
         xprep.set_options(scratch_url=str(small_disk)),
         pytest.raises(xprep.ScratchFullError, match=r"small/.*needs .* MiB .*scratch_url.*intermediates='recompute'"),
@@ -419,7 +458,10 @@ def test_wrong_credentials(rclone: Server) -> None:
     lazy, source = counted(blobs(), {"y": 20})
     options = rclone.storage_options(secret="canary-wrong-2718281828")
     bucket = rclone.new_bucket()
-    for run in (lambda: lazy.prep.to_ome_zarr(f"{bucket}/a.zarr", storage_options=options), lambda: xprep.open_image(f"{bucket}/a.zarr", storage_options=options)):
+    for run in (
+        lambda: lazy.prep.to_ome_zarr(f"{bucket}/a.zarr", storage_options=options),
+        lambda: xprep.open_image(f"{bucket}/a.zarr", storage_options=options),
+    ):
         with pytest.raises(PermissionError, match="credentials") as caught:
             run()
         assert "canary" not in str(caught.value)
