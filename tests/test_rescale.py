@@ -173,7 +173,7 @@ def test_nan_and_infinity_reach_only_what_is_made_of_them():
 
 
 def test_samples_that_are_hit_are_hit_alone():
-    """(i + 1/2) / f has rounding errors of 1e-15 where f is no binary fraction; they must not call in a neighbour's NaN."""
+    """Rounding errors of (i + 1/2) / f must not call in a NaN from next door."""
     for every in (3, 5, 7, 9, 11, 49):
         line = np.full((1, every * 60), np.nan)
         line[0, every // 2 :: every] = np.arange(60)
