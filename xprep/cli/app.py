@@ -47,7 +47,7 @@ def demo(
 ) -> None:
     """Run the whole job on a real image that comes with xprep: no argument, no network."""
     out, err = make_console(), make_console(stderr=True)
-    with reported(err, debug=debug, outputs=[str(folder)]), Bar(err) as bar:
+    with reported(err, debug=debug), Bar(err) as bar:
         run_demo(folder, out, bar)
 
 
@@ -59,7 +59,7 @@ def normalize(request: Request) -> None:
     Several inputs are the fields of view of one experiment: they share statistics, and OUT is their results' folder.
     """
     err = make_console(stderr=True)
-    with reported(err, debug=request.debug, secrets=request.storage_options, outputs=request.outputs):
+    with reported(err, debug=request.debug, secrets=request.storage_options):
         how = WriteOptions(storage_options=request.storage_options, **request.store)
         with set_options(**request.settings), connect(request.scheduler, request.workers):
             results = _normalized(request)

@@ -55,7 +55,10 @@ Chunks = Annotated[
 ]
 
 Overwrite = Annotated[bool, _store("Replace a Zarr store that is there.", "--overwrite")]
-Resume = Annotated[bool, _store("Go on with what the same command left unfinished.", "--resume")]
+Resume = Annotated[bool, _store("Go on with a run of these arguments that did not finish.", "--resume")]
+Fingerprint = Annotated[
+    str | None, _store("What tells this run from others, where that cannot be known.", metavar="TEXT")
+]
 ScaleFactors = Annotated[
     Any,
     _store(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -177,10 +177,10 @@ class _Order:
 
 def start_all(
     targets: Sequence[tuple[xr.DataArray, Any]], options: Options, labels: Mapping[str, xr.DataArray]
-) -> list[Job | Done]:
+) -> Iterator[Job | Done]:
     """Create the stores of images, or find those that an earlier run left; all are checked before one is created."""
     orders = [_Order.of(image, url, options, labels) for image, url in targets]
-    return [order.start(options) for order in orders]
+    yield from (order.start(options) for order in orders)
 
 
 def _open(

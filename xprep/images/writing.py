@@ -120,7 +120,7 @@ def to_ome_zarr(
     if compute:
         reports = write_images(targets, options, labels=labels, progress=progress)
         return next(iter(reports.values())) if single else reports
-    jobs = start_all(targets, options, labels or {})
+    jobs = list(start_all(targets, options, labels or {}))
     return call(partial(finish_all, jobs, single), *lazy_values(jobs), label="store")
 
 
@@ -134,7 +134,8 @@ def write_images(
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
     jobs: list[Job | Done] = []
     try:
-        jobs += start_all(targets, options, labels or {})
+        for job in start_all(targets, options, labels or {}):
+            jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
         listener = default_listener() if progress in (None, True) else (progress or None)
         results, went = run(lazy_values(jobs), "writing", listener)  # type: ignore[arg-type]
         reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds)
@@ -150,7 +151,7 @@ def _left(jobs: Sequence[Job | Done]) -> str:
     """Return what to say of stores that were not finished."""
     urls = [job.store.url for job in jobs if isinstance(job, Job)]
     if not urls:
-        return "nothing was written."
+        return "no pixel was written."
     resumable = all(job.store.fingerprint is not None for job in jobs if isinstance(job, Job))
     way = "resume=True goes on from there" if resumable else "overwrite=True writes it anew"
     return f"not finished: {', '.join(urls)}. The same command with {way}."
