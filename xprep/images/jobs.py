@@ -18,7 +18,7 @@ from xprep.engine.memory import active_client, peak_memory
 from xprep.engine.rereading import write_rereading
 from xprep.engine.sources import sources_below
 from xprep.engine.write import Target, write
-from xprep.images.appearance import without_appearance
+from xprep.images.appearance import pixel_attributes
 from xprep.images.describing import describe
 from xprep.images.levels import Shape
 from xprep.images.report import Report
@@ -187,7 +187,7 @@ def _open(
     image: xr.DataArray, url: Any, options: Options, levels: Sequence[LevelSpec], fingerprint: str | None
 ) -> ImageStore | Place:
     """Return the store to be filled, or the place of the finished one."""
-    spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=without_appearance(image.attrs))
+    spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=pixel_attributes(image.attrs))
     target = open_store(url, options.storage_options, "r+")
     found = Found("nothing", target)
     if options.resume and fingerprint is not None:
