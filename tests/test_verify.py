@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from tests.servers import Server
 
 import xprep
+from tests.servers import Server
 from xprep.errors import StoreFormatError, UnfinishedStoreError
 
 

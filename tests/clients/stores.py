@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+
 from tests import dense
 from tests.test_images_pyramids import image_of, labels_of
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from tests.clients.stores import ROADS, Road, Stored
 
 import xprep
+from tests.clients.stores import ROADS, Road, Stored
 
 pytestmark = [pytest.mark.clients, pytest.mark.filterwarnings("ignore")]
 NOT_INSTALLED = "{} is not installed: pip install -r tests/clients/requirements.txt"
@@ -143,6 +143,7 @@ def test_spatialdata_elements_come_in(tmp_path: Path, lazy: bool) -> None:
     """An image element is a DataArray, or a DataTree of scales; both are images of xprep."""
     client("spatialdata")
     from spatialdata.models import Image2DModel, Labels2DModel
+
     from tests.test_images_pyramids import image_of, labels_of
 
     image = image_of("cyx").drop_vars(["y", "x"]).drop_attrs()

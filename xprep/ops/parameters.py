@@ -119,9 +119,7 @@ def _by_channel(sigma: Any, image: xr.DataArray) -> list[tuple[Any, str]]:
         if not isinstance(value, str):
             check_sigma(value)
     if len(values) != len(names):
-        raise ValueError(
-            f"sigma has {len(values)} values for {len(names)} channels; give one a channel, or one number for all."
-        )
+        raise ValueError(f"sigma has {len(values)} values for {len(names)} channels; give one a channel, or one number for all.")
     return [(value, "sigma") for value in values]
 
 
