@@ -120,7 +120,7 @@ def to_ome_zarr(
     if compute:
         reports = write_images(targets, options, labels=labels, progress=progress)
         return next(iter(reports.values())) if single else reports
-    jobs = start_all(targets, options, labels or {})
+    jobs = list(start_all(targets, options, labels or {}))
     return call(partial(finish_all, jobs, single), *lazy_values(jobs), label="store")
 
 
