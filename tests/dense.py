@@ -14,9 +14,7 @@ class DoubtfulError(Exception):
     """A pixel lies on a threshold to within rounding: either answer is right, so no oracle can tell."""
 
 
-def quantile(
-    image: xr.DataArray, q: Any, dim: Any = None, *, skip_zeros: bool = False, skipna: bool = True
-) -> xr.DataArray:
+def quantile(image: xr.DataArray, q: Any, dim: Any = None, *, skip_zeros: bool = False, skipna: bool = True) -> xr.DataArray:
     """`numpy.nanquantile` in float64, linear; infinities run into themselves instead of NaN."""
     reduced = [d for d in image.dims if d != "c"] if dim is None else ([dim] if isinstance(dim, str) else list(dim))
     kept = [d for d in image.dims if d not in reduced]
@@ -96,9 +94,7 @@ def normalize(
         x = [one / _along(divisor, one) for one in x]
     if p_sum is not None:
         threshold = _pooled([_rows(_total(one)[None]) for one in x], p_sum, pool, empty, 0, work)[0]
-    mass = [
-        np.abs(_blur_planes(np.abs(one), sigmas)).sum(axis=0) for one in x
-    ]  # what the rounding of a sum is relative to
+    mass = [np.abs(_blur_planes(np.abs(one), sigmas)).sum(axis=0) for one in x]  # what the rounding of a sum is relative to
     x = [_blur_planes(one, sigmas) for one in x]
     sums = [_total(one) for one in x]
     negative = sigmas.any() and any((one < 0).any() for one in x)
@@ -106,10 +102,7 @@ def normalize(
     if p_sum is not None:
         with np.errstate(invalid="ignore"):
             keep = [s > threshold for s in sums]
-            close = [
-                np.abs(s - threshold) <= 1e-5 * np.maximum(np.abs(threshold), m)
-                for s, m in zip(sums, mass, strict=True)
-            ]
+            close = [np.abs(s - threshold) <= 1e-5 * np.maximum(np.abs(threshold), m) for s, m in zip(sums, mass, strict=True)]
         if sigmas.any() and any(c.any() for c in close):
             raise DoubtfulError
     if norm_sum:
@@ -120,9 +113,7 @@ def normalize(
     x = [np.where(k, one, np.nan).astype(work) for one, k in zip(x, keep, strict=True)]
     if p_post is not None:
         divisor = _pooled([_rows(one) for one in x], p_post, pool, empty, 1, work)
-        if negative and any(
-            (np.abs(divisor) < 0.05 * np.nanmax(np.abs(_rows(one)), axis=1, initial=0)).any() for one in x
-        ):
+        if negative and any((np.abs(divisor) < 0.05 * np.nanmax(np.abs(_rows(one)), axis=1, initial=0)).any() for one in x):
             raise DoubtfulError  # the same of a percentile
         with np.errstate(invalid="ignore", divide="ignore"):
             x = [one / _along(divisor, one) for one in x]
@@ -147,9 +138,7 @@ def _total(image: np.ndarray) -> np.ndarray:
 def _pooled(rows: list[np.ndarray], p: float, pool: str, empty: str, missing: float, work: np.dtype[Any]) -> np.ndarray:
     groups = [np.concatenate(rows, axis=1)] if pool == "exact" else rows
     q = np.array([p / 100])
-    each = np.array(
-        [[quantile_of(row.astype(np.float64), q, True, True)[0] for row in group] for group in groups]
-    ).astype(work)
+    each = np.array([[quantile_of(row.astype(np.float64), q, True, True)[0] for row in group] for group in groups]).astype(work)
     if empty == "nan":
         return each.mean(axis=0).astype(work)
     size = (~np.isnan(each)).sum(axis=0)

@@ -191,9 +191,7 @@ def assert_matches(actual: Any, desired: Any, rtol: float, scale: float = 0.0) -
         assert_close(have.values, want.values, rtol, have.dims.index("c") if "c" in have.dims else None, scale)
 
 
-def assert_close(
-    actual: np.ndarray, desired: np.ndarray, rtol: float, channel: int | None = None, scale: float = 0.0
-) -> None:
+def assert_close(actual: np.ndarray, desired: np.ndarray, rtol: float, channel: int | None = None, scale: float = 0.0) -> None:
     """Compare within ``rtol`` of each channel's largest finite value; where it is 0, to the bit (signs of 0 aside)."""
     np.testing.assert_array_equal(np.isnan(actual), np.isnan(desired), err_msg="NaN elsewhere")
     if rtol == 0:
@@ -204,9 +202,7 @@ def assert_close(
     size = np.where(finite, np.abs(desired.astype(np.float64)), 0)
     axes = tuple(axis for axis in range(desired.ndim) if axis != channel)
     largest = np.broadcast_to(size.max(axis=axes, keepdims=True, initial=scale), desired.shape)
-    wrong = (
-        np.abs(actual[finite].astype(np.float64) - desired[finite]) > rtol * largest[finite] + np.finfo(np.float32).tiny
-    )
+    wrong = np.abs(actual[finite].astype(np.float64) - desired[finite]) > rtol * largest[finite] + np.finfo(np.float32).tiny
     assert not wrong.any(), (
         f"{wrong.sum()} of {wrong.size} values differ; {actual[finite][wrong][:5]} for {desired[finite][wrong][:5]}"
     )

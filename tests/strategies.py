@@ -44,12 +44,8 @@ def images(
     pixels[random.random(shape) < draw(st.sampled_from((0.0, 0.2)))] = 0
     if nan and dtype.kind == "f":
         pixels[random.random(shape) < draw(st.sampled_from((0.0, 0.0, 0.02, 0.5)))] = np.nan
-    given = (
-        {dim: _coordinate(dim, n) for dim, n in zip(dims, shape, strict=True)} if coords and draw(st.booleans()) else {}
-    )
-    return xr.DataArray(
-        pixels, dims=dims, coords=given, name=draw(st.sampled_from((None, "image"))), attrs={"lens": "40x"}
-    )
+    given = {dim: _coordinate(dim, n) for dim, n in zip(dims, shape, strict=True)} if coords and draw(st.booleans()) else {}
+    return xr.DataArray(pixels, dims=dims, coords=given, name=draw(st.sampled_from((None, "image"))), attrs={"lens": "40x"})
 
 
 def _spread(random: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:

@@ -27,9 +27,7 @@ def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Lines of the body, without the docstring."""
     length = (function.end_lineno or 0) - function.body[0].lineno + 1
     first = function.body[0]
-    documented = (
-        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    )
+    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
     return length - ((first.end_lineno or 0) - first.lineno + 1 if documented else 0)
 
 
@@ -67,9 +65,7 @@ def test_nothing_is_printed_or_left_undone() -> None:
     for module in MODULES:
         text = module.read_text()
         for node in ast.walk(ast.parse(text)):
-            assert not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"), (
-                module
-            )
+            assert not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"), module
             assert not (isinstance(node, ast.ImportFrom) and node.level), f"relative import in {module}"
             assert not (isinstance(node, ast.Name) and node.id == "NotImplementedError"), module
         assert "TO" + "DO" not in text
@@ -82,11 +78,7 @@ def test_compiled_loops_leave_the_cores_to_the_scheduler() -> None:
     for module in sorted((ROOT / "xprep" / "kernels").glob("*.py")):
         for function in functions(module):
             for decorator in function.decorator_list:
-                if (
-                    isinstance(decorator, ast.Call)
-                    and isinstance(decorator.func, ast.Name)
-                    and decorator.func.id == "njit"
-                ):
+                if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "njit":
                     options = {keyword.arg: getattr(keyword.value, "value", None) for keyword in decorator.keywords}
                     assert options.get("nogil") is True, f"{module.stem}.{function.name}"
                     assert options.get("cache") is True, f"{module.stem}.{function.name}"

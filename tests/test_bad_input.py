@@ -108,9 +108,7 @@ PARAMETERS: dict[str, tuple[Callable[[xr.DataArray], Any], type[Exception], str]
 
 
 @pytest.mark.parametrize(("call", "kind", "text"), PARAMETERS.values(), ids=PARAMETERS)
-def test_parameters(
-    call: Callable[[xr.DataArray], Any], kind: type[Exception], text: str, nothing_computes: None
-) -> None:
+def test_parameters(call: Callable[[xr.DataArray], Any], kind: type[Exception], text: str, nothing_computes: None) -> None:
     lazy, source = counted(image(), {"y": 8})
     with pytest.raises(kind, match=text):
         call(lazy)
@@ -165,9 +163,7 @@ def test_a_channel_dim_that_is_missing() -> None:
 
 
 def test_images_of_different_dims_in_one_call() -> None:
-    tree = xr.DataTree.from_dict(
-        {"a": image().to_dataset(name="i"), "b": image().expand_dims("z").to_dataset(name="i")}
-    )
+    tree = xr.DataTree.from_dict({"a": image().to_dataset(name="i"), "b": image().expand_dims("z").to_dataset(name="i")})
     with pytest.raises(ValueError, match=r"same dims.*'/b'.*Normalise 2D and 3D images apart"):
         xprep.normalize(tree)
 
@@ -240,9 +236,7 @@ WRITING: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 
 
 @pytest.mark.parametrize(("options", "kind", "text"), WRITING.values(), ids=WRITING)
-def test_writing(
-    options: dict[str, Any], kind: type[Exception], text: str, tmp_path: Path, nothing_computes: None
-) -> None:
+def test_writing(options: dict[str, Any], kind: type[Exception], text: str, tmp_path: Path, nothing_computes: None) -> None:
     lazy, source = counted(image(), {"y": 8})
     with pytest.raises(kind, match=text):
         lazy.prep.to_ome_zarr(tmp_path / "out.zarr", **options)

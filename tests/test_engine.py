@@ -60,17 +60,13 @@ def test_every_block_gets_the_region_that_it_needs(data: st.DataObject) -> None:
     reach = data.draw(st.tuples(*[st.integers(0, 9)] * 3))
 
     def check(block: np.ndarray, place: Place) -> np.ndarray:
-        region = tuple(
-            slice(max(0, a - r), min(n, b + r)) for (a, b), r, n in zip(place.output, reach, array.shape, strict=True)
-        )
+        region = tuple(slice(max(0, a - r), min(n, b + r)) for (a, b), r, n in zip(place.output, reach, array.shape, strict=True))
         assert place.input == tuple((s.start, s.stop) for s in region)
         assert place.shape == array.shape
         np.testing.assert_array_equal(block, array[region])
         return block[tuple(slice(o[0] - i[0], o[1] - i[0]) for o, i in zip(place.output, place.input, strict=True))] + 1
 
-    found = gather(
-        check, lazy, dtype=array.dtype, chunks=chunks, needs=lambda axis, a, b: (a - reach[axis], b + reach[axis])
-    )
+    found = gather(check, lazy, dtype=array.dtype, chunks=chunks, needs=lambda axis, a, b: (a - reach[axis], b + reach[axis]))
     assert found.chunks == chunks
     np.testing.assert_array_equal(found.compute(scheduler="sync"), array + 1)
 
@@ -83,17 +79,13 @@ def test_beyond_its_ends_a_wrapped_axis_begins_anew(data: st.DataObject) -> None
     def check(block: np.ndarray, place: Place) -> np.ndarray:
         rows = np.arange(place.output[1][0] - before, place.output[1][1] + after)
         columns = slice(*place.output[2])
-        np.testing.assert_array_equal(
-            block, array[slice(*place.output[0])].take(rows, axis=1, mode="wrap")[:, :, columns]
-        )
+        np.testing.assert_array_equal(block, array[slice(*place.output[0])].take(rows, axis=1, mode="wrap")[:, :, columns])
         return block[:, before : block.shape[1] - after]
 
     def needs(axis: int, a: int, b: int) -> tuple[int, int]:
         return (a - before, b + after) if axis == 1 else (a, b)
 
-    np.testing.assert_array_equal(
-        gather(check, lazy, dtype=array.dtype, needs=needs, wrap=True).compute(scheduler="sync"), array
-    )
+    np.testing.assert_array_equal(gather(check, lazy, dtype=array.dtype, needs=needs, wrap=True).compute(scheduler="sync"), array)
 
 
 @given(data=st.data())
@@ -132,13 +124,12 @@ def test_arranged_picked_and_cut_anew(data: st.DataObject) -> None:
 @given(data=st.data())
 def test_a_fold_sees_every_block_once_and_joins_them_in_order(data: st.DataObject) -> None:
     array, lazy = data.draw(cut_arrays())
-    seen = fold(
-        Fold(lambda block, place: [place.output], lambda parts: [one for part in parts for one in part]), lazy
-    ).compute(scheduler="sync")
+    seen = fold(Fold(lambda block, place: [place.output], lambda parts: [one for part in parts for one in part]), lazy).compute(
+        scheduler="sync"
+    )
     starts = [np.concatenate([[0], np.cumsum(lengths)]) for lengths in lazy.chunks]
     desired = [
-        tuple((int(s[i]), int(s[i + 1])) for s, i in zip(starts, index, strict=True))
-        for index in np.ndindex(*lazy.numblocks)
+        tuple((int(s[i]), int(s[i + 1])) for s, i in zip(starts, index, strict=True)) for index in np.ndindex(*lazy.numblocks)
     ]
     assert seen == desired
     total = fold(Fold(lambda block, place, offset: int((block + offset).sum()), sum), lazy, call(lambda: 5)).compute(
@@ -343,9 +334,7 @@ def test_tasks_per_chunk(name: str) -> None:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_graphs_grow_with_the_number_of_chunks_and_not_faster(name: str) -> None:
-    per_chunk = [
-        len(CALLS[name](image).data.dask) / image.data.npartitions for image in (big(side=8192), big(side=32768))
-    ]
+    per_chunk = [len(CALLS[name](image).data.dask) / image.data.npartitions for image in (big(side=8192), big(side=32768))]
     assert per_chunk[1] < 1.3 * per_chunk[0] + 0.1
 
 

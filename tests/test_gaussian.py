@@ -49,16 +49,12 @@ def test_truncate(mode: Any, truncate: float) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(
-    "dims", [("c", "z", "y", "x"), ("z", "y", "x"), ("x", "z", "c", "y"), ("t", "c", "z", "y", "x")]
-)
+@pytest.mark.parametrize("dims", [("c", "z", "y", "x"), ("z", "y", "x"), ("x", "z", "c", "y"), ("t", "c", "z", "y", "x")])
 def test_other_axes(mode: Any, dims: tuple[str, ...]) -> None:
     image = volume(dims)
     sigma = {"z": 1.2, "y": 2, "x": 0.7}
     found = xprep.gaussian_filter(image.chunk({"z": 1, "y": 6}), sigma, mode=mode)
-    desired = scipy.ndimage.gaussian_filter(
-        image.values.astype(np.float64), [sigma.get(dim, 0) for dim in dims], mode=mode
-    )
+    desired = scipy.ndimage.gaussian_filter(image.values.astype(np.float64), [sigma.get(dim, 0) for dim in dims], mode=mode)
     assert found.dims == dims
     assert_close(found.values, desired.astype(np.float32), RTOL, scale=200)
 
@@ -66,9 +62,7 @@ def test_other_axes(mode: Any, dims: tuple[str, ...]) -> None:
 def test_axes_that_are_not_named_are_left_alone() -> None:
     image = volume()
     along_x = xprep.gaussian_filter(image, {"x": 2}).values
-    assert_close(
-        along_x, scipy.ndimage.gaussian_filter1d(image.values.astype(np.float64), 2, axis=-1).astype("float32"), RTOL
-    )
+    assert_close(along_x, scipy.ndimage.gaussian_filter1d(image.values.astype(np.float64), 2, axis=-1).astype("float32"), RTOL)
     along_t = xprep.gaussian_filter(volume(("t", "y", "x")), {"t": 1}).values
     assert_close(
         along_t,
@@ -130,12 +124,8 @@ def test_a_nan_reaches_exactly_its_window() -> None:
 @settings(max_examples=40)
 def test_volumes_of_any_kind(data: st.DataObject) -> None:
     """More of what is rare in the laws: z, NaN and modes together."""
-    image = data.draw(
-        images(dtypes=("float32", "uint16"), orders=(("z", "y", "x"), ("c", "z", "y", "x"))), label="image"
-    )
-    sigma = data.draw(
-        st.fixed_dictionaries({dim: st.sampled_from((0, 0.5, 1, 2)) for dim in ("z", "y", "x")}), label="sigma"
-    )
+    image = data.draw(images(dtypes=("float32", "uint16"), orders=(("z", "y", "x"), ("c", "z", "y", "x"))), label="image")
+    sigma = data.draw(st.fixed_dictionaries({dim: st.sampled_from((0, 0.5, 1, 2)) for dim in ("z", "y", "x")}), label="sigma")
     options = {"mode": data.draw(st.sampled_from(MODES)), "nan": data.draw(st.sampled_from(("propagate", "normalize")))}
     found = xprep.gaussian_filter(image.chunk(data.draw(chunkings(image.sizes))), sigma, **options)
     scale = float(np.nanmax(np.abs(image.values.astype(float)), initial=0))

@@ -80,9 +80,9 @@ def threshold_is_close(case: str, images: list[xr.DataArray]) -> dict[int, Any]:
     if given.get("p_sum", 5) is None or "exact_percentile_p_sum" not in stored:
         return {id(image): np.False_ for image in images}
     threshold = stored["exact_percentile_p_sum"].mean()
-    positions = [
-        list(image.coords["c"].values).index(c) for image in images[:1] for c in given.get("channels", [])
-    ] or slice(None)
+    positions = [list(image.coords["c"].values).index(c) for image in images[:1] for c in given.get("channels", [])] or slice(
+        None
+    )
     found = {}
     for image in images:
         x = image.values.astype(np.float64)[positions]
@@ -135,9 +135,7 @@ def test_equal_to_the_reference_under_distributed(on_cluster: Any) -> None:
             case,
             [
                 xr.DataArray(found, dims=one.dims)
-                for found, one in zip(
-                    on_cluster.gather(on_cluster.compute([one.data for one in lazy])), lazy, strict=True
-                )
+                for found, one in zip(on_cluster.gather(on_cluster.compute([one.data for one in lazy])), lazy, strict=True)
             ],
         )
 

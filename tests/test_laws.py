@@ -36,9 +36,7 @@ def example_image(
     sizes = {"t": 2, "c": 3, "z": 2, "y": 40, "x": 52} | (sides or {})
     random = np.random.default_rng(7)
     pixels = random.lognormal(4, 1, [sizes[dim] for dim in dims]).clip(0, 60000)
-    coords: dict[str, Any] = {
-        dim: (dim, 5 + 0.25 * np.arange(sizes[dim]), {"units": "micrometer"}) for dim in dims if dim != "c"
-    }
+    coords: dict[str, Any] = {dim: (dim, 5 + 0.25 * np.arange(sizes[dim]), {"units": "micrometer"}) for dim in dims if dim != "c"}
     if "c" in dims:
         coords["c"] = [f"marker {i}" for i in range(sizes["c"])]
         coords["wavelength"] = ("c", np.arange(sizes["c"]) * 100.0)
@@ -75,9 +73,7 @@ def test_building_reads_nothing_of_containers(operation: Operation, nothing_comp
     if not operation.lazy:
         pytest.skip("DESIGN §3 states it as an exception")
     image, source = counted(example_image(operation), {"c": 1, "y": 16, "x": 16})
-    tree = xr.DataTree.from_dict(
-        {"a": image.to_dataset(name="image"), "b": image.isel(y=slice(0, 20)).to_dataset(name="image")}
-    )
+    tree = xr.DataTree.from_dict({"a": image.to_dataset(name="image"), "b": image.isel(y=slice(0, 20)).to_dataset(name="image")})
     for container in (image.to_dataset(name="image"), tree):
         assert type(operation.call(container, **operation.example)) in (type(container), xr.DataTree)
     assert source.total == 0
@@ -251,9 +247,7 @@ def python(program: str, *arguments: Any, **options: Any) -> subprocess.Complete
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program), *map(str, arguments)]
     root = str(Path(__file__).parent.parent)
     environment = {**os.environ, "PYTHONPATH": root, "MALLOC_ARENA_MAX": "2"}
-    return subprocess.run(
-        command, capture_output=True, text=True, env=environment, cwd=root, timeout=240, check=False, **options
-    )
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, timeout=240, check=False, **options)
 
 
 @every_operation
@@ -323,9 +317,7 @@ KILLED = """
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("stored") / "in.zarr"
-    xprep.datasets.blobs(channels=2, shape=(96, 128)).prep.to_ome_zarr(
-        path, chunks={"y": 32, "x": 32}, scale_factors=()
-    )
+    xprep.datasets.blobs(channels=2, shape=(96, 128)).prep.to_ome_zarr(path, chunks={"y": 32, "x": 32}, scale_factors=())
     return path
 
 

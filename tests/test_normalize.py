@@ -132,10 +132,7 @@ def fields(*shapes: tuple[int, ...]) -> list[xr.DataArray]:
 def test_fields_of_view_of_different_shapes_share_statistics(pool: str, lazy: bool) -> None:
     images = fields((30, 41), (52, 23), (16, 16))
     tree = xr.DataTree.from_dict(
-        {
-            f"/plate/{i}": (image.chunk({"y": 13}) if lazy else image).to_dataset(name="image")
-            for i, image in enumerate(images)
-        }
+        {f"/plate/{i}": (image.chunk({"y": 13}) if lazy else image).to_dataset(name="image") for i, image in enumerate(images)}
     )
     found = xprep.normalize(tree, pool=pool, sigma=1)
     desired = dense.normalize([image.values for image in images], pool=pool, sigma=1)
@@ -154,10 +151,7 @@ def test_mean_and_exact_pools_differ_as_they_should() -> None:
         {"p": None, "p_sum": 30, "p_post": None},
         {"p": None, "p_sum": None, "p_post": 80},
     ):
-        found = {
-            pool: xprep.normalize(dataset, **options, sigma=None, norm_sum=False, pool=pool)
-            for pool in ("mean", "exact")
-        }
+        found = {pool: xprep.normalize(dataset, **options, sigma=None, norm_sum=False, pool=pool) for pool in ("mean", "exact")}
         for pool, tree in found.items():
             for i, want in enumerate(
                 dense.normalize([image.values for image in images], **options, sigma=None, norm_sum=False, pool=pool)
@@ -357,9 +351,7 @@ def test_a_nan_spreads_as_far_as_the_blur_and_over_all_channels() -> None:
 # Dims
 
 
-@pytest.mark.parametrize(
-    "dims", [("c", "z", "y", "x"), ("t", "c", "y", "x"), ("x", "t", "y", "c", "z"), ("y", "x", "c")]
-)
+@pytest.mark.parametrize("dims", [("c", "z", "y", "x"), ("t", "c", "y", "x"), ("x", "t", "y", "c", "z"), ("y", "x", "c")])
 def test_statistics_run_over_all_dims_but_the_channel(dims: tuple[str, ...]) -> None:
     sizes = {"t": 2, "c": 3, "z": 2, "y": 20, "x": 24}
     straight = [dim for dim in ("c", "t", "z", "y", "x") if dim in dims]

@@ -139,9 +139,7 @@ def test_any_dims_are_reduced(data: st.DataObject) -> None:
     """Also those that leave one group a pixel, which are sorted block by block instead of counted."""
     dtype = data.draw(st.sampled_from(NUMBERS))
     shape = data.draw(
-        st.fixed_dictionaries(
-            {"t": st.integers(1, 5), "c": st.integers(1, 3), "y": st.integers(1, 9), "x": st.integers(1, 9)}
-        )
+        st.fixed_dictionaries({"t": st.integers(1, 5), "c": st.integers(1, 3), "y": st.integers(1, 9), "x": st.integers(1, 9)})
     )
     pixels = np.random.default_rng(data.draw(st.integers(0, 99))).normal(0, 3, list(shape.values()))
     image = xr.DataArray((pixels > 0 if dtype == "bool" else np.abs(pixels)).astype(dtype), dims=list(shape))

@@ -58,9 +58,7 @@ def test_what_is_written_is_read(version: str, layout: str, lazy: bool, tmp_path
     for dim in "yx":
         np.testing.assert_allclose(found[dim].values, image[dim].values)
         assert found[dim].attrs["units"] == "micrometer"
-    assert ome_of(tmp_path / "a.zarr")["multiscales"][0]["datasets"][1]["path"] == (
-        "scale1/image" if layout == "dual" else "1"
-    )
+    assert ome_of(tmp_path / "a.zarr")["multiscales"][0]["datasets"][1]["path"] == ("scale1/image" if layout == "dual" else "1")
 
 
 @given(data=st.data())
@@ -69,9 +67,7 @@ def test_any_image_any_chunks(data: st.DataObject, tmp_path_factory: pytest.Temp
     orders = (("c", "y", "x"), ("y", "x"), ("y", "x", "c"), ("t", "c", "z", "y", "x"), ("z", "y", "x"))
     dtypes = ("bool", "uint8", "int16", "uint16", "int32", "uint64", "float32", "float64")
     image = data.draw(images(dtypes=dtypes, orders=orders), label="image")
-    chunks = data.draw(
-        st.fixed_dictionaries({dim: st.integers(1, n) for dim, n in image.sizes.items()}), label="chunks"
-    )
+    chunks = data.draw(st.fixed_dictionaries({dim: st.integers(1, n) for dim, n in image.sizes.items()}), label="chunks")
     inner = data.draw(st.booleans(), label="shards")
     options: dict[str, Any] = {"chunks": chunks}
     if inner:
@@ -127,9 +123,7 @@ def test_labels(version: str, tmp_path: Path) -> None:
         values, counts = np.unique(cells.values[2 * y : 2 * y + 2, 2 * x : 2 * x + 2], return_counts=True)
         assert small[y, x] in values[counts == counts.max()]
     tree = xprep.open_tree(tmp_path / "a.zarr")
-    assert {"/scale0", "/scale1", "/labels/cells/scale0", "/labels/cells/scale1"} <= {
-        node.path for node in tree.subtree
-    }
+    assert {"/scale0", "/scale1", "/labels/cells/scale0", "/labels/cells/scale1"} <= {node.path for node in tree.subtree}
 
 
 def test_datasets_and_trees_of_several(tmp_path: Path) -> None:
@@ -138,9 +132,7 @@ def test_datasets_and_trees_of_several(tmp_path: Path) -> None:
     reports = dataset.chunk({"y": 20}).prep.to_ome_zarr(tmp_path / "set")
     assert len(reports) == 2
     np.testing.assert_array_equal(xprep.open_image(tmp_path / "set" / "two").values, two.values)
-    tree = xr.DataTree.from_dict({"a": one.to_dataset(name="i"), "b/c": two[:, :30].to_dataset(name="i")}).chunk(
-        {"y": 20}
-    )
+    tree = xr.DataTree.from_dict({"a": one.to_dataset(name="i"), "b/c": two[:, :30].to_dataset(name="i")}).chunk({"y": 20})
     xprep.normalize(tree, sigma=1).prep.to_ome_zarr(str(tmp_path / "tree"))
     desired = dense.normalize([one.values, two.values[:, :30]], sigma=1)
     np.testing.assert_allclose(xprep.open_image(tmp_path / "tree/a/i").values, desired[0], rtol=2e-5)
@@ -149,9 +141,7 @@ def test_datasets_and_trees_of_several(tmp_path: Path) -> None:
 
 def test_statistics_of_several_images_are_computed_once(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).lognormal(5, 1, (2, 96, 96)).astype("uint16")
-    (one, first), (two, second) = (
-        counted(xr.DataArray(pixels * n, dims=("c", "y", "x")), {"y": 32, "x": 32}) for n in (1, 2)
-    )
+    (one, first), (two, second) = (counted(xr.DataArray(pixels * n, dims=("c", "y", "x")), {"y": 32, "x": 32}) for n in (1, 2))
     dataset = xr.Dataset({"one": one, "two": two})
     xprep.normalize(dataset, intermediates="recompute").prep.to_ome_zarr(tmp_path / "out")
     for source in (first, second):
@@ -176,9 +166,7 @@ def test_engines_write_the_same(scheduler: str, tmp_path: Path) -> None:
     for _ in range(2):  # a second time to another place: nothing that was written is taken for done
         target = tmp_path / f"out{_}.zarr"
         stored.prep.normalize(sigma=1).prep.to_ome_zarr(target, scale_factors=(2,))
-        np.testing.assert_array_equal(
-            xprep.open_image(target).values, xprep.normalize(blobs(2, (70, 90)), sigma=1).values
-        )
+        np.testing.assert_array_equal(xprep.open_image(target).values, xprep.normalize(blobs(2, (70, 90)), sigma=1).values)
         level = dense.shrink(xprep.open_image(target).values, (1, 2, 2))
         np.testing.assert_allclose(xprep.open_image(target, level=1).values, level, rtol=1e-6)
     stored.prep.to_ome_zarr(tmp_path / "out0.zarr", overwrite=True)
@@ -232,9 +220,9 @@ def test_levels_of_an_image_without_coordinates_lie_where_their_pixels_do(layout
 
 def test_channels_have_windows_of_what_they_hold(tmp_path: Path) -> None:
     """Per channel, also where the tiles hold one channel each."""
-    pixels = np.stack(
-        [np.linspace(0, 100, 120 * 120), np.linspace(5000, 9000, 120 * 120), np.zeros(120 * 120)]
-    ).reshape(3, 120, 120)
+    pixels = np.stack([np.linspace(0, 100, 120 * 120), np.linspace(5000, 9000, 120 * 120), np.zeros(120 * 120)]).reshape(
+        3, 120, 120
+    )
     image = xr.DataArray(pixels.astype("uint16"), dims=("c", "y", "x"), coords={"c": ["low", "high", "none"]})
     for number, (chunks, tile_bytes) in enumerate((({"c": 1, "y": 40, "x": 40}, 1), ({}, 2**24))):
         with xprep.set_options(tile_bytes=tile_bytes):
@@ -334,9 +322,7 @@ def test_what_is_no_store_is_never_deleted(tmp_path: Path) -> None:
     assert (tmp_path / "notes" / "thesis.txt").read_text() == "years of work"
 
 
-@pytest.mark.parametrize(
-    ("below", "above"), [("in.zarr", "in.zarr"), ("in.zarr/labels/out", "in.zarr"), ("lab", "lab/in.zarr")]
-)
+@pytest.mark.parametrize(("below", "above"), [("in.zarr", "in.zarr"), ("in.zarr/labels/out", "in.zarr"), ("lab", "lab/in.zarr")])
 def test_the_output_must_not_lie_in_the_input(below: str, above: str, tmp_path: Path) -> None:
     blobs().prep.to_ome_zarr(tmp_path / above)
     image = xprep.open_image(tmp_path / above)
@@ -395,9 +381,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def noise(side: int) -> xr.DataArray:
-    return xr.DataArray(
-        np.random.default_rng(0).integers(0, 65535, (2, side, side), dtype="uint16"), dims=("c", "y", "x")
-    )
+    return xr.DataArray(np.random.default_rng(0).integers(0, 65535, (2, side, side), dtype="uint16"), dims=("c", "y", "x"))
 
 
 def test_a_full_disk_to_write_to(small_disk: Path) -> None:

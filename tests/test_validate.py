@@ -261,9 +261,7 @@ REFUSED = [
         "list of 3 numbers, one per axis",
     ),
     (
-        lambda url: root(
-            url, lambda a: entry(a)["datasets"][0]["coordinateTransformations"][0].update(scale=[1, 0, -1])
-        ),
+        lambda url: root(url, lambda a: entry(a)["datasets"][0]["coordinateTransformations"][0].update(scale=[1, 0, -1])),
         "must be positive",
     ),
     (lambda url: root(url, lambda a: entry(a)["datasets"][0].update(path="../../etc")), r"\.\./\.\./etc"),

@@ -227,4 +227,6 @@ def _check_apart(image: xr.DataArray, url: Any, storage_options: Mapping[str, An
     origins = {source.place.shown for source in sources_below(image.data) if isinstance(source, ZarrReadable)}
     for source in sorted(origins):
         if inside(where, source) or inside(source, where):
-            raise ValueError(f"the output {where} and the input {source} lie in each other: the input would be lost. Give another URL.")
+            raise ValueError(
+                f"the output {where} and the input {source} lie in each other: the input would be lost. Give another URL."
+            )

@@ -109,9 +109,7 @@ def to_ome_zarr(
     >>> report.shapes
     ((2, 64, 64),)
     """
-    options = Options(
-        scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint
-    )
+    options = Options(scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint)
     images = images_of(image) if not isinstance(image, xr.DataArray) else {("", image.name): image}
     single = len(images) == 1
     if labels and not single:
@@ -163,5 +161,3 @@ def _below(url: Any, name: tuple[str, Any]) -> str:
     if not isinstance(url, str | Path):
         raise ValueError("several images are written below a URL or a path, not into a store object.")
     return join(url, *parts)
-
-

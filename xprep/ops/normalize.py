@@ -141,7 +141,10 @@ def normalize(
     fields = [Field(spell_name(name), one) for name, one in images.items()]
     arrays = normalized(fields, recipe, chunks, intermediates)
     step = spell("normalize", given, DEFAULTS)
-    results = {name: relabel(one, data, step, unitless=p is not None or p_post is not None) for (name, one), data in zip(images.items(), arrays, strict=True)}
+    results = {
+        name: relabel(one, data, step, unitless=p is not None or p_post is not None)
+        for (name, one), data in zip(images.items(), arrays, strict=True)
+    }
     return rebuild(image, results)  # type: ignore[no-any-return]
 
 

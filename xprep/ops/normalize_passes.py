@@ -141,9 +141,7 @@ class _GuessFinished:
         return _Finish(self.recipe, self.has)(pixels, Place(whole, inside, pixels.shape), *states)
 
 
-def normalized(
-    fields: Sequence[Field], recipe: Recipe, chunks: Any, intermediates: Intermediates | None
-) -> list[Any]:
+def normalized(fields: Sequence[Field], recipe: Recipe, chunks: Any, intermediates: Intermediates | None) -> list[Any]:
     """Return the normalised data of every field, lazy where the field's is."""
     steps = _Steps.of(fields, recipe, chunks, intermediates)
     statistics = steps.statistics()

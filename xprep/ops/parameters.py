@@ -90,7 +90,9 @@ def channel_sigmas(sigma: Any, image: xr.DataArray) -> tuple[float, ...]:
         channel_positions(image, list(sigma), "sigma")
         missing = [name for name in names if name not in sigma]
         if missing:
-            raise ValueError(f"sigma names {list(sigma)}, but not the channel {missing[0]!r}; give 0 for a channel to be left as it is.")
+            raise ValueError(
+                f"sigma names {list(sigma)}, but not the channel {missing[0]!r}; give 0 for a channel to be left as it is."
+            )
         return tuple(check_sigma(sigma[name], f"sigma of channel {name!r}") for name in names)
     if np.ndim(sigma) == 0:
         return (check_sigma(sigma),) * len(names)

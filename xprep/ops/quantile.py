@@ -83,7 +83,11 @@ def quantile(
     """
     check_choice(method, ("exact",), "method")
     values = check_quantiles(q)
-    step = spell("quantile", {"q": q, "dim": dim, "skip_zeros": skip_zeros, "skipna": skipna}, {"dim": None, "skip_zeros": False, "skipna": True})
+    step = spell(
+        "quantile",
+        {"q": q, "dim": dim, "skip_zeros": skip_zeros, "skipna": skipna},
+        {"dim": None, "skip_zeros": False, "skipna": True},
+    )
     scalar = np.ndim(q) == 0
 
     def one(array: xr.DataArray) -> xr.DataArray:
