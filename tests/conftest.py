@@ -18,7 +18,12 @@ from xprep import set_options
 
 __all__ = ["rclone", "s3"]  # fixtures of tests.servers
 
-SLOW_DATA = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture]
+SLOW_DATA = [
+    HealthCheck.too_slow,
+    HealthCheck.data_too_large,
+    HealthCheck.filter_too_much,
+    HealthCheck.function_scoped_fixture,
+]
 settings.register_profile("ci", max_examples=40, deadline=None, print_blob=True, suppress_health_check=SLOW_DATA)
 settings.register_profile("thorough", settings.get_profile("ci"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

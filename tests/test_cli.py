@@ -107,8 +107,7 @@ def test_options_are_the_parameters(cells: Path, tmp_path: Path, name: str) -> N
 def test_every_parameter_has_an_option_with_the_same_default() -> None:
     """A parameter that is added to normalize or to_ome_zarr is missed here, not by a user."""
     options = inspect.signature(_request).parameters
-    # A store on the command line has an origin, so nobody needs to give its fingerprint.
-    elsewhere = {"image", "url", "labels", "fingerprint", "progress", "compute"}
+    elsewhere = {"image", "url", "labels", "progress", "compute"}
     for function in (xprep.normalize, xprep.to_ome_zarr):
         for name, parameter in inspect.signature(function).parameters.items():
             if name not in elsewhere:

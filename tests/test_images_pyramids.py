@@ -78,9 +78,7 @@ def test_every_level_is_the_dense_one(tmp_path: Path, dims: str, version: str, l
 def test_plain_xarray_opens_the_dual_layout(tmp_path: Path, version: str, layout: str) -> None:
     image = image_of("cyx")
     assert (image == 0).any(), "zeros, which xarray must not take for missing"
-    image.prep.to_ome_zarr(
-        tmp_path / "out.zarr", version=version, scale_factors=(2,), labels={"cells": labels_of(image)}
-    )
+    image.prep.to_ome_zarr(tmp_path / "out.zarr", version=version, scale_factors=(2,), labels={"cells": labels_of(image)})
     tree = xr.open_datatree(tmp_path / "out.zarr", engine="zarr", chunks={})
     for n, level in enumerate((image, image.prep.pyramid((2,))["scale1/image"])):
         found = tree[f"scale{n}/image"]
@@ -132,13 +130,9 @@ def test_every_shard_is_written_once_and_whole(blocks: dict[str, Any], method: s
 def test_a_crop_of_a_sharded_store_is_written_whole(tmp_path: Path) -> None:
     """xarray#10831, spatialdata#581: irregular chunks after a crop, and encodings that no longer fit."""
     image = image_of("cyx")
-    image.prep.to_ome_zarr(
-        tmp_path / "in.zarr", chunks={"y": 16, "x": 16}, shards={"y": 32, "x": 32}, scale_factors=(2,)
-    )
+    image.prep.to_ome_zarr(tmp_path / "in.zarr", chunks={"y": 16, "x": 16}, shards={"y": 32, "x": 32}, scale_factors=(2,))
     crop = xprep.open_image(tmp_path / "in.zarr").isel(y=slice(5, 40), x=slice(9, 50), c=[2, 0])
-    crop.prep.to_ome_zarr(
-        tmp_path / "out.zarr", shards={"y": 32, "x": 32}, chunks={"y": 16, "x": 16}, scale_factors=(2,)
-    )
+    crop.prep.to_ome_zarr(tmp_path / "out.zarr", shards={"y": 32, "x": 32}, chunks={"y": 16, "x": 16}, scale_factors=(2,))
     out = xprep.open_tree(tmp_path / "out.zarr")
     wanted = image.isel(y=slice(5, 40), x=slice(9, 50), c=[2, 0])
     np.testing.assert_array_equal(out["scale0/image"], wanted)
@@ -288,10 +282,7 @@ def test_one_plane_keeps_its_voxel_size(tmp_path: Path) -> None:
 def test_a_level_by_its_number_or_by_the_pixel_size_wanted(tmp_path: Path, level: Any, wanted: int) -> None:
     image = image_of("yx")
     image.prep.to_ome_zarr(tmp_path / "a.zarr", scale_factors=(2, 2, 2))
-    assert (
-        xprep.open_image(tmp_path / "a.zarr", level=level).shape
-        == image.prep.pyramid((2, 2, 2))[f"scale{wanted}/image"].shape
-    )
+    assert xprep.open_image(tmp_path / "a.zarr", level=level).shape == image.prep.pyramid((2, 2, 2))[f"scale{wanted}/image"].shape
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`to_ome_zarr`, `open_image`, `open_tree`: round trips, pyramids, overwriting, faults, and the same bits in a bucket."""
+"""`to_ome_zarr`, `open_image`, `open_tree`: round trips, pyramids, overwriting, faults, the same bits in a bucket."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ def test_any_image_any_chunks(data: st.DataObject, tmp_path_factory: pytest.Temp
 @pytest.mark.parametrize("version", ["0.5", "0.6"])
 def test_shards(version: str, tmp_path: Path) -> None:
     image = blobs(2, (150, 170))
-    image.chunk({"y": 40}).prep.to_ome_zarr(tmp_path / "a.zarr", version=version, chunks={"y": 16, "x": 16}, shards={"y": 64, "x": 64})
+    image.chunk({"y": 40}).prep.to_ome_zarr(
+        tmp_path / "a.zarr", version=version, chunks={"y": 16, "x": 16}, shards={"y": 64, "x": 64}
+    )
     stored = zarr.open_array(tmp_path / "a.zarr" / "scale0" / "image", mode="r")
     assert stored.chunks == (1, 16, 16)
     assert stored.shards == (1, 64, 64)
@@ -109,7 +111,9 @@ def test_labels(version: str, tmp_path: Path) -> None:
     image = blobs(2, (50, 61))
     random = np.random.default_rng(1)
     cells = xr.DataArray(random.integers(0, 3, (50, 61)).astype("uint32") * 100_000, dims=("y", "x"))
-    image.chunk({"y": 20}).prep.to_ome_zarr(tmp_path / "a.zarr", version=version, scale_factors=(2,), labels={"cells": cells.chunk({"x": 10})})
+    image.chunk({"y": 20}).prep.to_ome_zarr(
+        tmp_path / "a.zarr", version=version, scale_factors=(2,), labels={"cells": cells.chunk({"x": 10})}
+    )
     found = xprep.open_image(tmp_path / "a.zarr", label="cells")
     np.testing.assert_array_equal(found.values, cells.values)
     np.testing.assert_allclose(found.x.values, image.x.values)
@@ -190,10 +194,14 @@ def test_metadata_of_axes_scales_and_translations(tmp_path: Path) -> None:
     image = blobs(2, (4, 31, 40)).assign_coords(z=("z", 2.0 * np.arange(4) + 7, {"units": "um"}))
     image.prep.to_ome_zarr(tmp_path / "a.zarr", scale_factors=(2, {"z": 2, "y": 3}))
     multiscale = ome_of(tmp_path / "a.zarr")["multiscales"][0]
-    assert [(axis["name"], axis["type"], axis.get("unit")) for axis in multiscale["axes"]] == [
-        ("c", "channel", None), ("z", "space", "micrometer"), ("y", "space", "micrometer"), ("x", "space", "micrometer")]  # fmt: skip
+    space = [(dim, "space", "micrometer") for dim in "zyx"]
+    axes = [(axis["name"], axis["type"], axis.get("unit")) for axis in multiscale["axes"]]
+    assert axes == [("c", "channel", None), *space]
     scales = [level["coordinateTransformations"][0]["scale"] for level in multiscale["datasets"]]
-    shifts = [level["coordinateTransformations"][1]["translation"] if len(level["coordinateTransformations"]) > 1 else [0] * 4 for level in multiscale["datasets"]]
+    shifts = [
+        level["coordinateTransformations"][1]["translation"] if len(level["coordinateTransformations"]) > 1 else [0] * 4
+        for level in multiscale["datasets"]
+    ]
     np.testing.assert_allclose(scales, [[1, 2, 0.5, 0.5], [1, 2, 1, 1], [1, 4, 3, 1]])
     np.testing.assert_allclose(shifts, [[0, 7, 0, 0], [0, 7, 0.25, 0.25], [0, 8, 1.25, 0.25]])
     for level in range(3):
@@ -204,13 +212,17 @@ def test_metadata_of_axes_scales_and_translations(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_levels_of_an_image_without_coordinates_lie_where_their_pixels_do(layout: str, tmp_path: Path) -> None:
-    xr.DataArray(np.ones((16, 20), "uint8"), dims=("y", "x")).prep.to_ome_zarr(tmp_path / "a.zarr", layout=layout, scale_factors=(2, 2))
+    xr.DataArray(np.ones((16, 20), "uint8"), dims=("y", "x")).prep.to_ome_zarr(
+        tmp_path / "a.zarr", layout=layout, scale_factors=(2, 2)
+    )
     np.testing.assert_allclose(xprep.open_image(tmp_path / "a.zarr", level=2).x.values, 1.5 + 4 * np.arange(5))
 
 
 def test_channels_have_windows_of_what_they_hold(tmp_path: Path) -> None:
     """Per channel, also where the tiles hold one channel each."""
-    pixels = np.stack([np.linspace(0, 100, 120 * 120), np.linspace(5000, 9000, 120 * 120), np.zeros(120 * 120)]).reshape(3, 120, 120)
+    pixels = np.stack([np.linspace(0, 100, 120 * 120), np.linspace(5000, 9000, 120 * 120), np.zeros(120 * 120)]).reshape(
+        3, 120, 120
+    )
     image = xr.DataArray(pixels.astype("uint16"), dims=("c", "y", "x"), coords={"c": ["low", "high", "none"]})
     for number, (chunks, tile_bytes) in enumerate((({"c": 1, "y": 40, "x": 40}, 1), ({}, 2**24))):
         with xprep.set_options(tile_bytes=tile_bytes):
@@ -277,7 +289,12 @@ def test_methods(method: str, tmp_path: Path) -> None:
     for y, x in np.ndindex(found.shape):
         window = image.values[0, 3 * y : 3 * y + 3, 3 * x : 3 * x + 3]
         values, counts = np.unique(window, return_counts=True)
-        desired = {"mean": [np.rint(window.mean())], "max": [window.max()], "nearest": window, "mode": values[counts == counts.max()]}
+        desired = {
+            "mean": [np.rint(window.mean())],
+            "max": [window.max()],
+            "nearest": window,
+            "mode": values[counts == counts.max()],
+        }
         assert found[y, x] in desired[method]
 
 
@@ -339,7 +356,11 @@ def corrupted(path: Path, data: bytes | None) -> Path:
 @pytest.mark.parametrize("data", [None, b"", b"garbage"], ids=["a flipped bit", "nothing", "garbage"])
 def test_a_corrupt_chunk_is_named(data: bytes | None, tmp_path: Path) -> None:
     image = xprep.open_image(corrupted(tmp_path / "in.zarr", data))
-    for run in (lambda: image.compute(), lambda: image.prep.quantile(0.5).compute(), lambda: image.prep.to_ome_zarr(tmp_path / "out.zarr")):
+    for run in (
+        lambda: image.compute(),
+        lambda: image.prep.quantile(0.5).compute(),
+        lambda: image.prep.to_ome_zarr(tmp_path / "out.zarr"),
+    ):
         with pytest.raises(xprep.ChunkError, match=r"chunk 'c/1/0/1' of .*in\.zarr/scale0/image"):
             run()
     with pytest.raises(xprep.UnfinishedStoreError):
@@ -351,7 +372,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real disk of 3 MiB."""
     folder = tmp_path / "small"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True, check=False
+    ).returncode:
         pytest.skip("a small disk needs the right to mount one (root)")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
@@ -371,7 +394,7 @@ def test_a_full_disk_to_write_to(small_disk: Path) -> None:
 
 def test_a_full_disk_to_spill_to(small_disk: Path, tmp_path: Path) -> None:
     image = noise(1200)
-    lazy, source = counted(image, {"c": 1, "y": 200, "x": 200})
+    lazy, _ = counted(image, {"c": 1, "y": 200, "x": 200})
     with (
         xprep.set_options(scratch_url=str(small_disk)),
         pytest.raises(xprep.ScratchFullError, match=r"small/.*needs .* MiB .*scratch_url.*intermediates='recompute'"),
@@ -419,7 +442,10 @@ def test_wrong_credentials(rclone: Server) -> None:
     lazy, source = counted(blobs(), {"y": 20})
     options = rclone.storage_options(secret="canary-wrong-2718281828")
     bucket = rclone.new_bucket()
-    for run in (lambda: lazy.prep.to_ome_zarr(f"{bucket}/a.zarr", storage_options=options), lambda: xprep.open_image(f"{bucket}/a.zarr", storage_options=options)):
+    for run in (
+        lambda: lazy.prep.to_ome_zarr(f"{bucket}/a.zarr", storage_options=options),
+        lambda: xprep.open_image(f"{bucket}/a.zarr", storage_options=options),
+    ):
         with pytest.raises(PermissionError, match="credentials") as caught:
             run()
         assert "canary" not in str(caught.value)

@@ -261,9 +261,7 @@ REFUSED = [
         "list of 3 numbers, one per axis",
     ),
     (
-        lambda url: root(
-            url, lambda a: entry(a)["datasets"][0]["coordinateTransformations"][0].update(scale=[1, 0, -1])
-        ),
+        lambda url: root(url, lambda a: entry(a)["datasets"][0]["coordinateTransformations"][0].update(scale=[1, 0, -1])),
         "must be positive",
     ),
     (lambda url: root(url, lambda a: entry(a)["datasets"][0].update(path="../../etc")), r"\.\./\.\./etc"),
@@ -311,6 +309,8 @@ def refuse_writes() -> list[tuple[Callable[[xr.DataArray], dict[str, Any]], str]
         (lambda i: {"labels": {"": labels_of(i)}}, "name"),
         (lambda i: {"labels": {"cells": labels_of(i)[:5]}}, "do not fit the image"),
         (lambda i: {"labels": {"cells": labels_of(i).astype(float)}}, "whole numbers"),
+        (lambda i: {"labels": {"cells": labels_of(i).assign_coords(x=i.x + 1)}}, "do not lie on the image"),
+        (lambda i: {"labels": {"cells": labels_of(i).assign_coords(x=i.x * 1.1)}}, "do not lie on the image"),
         (lambda i: {"method": "mode2"}, "method"),
         (lambda i: {"version": "0.3"}, "version"),
         (lambda i: {"layout": "deep"}, "layout"),

@@ -110,9 +110,7 @@ def info(
 
 @app.command()
 def scratch(
-    url: Annotated[
-        str | None, typer.Argument(help="Where intermediates are spilled; the system's temporary folder.")
-    ] = None,
+    url: Annotated[str | None, typer.Argument(help="Where intermediates are spilled; the system's temporary folder.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Delete what no running process owns.")] = False,
     storage_options: StorageOptions = None,
     debug: Debug = False,

@@ -31,9 +31,12 @@ def appearance_of(image: Multiscale) -> dict[str, Any]:
     return found
 
 
-def without_appearance(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return what is to be stored with the pixels; how they are shown is stored where OME-Zarr has it."""
-    return {name: value for name, value in attrs.items() if name not in ATTRIBUTES}
+def pixel_attributes(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return what is to be stored with the pixels; how they are shown, and where, is stored where OME-Zarr has it.
+
+    ``transform`` is SpatialData's, whose objects have no form in JSON.
+    """
+    return {name: value for name, value in attrs.items() if name not in (*ATTRIBUTES, "transform")}
 
 
 def channel_labels(image: xr.DataArray) -> list[str]:

@@ -48,7 +48,5 @@ def _in_unit(size: Any, unit: str, dim: str) -> float:
         return float(size)
     number, given = parse_length(size, "level")
     if (there := metres(unit)) is None:
-        raise ValueError(
-            f"level={{{dim!r}: {size!r}}} has a unit, but the store gives none for {dim!r}; give a number."
-        )
+        raise ValueError(f"level={{{dim!r}: {size!r}}} has a unit, but the store gives none for {dim!r}; give a number.")
     return number * (metres(given) or 1.0) / there

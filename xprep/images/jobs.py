@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from xprep.engine.memory import active_client, peak_memory
 from xprep.engine.rereading import write_rereading
 from xprep.engine.sources import sources_below
 from xprep.engine.write import Target, write
-from xprep.images.appearance import without_appearance
+from xprep.images.appearance import pixel_attributes
 from xprep.images.describing import describe
 from xprep.images.levels import Shape
 from xprep.images.report import Report
@@ -177,17 +177,17 @@ class _Order:
 
 def start_all(
     targets: Sequence[tuple[xr.DataArray, Any]], options: Options, labels: Mapping[str, xr.DataArray]
-) -> list[Job | Done]:
+) -> Iterator[Job | Done]:
     """Create the stores of images, or find those that an earlier run left; all are checked before one is created."""
     orders = [_Order.of(image, url, options, labels) for image, url in targets]
-    return [order.start(options) for order in orders]
+    yield from (order.start(options) for order in orders)
 
 
 def _open(
     image: xr.DataArray, url: Any, options: Options, levels: Sequence[LevelSpec], fingerprint: str | None
 ) -> ImageStore | Place:
     """Return the store to be filled, or the place of the finished one."""
-    spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=without_appearance(image.attrs))
+    spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=pixel_attributes(image.attrs))
     target = open_store(url, options.storage_options, "r+")
     found = Found("nothing", target)
     if options.resume and fingerprint is not None:
@@ -227,4 +227,6 @@ def _check_apart(image: xr.DataArray, url: Any, storage_options: Mapping[str, An
     origins = {source.place.shown for source in sources_below(image.data) if isinstance(source, ZarrReadable)}
     for source in sorted(origins):
         if inside(where, source) or inside(source, where):
-            raise ValueError(f"the output {where} and the input {source} lie in each other: the input would be lost. Give another URL.")
+            raise ValueError(
+                f"the output {where} and the input {source} lie in each other: the input would be lost. Give another URL."
+            )

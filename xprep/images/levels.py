@@ -109,9 +109,7 @@ def spacing_of(image: xr.DataArray, dim: str) -> tuple[float, float]:
             f"has one scale a dim. Resample the image, {drop}"
         )
     if step == 0:
-        raise ValueError(
-            f"the values of the coordinate {dim!r} are all the same: its pixels have no size. Mend it, {drop}"
-        )
+        raise ValueError(f"the values of the coordinate {dim!r} are all the same: its pixels have no size. Mend it, {drop}")
     if step < 0:
         raise ValueError(
             f"the coordinate {dim!r} runs backwards, from {values[0]:g} to {values[-1]:g}, and scales of OME-Zarr are "

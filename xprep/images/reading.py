@@ -90,9 +90,7 @@ def open_image(
     return _xarray_image(group, chunks)
 
 
-def open_tree(
-    url: str | Path | Any, *, chunks: Any = None, storage_options: Mapping[str, Any] | None = None
-) -> xr.DataTree:
+def open_tree(url: str | Path | Any, *, chunks: Any = None, storage_options: Mapping[str, Any] | None = None) -> xr.DataTree:
     """Open all levels and labels of an image lazily.
 
     Parameters
@@ -139,8 +137,7 @@ def _levels(group: Group, prefix: str, chunks: Any) -> dict[str, xr.Dataset]:
     for name in list_labels(group):
         label = _label_group(group, name)
         below = {
-            f"{prefix}/labels/{name}/scale{n}": _ome_image(label, n, chunks).to_dataset(name="image")
-            for n in _numbers(label)
+            f"{prefix}/labels/{name}/scale{n}": _ome_image(label, n, chunks).to_dataset(name="image") for n in _numbers(label)
         }
         found.update(below)
     return found

@@ -54,9 +54,7 @@ def check_levels(
     if not steps:
         return Finding("levels", where, "skipped", "there is one level only.")
     if image.method not in METHODS:
-        said = (
-            f"by {image.method!r}, which xprep does not know" if image.method else "by a method that nobody wrote down"
-        )
+        said = f"by {image.method!r}, which xprep does not know" if image.method else "by a method that nobody wrote down"
         return Finding("levels", where, "skipped", f"they were made {said}.")
     chain = [Shrinking(factors, image.method) for factors in steps]
     ours = image.metadata.get("method") == "xprep"

@@ -11,7 +11,7 @@ import xarray as xr
 from xprep.images.levels import Shape, coords_of, default_chunk, plan_levels, spacing_of
 from xprep.io.specs import LevelSpec
 from xprep.io.urls import check_name
-from xprep.ops.layout import PLANE, check_image, chunks_for
+from xprep.ops.layout import PLANE, SPACE, check_image, chunks_for
 from xprep.ops.parameters import check_choice
 from xprep.ops.shrinking import METHODS
 
@@ -53,8 +53,8 @@ def ordered(image: xr.DataArray) -> xr.DataArray:
     foreign = [dim for dim in image.dims if dim not in OME_ORDER]
     if foreign:
         raise ValueError(
-            f"OME-Zarr has the dims t, c, z, y, x; the image has {foreign[0]!r}. Rename it, image.rename({{{foreign[0]!r}: 't'}}), "
-            "or select one position of it."
+            f"OME-Zarr has the dims t, c, z, y, x; the image has {foreign[0]!r}. Rename it, "
+            f"image.rename({{{foreign[0]!r}: 't'}}), or select one position of it."
         )
     return image.transpose(*(dim for dim in OME_ORDER if dim in image.dims))
 
@@ -110,7 +110,7 @@ def specify_label(
     Raises
     ------
     ValueError
-        Its name is none, or its size is not the image's.
+        Its name is none, or its size or place is not the image's.
     TypeError
         It is not of whole numbers.
     """
@@ -121,8 +121,7 @@ def specify_label(
     wrong = {str(dim): (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if image.sizes.get(dim) != n}
     if wrong:
         raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.")
-    coords = {dim: image.coords[dim] for dim in label.dims if dim in image.coords and dim not in label.coords}
-    label = label.assign_coords(coords)
+    label = _placed(name, label, image).rename(name)
     fitting = replace(
         options,
         scale_factors=_of_dims(label, options.scale_factors),
@@ -130,6 +129,20 @@ def specify_label(
         shards=_of_dims(label, options.shards),
     )
     return label, *specify(label, fitting)
+
+
+def _placed(name: str, label: xr.DataArray, image: xr.DataArray) -> xr.DataArray:
+    """Return labels with the coordinates of their image, where they lie."""
+    for dim in map(str, label.dims):
+        if dim not in SPACE or dim not in label.coords or dim not in image.coords:
+            continue
+        (step, first), (own_step, own_first) = spacing_of(image, dim), spacing_of(label, dim)
+        if abs(own_step - step) * label.sizes[dim] > step / 2 or abs(own_first - first) > step / 2:
+            raise ValueError(
+                f"the labels {name!r} do not lie on the image: along {dim!r} they begin at {own_first:g} in steps of "
+                f"{own_step:g}, the image at {first:g} in steps of {step:g}. Give them its coordinates, or drop theirs."
+            )
+    return label.assign_coords({dim: image.coords[dim] for dim in label.dims if dim in image.coords})
 
 
 def _of_dims(label: xr.DataArray, given: Any) -> Any:

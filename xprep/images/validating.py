@@ -27,9 +27,7 @@ SAMPLES = 4
 KEYS = 1024  # asked for at a time, where a store cannot be listed
 
 
-def validate(
-    url: str | Path | Any, *, samples: int = SAMPLES, storage_options: Mapping[str, Any] | None = None
-) -> Validation:
+def validate(url: str | Path | Any, *, samples: int = SAMPLES, storage_options: Mapping[str, Any] | None = None) -> Validation:
     """Check that a store keeps what OME-Zarr and its own metadata promise.
 
     What is looked at: the metadata, by xprep's reader and by the models of a maintained library where one is installed
@@ -134,9 +132,7 @@ def _check_pyramid(report: _Report, group: Group, where: str) -> tuple[Multiscal
     except StoreFormatError as error:
         report.add("metadata", where, "failed", str(error))
         return None
-    report.add(
-        "metadata", where, "ok", f"OME-Zarr {image.version}, {', '.join(image.dims)}, {len(image.levels)} levels."
-    )
+    report.add("metadata", where, "ok", f"OME-Zarr {image.version}, {', '.join(image.dims)}, {len(image.levels)} levels.")
     report.findings.append(check_model(group.attributes, image.version, where))
     arrays = [_check_array(report, group, image, level.path, _join(where, level.path)) for level in image.levels]
     opened = [array for array in arrays if array is not None]
@@ -185,9 +181,7 @@ def _check_chunks(report: _Report, array: ZarrReadable, where: str) -> None:
     if ours:
         report.add("chunks", where, "failed", f"{what}: they were lost, and would read as zeros.")
     else:
-        report.add(
-            "chunks", where, "warning", f"{what}: Zarr reads them as the fill value, whether lost or never written."
-        )
+        report.add("chunks", where, "warning", f"{what}: Zarr reads them as the fill value, whether lost or never written.")
 
 
 def _find_objects(array: ZarrReadable, grid: Grid) -> tuple[list[str], int]:
@@ -274,9 +268,7 @@ def _check_label(
     for n, level in enumerate(levels[: len(arrays)]):
         mine = dict(zip(own.dims, level.shape, strict=True))
         if other := {dim: (m, sizes[n].get(dim)) for dim, m in mine.items() if m not in (1, sizes[n].get(dim))}:
-            report.add(
-                "labels", where, "failed", f"level {n} does not fit the image: sizes (labels, image) are {other}."
-            )
+            report.add("labels", where, "failed", f"level {n} does not fit the image: sizes (labels, image) are {other}.")
             return
     report.add("labels", where, "ok", "they fit their image.")
 

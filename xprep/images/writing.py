@@ -109,9 +109,7 @@ def to_ome_zarr(
     >>> report.shapes
     ((2, 64, 64),)
     """
-    options = Options(
-        scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint
-    )
+    options = Options(scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint)
     images = images_of(image) if not isinstance(image, xr.DataArray) else {("", image.name): image}
     single = len(images) == 1
     if labels and not single:
@@ -120,7 +118,7 @@ def to_ome_zarr(
     if compute:
         reports = write_images(targets, options, labels=labels, progress=progress)
         return next(iter(reports.values())) if single else reports
-    jobs = start_all(targets, options, labels or {})
+    jobs = list(start_all(targets, options, labels or {}))
     return call(partial(finish_all, jobs, single), *lazy_values(jobs), label="store")
 
 
@@ -134,7 +132,8 @@ def write_images(
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
     jobs: list[Job | Done] = []
     try:
-        jobs += start_all(targets, options, labels or {})
+        for job in start_all(targets, options, labels or {}):
+            jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
         listener = default_listener() if progress in (None, True) else (progress or None)
         results, went = run(lazy_values(jobs), "writing", listener)  # type: ignore[arg-type]
         reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds)
@@ -162,5 +161,3 @@ def _below(url: Any, name: tuple[str, Any]) -> str:
     if not isinstance(url, str | Path):
         raise ValueError("several images are written below a URL or a path, not into a store object.")
     return join(url, *parts)
-
-

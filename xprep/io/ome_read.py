@@ -209,9 +209,7 @@ def _apply(step: Node, place: Placement, depth: int = 0) -> Placement:
         by = step.at("scale").numbers(len(scale))
         if min(by) <= 0:
             step.at("scale").refuse(f"must be positive; got {list(by)}.")
-        return tuple(a * b for a, b in zip(scale, by, strict=True)), tuple(
-            a * b for a, b in zip(translation, by, strict=True)
-        )
+        return tuple(a * b for a, b in zip(scale, by, strict=True)), tuple(a * b for a, b in zip(translation, by, strict=True))
     if kind == "sequence" and depth < 8:
         for part in step.at("transformations").items(1, 100):
             place = _apply(part, place, depth + 1)

@@ -76,9 +76,7 @@ def _entry_06(image: Multiscale) -> dict[str, Any]:
     return {
         "name": image.name,
         "coordinateSystems": [{"name": _SYSTEM, "axes": [_axis(axis) for axis in image.axes]}],
-        "datasets": [
-            {"path": level.path, "coordinateTransformations": [_sequence(level)]} for level in image.levels
-        ],
+        "datasets": [{"path": level.path, "coordinateTransformations": [_sequence(level)]} for level in image.levels],
         **_about(image),
     }
 

@@ -41,9 +41,7 @@ def gaussian_reach(factor: int) -> int:
     return floor(TRUNCATE * gaussian_sigma(factor) - (factor - 1) / 2)
 
 
-def shrink_gaussian(
-    block: np.ndarray, factors: Sequence[int], starts: Sequence[int], shape: Sequence[int]
-) -> np.ndarray:
+def shrink_gaussian(block: np.ndarray, factors: Sequence[int], starts: Sequence[int], shape: Sequence[int]) -> np.ndarray:
     """Shrink every axis by its factor.
 
     At the image's edges, weights are those of the pixels that there are. A NaN reaches every pixel that it is a part
@@ -96,9 +94,7 @@ def _weights(factor: int) -> np.ndarray:
 
 def _rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     whole = values if dtype.kind == "f" else np.rint(values)
-    if (
-        dtype.kind != "f" and dtype.itemsize == 8
-    ):  # their largest values are no float64: the next one above would wrap around
+    if dtype.kind != "f" and dtype.itemsize == 8:  # their largest values are no float64: the next one above would wrap around
         whole = np.minimum(whole, np.nextafter(float(np.iinfo(dtype).max), 0))
     rounded: np.ndarray = whole.astype(dtype)
     return rounded

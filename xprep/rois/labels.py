@@ -75,11 +75,7 @@ def label_data(labels: Any) -> Any:
     if data.dtype.kind not in "iu":
         raise ValueError(
             f"labels must be integers, got {data.dtype}. "
-            + (
-                "A mask has no labels yet: scipy.ndimage.label numbers its parts."
-                if data.dtype == bool
-                else "Round them first."
-            )
+            + ("A mask has no labels yet: scipy.ndimage.label numbers its parts." if data.dtype == bool else "Round them first.")
         )
     return data
 

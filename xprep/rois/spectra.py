@@ -12,9 +12,7 @@ from xprep.rois.dispatch import Pairs, as_floats, float_type, over_windows
 from xprep.types import Array
 
 
-def cross_power_spectrum(
-    static: Any, moving: Any, *, eps: float = 1e6, volumetric: bool = False, relative: bool = False
-) -> Any:
+def cross_power_spectrum(static: Any, moving: Any, *, eps: float = 1e6, volumetric: bool = False, relative: bool = False) -> Any:
     """Return R / (eps + |R|), where R = FFT(static) · conj(FFT(moving)), unnormalised, over each window.
 
     Parameters
