@@ -5,8 +5,8 @@ from __future__ import annotations
 from xprep.images.info import ArrayInfo, StoreInfo, describe_store
 from xprep.images.reading import open_image, open_tree
 from xprep.images.report import Report, human_bytes
-from xprep.images.verify import Damage, Verification, verify
 from xprep.images.specifying import Options as WriteOptions
+from xprep.images.verify import Damage, Verification, verify
 from xprep.images.writing import to_ome_zarr, write_images
 
 __all__ = [
