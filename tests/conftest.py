@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import dask
@@ -16,7 +18,12 @@ from xprep import set_options
 
 __all__ = ["rclone", "s3"]  # fixtures of tests.servers
 
-SLOW_DATA = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture]
+SLOW_DATA = [
+    HealthCheck.too_slow,
+    HealthCheck.data_too_large,
+    HealthCheck.filter_too_much,
+    HealthCheck.function_scoped_fixture,
+]
 settings.register_profile("ci", max_examples=40, deadline=None, print_blob=True, suppress_health_check=SLOW_DATA)
 settings.register_profile("thorough", settings.get_profile("ci"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
@@ -47,9 +54,20 @@ def cluster() -> Iterator[Any]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def processes() -> Iterator[ProcessPoolExecutor]:
+    """Two processes for dask's own scheduler, which would otherwise start new ones for every computation."""
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
 @pytest.fixture(params=SCHEDULERS)
 def scheduler(request: pytest.FixtureRequest) -> Iterator[str]:
     """Run the test on threads, in the calling thread, on processes, and on a cluster of two workers."""
+    if request.param == "processes":
+        with dask.config.set(scheduler="processes", pool=request.getfixturevalue("processes")):
+            yield request.param
+        return
     if request.param != "distributed":
         with dask.config.set(scheduler=request.param):
             yield request.param

@@ -32,7 +32,10 @@ def start(source: str, target: str, options: dict[str, Any] | None = None, **how
     import json
 
     arguments = [json.dumps(value) for value in (source, target, options, how)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
+    }
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", PROGRAM, *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
@@ -57,7 +60,10 @@ def objects(url: Any, options: dict[str, Any] | None = None) -> dict[str, bytes]
     place = open_store(url, options)
     names = place.list_names()
     found = dict(zip(names, place.get_many(names), strict=True))
-    return {name: STAMP.sub(b"", data or b"") if name.endswith((".json", ".zattrs", ".zmetadata")) else data or b"" for name, data in found.items()}
+    return {
+        name: STAMP.sub(b"", data or b"") if name.endswith((".json", ".zattrs", ".zmetadata")) else data or b""
+        for name, data in found.items()
+    }
 
 
 def wait_for(condition: Any, seconds: float = 30) -> None:

@@ -14,9 +14,7 @@ class DoubtfulError(Exception):
     """A pixel lies on a threshold to within rounding: either answer is right, so no oracle can tell."""
 
 
-def quantile(
-    image: xr.DataArray, q: Any, dim: Any = None, *, skip_zeros: bool = False, skipna: bool = True
-) -> xr.DataArray:
+def quantile(image: xr.DataArray, q: Any, dim: Any = None, *, skip_zeros: bool = False, skipna: bool = True) -> xr.DataArray:
     """`numpy.nanquantile` in float64, linear; infinities run into themselves instead of NaN."""
     reduced = [d for d in image.dims if d != "c"] if dim is None else ([dim] if isinstance(dim, str) else list(dim))
     kept = [d for d in image.dims if d not in reduced]
@@ -84,7 +82,11 @@ def normalize(
     empty: str = "skip",
 ) -> list[np.ndarray]:
     """SEMANTICS §1.1 of images ``(c, …, y, x)``, all in memory; raises `DoubtfulError` on the edge of the threshold."""
-    work = np.dtype(dtype) if dtype is not None else np.dtype(np.float32 if images[0].dtype.itemsize <= 4 and images[0].dtype.kind == "f" else np.float64)
+    work = (
+        np.dtype(dtype)
+        if dtype is not None
+        else np.dtype(np.float32 if images[0].dtype.itemsize <= 4 and images[0].dtype.kind == "f" else np.float64)
+    )
     x = [image.astype(work) for image in images]
     sigmas = np.broadcast_to(0.0 if sigma is None else np.asarray(sigma, float), len(x[0]))
     if p is not None:

@@ -192,7 +192,7 @@ def assert_matches(actual: Any, desired: Any, rtol: float, scale: float = 0.0) -
 
 
 def assert_close(actual: np.ndarray, desired: np.ndarray, rtol: float, channel: int | None = None, scale: float = 0.0) -> None:
-    """Compare within ``rtol`` of each channel's largest finite value; to the bit (signs of zero aside) where it is 0."""
+    """Compare within ``rtol`` of each channel's largest finite value; where it is 0, to the bit (signs of 0 aside)."""
     np.testing.assert_array_equal(np.isnan(actual), np.isnan(desired), err_msg="NaN elsewhere")
     if rtol == 0:
         np.testing.assert_array_equal(actual, desired)
@@ -203,11 +203,13 @@ def assert_close(actual: np.ndarray, desired: np.ndarray, rtol: float, channel: 
     axes = tuple(axis for axis in range(desired.ndim) if axis != channel)
     largest = np.broadcast_to(size.max(axis=axes, keepdims=True, initial=scale), desired.shape)
     wrong = np.abs(actual[finite].astype(np.float64) - desired[finite]) > rtol * largest[finite] + np.finfo(np.float32).tiny
-    assert not wrong.any(), f"{wrong.sum()} of {wrong.size} values differ; {actual[finite][wrong][:5]} for {desired[finite][wrong][:5]}"
+    assert not wrong.any(), (
+        f"{wrong.sum()} of {wrong.size} values differ; {actual[finite][wrong][:5]} for {desired[finite][wrong][:5]}"
+    )
 
 
 def assert_same_bits(actual: Any, desired: Any) -> None:
-    """Compare to the bit."""
+    """Compare to the bit; signs of zero and of NaN aside."""
     found, wanted = variables(actual), variables(desired)
     assert list(found) == list(wanted)
     for name, want in wanted.items():

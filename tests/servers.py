@@ -74,9 +74,7 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     # rclone answers ranges with the checksum of the whole object; botocore's default would refuse them.
     relaxed = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
     with _running(command, f"http://127.0.0.1:{port}"):
-        yield Server(
-            f"http://127.0.0.1:{port}", lambda name: (folder / name).mkdir(), {"config_kwargs": relaxed}, folder
-        )
+        yield Server(f"http://127.0.0.1:{port}", lambda name: (folder / name).mkdir(), {"config_kwargs": relaxed}, folder)
 
 
 class _running:

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: images of every dtype and order of dims, and the ways in which an array can be cut into chunks."""
+"""Hypothesis strategies: images of every dtype and order of dims, and the ways to cut them into chunks."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def _coordinate(dim: str, length: int) -> Any:
 
 def chunks_of(length: int) -> st.SearchStrategy[tuple[int, ...]]:
     """Draw the chunks of an axis: whole, of 1, regular, or ragged."""
-    regular = st.integers(1, max(1, length)).map(lambda size: (size,) * (length // size) + ((length % size,) if length % size else ()))
+    regular = st.integers(1, max(1, length)).map(
+        lambda size: (size,) * (length // size) + ((length % size,) if length % size else ())
+    )
     cuts = st.sets(st.integers(1, max(1, length - 1)), max_size=4)
     ragged = cuts.map(lambda at: tuple(int(n) for n in np.diff([0, *sorted(a for a in at if a < length), length])))
     return st.one_of(st.just((length,)), st.just((1,) * length), regular, ragged)

@@ -39,9 +39,7 @@ def small(module: ModuleType) -> list[type]:
         if inspect.isclass(one) and one.__module__ == module.__name__ and not name.startswith("_")
     ]
     sizes = {"shape": (2, 128, 120), "shapes": ((2, 96, 64), (2, 64, 64)), "chunk": 64}
-    return [
-        type(one.__name__, (one,), {key: value for key, value in sizes.items() if hasattr(one, key)}) for one in found
-    ]
+    return [type(one.__name__, (one,), {key: value for key, value in sizes.items() if hasattr(one, key)}) for one in found]
 
 
 def run(benchmark: type) -> dict[tuple[str, Any], Any]:

@@ -30,9 +30,7 @@ def test_golden(case, chunks):
     start = case["args"].get("noise_corrections", [1.0] * 9)
     for i in range(len(stored["out_noise_corrections"])):
         image = xr.DataArray(stored[f"in_{i}"], dims=("t", "y", "x"))
-        found = background(
-            image if chunks is None else image.chunk(chunks), radii[i] if np.ndim(radii) == 2 else radii
-        ).compute()
+        found = background(image if chunks is None else image.chunk(chunks), radii[i] if np.ndim(radii) == 2 else radii).compute()
         wanted, known = stored[f"out_{i}"], found.background.notnull().values
         if case["case"] == "nan":
             # S5: taps of weight zero are not read, so fewer pixels are lost.
@@ -40,16 +38,10 @@ def test_golden(case, chunks):
             assert found.background.isnull().sum() < np.isnan(wanted).sum()
             assert not (found.background.isnull().values & ~np.isnan(wanted)).any()
         np.testing.assert_array_equal(known, np.isfinite(wanted))
-        np.testing.assert_allclose(
-            found.background.values[known], wanted[known], rtol=2e-6, atol=1e-6 * np.nanmax(np.abs(image))
-        )
+        np.testing.assert_allclose(found.background.values[known], wanted[known], rtol=2e-6, atol=1e-6 * np.nanmax(np.abs(image)))
         assert found.background.dtype == np.float32
-        np.testing.assert_allclose(
-            found.correction_kernel_y, _padded(stored[f"out_ky_{i}"], found.sizes["tap"]), atol=1e-7
-        )
-        np.testing.assert_allclose(
-            found.correction_kernel_x, _padded(stored[f"out_kx_{i}"], found.sizes["tap"]), atol=1e-7
-        )
+        np.testing.assert_allclose(found.correction_kernel_y, _padded(stored[f"out_ky_{i}"], found.sizes["tap"]), atol=1e-7)
+        np.testing.assert_allclose(found.correction_kernel_x, _padded(stored[f"out_kx_{i}"], found.sizes["tap"]), atol=1e-7)
         np.testing.assert_allclose(found.noise_correction * start[i], stored["out_noise_corrections"][i], rtol=1e-6)
         np.testing.assert_array_equal(found.sigma, stored["out_sigmas"][i])
 
@@ -87,9 +79,7 @@ def test_equals_scipy_however_it_is_chunked(data):
         (np.random.default_rng(0).random(tuple(sizes.values())) * 900).astype(dtype), dims=list(sizes)
     ).transpose(*dims)
     whole = subtract_background(image, radii, dtype="float64")
-    wanted = np.stack(
-        [p - dense(p, *r) for p, r in zip(image.transpose("c", "y", "x").values.astype("f8"), radii, strict=True)]
-    )
+    wanted = np.stack([p - dense(p, *r) for p, r in zip(image.transpose("c", "y", "x").values.astype("f8"), radii, strict=True)])
     np.testing.assert_allclose(whole.transpose("c", "y", "x"), wanted, atol=1e-9)
     chunked = image.chunk({dim: data.draw(st.integers(1, n)) for dim, n in sizes.items()})
     parts = subtract_background(chunked, radii, dtype="float64")
@@ -227,9 +217,7 @@ def _refuse(*_args, **_kwargs):
 
 
 def test_dataset_and_tree():
-    data = xr.Dataset(
-        {"a": channels_image(), "b": channels_image() * 2, "labels": (("y", "x"), np.ones((20, 22), int))}
-    )
+    data = xr.Dataset({"a": channels_image(), "b": channels_image() * 2, "labels": (("y", "x"), np.ones((20, 22), int))})
     found = background(data, 3)
     assert sorted(found.children) == ["a", "b"]
     xr.testing.assert_equal(found["b"].to_dataset().background, background(data.b, 3).background)

@@ -228,7 +228,7 @@ def test_wrong_values_fail_the_image_and_name_the_line(tmp_path: Path) -> None:
 def test_two_results_of_one_name(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         images(tmp_path / "in" / folder, 1)
-    with pytest.raises(RecipeError, match="several results would go to .*out/00.ome.zarr"):
+    with pytest.raises(RecipeError, match=r"several results would go to .*out/00\.ome\.zarr"):
         find_tasks(load_recipe(recipe(tmp_path, inputs=tmp_path / "in/*/*.zarr")))
 
 

@@ -107,7 +107,7 @@ def test_options_are_the_parameters(cells: Path, tmp_path: Path, name: str) -> N
 def test_every_parameter_has_an_option_with_the_same_default() -> None:
     """A parameter that is added to normalize or to_ome_zarr is missed here, not by a user."""
     options = inspect.signature(_request).parameters
-    elsewhere = {"image", "url", "labels", "fingerprint", "progress", "compute"}
+    elsewhere = {"image", "url", "labels", "progress", "compute"}
     for function in (xprep.normalize, xprep.to_ome_zarr):
         for name, parameter in inspect.signature(function).parameters.items():
             if name not in elsewhere:
@@ -345,13 +345,13 @@ def test_without_typer_the_command_says_what_to_install() -> None:
 
 
 def test_ctrl_c_says_what_is_left(tmp_path: Path) -> None:
-    """The interrupt comes while pixels are being written; the store then refuses to open, and can be written anew."""
+    """The interrupt comes while pixels are being written; the store then refuses to open, and the run goes on."""
     image = xprep.datasets.blobs(channels=2, shape=(1024, 1024)).astype("float64")
     image.prep.to_ome_zarr(tmp_path / "in", scale_factors=(), chunks=128)
     command = [*COMMAND, "normalize", str(tmp_path / "in"), str(tmp_path / "out"), "--sigma", "60", "--chunks", "128"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not (tmp_path / "out" / "scale0" / "image" / "zarr.json").exists():
+    while not (tmp_path / "out" / "scale0" / "image" / "c").exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -359,12 +359,13 @@ def test_ctrl_c_says_what_is_left(tmp_path: Path) -> None:
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert said.startswith("interrupted: ")
-    assert "--overwrite" in said
+    assert "--resume" in said
+    assert len(said.strip().splitlines()) == 1
     with pytest.raises(xprep.UnfinishedStoreError):
         xprep.open_image(tmp_path / "out")
     assert "unfinished" in run("info", tmp_path / "out").stdout
-    written(run("normalize", tmp_path / "in", tmp_path / "out", "--overwrite"))
-    same(tmp_path / "out", xprep.open_image(tmp_path / "in").prep.normalize())
+    written(run(*command[len(COMMAND) :], "--resume"))
+    same(tmp_path / "out", xprep.open_image(tmp_path / "in").prep.normalize(sigma=60))
 
 
 # buckets and clusters

@@ -64,7 +64,11 @@ def test_axes_that_are_not_named_are_left_alone() -> None:
     along_x = xprep.gaussian_filter(image, {"x": 2}).values
     assert_close(along_x, scipy.ndimage.gaussian_filter1d(image.values.astype(np.float64), 2, axis=-1).astype("float32"), RTOL)
     along_t = xprep.gaussian_filter(volume(("t", "y", "x")), {"t": 1}).values
-    assert_close(along_t, scipy.ndimage.gaussian_filter1d(volume(("t", "y", "x")).values.astype(np.float64), 1, axis=0).astype("float32"), RTOL)
+    assert_close(
+        along_t,
+        scipy.ndimage.gaussian_filter1d(volume(("t", "y", "x")).values.astype(np.float64), 1, axis=0).astype("float32"),
+        RTOL,
+    )
 
 
 @pytest.mark.parametrize("tile_bytes", [1, 2**20])
@@ -126,10 +130,28 @@ def test_volumes_of_any_kind(data: st.DataObject) -> None:
     found = xprep.gaussian_filter(image.chunk(data.draw(chunkings(image.sizes))), sigma, **options)
     scale = float(np.nanmax(np.abs(image.values.astype(float)), initial=0))
     # Normalised convolution divides by the weights that are left: at the edge of a hole they are few.
-    assert_close(found.values, dense.gaussian_filter(image, sigma, **options).values, 1e-4 if options["nan"] == "normalize" else 5e-6, scale=scale)
+    assert_close(
+        found.values,
+        dense.gaussian_filter(image, sigma, **options).values,
+        1e-4 if options["nan"] == "normalize" else 5e-6,
+        scale=scale,
+    )
 
 
-@pytest.mark.parametrize(("dtype", "result"), [("bool", "float32"), ("uint8", "float32"), ("int64", "float32"), ("uint64", "float32"), ("float16", "float32"), ("float32", "float32"), ("float64", "float64"), (">u2", "float32"), (">f8", "float64")])
+@pytest.mark.parametrize(
+    ("dtype", "result"),
+    [
+        ("bool", "float32"),
+        ("uint8", "float32"),
+        ("int64", "float32"),
+        ("uint64", "float32"),
+        ("float16", "float32"),
+        ("float32", "float32"),
+        ("float64", "float64"),
+        (">u2", "float32"),
+        (">f8", "float64"),
+    ],
+)
 def test_dtypes(dtype: str, result: str) -> None:
     image = volume(("y", "x"), dtype)
     found = xprep.gaussian_filter(image.chunk({"y": 8}), 1)

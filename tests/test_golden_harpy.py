@@ -1,11 +1,11 @@
-"""`normalize` against the reference: harpy-analysis 0.5.2 with exact percentiles (tests/data/golden/harpy, SEMANTICS §1).
+"""`normalize` against the reference: harpy-analysis 0.5.2 with exact percentiles (tests/data/golden/harpy).
 
 Deviations, each by name:
 
-- ``u16_no_cast``: with ``dtype=None`` the reference truncates the percentiles of an integer image to integers (SEMANTICS
-  1.1); xprep never does (DESIGN §2). It is compared with the oracle, and shown to differ from the reference by that alone.
-- ``zero_channel``, ``multi_zero_channel_in_one``: the reference makes everything NaN. ``empty="nan"`` equals it; the default
-  ``empty="skip"`` follows the rule of DESIGN §2, and is compared with the oracle.
+- ``u16_no_cast``: with ``dtype=None`` the reference truncates the percentiles of an integer image to integers; xprep
+  never does. It is compared with the oracle, and shown to differ from the reference by that alone.
+- ``zero_channel``, ``multi_zero_channel_in_one``: the reference makes everything NaN. ``empty="nan"`` equals it; the
+  default ``empty="skip"`` leaves empty channels out, and is compared with the oracle.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ RTOL, MARGIN = 2e-5, 1e-5
 
 pytestmark = pytest.mark.filterwarnings("ignore::xprep.EmptyChannelWarning", "ignore::xprep.PercentileWarning")
 every_case = pytest.mark.parametrize("case", [name for name in CASES if name not in TRUNCATED])
-# Chunks of c, others, y, x: whole; ragged and coprime with everything; narrower than the halo of 8; those of the case are
-# added by the fixture.
+# Chunks of c, others, y, x: whole; ragged and coprime with everything; narrower than the halo of 8.
 CHUNKINGS: dict[str, Any] = {"whole": None, "ragged": (2, 3, 17, 23), "narrow": (1, 1, 72, 5)}
 
 
@@ -75,13 +74,15 @@ def check(case: str, results: list[xr.DataArray]) -> None:
 
 
 def threshold_is_close(case: str, images: list[xr.DataArray]) -> dict[int, Any]:
-    """Return for every image where the blurred sum is within 1e-5 of the threshold: there, and only there, NaN may differ."""
+    """Return for every image where the blurred sum is within 1e-5 of the threshold: only there may NaN differ."""
     stored = np.load(FOLDER / CASES[case]["file"])
     _, _, given = load(case)
     if given.get("p_sum", 5) is None or "exact_percentile_p_sum" not in stored:
         return {id(image): np.False_ for image in images}
     threshold = stored["exact_percentile_p_sum"].mean()
-    positions = [list(image.coords["c"].values).index(c) for image in images[:1] for c in given.get("channels", [])] or slice(None)
+    positions = [list(image.coords["c"].values).index(c) for image in images[:1] for c in given.get("channels", [])] or slice(
+        None
+    )
     found = {}
     for image in images:
         x = image.values.astype(np.float64)[positions]
@@ -130,10 +131,19 @@ def test_equal_to_the_reference_under_distributed(on_cluster: Any) -> None:
         if case in TRUNCATED:
             continue
         lazy = run(case, (1, 2, 40, 40))
-        check(case, [xr.DataArray(found, dims=one.dims) for found, one in zip(on_cluster.gather(on_cluster.compute([one.data for one in lazy])), lazy, strict=True)])
+        check(
+            case,
+            [
+                xr.DataArray(found, dims=one.dims)
+                for found, one in zip(on_cluster.gather(on_cluster.compute([one.data for one in lazy])), lazy, strict=True)
+            ],
+        )
 
 
-@pytest.mark.parametrize("case", [name for name, entry in CASES.items() if entry["args"].get("c_coords") is None and "in_1" not in entry["arrays"]])
+@pytest.mark.parametrize(
+    "case",
+    [name for name, entry in CASES.items() if entry["args"].get("c_coords") is None and "in_1" not in entry["arrays"]],
+)
 def test_images_alone_are_the_same_as_in_a_tree(case: str) -> None:
     images, _, parameters = load(case)
     alone = xprep.normalize(images[0], **parameters, empty="nan")

@@ -30,14 +30,9 @@ def images(draw: st.DrawFn) -> Multiscale:
     dims = (*front, *draw(st.sampled_from(SPACES)))
     units = draw(st.sampled_from([{}, {"y": "µm", "x": "µm", "t": "s"}]))
     vectors = st.tuples(*[POSITIVE] * len(dims)), st.tuples(*[ANY] * len(dims))
-    levels = tuple(
-        Level(f"scale{n}/image", draw(vectors[0]), draw(vectors[1])) for n in range(draw(st.integers(1, 3)))
-    )
+    levels = tuple(Level(f"scale{n}/image", draw(vectors[0]), draw(vectors[1])) for n in range(draw(st.integers(1, 3))))
     window = draw(st.none() | st.builds(Window, ANY, ANY, ANY, ANY))
-    label = draw(
-        st.none()
-        | st.just(ImageLabel(colors={1: (255, 0, 0, 128)}, properties=({"label-value": 1, "area": 3.5},)))
-    )
+    label = draw(st.none() | st.just(ImageLabel(colors={1: (255, 0, 0, 128)}, properties=({"label-value": 1, "area": 3.5},))))
     channels = (Channel("DAPI", "0000FF", window), Channel("ä/b", "FF00FF", window, active=False))
     return Multiscale(
         make_axes(dims, units), levels, draw(st.text(max_size=5)), () if label else channels, "0.5",
@@ -197,8 +192,10 @@ def test_wrong_display_settings_do_not_matter(omero: Any) -> None:
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["axes", "name", "datasets", "path", "type", "scale", "version"]), inner),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["axes", "name", "datasets", "path", "type", "scale", "version"]), inner)
+        ),
         max_leaves=8,
     )
 )

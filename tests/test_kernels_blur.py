@@ -84,9 +84,7 @@ def test_gaussian_half_refuses(sigma):
 def test_equals_scipy(sigma, dtype):
     plane = np.random.default_rng(1).lognormal(6, 1.5, (40, 57)).astype(np.uint16)
     half = gaussian_half(sigma)
-    assert_allclose(
-        run(plane, half, half, dtype=dtype), dense(plane, half, half), rtol=2e-6 if dtype == "float32" else 1e-13
-    )
+    assert_allclose(run(plane, half, half, dtype=dtype), dense(plane, half, half), rtol=2e-6 if dtype == "float32" else 1e-13)
 
 
 @pytest.mark.parametrize("radius_y", [0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 16, 17, 20, 21])
@@ -95,9 +93,7 @@ def test_every_radius_with_any_symmetric_taps(radius_y):
     plane = rng.normal(size=(25, 31))
     for radius_x in (0, 1, 6, 8, 11):
         half_y, half_x = rng.normal(size=radius_y + 1), rng.normal(size=radius_x + 1)
-        assert_allclose(
-            run(plane, half_y, half_x, dtype="float64"), dense(plane, half_y, half_x), rtol=1e-10, atol=1e-10
-        )
+        assert_allclose(run(plane, half_y, half_x, dtype="float64"), dense(plane, half_y, half_x), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -146,9 +142,7 @@ def test_tiles_give_the_same_bits(data, sigma, dtype):
     top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
     h, w = data.draw(st.integers(1, height - top)), data.draw(st.integers(1, width - left))
     tile = np.empty((h, w), dtype)
-    blur_plane(
-        padded[top : top + h + 2 * half_y.size - 2, left : left + w + 2 * half_x.size - 2], half_y, half_x, 1.7, tile
-    )
+    blur_plane(padded[top : top + h + 2 * half_y.size - 2, left : left + w + 2 * half_x.size - 2], half_y, half_x, 1.7, tile)
     assert_array_equal(tile, whole[top : top + h, left : left + w])
 
 

@@ -95,10 +95,7 @@ def select(values, ranks, skip_zeros, blocks):
     groups = len(values)
     prefixes, left = np.zeros(ranks.shape, np.uint64), ranks.copy()
     for shift in range(first_shift(values.dtype), -1, -16):
-        parts = [
-            count_digits(part, prefixes, shift, skip_zeros=skip_zeros)
-            for part in np.array_split(values, blocks, axis=1)
-        ]
+        parts = [count_digits(part, prefixes, shift, skip_zeros=skip_zeros) for part in np.array_split(values, blocks, axis=1)]
         counts = sum(part.counts.astype(np.int64) for part in parts)
         assert_array_equal(sum(part.nan for part in parts), np.isnan(values).sum(axis=1))
         pairs = [find_digits(counts[group], prefixes[group], left[group]) for group in range(groups)]
@@ -117,9 +114,7 @@ def test_rounds_find_what_sorting_finds(dtype, skip_zeros, data):
     expected = [row for row in expected if row.size]
     if not expected:
         return
-    ranks = np.array(
-        [np.sort(data.draw(st.lists(st.integers(0, row.size - 1), min_size=5, max_size=5))) for row in expected]
-    )
+    ranks = np.array([np.sort(data.draw(st.lists(st.integers(0, row.size - 1), min_size=5, max_size=5))) for row in expected])
     found = select(values, ranks, skip_zeros, data.draw(st.integers(1, 4)))
     for row, rank, value in zip(expected, ranks, found, strict=True):
         assert_array_equal(value, row[rank])
@@ -156,9 +151,7 @@ def test_equal_prefixes_count_once(dtype):
 
 def test_prefixes_that_share_a_leading_digit():
     """64-bit keys: prefixes of 32 and 48 bits whose first 16 are the same, some that match nothing."""
-    values = np.array(
-        [[0x0001_0002_0003_0004, 0x0001_0002_0009_0004, 0x0001_0005_0003_0001, 0x0001_0007_0000_0000]], np.uint64
-    )
+    values = np.array([[0x0001_0002_0003_0004, 0x0001_0002_0009_0004, 0x0001_0005_0003_0001, 0x0001_0007_0000_0000]], np.uint64)
     prefixes = np.array([[0x0001_0002, 0x0001_0003, 0x0001_0005]], np.uint64)
     counts, _ = count_digits(values, prefixes, 16)
     assert [dict(enumerate(row.nonzero()[0].tolist())) for row in counts[0]] == [{0: 3, 1: 9}, {}, {0: 3}]
@@ -206,9 +199,7 @@ def test_collect_equals_sorting(dtype, skip_zeros, data):
     values = data.draw(values_of(dtype, st.integers(0, 40)))
     top = 2 ** key_width(dtype) - 1
     edges = [int(key) for key in to_keys(np.array(special(dtype), dtype))] + [0, top]
-    low, high = sorted(
-        data.draw(st.lists(st.one_of(st.sampled_from(edges), st.integers(0, top)), min_size=2, max_size=2))
-    )
+    low, high = sorted(data.draw(st.lists(st.one_of(st.sampled_from(edges), st.integers(0, top)), min_size=2, max_size=2)))
     capacity = data.draw(st.integers(0, 40))
     result = collect_keys(values, low, high, capacity, skip_zeros=skip_zeros)
     keys = to_keys(counted(values, skip_zeros)).astype(object)

@@ -59,9 +59,7 @@ def values_of(dtype, shape):
     return arrays(dtype, shape, elements=st.one_of(edges, st.integers(low, high)))
 
 
-CASES = [
-    (dtype, method) for dtype in INTEGERS + FLOATS for method in REDUCTIONS if method != "mode" or dtype in INTEGERS
-]
+CASES = [(dtype, method) for dtype in INTEGERS + FLOATS for method in REDUCTIONS if method != "mode" or dtype in INTEGERS]
 
 
 @pytest.mark.parametrize(("dtype", "method"), CASES)
@@ -105,9 +103,7 @@ def test_means_of_extremes_are_exact(dtype):
                 shrink(np.full((5, 9), value, dtype), factors),
                 np.full((-(-5 // factors[0]), -(-9 // factors[1])), value),
             )
-    assert shrink(np.array([[info.max, info.max - 1]], dtype), (1, 2))[0, 0] == (
-        info.max - 1 if info.max % 2 else info.max
-    )
+    assert shrink(np.array([[info.max, info.max - 1]], dtype), (1, 2))[0, 0] == (info.max - 1 if info.max % 2 else info.max)
 
 
 def test_very_large_windows_stay_exact(monkeypatch):

@@ -186,9 +186,7 @@ def test_through_apply_ufunc(chunks):
     scales = xr.DataArray(np.array([1, 2, 3], np.float32), dims="c")
     lazy = source if chunks is None else source.chunk(chunks | {"x": -1})
     options = {"dask": "parallelized", "output_dtypes": [np.float32]}
-    total = xr.apply_ufunc(
-        sum_scaled, lazy, scales, input_core_dims=[["c", "x"], ["c"]], output_core_dims=[["x"]], **options
-    )
+    total = xr.apply_ufunc(sum_scaled, lazy, scales, input_core_dims=[["c", "x"], ["c"]], output_core_dims=[["x"]], **options)
     flat = source.values.reshape(3, -1)
     assert_array_equal(total.values.ravel(), dense_sum(flat, scales.values, np.float32))
     result = xr.apply_ufunc(

@@ -63,10 +63,17 @@ def test_only_the_channels_asked_for_are_read() -> None:
 # Sigma
 
 
-@pytest.mark.parametrize("sigma", [[0, 1.5, 3], (0, 1.5, 3), np.array([0, 1.5, 3]), {"marker 2": 1.5, "marker 3": 3, "marker 1": 0}], ids=["list", "tuple", "array", "mapping"])
+@pytest.mark.parametrize(
+    "sigma",
+    [[0, 1.5, 3], (0, 1.5, 3), np.array([0, 1.5, 3]), {"marker 2": 1.5, "marker 3": 3, "marker 1": 0}],
+    ids=["list", "tuple", "array", "mapping"],
+)
 def test_sigma_per_channel(sigma: Any) -> None:
     image = cells(3)
-    check(xprep.normalize(image.chunk({"c": 1, "x": 9}), sigma=sigma), dense.normalize([image.values], sigma=[0, 1.5, 3])[0])
+    check(
+        xprep.normalize(image.chunk({"c": 1, "x": 9}), sigma=sigma),
+        dense.normalize([image.values], sigma=[0, 1.5, 3])[0],
+    )
 
 
 def test_sigma_by_name_follows_the_selected_channels() -> None:
@@ -83,7 +90,20 @@ def test_sigma_none_is_sigma_zero() -> None:
 # Dtypes
 
 
-@pytest.mark.parametrize(("dtype", "given", "result"), [("uint16", "float32", "float32"), ("uint16", None, "float64"), ("float32", None, "float32"), ("float64", None, "float64"), ("float64", "float32", "float32"), ("uint8", np.float64, "float64"), ("float16", None, "float32"), ("bool", "float32", "float32"), ("int64", "float32", "float32")])
+@pytest.mark.parametrize(
+    ("dtype", "given", "result"),
+    [
+        ("uint16", "float32", "float32"),
+        ("uint16", None, "float64"),
+        ("float32", None, "float32"),
+        ("float64", None, "float64"),
+        ("float64", "float32", "float32"),
+        ("uint8", np.float64, "float64"),
+        ("float16", None, "float32"),
+        ("bool", "float32", "float32"),
+        ("int64", "float32", "float32"),
+    ],
+)
 def test_working_type_and_result(dtype: str, given: Any, result: str) -> None:
     image = (cells(2) // 40).astype(dtype) if dtype != "bool" else cells(2) > 80
     found = xprep.normalize(image.chunk({"y": 9}), dtype=given)
@@ -111,21 +131,31 @@ def fields(*shapes: tuple[int, ...]) -> list[xr.DataArray]:
 @pytest.mark.parametrize("lazy", [True, False])
 def test_fields_of_view_of_different_shapes_share_statistics(pool: str, lazy: bool) -> None:
     images = fields((30, 41), (52, 23), (16, 16))
-    tree = xr.DataTree.from_dict({f"/plate/{i}": (image.chunk({"y": 13}) if lazy else image).to_dataset(name="image") for i, image in enumerate(images)})
+    tree = xr.DataTree.from_dict(
+        {f"/plate/{i}": (image.chunk({"y": 13}) if lazy else image).to_dataset(name="image") for i, image in enumerate(images)}
+    )
     found = xprep.normalize(tree, pool=pool, sigma=1)
     desired = dense.normalize([image.values for image in images], pool=pool, sigma=1)
     for i, want in enumerate(desired):
         check(found[f"/plate/{i}/image"], want)
-    assert not np.allclose(desired[0], dense.normalize([images[0].values], sigma=1)[0], equal_nan=True), "shared, or the test shows nothing"
+    assert not np.allclose(desired[0], dense.normalize([images[0].values], sigma=1)[0], equal_nan=True), (
+        "shared, or the test shows nothing"
+    )
 
 
 def test_mean_and_exact_pools_differ_as_they_should() -> None:
     images = fields((40, 40), (16, 16))
     dataset = xr.DataTree.from_dict({f"{i}": image.to_dataset(name="a") for i, image in enumerate(images)})
-    for options in ({"p": 90, "p_sum": None, "p_post": None}, {"p": None, "p_sum": 30, "p_post": None}, {"p": None, "p_sum": None, "p_post": 80}):
+    for options in (
+        {"p": 90, "p_sum": None, "p_post": None},
+        {"p": None, "p_sum": 30, "p_post": None},
+        {"p": None, "p_sum": None, "p_post": 80},
+    ):
         found = {pool: xprep.normalize(dataset, **options, sigma=None, norm_sum=False, pool=pool) for pool in ("mean", "exact")}
         for pool, tree in found.items():
-            for i, want in enumerate(dense.normalize([image.values for image in images], **options, sigma=None, norm_sum=False, pool=pool)):
+            for i, want in enumerate(
+                dense.normalize([image.values for image in images], **options, sigma=None, norm_sum=False, pool=pool)
+            ):
                 check(tree[f"{i}/a"], want, 1e-6)
         assert not np.array_equal(found["mean"]["0/a"].values, found["exact"]["0/a"].values, equal_nan=True)
 
@@ -354,7 +384,13 @@ def test_chunks_of_the_result(chunks: Any) -> None:
     image = cells(3).chunk({"c": 1, "y": 20, "x": 20})
     found = xprep.normalize(image, chunks=chunks)
     wanted = {"c": 1, "y": 20, "x": 20}
-    wanted |= {"y": chunks, "x": chunks} if isinstance(chunks, int) else dict(zip("cyx", chunks, strict=True)) if isinstance(chunks, tuple) else chunks
+    wanted |= (
+        {"y": chunks, "x": chunks}
+        if isinstance(chunks, int)
+        else dict(zip("cyx", chunks, strict=True))
+        if isinstance(chunks, tuple)
+        else chunks
+    )
     for dim, size in wanted.items():
         assert found.chunksizes[dim][0] == (image.sizes[dim] if size == -1 else size)
     assert_same_bits(found.compute(), xprep.normalize(cells(3)))
@@ -385,7 +421,16 @@ def test_reads_per_chunk(placement: Any, dtype: str, tmp_path: Any) -> None:
     assert low <= source.reads_per_chunk <= high + (2 if dtype == "float32" and placement == "recompute" else 0)
 
 
-@pytest.mark.parametrize(("off", "reads"), [({}, 4), ({"p": None}, 3), ({"p_sum": None}, 3), ({"p_post": None}, 3), ({"p": None, "p_sum": None, "p_post": None}, 1)])
+@pytest.mark.parametrize(
+    ("off", "reads"),
+    [
+        ({}, 4),
+        ({"p": None}, 3),
+        ({"p_sum": None}, 3),
+        ({"p_post": None}, 3),
+        ({"p": None, "p_sum": None, "p_post": None}, 1),
+    ],
+)
 def test_a_pass_that_is_not_asked_for_is_not_made(off: dict[str, None], reads: int) -> None:
     pixels = np.random.default_rng(0).lognormal(5, 1, (2, 200, 200)).astype("uint16")
     image, source = counted(xr.DataArray(pixels, dims=("c", "y", "x")), {"y": 50, "x": 50})

@@ -50,9 +50,7 @@ def execute(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         from nbclient import NotebookClient
 
         notebook = nbformat.read(path, as_version=4)
-        client = NotebookClient(
-            notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
-        )
+        client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
         return client.execute()
 
 

@@ -47,9 +47,7 @@ def test_equals_xarray_however_it_is_chunked(data):
     if array.dtype.kind == "f":
         array[np.random.default_rng(1).random(shape) < 0.3] = np.nan
     image = xr.DataArray(array, dims=dims)
-    along = data.draw(
-        st.one_of(st.sampled_from(dims), st.lists(st.sampled_from(dims), min_size=1, max_size=4, unique=True))
-    )
+    along = data.draw(st.one_of(st.sampled_from(dims), st.lists(st.sampled_from(dims), min_size=1, max_size=4, unique=True)))
     how, skipna = data.draw(st.sampled_from(HOWS)), data.draw(st.sampled_from([None, True, False]))
     exact = image.astype("f8") if array.dtype.kind == "f" and how not in ("max", "min") else image
     with warnings.catch_warnings():
@@ -94,9 +92,7 @@ def test_std_ignores_nan_where_it_is_told_to():
 
 def test_labels_are_kept_and_nothing_is_computed():
     coords = {"z": [0.0, 1, 2], "y": ("y", [5.0, 6], {"units": "nm"}), "stage": (("z", "y"), np.ones((3, 2))), "run": 4}
-    image = xr.DataArray(
-        da.ones((3, 2, 4), chunks=(1, 2, 2)), dims=("z", "y", "x"), coords=coords, name="v", attrs={"a": 1}
-    )
+    image = xr.DataArray(da.ones((3, 2, 4), chunks=(1, 2, 2)), dims=("z", "y", "x"), coords=coords, name="v", attrs={"a": 1})
     with dask.config.set(scheduler=_refuse):
         found = project(image, "z", "mean")
     assert sorted(found.coords) == ["run", "y"]

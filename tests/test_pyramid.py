@@ -26,9 +26,7 @@ def image_of(dims: tuple[str, ...] = ("c", "y", "x"), **sizes: int) -> xr.DataAr
     size = {"t": 2, "c": 3, "z": 5, "y": 37, "x": 51} | sizes
     pixels = np.random.default_rng(3).integers(0, 60000, [size[dim] for dim in dims], dtype=np.uint16)
     coords = {dim: (dim, 7 + 0.5 * np.arange(size[dim]), {"units": "micrometer"}) for dim in dims if dim != "c"}
-    return xr.DataArray(
-        pixels, dims=dims, coords=coords | ({"c": ["a", "b", "d"]} if "c" in dims else {}), name="slide"
-    )
+    return xr.DataArray(pixels, dims=dims, coords=coords | ({"c": ["a", "b", "d"]} if "c" in dims else {}), name="slide")
 
 
 def test_the_tree_is_like_that_of_a_store() -> None:

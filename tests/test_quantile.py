@@ -27,7 +27,16 @@ def elements(dtype: np.dtype[Any], infinities: bool) -> st.SearchStrategy[Any]:
         few = [0, 1] if dtype.kind == "b" else [0, 1, 2, int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)]
         return st.one_of(st.sampled_from(few), hnp.from_dtype(dtype))
     info = np.finfo(dtype)
-    few = [0.0, -0.0, 1.0, -1.5, float(info.smallest_subnormal), -float(info.smallest_subnormal), float(info.max) / 4, float("nan")]
+    few = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.5,
+        float(info.smallest_subnormal),
+        -float(info.smallest_subnormal),
+        float(info.max) / 4,
+        float("nan"),
+    ]
     few += [float("inf"), float("-inf")] if infinities else []
     return st.one_of(st.sampled_from(few), hnp.from_dtype(dtype, allow_infinity=infinities, allow_nan=True))
 
@@ -67,7 +76,11 @@ def test_infinities_run_into_themselves(image: xr.DataArray, q: list[float], dat
     np.testing.assert_array_equal(found, desired)
     for row, answers in zip(image.values.astype(np.float64), found.T, strict=True):
         left = row[~np.isnan(row)]
-        if left.size and not (np.isneginf(left).any() and np.isposinf(left).any()) and np.abs(left[np.isfinite(left)]).max(initial=0) < 1e300:
+        if (
+            left.size
+            and not (np.isneginf(left).any() and np.isposinf(left).any())
+            and np.abs(left[np.isfinite(left)]).max(initial=0) < 1e300
+        ):
             assert not np.isnan(answers).any(), "NaN only between -inf and inf"
 
 
@@ -125,7 +138,9 @@ def test_many_pixels_of_every_type(dtype: str) -> None:
 def test_any_dims_are_reduced(data: st.DataObject) -> None:
     """Also those that leave one group a pixel, which are sorted block by block instead of counted."""
     dtype = data.draw(st.sampled_from(NUMBERS))
-    shape = data.draw(st.fixed_dictionaries({"t": st.integers(1, 5), "c": st.integers(1, 3), "y": st.integers(1, 9), "x": st.integers(1, 9)}))
+    shape = data.draw(
+        st.fixed_dictionaries({"t": st.integers(1, 5), "c": st.integers(1, 3), "y": st.integers(1, 9), "x": st.integers(1, 9)})
+    )
     pixels = np.random.default_rng(data.draw(st.integers(0, 99))).normal(0, 3, list(shape.values()))
     image = xr.DataArray((pixels > 0 if dtype == "bool" else np.abs(pixels)).astype(dtype), dims=list(shape))
     dim = data.draw(st.lists(st.sampled_from(list(shape)), min_size=1, unique=True))
@@ -160,7 +175,20 @@ def test_dims_and_coordinates_are_those_of_xarray(dim: Any) -> None:
         np.testing.assert_allclose(found.values, desired.values)
 
 
-READS = {"bool": 1, "uint8": 1, "int8": 1, "uint16": 1, "int16": 1, "float16": 1, "uint32": 2, "int32": 2, "float32": 2, "uint64": 4, "int64": 4, "float64": 4}
+READS = {
+    "bool": 1,
+    "uint8": 1,
+    "int8": 1,
+    "uint16": 1,
+    "int16": 1,
+    "float16": 1,
+    "uint32": 2,
+    "int32": 2,
+    "float32": 2,
+    "uint64": 4,
+    "int64": 4,
+    "float64": 4,
+}
 
 
 @pytest.mark.parametrize(("dtype", "reads"), READS.items())
@@ -186,7 +214,9 @@ def test_reads_per_chunk_of_a_quantile_per_pixel() -> None:
 
 
 def test_what_is_kept_is_read_once(tmp_path: Any) -> None:
-    image, source = counted(xr.DataArray(np.random.default_rng(1).normal(size=(2, 64, 64)), dims=("c", "y", "x")), {"y": 16, "x": 16})
+    image, source = counted(
+        xr.DataArray(np.random.default_rng(1).normal(size=(2, 64, 64)), dims=("c", "y", "x")), {"y": 16, "x": 16}
+    )
     found = {}
     for placement in ("persist", "spill"):
         source.reads.clear()

@@ -132,9 +132,7 @@ def run_center_surround(case, stored, kind):
         if iterations < 1:  # the reference fills the window; here 0 is no dilation
             check(rois.center_surround(masks, iterations=0)[1], stored["out_center"], exact=True)
             continue
-        center, surround = rois.center_surround(
-            masks, iterations=iterations, volumetric=case["args"].get("volumetric", False)
-        )
+        center, surround = rois.center_surround(masks, iterations=iterations, volumetric=case["args"].get("volumetric", False))
         assert is_lazy(center) == is_lazy(surround) == (kind != "numpy")
         check(center, stored["out_center"], exact=True)
         check(surround, stored.get(f"out_surround_{iterations}", stored.get("out_surround")), exact=True)
@@ -156,9 +154,7 @@ def run_surround_filter(case, stored, kind):
 def run_cross_power(case, stored, kind):
     args = case["args"]
     if "in_static" in stored:
-        first, second = (
-            as_kind(stored[f"in_{n}"], kind, d) for n, d in zip(("static", "moving"), DIMS_AB, strict=True)
-        )
+        first, second = (as_kind(stored[f"in_{n}"], kind, d) for n, d in zip(("static", "moving"), DIMS_AB, strict=True))
         found = rois.cross_power_spectrum(first, second, eps=args["eps"])
         wanted = stored["out"]
         if kind == "xarray":  # by names: (a, dy, dx) with (b, dy, dx)

@@ -42,9 +42,7 @@ def trace_oracle(movie, rois, how, skipna):
 
 def centre_oracle(lam, y, x):
     total = np.sum(lam, dtype=float)
-    return (
-        None if total == 0 else tuple(int(np.trunc(np.sum(np.multiply(lam, q, dtype=float)) / total)) for q in (y, x))
-    )
+    return None if total == 0 else tuple(int(np.trunc(np.sum(np.multiply(lam, q, dtype=float)) / total)) for q in (y, x))
 
 
 def crop_oracle(plane, centre, width, fill):
@@ -135,9 +133,7 @@ def movies(draw, with_z):
     values = rng.integers(0, 100, [sizes[d] for d in dims]).astype(dtype)
     if values.dtype.kind == "f" and draw(st.booleans()):
         values[rng.random(values.shape) < 0.1] = np.nan
-    return xr.DataArray(
-        values, dims=dims, coords={"t": np.arange(sizes["t"]) * 0.5}, attrs={"units": "photons"}, name="movie"
-    )
+    return xr.DataArray(values, dims=dims, coords={"t": np.arange(sizes["t"]) * 0.5}, attrs={"units": "photons"}, name="movie")
 
 
 def ordered(image, *dims):
@@ -283,13 +279,9 @@ def test_mask(data, invert, outside, with_z):
     labels = dense.astype(np.uint8) * 9
     lazy = data.draw(chunked(image))
     with not_computing():
-        results = [
-            mask(lazy, rois, outside=outside, invert=invert) for rois in (table_of(found), labels, labels.chunk(2))
-        ]
+        results = [mask(lazy, rois, outside=outside, invert=invert) for rois in (table_of(found), labels, labels.chunk(2))]
     assert all(isinstance(result.data, da.Array) for result in results)
-    results += [
-        mask(image, rois, outside=outside, invert=invert) for rois in (table_of(found), labels, dense, dense.values)
-    ]
+    results += [mask(image, rois, outside=outside, invert=invert) for rois in (table_of(found), labels, dense, dense.values)]
     for result in results:
         assert result.dims == image.dims
         assert result.attrs == image.attrs

@@ -42,9 +42,7 @@ def test_from_bucket_to_bucket(s3, engine, request):
         client = nullcontext()
     with client:
         seen = xprep.open_image(f"{bucket}/reference.zarr", storage_options=options)
-        table = xprep.RoiTable.from_labels(
-            xprep.open_image(f"{bucket}/reference.zarr", label="cells", storage_options=options)
-        )
+        table = xprep.RoiTable.from_labels(xprep.open_image(f"{bucket}/reference.zarr", label="cells", storage_options=options))
         features = seen.prep.roi_features(table, width=8, iterations=3)
         assert all(is_lazy(variable.data) for variable in features.data_vars.values())
         traces = xprep.open_image(f"{bucket}/movie.zarr", storage_options=options).prep.traces(table)
@@ -57,9 +55,7 @@ def test_from_bucket_to_bucket(s3, engine, request):
     for name in wanted:
         np.testing.assert_allclose(stored[name], wanted[name], rtol=1e-5, err_msg=name)
     np.testing.assert_array_equal(stored.roi, np.unique(labels)[1:])
-    back = xprep.RoiTable.from_dataset(
-        xr.open_zarr(f"{bucket}/table.zarr", storage_options=options, consolidated=False)
-    )
+    back = xprep.RoiTable.from_dataset(xr.open_zarr(f"{bucket}/table.zarr", storage_options=options, consolidated=False))
     assert back.fingerprint == table.fingerprint
     means = np.stack([movie.values[:, labels.values == i].mean(axis=1) for i in table.ids], axis=1)
     np.testing.assert_allclose(found.transpose("t", "roi"), means, rtol=1e-12)

@@ -27,9 +27,7 @@ def names():
     import xprep
 
     rng = np.random.default_rng(0)
-    micrometers = {
-        dim: (dim, np.arange(n) * step, {"units": "micrometer"}) for dim, n, step in (("y", 40, 0.5), ("x", 44, 0.5))
-    }
+    micrometers = {dim: (dim, np.arange(n) * step, {"units": "micrometer"}) for dim, n, step in (("y", 40, 0.5), ("x", 44, 0.5))}
     image = xr.DataArray(rng.gamma(2, 100, (3, 40, 44)).astype("u2") + 1, dims=("c", "y", "x"), coords=micrometers)
     stack = xr.DataArray(
         rng.gamma(2, 100, (4, 40, 44)),
@@ -41,13 +39,9 @@ def names():
     lam, plane = list(rng.random((6, 9)).astype("f4") + 0.1), np.zeros(6, int)
     table = xprep.RoiTable.from_pixels(lam, y, x, plane)
     flat = xprep.rois.flatten_roi_data(lam, y, x)
-    centroids = dict(
-        zip(("zc", "yc", "xc"), xprep.rois.get_roi_centroids(lam=lam, zpix=plane, ypix=y, xpix=x), strict=True)
-    )
+    centroids = dict(zip(("zc", "yc", "xc"), xprep.rois.get_roi_centroids(lam=lam, zpix=plane, ypix=y, xpix=x), strict=True))
     planes = stack.values
-    cells = [
-        {"ypix": a, "xpix": b, "lam": w, "overlap": a > 20, "iplane": 0} for a, b, w in zip(y, x, lam, strict=True)
-    ]
+    cells = [{"ypix": a, "xpix": b, "lam": w, "overlap": a > 20, "iplane": 0} for a, b, w in zip(y, x, lam, strict=True)]
     labels = xr.DataArray(np.kron(np.arange(20).reshape(4, 5), np.ones((10, 9), int))[:, :44], dims=("y", "x"))
     return {
         "xprep": xprep,

@@ -223,9 +223,7 @@ def test_centroids_without_a_centre():
 
 
 def test_centroids_do_not_overflow_and_truncate():
-    table = RoiTable.from_pixels(
-        [np.array([200, 200], np.uint8)], [np.array([200, 201], np.uint8)], [np.array([7, 8], np.uint8)]
-    )
+    table = RoiTable.from_pixels([np.array([200, 200], np.uint8)], [np.array([200, 201], np.uint8)], [np.array([7, 8], np.uint8)])
     found = table.centroids()
     assert (found.y.item(), found.x.item()) == (200, 7)
     assert found.y.dtype == np.int64

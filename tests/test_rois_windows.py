@@ -203,9 +203,7 @@ def test_windows_are_broadcast_in_every_kind(name):
     turned = function(named[0].transpose("dx", "roi", "dy"), named[1].transpose("dy", "t", "dx", "roi"))
     for found in (lazy, by_name, by_name_lazy, turned):
         for one, wanted in zip(*(v if isinstance(v, tuple) else (v,) for v in (found, dense)), strict=True):
-            values = (
-                one.transpose("roi", "t", *[d for d in ("dy", "dx") if d in one.dims]) if hasattr(one, "dims") else one
-            )
+            values = one.transpose("roi", "t", *[d for d in ("dy", "dx") if d in one.dims]) if hasattr(one, "dims") else one
             np.testing.assert_allclose(np.asarray(values), wanted, rtol=1e-9, equal_nan=True)
             assert values.dtype == wanted.dtype
             assert values.shape == wanted.shape

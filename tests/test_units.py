@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from xprep.ops.gaussian import gaussian_filter
+from xprep.ops.normalize import normalize
 from xprep.ops.units import in_pixels, metres, parse_length, spacing, unit_of, voxel_size
 
 # The units of length of OME-NGFF 0.5, in metres.
@@ -97,3 +99,36 @@ def test_ome_metadata(nested):
     assert in_pixels("1 um", bare, "x", "sigma") == 10
     assert in_pixels("1 um", bare.isel(x=[0]), "x", "sigma") == 10
     assert unit_of(bare, "c") is None
+
+
+def slide(step_y=0.5):
+    random = np.random.default_rng(0)
+    coords = {"y": ("y", np.arange(20) * step_y, {"units": "um"}), "x": ("x", np.arange(22) * 0.5, {"units": "um"})}
+    return xr.DataArray(random.random((2, 20, 22)), dims=("c", "y", "x"), coords={"c": ["a", "b"], **coords})
+
+
+@pytest.mark.parametrize(
+    ("given", "pixels"),
+    [
+        ("1 um", 2),
+        (["500 nm", "1 um"], [1, 2]),
+        ({"y": "1 um", "x": 3}, {"y": 2, "x": 3}),
+    ],
+)
+def test_sigma_of_a_blur_in_micrometres(given, pixels):
+    blurred = gaussian_filter(slide(), given)
+    np.testing.assert_array_equal(blurred, gaussian_filter(slide(), pixels))
+
+
+def test_sigma_of_voxels_that_are_not_square():
+    blurred = gaussian_filter(slide(0.25), "1 um")
+    np.testing.assert_array_equal(blurred, gaussian_filter(slide(0.25), {"y": 4, "x": 2}))
+    with pytest.raises(ValueError, match="4 pixels along y and 2 along x: the voxels are not square"):
+        normalize(slide(0.25), sigma="1 um")
+    with pytest.raises(ValueError, match="no length"):
+        gaussian_filter(slide(), "wide")
+
+
+@pytest.mark.parametrize(("given", "pixels"), [("1 um", 2), ({"a": "1 um", "b": 1}, [2, 1]), (["1 um", 0], [2, 0])])
+def test_sigma_of_normalize_in_micrometres(given, pixels):
+    np.testing.assert_array_equal(normalize(slide(), sigma=given), normalize(slide(), sigma=pixels))

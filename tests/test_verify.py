@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from tests.servers import Server
 
 import xprep
+from tests.servers import Server
 from xprep.errors import StoreFormatError, UnfinishedStoreError
 
 
@@ -96,7 +96,7 @@ def test_nothing_to_compare_with_is_an_error(tmp_path: Path) -> None:
     good = manifest.read_bytes()
     for bad in (good[:50], b"", good[:-12]):
         manifest.write_bytes(bad)
-        with pytest.raises(StoreFormatError, match="damaged|nothing can be|entries"):
+        with pytest.raises(StoreFormatError, match=r"damaged|nothing can be|entries"):
             xprep.verify(url)
     manifest.write_bytes(good)
     text = (url / "zarr.json").read_text()

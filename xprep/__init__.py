@@ -17,7 +17,7 @@ from xprep.errors import (
     StoreFormatError,
     UnfinishedStoreError,
 )
-from xprep.images import Report, Verification, open_image, open_tree, to_ome_zarr, verify
+from xprep.images import Report, Validation, Verification, open_image, open_tree, to_ome_zarr, validate, verify
 from xprep.ops import (
     Plan,
     background,
@@ -58,6 +58,7 @@ __all__ = [
     "StoreFormatError",
     "TreePrep",
     "UnfinishedStoreError",
+    "Validation",
     "Verification",
     "__version__",
     "background",
@@ -86,5 +87,6 @@ __all__ = [
     "to_ome_zarr",
     "traces",
     "ufuncs",
+    "validate",
     "verify",
 ]

@@ -66,7 +66,7 @@ def options() -> Options:
     return _Holder.current
 
 
-class set_options:  # noqa: N801  (named as xarray's and dask's own)
+class set_options:
     """Set options, for good or for a ``with`` block.
 
     Parameters

@@ -14,7 +14,7 @@ Region: TypeAlias = tuple[slice, ...]
 Chunks: TypeAlias = tuple[tuple[int, ...], ...]
 Intermediates = Literal["auto", "recompute", "persist", "spill"]
 Boundary = Literal["reflect", "nearest", "mirror", "wrap", "constant"]
-Sigma: TypeAlias = float | Sequence[float] | Mapping[Any, float]
+Sigma: TypeAlias = float | str | Sequence[float | str] | Mapping[Any, float | str]
 
 
 class Readable(Protocol):

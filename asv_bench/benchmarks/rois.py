@@ -53,7 +53,8 @@ class Features:
     def setup(self) -> None:
         self.lists = ellipses(2000, 512)
         self.plane = np.zeros(2000, int)
-        self.image = xr.DataArray(np.random.default_rng(0).gamma(2, 200, (512, 512)).astype(np.float32), dims=("y", "x"))
+        plane = np.random.default_rng(0).gamma(2, 200, (512, 512))
+        self.image = xr.DataArray(plane.astype(np.float32), dims=("y", "x"))
         self.table = xprep.RoiTable.from_pixels(**self.lists)
         self.flat = rois.flatten_roi_data(**self.lists)
         found = rois.get_roi_centroids(**self.lists, zpix=self.plane)

@@ -32,9 +32,7 @@ def overlap(source: zarr.Array, target: zarr.Array) -> None:
     """OpenCV on dask's chunks with their neighbours' edges."""
     import dask.array as da
 
-    blurred = da.map_overlap(
-        blur_block, da.from_zarr(source), depth=(0, RADIUS, RADIUS), boundary="reflect", dtype="float32"
-    )
+    blurred = da.map_overlap(blur_block, da.from_zarr(source), depth=(0, RADIUS, RADIUS), boundary="reflect", dtype="float32")
     da.store(blurred, target, lock=False)
 
 

@@ -81,9 +81,7 @@ def _parts(url: str, recipe: Recipe) -> list[_Image]:
         entries = []
     if len(entries) < 2 and (not entries or not entries[0].path):
         return [_Image(url, name, parent, folder)]
-    return [
-        _Image(join(url, one.path), f"{name}_{one.path.replace('/', '_')}", parent, url) for one in entries
-    ]
+    return [_Image(join(url, one.path), f"{name}_{one.path.replace('/', '_')}", parent, url) for one in entries]
 
 
 def _output(pattern: str, image: _Image, index: int, count: int) -> str:

@@ -159,9 +159,7 @@ def _written(task: Task, report: Report) -> Outcome:
     return Outcome(task.shown, report.url, done, "", "", report.seconds, report.nbytes, notes)  # type: ignore[arg-type]
 
 
-def _failed(
-    tasks: Sequence[Task], culprit: Task | None, error: Exception, recipe: Recipe, seconds: float
-) -> list[Outcome]:
+def _failed(tasks: Sequence[Task], culprit: Task | None, error: Exception, recipe: Recipe, seconds: float) -> list[Outcome]:
     """Return the outcomes of an experiment that failed: of the image that did it, if that is known, and of the others."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     reason = redact_text(text, recipe.storage_options) or type(error).__name__

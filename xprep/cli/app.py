@@ -16,6 +16,7 @@ from xprep.cli.demo import run_demo
 from xprep.cli.failures import reported
 from xprep.cli.request import Request, stem, taking_request
 from xprep.cli.tables import make_console, print_plan, print_reports, print_store
+from xprep.cli.validate import validate
 from xprep.cli.values import parse_storage_options
 from xprep.cli.verify import verify
 from xprep.engine.cluster import connect
@@ -41,13 +42,16 @@ app.command("status", no_args_is_help=True)(batch.show_status)
 app.command(no_args_is_help=True)(verify)
 
 
+app.command(no_args_is_help=True)(validate)
+
+
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where everything goes.")] = Path("xprep-demo"), debug: Debug = False
 ) -> None:
     """Run the whole job on a real image that comes with xprep: no argument, no network."""
     out, err = make_console(), make_console(stderr=True)
-    with reported(err, debug=debug, outputs=[str(folder)]), Bar(err) as bar:
+    with reported(err, debug=debug), Bar(err) as bar:
         run_demo(folder, out, bar)
 
 
@@ -59,7 +63,7 @@ def normalize(request: Request) -> None:
     Several inputs are the fields of view of one experiment: they share statistics, and OUT is their results' folder.
     """
     err = make_console(stderr=True)
-    with reported(err, debug=request.debug, secrets=request.storage_options, outputs=request.outputs):
+    with reported(err, debug=request.debug, secrets=request.storage_options):
         how = WriteOptions(storage_options=request.storage_options, **request.store)
         with set_options(**request.settings), connect(request.scheduler, request.workers):
             results = _normalized(request)
@@ -110,9 +114,7 @@ def info(
 
 @app.command()
 def scratch(
-    url: Annotated[
-        str | None, typer.Argument(help="Where intermediates are spilled; the system's temporary folder.")
-    ] = None,
+    url: Annotated[str | None, typer.Argument(help="Where intermediates are spilled; the system's temporary folder.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Delete what no running process owns.")] = False,
     storage_options: StorageOptions = None,
     debug: Debug = False,

@@ -40,9 +40,7 @@ Channels = Annotated[
 ]
 Pool = Annotated[
     str,
-    _option(
-        "Normalisation", "Statistics of several images: the mean of theirs, or over all pixels.", metavar="mean|exact"
-    ),
+    _option("Normalisation", "Statistics of several images: the mean of theirs, or over all pixels.", metavar="mean|exact"),
 ]
 Empty = Annotated[
     str, _option("Normalisation", "A channel without signal: leave it, or NaN as the reference.", metavar="skip|nan")
@@ -55,7 +53,8 @@ Chunks = Annotated[
 ]
 
 Overwrite = Annotated[bool, _store("Replace a Zarr store that is there.", "--overwrite")]
-Resume = Annotated[bool, _store("Go on with what the same command left unfinished.", "--resume")]
+Resume = Annotated[bool, _store("Go on with a run of these arguments that did not finish.", "--resume")]
+Fingerprint = Annotated[str | None, _store("What tells this run from others, where that cannot be known.", metavar="TEXT")]
 ScaleFactors = Annotated[
     Any,
     _store(
@@ -81,9 +80,7 @@ Intermediates = Annotated[
     str | None,
     _run("What becomes of the image between passes.", metavar="auto|recompute|persist|spill"),
 ]
-Scheduler = Annotated[
-    str | None, _run("Of a dask scheduler, tcp://host:8786; or DASK_SCHEDULER_ADDRESS.", metavar="ADDRESS")
-]
+Scheduler = Annotated[str | None, _run("Of a dask scheduler, tcp://host:8786; or DASK_SCHEDULER_ADDRESS.", metavar="ADDRESS")]
 Workers = Annotated[int | None, _run("Run in so many processes instead of threads.", metavar="NUMBER")]
 Scratch = Annotated[str | None, _run("Where intermediates are spilled.", metavar="URL")]
 Memory = Annotated[

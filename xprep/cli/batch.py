@@ -53,7 +53,15 @@ def resume(
 
     What another recipe made, or this one of other inputs, is left alone and fails, unless --overwrite replaces it.
     """
-    _run(recipe, {"resume": True, "overwrite": True if overwrite else None, "report": report}, progress, scheduler, workers, quiet, debug)
+    _run(
+        recipe,
+        {"resume": True, "overwrite": True if overwrite else None, "report": report},
+        progress,
+        scheduler,
+        workers,
+        quiet,
+        debug,
+    )
 
 
 def show_status(recipe: RecipeFile, debug: Debug = False) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 
 from rich.console import Console
 
@@ -30,7 +32,7 @@ def run_demo(folder: Path, out: Console, bar: Bar) -> None:
     found = plan(normalized)
     print_plan(out, found, [str(result)])
 
-    out.print("\nNow run (the first time, kernels are compiled for this machine: some ten seconds):")
+    out.print("\nNow run (the first time, kernels are compiled for this machine, which takes a while):")
     report = to_ome_zarr(normalized, result, scale_factors=LEVELS, overwrite=True, progress=bar)
     print_reports(out, [report], found.bytes_read)
     if find_spec("matplotlib"):
@@ -44,11 +46,18 @@ def _how_to_look(result: Path) -> str:
     return "\n".join(
         [
             "\nLook at it:",
-            f"  xprep info {quoted}",
-            f'  python -c "import xprep; print(xprep.open_image({quoted}))"',
+            f"  {_program('xprep')} info {quoted}",
+            f'  {_program("python")} -c "import xprep; print(xprep.open_image({quoted}))"',
             f"  napari --plugin napari-ome-zarr {quoted}      (pip install napari napari-ome-zarr)",
             f"  ome_zarr view {quoted}      (in a browser; pip install ome-zarr)",
             "Your own image:",
-            "  xprep normalize IN.zarr OUT.ome.zarr --p 99 --sigma 2",
+            f"  {_program('xprep')} normalize IN.zarr OUT.ome.zarr --p 99 --sigma 2",
         ]
     )
+
+
+def _program(name: str) -> str:
+    """Return how to call a program of this environment: its name where the shell finds the same, else its path."""
+    here = Path(sys.executable).with_name(name)
+    found = which(name)
+    return name if not here.exists() or (found and Path(found) == here) else str(here)

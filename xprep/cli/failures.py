@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -23,9 +23,7 @@ _INPUT_ERRORS: Final = (ValueError, KeyError, TypeError, ImportError, FileExists
 
 
 @contextmanager
-def reported(
-    console: Console, *, debug: bool = False, secrets: Mapping[str, Any] | None = None, outputs: Sequence[str] = ()
-) -> Iterator[None]:
+def reported(console: Console, *, debug: bool = False, secrets: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Say errors, warnings and Ctrl-C in a line each.
 
     Parameters
@@ -36,8 +34,6 @@ def reported(
         Let errors through, with their traceback.
     secrets : mapping, optional
         Options of a store: none of their values is printed.
-    outputs : sequence of str
-        What is being written.
     """
 
     def say(text: str, style: str) -> None:
@@ -47,8 +43,8 @@ def reported(
         _show_warnings(lambda text: say(f"warning: {text}", "yellow"))
         try:
             yield
-        except KeyboardInterrupt:
-            say(_interrupted(outputs), "yellow")
+        except KeyboardInterrupt as interrupt:
+            say(f"interrupted: {in_command_words(str(interrupt)) or 'nothing was begun.'}", "yellow")
             raise typer.Exit(INTERRUPTED) from None
         except typer.Exit:
             raise
@@ -61,7 +57,7 @@ def reported(
 
 
 def describe(error: BaseException) -> str:
-    """Return what an error says, in the command's words (``overwrite=True`` is ``--overwrite``).
+    """Return what an error and its notes say, in a line.
 
     A KeyError's text is in its arguments, and some errors say nothing but their name.
 
@@ -71,9 +67,22 @@ def describe(error: BaseException) -> str:
     ("no channel 'CD3'", 'MemoryError (more with --debug)')
     """
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    text = re.sub(r"\b([a-z_]+)=True\b", lambda match: f"--{match[1].replace('_', '-')}", text)
     known = isinstance(error, (*_INPUT_ERRORS, OSError))
-    return text if known and text else f"{type(error).__name__}{': ' * bool(text)}{text} (more with --debug)"
+    said = text if known and text else f"{type(error).__name__}{': ' * bool(text)}{text} (more with --debug)"
+    return in_command_words(" ".join([said, *getattr(error, "__notes__", [])]))
+
+
+def in_command_words(text: str) -> str:
+    """Return a message of the library in the words of the command.
+
+    Examples
+    --------
+    >>> in_command_words("overwrite=True replaces it, or intermediates='recompute'.")
+    '--overwrite replaces it, or --intermediates recompute.'
+    """
+    text = re.sub(r"\bxprep\.set_options\(scratch_url=\.\.\.\)", "--scratch URL", text)
+    text = re.sub(r"\b(overwrite|resume)=True\b", r"--\1", text)
+    return re.sub(r"\b(intermediates|fingerprint)='([^']*)'", r"--\1 \2", text)
 
 
 def _show_warnings(say: Any) -> None:
@@ -81,13 +90,3 @@ def _show_warnings(say: Any) -> None:
     for known in (EmptyChannelWarning, PercentileWarning):
         warnings.simplefilter("ignore", known)
     warnings.showwarning = lambda message, *_args, **_more: say(str(message))
-
-
-def _interrupted(outputs: Sequence[str]) -> str:
-    if not outputs:
-        return "interrupted."
-    verb, pronoun = ("is", "it was") if len(outputs) == 1 else ("are", "they were")
-    return (
-        f"interrupted: {', '.join(outputs)} {verb} not finished, and will not open as if {pronoun}. Run the "
-        "same command again with --resume, or with --overwrite, or delete what was written."
-    )

@@ -81,6 +81,7 @@ def _request(
     chunks: given.Chunks = None,
     overwrite: given.Overwrite = False,
     resume: given.Resume = False,
+    fingerprint: given.Fingerprint = None,
     scale_factors: given.ScaleFactors = "auto",
     method: given.Method = "mean",
     version: given.Version = "0.5",
@@ -104,7 +105,7 @@ def _request(
     }  # fmt: skip
     store = {
         "scale_factors": scale_factors, "method": method, "version": version, "layout": layout, "chunks": chunks,
-        "shards": shards, "overwrite": overwrite, "resume": resume,
+        "shards": shards, "overwrite": overwrite, "resume": resume, "fingerprint": fingerprint,
     }  # fmt: skip
     settings = {"scratch_url": scratch, "memory_limit": memory}
     return Request(

@@ -15,9 +15,7 @@ from xprep.engine.identity import lasting
 Save = Callable[[Any], None]
 
 
-def with_checkpoints(
-    values: Sequence[Delayed], known: Mapping[str, Any], saves: Mapping[str, Sequence[Save]]
-) -> list[Delayed]:
+def with_checkpoints(values: Sequence[Delayed], known: Mapping[str, Any], saves: Mapping[str, Sequence[Save]]) -> list[Delayed]:
     """Return lazy ``values`` whose lasting parts are ``known``, or are saved as soon as they are made.
 
     Parameters

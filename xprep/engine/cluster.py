@@ -48,9 +48,7 @@ def connect(address: str | None = None, workers: int | None = None) -> Iterator[
         Nobody answers at the address.
     """
     if address and workers is not None:
-        raise ValueError(
-            f"give the address of a scheduler or a number of workers, not both; got {address!r} and {workers}."
-        )
+        raise ValueError(f"give the address of a scheduler or a number of workers, not both; got {address!r} and {workers}.")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be 1 or more; got {workers}.")
     address = address or (dask.config.get("scheduler-address", None) if workers is None else None)

@@ -21,8 +21,8 @@ Span: TypeAlias = tuple[int, int]
 Needs: TypeAlias = Callable[[int, int, int], Span]
 
 
-ROWS = 4  # of tiles that are alive while tiles with a halo are made row by row
-FRONT_BYTES = 256 * 2**20  # of these rows, together
+ROWS = 3  # of tiles that are alive while tiles with a halo are made row by row: two, and those being read
+FRONT_BYTES = 192 * 2**20  # of these rows, together
 
 
 @dataclass(frozen=True)

@@ -107,9 +107,7 @@ class NamedLayer(MaterializedLayer):  # type: ignore[misc]
     ``identity`` names a value for good: equal wherever and however the same value is computed.
     """
 
-    def __init__(
-        self, tasks: Mapping[Key, Any], origin: Any = None, cost: Cost = Cost(), identity: str | None = None
-    ) -> None:
+    def __init__(self, tasks: Mapping[Key, Any], origin: Any = None, cost: Cost = Cost(), identity: str | None = None) -> None:
         super().__init__(tasks)
         self.origin, self.cost, self.identity = origin, cost, identity
 
@@ -120,8 +118,13 @@ def unique(prefix: str, *parts: Any) -> str:
 
 
 def array_of(
-    name: str, tasks: Mapping[Key, Any], chunks: Chunks, dtype: Any, parents: Sequence[Any] = (),
-    origin: Any = None, cost: Cost = Cost(),
+    name: str,
+    tasks: Mapping[Key, Any],
+    chunks: Chunks,
+    dtype: Any,
+    parents: Sequence[Any] = (),
+    origin: Any = None,
+    cost: Cost = Cost(),
 ) -> da.Array:
     """Return the dask array whose blocks are made by ``tasks``, keyed ``(name, *block index)``."""
     layer = NamedLayer(tasks, origin, cost)

@@ -148,9 +148,7 @@ class Stream:
         """Fold the image in pass ``number``; it is never there as a whole."""
         through = _Through(self.function, how.summarize, len(self.states))
         tiles = self.kept.reading(number, unless)
-        return fold(
-            Fold(through, how.join), tiles, *self.states, *states, needs=self.needs, unless=unless, label=label
-        )
+        return fold(Fold(through, how.join), tiles, *self.states, *states, needs=self.needs, unless=unless, label=label)
 
     def array(self, number: int, label: str = "map") -> da.Array:
         """Return the image as a dask array in tiles, made in pass ``number``."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
 from typing import Any
 from uuid import uuid4
 
@@ -71,13 +74,21 @@ def in_memory(result: da.Array) -> Array:
     where a 128 MiB stack is made 1.3 times as large.
     """
     out = np.empty(result.shape, result.dtype)
-    da.store(result, out, lock=False, scheduler="threads")
+    with _own_threads():
+        da.store(result, out, lock=False, scheduler="threads")
     return out
+
+
+def _own_threads() -> Any:
+    """Return a context in which dask's threads are threads: a pool of processes that somebody set would fill copies."""
+    pool = dask.config.get("pool", None)
+    return nullcontext() if pool is None or isinstance(pool, ThreadPoolExecutor | ThreadPool) else dask.config.set(pool=None)
 
 
 def compute_here(*results: Any) -> tuple[Any, ...]:
     """Compute on threads of this process: what is in memory is not sent to a cluster and back."""
-    found: tuple[Any, ...] = dask.compute(*results, scheduler="threads")
+    with _own_threads():
+        found: tuple[Any, ...] = dask.compute(*results, scheduler="threads")
     return found
 
 

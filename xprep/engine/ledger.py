@@ -66,9 +66,7 @@ class Layer:
         return tuple((edge[i], edge[i + 1]) for edge, i in zip(self.edges, index, strict=True))
 
 
-def find_layers(
-    chunks: Chunks, factors: Sequence[tuple[int, ...]], dtype: np.dtype[Any], ledger: Ledger
-) -> list[Layer]:
+def find_layers(chunks: Chunks, factors: Sequence[tuple[int, ...]], dtype: np.dtype[Any], ledger: Ledger) -> list[Layer]:
     """Return the tiles of every level; a tile is finished if all that it is made of is finished too."""
     edges = tuple(starts(lengths) for lengths in chunks)
     layers = [_first(edges, ledger)]
@@ -88,9 +86,7 @@ def _first(edges: tuple[tuple[int, ...], ...], ledger: Ledger) -> Layer:
     return layer
 
 
-def _next(
-    layer: Layer, below: Layer, level: int, steps: Sequence[int], dtype: np.dtype[Any], ledger: Ledger
-) -> Layer:
+def _next(layer: Layer, below: Layer, level: int, steps: Sequence[int], dtype: np.dtype[Any], ledger: Ledger) -> Layer:
     for index in {tuple(i // step for i, step in zip(child, steps, strict=True)) for child in below.done}:
         spans = layer.spans(index)
         past = ledger.past.get((level, spans))

@@ -1,8 +1,9 @@
 """Halos over a large image in a bounded number of rows of tiles.
 
 A tile with a halo waits for its neighbours. Left to itself, dask reads ahead: of 12 × 12 tiles up to 111 are alive at once,
-of 24 × 24 up to 460. Here a row of tiles is read only after the row two before it was made, and an image that is wide is
-worked on in bands of columns, whose borders are read twice; so four rows of one band are alive, whatever the image's size.
+of 24 × 24 up to 460. Here tiles are read row by row, and each reading waits for the last tile that does not need it; and an
+image that is wide is worked on in bands of columns, whose borders are read twice. So some three rows of one band are alive,
+whatever the image's size.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from xprep.engine.grid import pieces, starts
 from xprep.engine.sources import Origin, ReadBlock, source_of
 from xprep.types import Chunks
 
-LAG = 2  # rows between a tile's reading and the tile it waits for; 1 would be a circle: a tile needs the row below it
+SLACK = 2  # tiles that may be read ahead, so that no thread waits for another
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +77,11 @@ def _paced(
     extra = [*([] if work.unless is None else [key_of(work.unless)]), *states]
     tasks: Tasks = {}
     keys: dict[tuple[int, ...], Key] = {}
-    rows: list[list[Key]] = []
-    for number, (band, lead, row) in enumerate(_rows(work, axes)):
-        waits = rows[number - LAG] if number >= LAG else []
+    made: list[Key] = []
+    reach = max(one.pieces[-1].index - i for i, one in enumerate(axes[-2]) if one.pieces)
+    for band, lead, row in _rows(work, axes):
+        waits = _awaited(made, band, reach)
         tasks.update(_reads(f"{name}-read", origin, work, band, lead, row, [key_of(gate) for gate in gates], waits))
-        made = []
         for column in range(band.first, band.last):
             index = (*lead, row, column)
             along = (*(axis[i] for axis, i in zip(axes[:-1], index[:-1], strict=True)), band.along[column - band.first])
@@ -88,7 +89,6 @@ def _paced(
             tasks[name, *index] = (GatherBlock(how, along), *extra, *inputs)
             keys[index] = (name, *index)
             made.append(keys[index])
-        rows.append(made)
     cost = gather_cost(work.label, work.array, axes, None, work.unless is not None)
     reads = prod(work.array.shape) * work.array.dtype.itemsize
     return keys, tasks, [*gates, *work.states], Cost(work.label, reads, work.unless is not None, cost.block, cost.front)
@@ -123,15 +123,34 @@ def _bands(work: Work, columns: Sequence[Along]) -> Iterator[_Band]:
         yield _Band(first, last, own, along)
 
 
+def _awaited(made: Sequence[Key], band: _Band, reach: int) -> list[Key | None]:
+    """Return what the readings of the next row wait for: the tile that far back in the order of making.
+
+    A tile needs ``reach`` rows below its own, and columns to its right: what is read must not wait for a tile that needs it.
+    """
+    width = band.last - band.first
+    ahead = max(one.pieces[-1].index - i for i, one in enumerate(band.along) if one.pieces)
+    lag = reach * width + ahead + 1 + SLACK
+    first = len(made) - lag
+    return [made[first + i] if 0 <= first + i < len(made) else None for i in range(width)]
+
+
 def _reads(
-    name: str, origin: Origin, work: Work, band: _Band, lead: tuple[int, ...], row: int, gates: list[Key], waits: list[Key]
+    name: str,
+    origin: Origin,
+    work: Work,
+    band: _Band,
+    lead: tuple[int, ...],
+    row: int,
+    gates: list[Key],
+    waits: Sequence[Key | None],
 ) -> Tasks:
-    """Return the reads of one row of one band; each waits for a tile made ``LAG`` rows ago."""
+    """Return the reads of one row of one band, each with the tile it waits for."""
     edges = [starts(lengths) for lengths in work.chunks[:-1]]
     before = tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(edges, (*lead, row), strict=True))
     tasks: Tasks = {}
     for column, (start, stop) in enumerate(pairwise(band.edges)):
-        pace = [waits[min(column, len(waits) - 1)]] if waits else []
+        pace = [key for key in [waits[column]] if key is not None]
         read = ReadBlock(origin.view, (*before, slice(start, stop)), work.unless is not None)
         tasks[name, band.first, *lead, row, column] = (read, *gates, *pace)
     return tasks

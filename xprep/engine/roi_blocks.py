@@ -52,9 +52,7 @@ def build_blocks(functions: Mapping[Index, Callable[[], Array]], chunks: Chunks,
     return array_of(name, tasks, chunks, dtype)
 
 
-def sum_blocks(
-    array: da.Array, leading: int, parts: Mapping[Index, Callable[[Array], Any]], sums: Sums, token: Any
-) -> da.Array:
+def sum_blocks(array: da.Array, leading: int, parts: Mapping[Index, Callable[[Array], Any]], sums: Sums, token: Any) -> da.Array:
     """Return sums over space, ``(leading…, length)`` in float64: every block of ``parts`` is read once, in one task."""
     name = unique("sum", array.name, token)
     tasks: Tasks = {}

@@ -152,9 +152,7 @@ def gather_groups(
     even = _Even(needs, edges)
     if all(cut.chunk == cut.group for cut in cuts):
         return gather(function, array, dtype=dtype, chunks=chunks, needs=even, label=label)
-    windows = _Windows(
-        tuple(_Axis.of(axis, cut, shape[axis], array.shape[axis], even) for axis, cut in enumerate(cuts))
-    )
+    windows = _Windows(tuple(_Axis.of(axis, cut, shape[axis], array.shape[axis], even) for axis, cut in enumerate(cuts)))
     lengths = tuple(tuple(high - low for low, high in axis.spans) for axis in windows.axes)
     pieces = gather(_itself, array, dtype=array.dtype, chunks=lengths, needs=windows.source, label=f"{label}-input")
     part = _OfGroup(function, windows, needs)

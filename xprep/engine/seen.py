@@ -75,9 +75,7 @@ def look(block: Array, channel: int | None, place: Place, size: int = SAMPLE) ->
     """Return extremes and a sample of about ``size`` values of a block, per channel."""
     rows = [block] if channel is None else np.moveaxis(block, channel, 0)
     first = 0 if channel is None else place.output[channel][0]
-    looks = {
-        first + i: Look(_extreme(np.fmin, row), _extreme(np.fmax, row), _sample(row, size)) for i, row in enumerate(rows)
-    }
+    looks = {first + i: Look(_extreme(np.fmin, row), _extreme(np.fmax, row), _sample(row, size)) for i, row in enumerate(rows)}
     return Seen(looks, block.nbytes, 1)
 
 

@@ -58,9 +58,7 @@ class View:
     @property
     def chunks(self) -> tuple[int, ...]:
         """Shape of the source's chunks, as seen; where positions are picked every one stands alone."""
-        return tuple(
-            1 if axis is None or self.picks[axis] is not None else self.source.chunks[axis] for axis in self.axes
-        )
+        return tuple(1 if axis is None or self.picks[axis] is not None else self.source.chunks[axis] for axis in self.axes)
 
     def arranged(self, axes: Sequence[int | None]) -> View:
         """Return the view whose axis i is this one's ``axes[i]`` (None: a new axis of length 1)."""
@@ -240,7 +238,12 @@ def pick(array: da.Array, axis: int, positions: Sequence[int]) -> da.Array:
 
 
 def retile(
-    array: da.Array, tile: Sequence[int], reading: int | None = None, unless: Delayed | None = None, *, alone: bool = False,
+    array: da.Array,
+    tile: Sequence[int],
+    reading: int | None = None,
+    unless: Delayed | None = None,
+    *,
+    alone: bool = False,
     held: bool = False,
 ) -> da.Array:
     """Return ``array`` in blocks of ``tile``: a source is read so, anything else is rechunked.

@@ -6,10 +6,12 @@ from xprep.images.info import ArrayInfo, StoreInfo, describe_store
 from xprep.images.reading import open_image, open_tree
 from xprep.images.report import Report, human_bytes
 from xprep.images.specifying import Options as WriteOptions
+from xprep.images.validating import validate
+from xprep.images.validation import Finding, Validation
 from xprep.images.verify import Damage, Verification, verify
 from xprep.images.writing import to_ome_zarr, write_images
 
 __all__ = [
-    "ArrayInfo", "Damage", "Report", "StoreInfo", "Verification", "WriteOptions", "describe_store", "human_bytes",
-    "open_image", "open_tree", "to_ome_zarr", "verify", "write_images",
+    "ArrayInfo", "Damage", "Finding", "Report", "StoreInfo", "Validation", "Verification", "WriteOptions",
+    "describe_store", "human_bytes", "open_image", "open_tree", "to_ome_zarr", "validate", "verify", "write_images",
 ]  # fmt: skip

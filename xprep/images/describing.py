@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xprep.engine.seen import Seen
+from xprep.images.appearance import channel_labels, wanted_channels, wanted_label
 from xprep.images.levels import Shape, placement
-from xprep.io.ome import Channel, ImageLabel, Multiscale, Window, make_axes, spell_unit
-from xprep.ops.layout import CHANNEL, channel_names
+from xprep.io.ome import Channel, Multiscale, Window, make_axes, spell_unit
 from xprep.version import version as xprep_version
 
 COLORS = ("00FFFF", "FF00FF", "FFFF00", "FF0000", "00FF00", "0000FF", "FFFFFF")
@@ -32,17 +33,16 @@ def describe(
         channels=() if seen is None else _channels(image, seen),
         method=method if len(levels) > 1 else "",
         metadata={"method": "xprep", "version": xprep_version()},
-        image_label=ImageLabel() if label else None,
+        image_label=wanted_label(image) if label else None,
     )
 
 
 def _channels(image: xr.DataArray, seen: Seen) -> tuple[Channel, ...]:
-    names = channel_names(image)
-    named = CHANNEL in image.coords
-    return tuple(
-        Channel(str(name) if named else f"channel {name}", COLORS[i % len(COLORS)] if len(names) > 1 else "FFFFFF", _window(seen, i, image.dtype))
-        for i, name in enumerate(names)
-    )
+    labels = channel_labels(image)
+    wanted = wanted_channels(image)
+    colors = [COLORS[i % len(COLORS)] if len(labels) > 1 else "FFFFFF" for i in range(len(labels))]
+    shown = [wanted.get(label, Channel(label, color)) for label, color in zip(labels, colors, strict=True)]
+    return tuple(replace(one, window=one.window or _window(seen, i, image.dtype)) for i, one in enumerate(shown))
 
 
 def _window(seen: Seen, i: int, dtype: np.dtype[Any]) -> Window:

@@ -132,9 +132,7 @@ def describe_store(url: str | Path | Any, storage_options: Mapping[str, Any] | N
     found = _image(first, place.url, status)
     what = "plate or well" if entries[0].kind == "field" else "store"
     kind = f"OME-Zarr {read_image(first).version} {what} of {len(entries)} image{'s' * (len(entries) > 1)}"
-    return StoreInfo(
-        found.url, kind, status, found.name, found.units, found.arrays, found.channels, found.labels, entries
-    )
+    return StoreInfo(found.url, kind, status, found.name, found.units, found.arrays, found.channels, found.labels, entries)
 
 
 def _status(group: Group) -> str:
@@ -161,9 +159,7 @@ def _level(place: Place, image: Multiscale, level: Level) -> ArrayInfo:
     return _array(open_array(place.child(level.path)), level.path, image.dims, level.scale)
 
 
-def _array(
-    array: ZarrReadable, path: str, dims: tuple[str, ...] | None = None, spacing: tuple[float, ...] = ()
-) -> ArrayInfo:
+def _array(array: ZarrReadable, path: str, dims: tuple[str, ...] | None = None, spacing: tuple[float, ...] = ()) -> ArrayInfo:
     shards = array.array.shards
     return ArrayInfo(
         path=path,

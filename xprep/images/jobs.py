@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,10 @@ import xarray as xr
 from xprep.engine.deliver import made_of
 from xprep.engine.lazy import as_lazy
 from xprep.engine.memory import active_client, peak_memory
+from xprep.engine.rereading import write_rereading
 from xprep.engine.sources import sources_below
 from xprep.engine.write import Target, write
+from xprep.images.appearance import pixel_attributes
 from xprep.images.describing import describe
 from xprep.images.levels import Shape
 from xprep.images.report import Report
@@ -29,10 +31,11 @@ from xprep.io.resume import Found, find_begun
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import read_mark
 from xprep.io.stores import Place, open_store
-from xprep.io.urls import inside
+from xprep.io.urls import check_name, inside
 from xprep.kernels.downsample import shrink
 from xprep.ops.labels import history_line
 from xprep.ops.layout import CHANNEL
+from xprep.ops.shrinking import Shrinking, check_method
 from xprep.version import version as xprep_version
 
 
@@ -48,9 +51,13 @@ class _Pixels:
     def value(self, store: ImageStore) -> Any:
         """Return the lazy writing."""
         channel = self.image.dims.index(CHANNEL) if CHANNEL in self.image.dims else None
+        ledger = ledger_of(store, self.levels)
+        if self.method == "gaussian":
+            steps = [Shrinking(shape.factors, self.method) for shape in self.shapes[1:]]
+            return write_rereading(as_lazy(self.image.data), self.levels, steps, channel, ledger)
         targets = [Target(array, shape.factors) for array, shape in zip(self.levels, self.shapes, strict=True)]
         how = partial(shrink, method=self.method)  # type: ignore[arg-type]  # checked at the door
-        return write(as_lazy(self.image.data), targets, how, channel, ledger_of(store, self.levels))
+        return write(as_lazy(self.image.data), targets, how, channel, ledger)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,32 +137,57 @@ class Done:
         )
 
 
-def start(image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> Job | Done:
-    """Create the store of an image, or find the one that an earlier run left."""
-    image = ordered(image)
-    _check_apart(image, url, options.storage_options)
-    shapes, specs = specify(image, options)
-    named = {name: specify_label(name, label, image, options) for name, label in labels.items()}
-    fingerprint = fingerprint_of(image, specs, {name: one for name, (one, _, _) in named.items()}, options)
-    if options.resume and fingerprint is None:
-        raise no_fingerprint()
-    store = _open(image, url, options, specs, fingerprint)
-    if isinstance(store, Place):
-        return Done(store, tuple(shape.shape for shape in shapes))
-    pixels = {}
-    for name, (label, below, levels) in named.items():
-        arrays = store.create_labels(name, levels, ArraySpec(tuple(map(str, label.dims)), label.dtype))
-        pixels[name] = _Pixels(label, below, arrays, "mode")
-    store.mark_ready()
-    made = made_of(image.data)
-    return Job(store, _Pixels(image, shapes, store.levels, options.method), pixels, made.statistics if made else {})
+@dataclass(frozen=True, eq=False)
+class _Order:
+    """What is to be written, and where: checked, and nothing of it created."""
+
+    image: xr.DataArray
+    url: Any
+    levels: tuple[list[Shape], list[LevelSpec]]
+    labels: dict[str, tuple[xr.DataArray, list[Shape], list[LevelSpec]]]
+    fingerprint: str | None
+
+    @classmethod
+    def of(cls, image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> _Order:
+        image = ordered(image)
+        check_method(options.method, image.dtype)
+        _check_apart(image, url, options.storage_options)
+        levels = specify(image, options)
+        named = {check_name(name): specify_label(name, label, image, options) for name, label in labels.items()}
+        fingerprint = fingerprint_of(image, levels[1], {name: one for name, (one, _, _) in named.items()}, options)
+        if options.resume and fingerprint is None:
+            raise no_fingerprint()
+        return cls(image, url, levels, named, fingerprint)
+
+    def start(self, options: Options) -> Job | Done:
+        """Create the store, or find the one that an earlier run left."""
+        shapes, specs = self.levels
+        store = _open(self.image, self.url, options, specs, self.fingerprint)
+        if isinstance(store, Place):
+            return Done(store, tuple(shape.shape for shape in shapes))
+        pixels = {}
+        for name, (label, below, levels) in self.labels.items():
+            arrays = store.create_labels(name, levels, ArraySpec(tuple(map(str, label.dims)), label.dtype))
+            pixels[name] = _Pixels(label, below, arrays, "mode")
+        store.mark_ready()
+        made = made_of(self.image.data)
+        image = _Pixels(self.image, shapes, store.levels, options.method)
+        return Job(store, image, pixels, made.statistics if made else {})
+
+
+def start_all(
+    targets: Sequence[tuple[xr.DataArray, Any]], options: Options, labels: Mapping[str, xr.DataArray]
+) -> Iterator[Job | Done]:
+    """Create the stores of images, or find those that an earlier run left; all are checked before one is created."""
+    orders = [_Order.of(image, url, options, labels) for image, url in targets]
+    yield from (order.start(options) for order in orders)
 
 
 def _open(
     image: xr.DataArray, url: Any, options: Options, levels: Sequence[LevelSpec], fingerprint: str | None
 ) -> ImageStore | Place:
     """Return the store to be filled, or the place of the finished one."""
-    spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=dict(image.attrs))
+    spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=pixel_attributes(image.attrs))
     target = open_store(url, options.storage_options, "r+")
     found = Found("nothing", target)
     if options.resume and fingerprint is not None:
@@ -195,4 +227,6 @@ def _check_apart(image: xr.DataArray, url: Any, storage_options: Mapping[str, An
     origins = {source.place.shown for source in sources_below(image.data) if isinstance(source, ZarrReadable)}
     for source in sorted(origins):
         if inside(where, source) or inside(source, where):
-            raise ValueError(f"the output {where} and the input {source} lie in each other: the input would be lost. Give another URL.")
+            raise ValueError(
+                f"the output {where} and the input {source} lie in each other: the input would be lost. Give another URL."
+            )

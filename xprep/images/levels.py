@@ -11,7 +11,7 @@ import xarray as xr
 
 from xprep.io.coords import Coord
 from xprep.io.ome import Level
-from xprep.ops.layout import PLANE
+from xprep.ops.layout import PLANE, SPACE
 from xprep.ops.shrinking import check_steps, factors_of, is_even, shrunk_coords, shrunk_shape
 
 CHUNK = 1024  # pixels along y and x: 2 MiB of uint16, 6 ms to decode
@@ -85,25 +85,37 @@ def placement(image: xr.DataArray, level: Shape, path: str) -> Level:
 
 
 def spacing_of(image: xr.DataArray, dim: str) -> tuple[float, float]:
-    """Return the distance of pixels along ``dim`` and where the first is; 1 and 0 without a numeric coordinate.
+    """Return the distance of pixels along ``dim`` and where the first is; 1 and 0 of channels, or if nobody says.
 
     Raises
     ------
     ValueError
-        The pixels of a space dim are not equally far apart.
+        OME-Zarr cannot say it: the coordinate runs backwards, stands still, is not finite, or (space) is uneven.
     """
-    if dim not in image.coords or image.coords[dim].dtype.kind not in "iuf":
+    if dim == "c" or dim not in image.coords or image.coords[dim].dtype.kind not in "iuf":
         return 1.0, 0.0
     values = image.coords[dim].values.astype(float)
-    if len(values) < 2:
-        return float(image.coords[dim].attrs.get("spacing", 1.0)), float(values[0])
-    steps = np.diff(values)
-    if dim in ("z", "y", "x") and not is_even(values):
+    given = float(image.coords[dim].attrs.get("spacing", 1.0))
+    step = float(values[-1] - values[0]) / (len(values) - 1) if len(values) > 1 else given
+    drop = f"or drop the coordinate: image.drop_vars({dim!r})."
+    if not (np.isfinite(values).all() and np.isfinite(step)):
         raise ValueError(
-            f"the coordinate {dim!r} is not evenly spaced (from {steps.min():g} to {steps.max():g}), and OME-Zarr "
-            f"has one scale a dim. Resample the image, or drop the coordinate: image.drop_vars({dim!r})."
+            f"the coordinate {dim!r} is not finite everywhere, so nobody knows where its pixels are. Mend it, {drop}"
         )
-    return float(steps.mean()), float(values[0])
+    if dim in SPACE and not is_even(values):
+        steps = np.diff(values)
+        raise ValueError(
+            f"the coordinate {dim!r} is not evenly spaced (steps from {steps.min():g} to {steps.max():g}), and OME-Zarr "
+            f"has one scale a dim. Resample the image, {drop}"
+        )
+    if step == 0:
+        raise ValueError(f"the values of the coordinate {dim!r} are all the same: its pixels have no size. Mend it, {drop}")
+    if step < 0:
+        raise ValueError(
+            f"the coordinate {dim!r} runs backwards, from {values[0]:g} to {values[-1]:g}, and scales of OME-Zarr are "
+            f"positive. Flip the image, image.sortby({dim!r}), {drop}"
+        )
+    return step, float(values[0])
 
 
 def coords_of(image: xr.DataArray, level: Shape) -> dict[str, Coord]:

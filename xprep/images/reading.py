@@ -11,6 +11,8 @@ import xarray as xr
 
 from xprep.engine.sources import read_array
 from xprep.errors import StoreFormatError
+from xprep.images.appearance import appearance_of
+from xprep.images.choosing import choose_level
 from xprep.io.arrays import ZarrReadable, open_array
 from xprep.io.coords import Coord, read_coord
 from xprep.io.groups import Group, list_images, list_labels, read_group, read_image
@@ -19,6 +21,7 @@ from xprep.io.ome import Level, Multiscale
 from xprep.io.status import check_finished
 from xprep.io.stores import Place, open_store
 from xprep.ops.layout import chunks_for
+from xprep.ops.units import Length
 
 # What zarr and xarray keep in an array's attributes for themselves.
 OWN_ATTRIBUTES = ("_ARRAY_DIMENSIONS", "coordinates", "xprep")
@@ -27,7 +30,7 @@ OWN_ATTRIBUTES = ("_ARRAY_DIMENSIONS", "coordinates", "xprep")
 def open_image(
     url: str | Path | Any,
     *,
-    level: int = 0,
+    level: int | Mapping[str, Length] = 0,
     label: str | None = None,
     chunks: Any = None,
     storage_options: Mapping[str, Any] | None = None,
@@ -39,8 +42,9 @@ def open_image(
     url : str, Path or zarr store
         OME-Zarr 0.4, 0.5 or 0.6 (flat or dual layout), a group written by xarray with one image in it, or a Zarr array
         with dimension names; a path, an fsspec URL (``s3://…``), or any Zarr store object.
-    level : int
-        Resolution: 0 is the finest, negative numbers count from the coarsest.
+    level : int or mapping of str to float or str
+        Resolution: 0 is the finest, negative numbers count from the coarsest. A mapping gives the pixel size wanted, by dim,
+        in the store's unit or with one (``{"x": 2.0}``, ``{"x": "2 um"}``): the coarsest level whose pixels are no larger.
     label : str, optional
         Name of a label image to open instead of the image.
     chunks : mapping, int or tuple, optional
@@ -52,7 +56,8 @@ def open_image(
     -------
     DataArray
         Dims as stored (``t, c, z, y, x`` or some of them), with physical coordinates of the pixels' centres (``units`` in
-        their attributes) and the channels' names in ``c``.
+        their attributes) and the channels' names in ``c``. How channels and labels are shown is in the attributes
+        ``omero`` and ``image-label``, as in OME-Zarr, and is kept when the image is written again.
 
     Raises
     ------
@@ -85,9 +90,7 @@ def open_image(
     return _xarray_image(group, chunks)
 
 
-def open_tree(
-    url: str | Path | Any, *, chunks: Any = None, storage_options: Mapping[str, Any] | None = None
-) -> xr.DataTree:
+def open_tree(url: str | Path | Any, *, chunks: Any = None, storage_options: Mapping[str, Any] | None = None) -> xr.DataTree:
     """Open all levels and labels of an image lazily.
 
     Parameters
@@ -134,8 +137,7 @@ def _levels(group: Group, prefix: str, chunks: Any) -> dict[str, xr.Dataset]:
     for name in list_labels(group):
         label = _label_group(group, name)
         below = {
-            f"{prefix}/labels/{name}/scale{n}": _ome_image(label, n, chunks).to_dataset(name="image")
-            for n in _numbers(label)
+            f"{prefix}/labels/{name}/scale{n}": _ome_image(label, n, chunks).to_dataset(name="image") for n in _numbers(label)
         }
         found.update(below)
     return found
@@ -156,19 +158,17 @@ def _label_group(group: Group, label: str) -> Group:
     return found
 
 
-def _ome_image(group: Group, level: int, chunks: Any) -> xr.DataArray:
+def _ome_image(group: Group, level: int | Mapping[str, Length], chunks: Any) -> xr.DataArray:
     image = read_image(group)
-    count = len(image.levels)
-    if not -count <= level < count:
-        raise StoreFormatError(f"{group.place} has the levels 0 … {count - 1}; got level={level}.")
-    chosen = image.levels[level]
+    chosen = image.levels[choose_level(image, level, str(group.place))]
     array = open_array(group.place.child(chosen.path))
     if len(array.shape) != len(image.axes):
         raise StoreFormatError(
             f"{array.place} has {len(array.shape)} dimensions, but the metadata name {len(image.axes)} axes {image.dims}."
         )
     coords = {**_placed(image, chosen, array.shape), **_stored_coords(array.place, image.dims, array)}
-    return _wrap(array, image.dims, coords, image.name or None, chunks)
+    opened = _wrap(array, image.dims, coords, image.name or None, chunks)
+    return opened.assign_attrs(appearance_of(image))
 
 
 def _placed(image: Multiscale, level: Level, shape: Sequence[int]) -> dict[str, Any]:
@@ -180,7 +180,9 @@ def _placed(image: Multiscale, level: Level, shape: Sequence[int]) -> dict[str, 
             if len(names) == length and len(set(names)) == length:
                 coords["c"] = ("c", np.array(names, dtype=object))
             continue
-        attributes = {"units": axis.unit} if axis.unit else {}
+        attributes: dict[str, Any] = {"units": axis.unit} if axis.unit else {}
+        if length == 1:  # one pixel does not tell how large it is
+            attributes["spacing"] = scale
         coords[axis.name] = (axis.name, shift + scale * np.arange(length), attributes)
     return coords
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import xarray as xr
 
-from xprep.images.levels import Shape, coords_of, default_chunk, plan_levels
+from xprep.images.levels import Shape, coords_of, default_chunk, plan_levels, spacing_of
 from xprep.io.specs import LevelSpec
-from xprep.ops.layout import PLANE, check_image, chunks_for
+from xprep.io.urls import check_name
+from xprep.ops.layout import PLANE, SPACE, check_image, chunks_for
 from xprep.ops.parameters import check_choice
+from xprep.ops.shrinking import METHODS
 
 OME_ORDER = ("t", "c", "z", "y", "x")
-METHODS = ("mean", "max", "nearest", "mode", "gaussian")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Options:
         check_choice(self.method, METHODS, "method")
         check_choice(self.version, ("0.4", "0.5", "0.6"), "version")
         check_choice(self.layout, ("dual", "flat"), "layout")
+        if self.version == "0.4" and self.shards is not None:
+            raise ValueError("OME-Zarr 0.4 is Zarr v2, which has no shards; leave shards out, or write version='0.5'.")
 
 
 def ordered(image: xr.DataArray) -> xr.DataArray:
@@ -57,11 +60,30 @@ def ordered(image: xr.DataArray) -> xr.DataArray:
 
 
 def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[LevelSpec]]:
+    """Return the levels of an image, and what is to be created for them.
+
+    Raises
+    ------
+    ValueError
+        Chunks, shards or factors that are none; coordinates that OME-Zarr cannot say.
+    """
+    for dim in image.dims:
+        spacing_of(image, str(dim))  # refused now, and not when everything is computed
     default = default_chunk(image)
     chunk = default if options.chunks is None else _completed(image, options.chunks, default)
     shard = None if options.shards is None else _completed(image, options.shards, chunk)
+    _check_shards(image, chunk, shard)
     shapes = plan_levels(image, options.scale_factors, chunk)
     return shapes, [_level_spec(image, shape, chunk, shard) for shape in shapes]
+
+
+def _check_shards(image: xr.DataArray, chunk: Sequence[int], shard: Sequence[int] | None) -> None:
+    for dim, c, s in zip(image.dims, chunk, shard or (), strict=False):
+        if s % c and s < image.sizes[dim]:
+            raise ValueError(
+                f"shards must be multiples of the chunks; along {dim!r} they are {s} and {c}. Give both, "
+                f"e.g. chunks={{{dim!r}: {c}}}, shards={{{dim!r}: {-(-s // c) * c}}}."
+            )
 
 
 def _completed(image: xr.DataArray, lengths: Any, default: Sequence[int]) -> tuple[int, ...]:
@@ -83,14 +105,23 @@ def _level_spec(image: xr.DataArray, level: Shape, chunk: Sequence[int], shard: 
 def specify_label(
     name: str, label: xr.DataArray, image: xr.DataArray, options: Options
 ) -> tuple[xr.DataArray, list[Shape], list[LevelSpec]]:
+    """Return a label image that lies on its image, its levels, and what is to be created for them.
+
+    Raises
+    ------
+    ValueError
+        Its name is none, or its size or place is not the image's.
+    TypeError
+        It is not of whole numbers.
+    """
+    check_name(name)
     label = ordered(label)
     if label.dtype.kind not in "ui":
         raise TypeError(f"labels must be whole numbers; {name!r} is of {label.dtype}. Convert them: labels.astype('uint32').")
     wrong = {str(dim): (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if image.sizes.get(dim) != n}
     if wrong:
         raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.")
-    coords = {dim: image.coords[dim] for dim in label.dims if dim in image.coords and dim not in label.coords}
-    label = label.assign_coords(coords)
+    label = _placed(name, label, image).rename(name)
     fitting = replace(
         options,
         scale_factors=_of_dims(label, options.scale_factors),
@@ -98,6 +129,20 @@ def specify_label(
         shards=_of_dims(label, options.shards),
     )
     return label, *specify(label, fitting)
+
+
+def _placed(name: str, label: xr.DataArray, image: xr.DataArray) -> xr.DataArray:
+    """Return labels with the coordinates of their image, where they lie."""
+    for dim in map(str, label.dims):
+        if dim not in SPACE or dim not in label.coords or dim not in image.coords:
+            continue
+        (step, first), (own_step, own_first) = spacing_of(image, dim), spacing_of(label, dim)
+        if abs(own_step - step) * label.sizes[dim] > step / 2 or abs(own_first - first) > step / 2:
+            raise ValueError(
+                f"the labels {name!r} do not lie on the image: along {dim!r} they begin at {own_first:g} in steps of "
+                f"{own_step:g}, the image at {first:g} in steps of {step:g}. Give them its coordinates, or drop theirs."
+            )
+    return label.assign_coords({dim: image.coords[dim] for dim in label.dims if dim in image.coords})
 
 
 def _of_dims(label: xr.DataArray, given: Any) -> Any:

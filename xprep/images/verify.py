@@ -70,9 +70,7 @@ class Verification:
     def __str__(self) -> str:
         if self.is_whole:
             return f"{self.url}: all {self.units} objects are what was written."
-        return "\n".join(
-            [f"{self.url}: {len(self.damaged)} of {self.units} objects are damaged:", *map(str, self.damaged)]
-        )
+        return "\n".join([f"{self.url}: {len(self.damaged)} of {self.units} objects are damaged:", *map(str, self.damaged)])
 
 
 def verify(

@@ -12,7 +12,7 @@ import xarray as xr
 from xprep.engine.graph import call
 from xprep.engine.progress import default_listener
 from xprep.engine.run import run
-from xprep.images.jobs import Done, Job, finish_all, lazy_values, start
+from xprep.images.jobs import Done, Job, finish_all, lazy_values, start_all
 from xprep.images.report import Report
 from xprep.images.specifying import Options
 from xprep.io.urls import join
@@ -50,8 +50,9 @@ def to_ome_zarr(
     scale_factors : "auto" or sequence
         One entry a level, relative to the level before: a number shrinks y and x, a mapping names its dims. ``"auto"`` halves y
         and x until a level fits one chunk; ``()`` writes the first level only.
-    method : {"mean", "max", "nearest", "mode"}
-        How levels are made: blocks' means (integers round half to even), maxima, first pixels, or (labels) commonest values.
+    method : {"mean", "max", "nearest", "mode", "gaussian"}
+        How levels are made, as by `pyramid`; integers round half to even. A level of all but ``"gaussian"`` is made while the
+        one before is written; that one is made of blocks and their surroundings, and reads the level before back.
     version : {"0.5", "0.4", "0.6"}
         Of OME-Zarr.
     layout : {"dual", "flat"}
@@ -108,9 +109,7 @@ def to_ome_zarr(
     >>> report.shapes
     ((2, 64, 64),)
     """
-    options = Options(
-        scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint
-    )
+    options = Options(scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint)
     images = images_of(image) if not isinstance(image, xr.DataArray) else {("", image.name): image}
     single = len(images) == 1
     if labels and not single:
@@ -119,7 +118,7 @@ def to_ome_zarr(
     if compute:
         reports = write_images(targets, options, labels=labels, progress=progress)
         return next(iter(reports.values())) if single else reports
-    jobs = [start(one, where, options, labels or {}) for one, where in targets]
+    jobs = list(start_all(targets, options, labels or {}))
     return call(partial(finish_all, jobs, single), *lazy_values(jobs), label="store")
 
 
@@ -133,7 +132,8 @@ def write_images(
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
     jobs: list[Job | Done] = []
     try:
-        jobs += [start(one, where, options, labels or {}) for one, where in targets]
+        for job in start_all(targets, options, labels or {}):
+            jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
         listener = default_listener() if progress in (None, True) else (progress or None)
         results, went = run(lazy_values(jobs), "writing", listener)  # type: ignore[arg-type]
         reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds)
@@ -149,7 +149,7 @@ def _left(jobs: Sequence[Job | Done]) -> str:
     """Return what to say of stores that were not finished."""
     urls = [job.store.url for job in jobs if isinstance(job, Job)]
     if not urls:
-        return "nothing was written."
+        return "no pixel was written."
     resumable = all(job.store.fingerprint is not None for job in jobs if isinstance(job, Job))
     way = "resume=True goes on from there" if resumable else "overwrite=True writes it anew"
     return f"not finished: {', '.join(urls)}. The same command with {way}."
@@ -161,5 +161,3 @@ def _below(url: Any, name: tuple[str, Any]) -> str:
     if not isinstance(url, str | Path):
         raise ValueError("several images are written below a URL or a path, not into a store object.")
     return join(url, *parts)
-
-

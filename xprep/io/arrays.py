@@ -70,9 +70,7 @@ class Grid:
 
     def covers_whole_chunks(self, region: Region) -> bool:
         """Whether ``region`` is made of units that are whole even at the array's edge."""
-        return all(
-            part.start % size == 0 and part.stop % size == 0 for part, size in zip(region, self.unit, strict=True)
-        )
+        return all(part.start % size == 0 and part.stop % size == 0 for part, size in zip(region, self.unit, strict=True))
 
     def covers_whole_units(self, region: Region) -> bool:
         """Whether ``region`` begins and ends at borders of units, or at the array's edge."""
@@ -257,9 +255,7 @@ class ZarrReadable:
         if data is None:
             return [None] * len(wanted)
         index, view = shard.split(data), memoryview(data)
-        return [
-            view[int(index[at][0]) : int(index[at].sum())] if is_stored(index[at], len(data)) else None for at in wanted
-        ]
+        return [view[int(index[at][0]) : int(index[at].sum())] if is_stored(index[at], len(data)) else None for at in wanted]
 
     def _read_through_zarr(self, region: Region, out: Array) -> None:
         positions = list(self._grid.positions(region))

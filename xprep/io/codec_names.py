@@ -45,6 +45,4 @@ def _name(codec: str, settings: Mapping[str, Any]) -> str:
     inner = f" {settings['cname']}" if "cname" in settings else ""
     level = settings.get("level", settings.get("clevel"))
     shuffle = _SHUFFLES.get(settings.get("shuffle", ""), "")
-    return (
-        f"{codec}{inner}" + (f" level {level}" if level is not None else "") + (f" with {shuffle}" if shuffle else "")
-    )
+    return f"{codec}{inner}" + (f" level {level}" if level is not None else "") + (f" with {shuffle}" if shuffle else "")

@@ -20,9 +20,7 @@ def write_group(place: Place, attributes: Mapping[str, Any], zarr_format: Litera
     place.write_json(".zattrs", dict(attributes))
 
 
-def write_root(
-    place: Place, attributes: Mapping[str, Any], zarr_format: Literal[2, 3], paths: Sequence[str]
-) -> None:
+def write_root(place: Place, attributes: Mapping[str, Any], zarr_format: Literal[2, 3], paths: Sequence[str]) -> None:
     """Write the root's metadata with those of all ``paths`` consolidated: one read opens the tree.
 
     In v3 this is one object, so a store is unfinished before it and finished after it. In v2 there are two, and the

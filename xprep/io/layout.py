@@ -110,7 +110,9 @@ class ImageStore:
             Another run writes there, or the store is gone.
         """
         if not is_mine(self.place, self.run):
-            raise StoreExistsError(f"{self.place} was taken over, or deleted, by another run while this one wrote it; this one stops.")
+            raise StoreExistsError(
+                f"{self.place} was taken over, or deleted, by another run while this one wrote it; this one stops."
+            )
 
     def finish(
         self,

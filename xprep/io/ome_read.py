@@ -103,15 +103,16 @@ def read_multiscale(attributes: Mapping[str, Any], where: str, index: int = 0) -
     entry = entries[index]
     version = _read_version(root, entry)
     axes, levels = _read_space_06(entry) if version == "0.6" else _read_space(entry)
+    channels, image_label = read_appearance(root.value)
     return Multiscale(
         axes=axes,
         levels=levels,
         name=entry.at("name").text(""),
-        channels=_read_channels(root.value.get("omero")),
+        channels=channels,
         version=version,
         method=str(entry.value.get("type") or ""),
         metadata=dict(metadata) if isinstance(metadata := entry.value.get("metadata"), Mapping) else {},
-        image_label=_read_image_label(root.value.get("image-label")),
+        image_label=image_label,
     )
 
 
@@ -208,9 +209,7 @@ def _apply(step: Node, place: Placement, depth: int = 0) -> Placement:
         by = step.at("scale").numbers(len(scale))
         if min(by) <= 0:
             step.at("scale").refuse(f"must be positive; got {list(by)}.")
-        return tuple(a * b for a, b in zip(scale, by, strict=True)), tuple(
-            a * b for a, b in zip(translation, by, strict=True)
-        )
+        return tuple(a * b for a, b in zip(scale, by, strict=True)), tuple(a * b for a, b in zip(translation, by, strict=True))
     if kind == "sequence" and depth < 8:
         for part in step.at("transformations").items(1, 100):
             place = _apply(part, place, depth + 1)
@@ -248,6 +247,11 @@ def _check_levels(entry: Node, levels: list[Level]) -> tuple[Level, ...]:
     if len(set(paths)) != len(paths):
         entry.at("datasets").refuse(f"two levels have one path: {paths}.")
     return tuple(levels)
+
+
+def read_appearance(attributes: Mapping[str, Any]) -> tuple[tuple[Channel, ...], ImageLabel | None]:
+    """Return how an image is shown, from the ``omero`` and the ``image-label`` in ``attributes``."""
+    return _read_channels(attributes.get("omero")), _read_image_label(attributes.get("image-label"))
 
 
 def _read_channels(omero: Any) -> tuple[Channel, ...]:

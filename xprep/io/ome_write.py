@@ -27,7 +27,7 @@ def write_multiscale(image: Multiscale, version: Version) -> dict[str, Any]:
     if image.channels and image.image_label is None:
         ome["omero"] = _omero(image)
     if image.image_label is not None:
-        ome["image-label"] = _image_label(image.image_label)
+        ome["image-label"] = write_image_label(image.image_label)
     return wrap(ome, version)
 
 
@@ -76,9 +76,7 @@ def _entry_06(image: Multiscale) -> dict[str, Any]:
     return {
         "name": image.name,
         "coordinateSystems": [{"name": _SYSTEM, "axes": [_axis(axis) for axis in image.axes]}],
-        "datasets": [
-            {"path": level.path, "coordinateTransformations": [_sequence(level)]} for level in image.levels
-        ],
+        "datasets": [{"path": level.path, "coordinateTransformations": [_sequence(level)]} for level in image.levels],
         **_about(image),
     }
 
@@ -108,12 +106,13 @@ def _axis(axis: Axis) -> dict[str, str]:
 def _omero(image: Multiscale) -> dict[str, Any]:
     return {
         "name": image.name,
-        "channels": [_channel(channel) for channel in image.channels],
+        "channels": [write_channel(channel) for channel in image.channels],
         "rdefs": {"defaultT": 0, "defaultZ": 0, "model": "color"},
     }
 
 
-def _channel(channel: Channel) -> dict[str, Any]:
+def write_channel(channel: Channel) -> dict[str, Any]:
+    """Return the JSON of a channel of ``omero``."""
     shown: dict[str, Any] = {"label": channel.label, "color": channel.color, "active": channel.active}
     shown |= {"coefficient": 1, "family": "linear", "inverted": False}
     if (window := channel.window) is not None:
@@ -121,7 +120,8 @@ def _channel(channel: Channel) -> dict[str, Any]:
     return shown
 
 
-def _image_label(label: ImageLabel) -> dict[str, Any]:
+def write_image_label(label: ImageLabel) -> dict[str, Any]:
+    """Return the JSON of ``image-label``."""
     written: dict[str, Any] = {"source": {"image": label.source}}
     if label.colors:
         written["colors"] = [{"label-value": value, "rgba": list(rgba)} for value, rgba in label.colors.items()]

@@ -187,8 +187,7 @@ class ScratchWritable:
 
 
 _WAY_OUT: Final = (
-    "Name another folder or bucket with xprep.set_options(scratch_url=...), or spill nothing with "
-    "intermediates='recompute'."
+    "Name another folder or bucket with xprep.set_options(scratch_url=...), or spill nothing with intermediates='recompute'."
 )
 
 
@@ -259,9 +258,7 @@ class Leftover:
         _delete(self.place, os.getpid())
 
 
-def find_scratch(
-    url: str | Path | None = None, storage_options: Mapping[str, Any] | None = None
-) -> list[Leftover]:
+def find_scratch(url: str | Path | None = None, storage_options: Mapping[str, Any] | None = None) -> list[Leftover]:
     """Return the scratch folders below ``url`` (None: the system's temporary folder)."""
     root = tempfile.gettempdir() if url is None else url
     listing = open_store(root, storage_options)

@@ -76,8 +76,6 @@ def mean_tile(tile: Array, halves: Halves, margins: Margins, dtype: Any, skipna:
 def subtract_mean_tile(tile: Array, halves: Halves, margins: Margins, dtype: Any, skipna: bool, clip: bool) -> Array:
     """Return a tile minus its local mean, not below zero where ``clip``."""
     out = mean_tile(tile, halves, margins, dtype, skipna)
-    rows, columns = (
-        slice(before, length - after) for (before, after), length in zip(margins, tile.shape[-2:], strict=True)
-    )
+    rows, columns = (slice(before, length - after) for (before, after), length in zip(margins, tile.shape[-2:], strict=True))
     np.subtract(tile[..., rows, columns], out, out=out, dtype=out.dtype, casting="unsafe")
     return np.maximum(out, 0, out=out) if clip else out

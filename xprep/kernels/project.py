@@ -129,11 +129,7 @@ def _lines(block: Array, axes: tuple[int, ...]) -> tuple[Array, tuple[int, ...]]
 def _plain(block: Array) -> Array:
     if block.dtype == np.bool_:
         return block.view(np.uint8)
-    return (
-        block.astype(np.float32)
-        if block.dtype == np.float16
-        else block.astype(block.dtype.newbyteorder("="), copy=False)
-    )
+    return block.astype(np.float32) if block.dtype == np.float16 else block.astype(block.dtype.newbyteorder("="), copy=False)
 
 
 @njit(nogil=True, cache=True)

@@ -107,11 +107,7 @@ def _native(block: Array) -> Array:
     """Types that LLVM has: half floats, booleans and foreign byte orders are converted, the others stay as they are."""
     if block.dtype == np.bool_:
         return block.view(np.uint8)
-    return (
-        block.astype(np.float32)
-        if block.dtype == np.float16
-        else block.astype(block.dtype.newbyteorder("="), copy=False)
-    )
+    return block.astype(np.float32) if block.dtype == np.float16 else block.astype(block.dtype.newbyteorder("="), copy=False)
 
 
 def _flat(block: Array) -> tuple[Array, tuple[int, ...]]:

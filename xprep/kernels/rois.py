@@ -21,9 +21,7 @@ Floats = NDArray[np.float64]
 def check_offsets(offsets: Array, size: int) -> None:
     """Raise unless every one of ``offsets`` lies in ``[0, size)``; compiled loops do not look themselves."""
     if offsets.size and (offsets.min() < 0 or offsets.max() >= size):
-        raise ValueError(
-            f"pixels at offsets {offsets.min()} to {offsets.max()} do not fit into an array of {size} elements."
-        )
+        raise ValueError(f"pixels at offsets {offsets.min()} to {offsets.max()} do not fit into an array of {size} elements.")
 
 
 def frozen(array: Array) -> Array:
@@ -113,9 +111,7 @@ def _sum_frames(frames, offsets, weights, starts, sums):
             sums[t, roi] = total
 
 
-def sum_frames_skipping_nan(
-    frames: Array, offsets: Ints, weights: Floats, shares: Floats, starts: Ints
-) -> tuple[Floats, Floats]:
+def sum_frames_skipping_nan(frames: Array, offsets: Ints, weights: Floats, shares: Floats, starts: Ints) -> tuple[Floats, Floats]:
     """As `sum_frames` without the pixels that are NaN; also the sum of the ``shares`` of those that are left."""
     check_offsets(offsets, frames.shape[1])
     check_offsets(starts, offsets.size + 1)

@@ -3,22 +3,18 @@
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
+import scipy  # its parts load when they are first used: signal alone is 40 MiB
 from numba import njit
 
 from xprep.kernels.rois import Floats, Ints, frozen
 from xprep.kernels.rois_windows import SUMS, check_pairs
 from xprep.types import Array
 
-DIRECT = (
-    64  # up to this side a product with the matrix of waves beats the FFT: 31 is prime, and BLAS is 3 times as fast
-)
+DIRECT = 64  # up to this side a product with the matrix of waves beats the FFT: 31 is prime, and BLAS is 3 times as fast
 BATCH = 128  # pairs at once: their spectra stay in the second-level cache
 
 
-def mean_cross_power(
-    masks: Array, references: Array, mask_of: Ints, reference_of: Ints, eps: float, relative: bool
-) -> Floats:
+def mean_cross_power(masks: Array, references: Array, mask_of: Ints, reference_of: Ints, eps: float, relative: bool) -> Floats:
     """Mean over all frequencies of the real part of R / (eps + |R|), R the cross spectrum of a pair; (pair,).
 
     Windows are (window, z, y, x).

@@ -110,9 +110,7 @@ def _sum_inside(centers, surrounds, references, mask_of, reference_of, skipna, s
         sums[1, p] = around
 
 
-def correlate(
-    masks: Array, references: Array, mask_of: Ints, reference_of: Ints, within: Array | None, joint: bool
-) -> Floats:
+def correlate(masks: Array, references: Array, mask_of: Ints, reference_of: Ints, within: Array | None, joint: bool) -> Floats:
     """Correlate every pair in float64, over the pixels of ``within`` (None: all), as `compute_correlation` says."""
     check_pairs(masks, references, mask_of, reference_of)
     count = int(np.prod(masks.shape[1:]))

@@ -41,9 +41,7 @@ def gaussian_reach(factor: int) -> int:
     return floor(TRUNCATE * gaussian_sigma(factor) - (factor - 1) / 2)
 
 
-def shrink_gaussian(
-    block: np.ndarray, factors: Sequence[int], starts: Sequence[int], shape: Sequence[int]
-) -> np.ndarray:
+def shrink_gaussian(block: np.ndarray, factors: Sequence[int], starts: Sequence[int], shape: Sequence[int]) -> np.ndarray:
     """Shrink every axis by its factor.
 
     At the image's edges, weights are those of the pixels that there are. A NaN reaches every pixel that it is a part
@@ -89,17 +87,17 @@ def _along(values: np.ndarray, axis: int, factor: int, start: int, length: int) 
 def _weights(factor: int) -> np.ndarray:
     reach, sigma = gaussian_reach(factor), gaussian_sigma(factor)
     offsets = np.arange(-reach, factor + reach) - (factor - 1) / 2
-    weights: np.ndarray = np.exp(-0.5 * (offsets / sigma) ** 2)
-    return weights / weights.sum()
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    normalised: np.ndarray = weights / weights.sum()
+    return normalised
 
 
 def _rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    if dtype.kind == "f":
-        return values.astype(dtype)
-    whole = np.rint(values)
-    if dtype.itemsize == 8:  # their largest values are no float64: the next one above would wrap around
+    whole = values if dtype.kind == "f" else np.rint(values)
+    if dtype.kind != "f" and dtype.itemsize == 8:  # their largest values are no float64: the next one above would wrap around
         whole = np.minimum(whole, np.nextafter(float(np.iinfo(dtype).max), 0))
-    return whole.astype(dtype)
+    rounded: np.ndarray = whole.astype(dtype)
+    return rounded
 
 
 @njit(nogil=True, cache=True)

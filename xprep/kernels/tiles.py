@@ -142,5 +142,7 @@ class TileRecipe:
         out = blur_tile(tile, self.halves, margins, divisors, self.dtype)
         pixels = out.reshape(out.shape[0], -1)
         scale = np.ones(len(out), self.dtype) if scale is None else scale.astype(self.dtype)
-        normalize_pixels(pixels, -np.inf if threshold is None else threshold, threshold is not None, self.norm_sum, scale, self.cap, out=pixels)
+        normalize_pixels(
+            pixels, -np.inf if threshold is None else threshold, threshold is not None, self.norm_sum, scale, self.cap, out=pixels
+        )
         return out

@@ -107,10 +107,7 @@ def background(
         return _background(image, radius, dtype, nan, step)
     images = images_of(image)
     return xr.DataTree.from_dict(
-        {
-            f"{node.rstrip('/')}/{name}": _background(array, radius, dtype, nan, step)
-            for (node, name), array in images.items()
-        },
+        {f"{node.rstrip('/')}/{name}": _background(array, radius, dtype, nan, step) for (node, name), array in images.items()},
         name=image.name if isinstance(image, xr.DataTree) else None,
     )
 
@@ -194,9 +191,7 @@ class _Recipe:
         return "background", self.sigmas, str(self.dtype), self.skipna, self.subtract, self.clip
 
 
-def _recipe(
-    image: xr.DataArray, radius: Radius, dtype: Any, nan: str, subtract: bool = False, clip: bool = False
-) -> _Recipe:
+def _recipe(image: xr.DataArray, radius: Radius, dtype: Any, nan: str, subtract: bool = False, clip: bool = False) -> _Recipe:
     check_image(image, "background")
     if dtype is None:
         raise ValueError("dtype must be float32 or float64; got None.")

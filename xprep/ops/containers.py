@@ -97,7 +97,7 @@ def _follow(dataset: xr.Dataset, image: xr.DataArray) -> xr.Dataset:
         if dim == CHANNEL and names[0] is not None and names[1] is not None and names[0].is_unique:
             dataset = dataset.sel({dim: list(names[1])})
         else:
-            dataset = dataset.drop_dims(dim)
+            dataset = dataset.drop_dims([dim])
     return dataset
 
 

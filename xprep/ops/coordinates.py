@@ -12,9 +12,7 @@ from xprep.kernels.positions import Scale
 from xprep.ops.units import spacing
 
 
-def rescaled_coordinates(
-    image: xr.DataArray, scales: Mapping[str, Scale], steps: Mapping[str, float]
-) -> dict[Any, Any]:
+def rescaled_coordinates(image: xr.DataArray, scales: Mapping[str, Scale], steps: Mapping[str, float]) -> dict[Any, Any]:
     """Return the coordinates of the scaled image: the new voxels' centres, in the old coordinates' units.
 
     Coordinates of other dims are kept. Along a scaled dim, numbers are interpolated, and go on evenly beyond the ends;

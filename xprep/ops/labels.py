@@ -32,11 +32,25 @@ def attributes(image: xr.DataArray, step: str, *, unitless: bool = False) -> dic
     kept = dict(image.attrs) if xr.get_options()["keep_attrs"] in (True, "default") else {}
     for name in STALE:
         kept.pop(name, None)
+    if "omero" in kept:
+        kept["omero"] = _without_windows(kept["omero"])
     if unitless and "units" in kept:
         kept["units"] = "1"
     if options().history:
         kept["history"] = "\n".join(filter(None, [image.attrs.get("history"), history_line(step)]))
     return kept
+
+
+def _without_windows(omero: Any) -> Any:
+    """Return how channels are shown without their contrast limits, which speak of other values."""
+    channels = omero.get("channels") if isinstance(omero, Mapping) else None
+    if not isinstance(channels, list):
+        return omero
+    bare = [
+        {key: value for key, value in channel.items() if key != "window"} if isinstance(channel, Mapping) else channel
+        for channel in channels
+    ]
+    return {**omero, "channels": bare}
 
 
 def history_line(step: str) -> str:

@@ -151,8 +151,7 @@ def pick_channels(image: xr.DataArray, positions: Sequence[int]) -> xr.DataArray
     """Return some channels of ``image``, in this order; an image that can be read again still can."""
     axis = int(image.get_axis_num(CHANNEL))
     coords = {
-        name: coord.isel({CHANNEL: list(positions)}) if CHANNEL in coord.dims else coord
-        for name, coord in image.coords.items()
+        name: coord.isel({CHANNEL: list(positions)}) if CHANNEL in coord.dims else coord for name, coord in image.coords.items()
     }
     data = pick(image.data, axis, positions) if is_lazy(image.data) else np.take(image.data, list(positions), axis=axis)
     return xr.DataArray(data, coords=coords, dims=image.dims, attrs=image.attrs).rename(image.name)

@@ -62,6 +62,7 @@ def normalize(
         Percentile that a channel is divided by at the end.
     sigma : float, sequence, mapping or None
         Standard deviation of the blur in y and x, in pixels: one number, one a channel in order, or by channel name.
+        Lengths with a unit (``"0.5 um"``) do as well where voxels are square.
     norm_sum : bool
         Whether the channels of a pixel are divided by their sum.
     cap_max : float or None
@@ -141,7 +142,10 @@ def normalize(
     fields = [Field(spell_name(name), one) for name, one in images.items()]
     arrays = normalized(fields, recipe, chunks, intermediates)
     step = spell("normalize", given, DEFAULTS)
-    results = {name: relabel(one, data, step, unitless=p is not None or p_post is not None) for (name, one), data in zip(images.items(), arrays, strict=True)}
+    results = {
+        name: relabel(one, data, step, unitless=p is not None or p_post is not None)
+        for (name, one), data in zip(images.items(), arrays, strict=True)
+    }
     return rebuild(image, results)  # type: ignore[no-any-return]
 
 

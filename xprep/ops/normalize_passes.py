@@ -14,9 +14,9 @@ import numpy as np
 import xarray as xr
 
 from xprep.engine.deliver import deliver
+from xprep.engine.folds import Fold
 from xprep.engine.gather import Place, same
 from xprep.engine.graph import call
-from xprep.engine.folds import Fold
 from xprep.engine.grid import count as grid_count
 from xprep.engine.grid import regular_chunks
 from xprep.engine.guess import Guess, Sampler, join_patches
@@ -28,10 +28,9 @@ from xprep.engine.tiling import tile_of
 from xprep.engine.windows import margins, reach_or_same
 from xprep.kernels.blur import gaussian_half
 from xprep.kernels.tiles import TileRecipe
-from xprep.ops.layout import CHANNEL, Layout, arranged, chunks_for, layout_of
+from xprep.ops.layout import Layout, arranged, chunks_for, layout_of
 from xprep.ops.statistics import Mean, Statistic
 from xprep.types import Array, Chunks, Intermediates
-
 
 # What plans call the passes.
 PASSES = {"p": "percentiles of the channels", "p_sum": "threshold of their sum", "p_post": "percentiles after"}
@@ -141,9 +140,7 @@ class _GuessFinished:
         return _Finish(self.recipe, self.has)(pixels, Place(whole, inside, pixels.shape), *states)
 
 
-def normalized(
-    fields: Sequence[Field], recipe: Recipe, chunks: Any, intermediates: Intermediates | None
-) -> list[Any]:
+def normalized(fields: Sequence[Field], recipe: Recipe, chunks: Any, intermediates: Intermediates | None) -> list[Any]:
     """Return the normalised data of every field, lazy where the field's is."""
     steps = _Steps.of(fields, recipe, chunks, intermediates)
     statistics = steps.statistics()

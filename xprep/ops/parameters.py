@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xprep.ops.layout import CHANNEL, PLANE, channel_names, channel_positions, check_dims
+from xprep.ops.units import in_pixels
 
 
 def check_percentile(value: float | None, name: str) -> float | None:
@@ -42,7 +43,7 @@ def check_quantiles(q: Any) -> tuple[float, ...]:
     wrong = values[~((values >= 0) & (values <= 1))]
     if wrong.size:
         hint = f" Did you mean q={wrong[0] / 100:g}? Percentiles (0–100) are normalize's p." if 1 < wrong[0] <= 100 else ""
-        raise ValueError(f"q must lie between 0 and 1; got {wrong[0]!r}.{hint}")
+        raise ValueError(f"q must lie between 0 and 1; got {float(wrong[0])!r}.{hint}")
     return tuple(values.tolist())
 
 
@@ -74,30 +75,52 @@ def check_sigma(value: Any, what: str = "sigma") -> float:
 
 
 def channel_sigmas(sigma: Any, image: xr.DataArray) -> tuple[float, ...]:
-    """Return one sigma a channel: from a number, a sequence in channel order, a mapping by channel name, or None (0).
+    """Return one sigma a channel, for y and x: from one value, a sequence in channel order, a mapping by name, or None (0).
 
     Raises
     ------
     ValueError
-        There are too few or too many, or one is not a sigma.
+        There are too few or too many, or one is not a sigma; a length is not as many pixels along y as along x.
     KeyError
         A channel is unknown.
     """
-    names = channel_names(image)
     if sigma is None:
-        return (0.0,) * len(names)
+        return (0.0,) * len(channel_names(image))
+    pairs = [plane_sigmas(value, image, what) for value, what in _by_channel(sigma, image)]
+    uneven = [pair for pair in pairs if pair["y"] != pair["x"]]
+    if uneven:
+        raise ValueError(
+            f"sigma={sigma!r} is {uneven[0]['y']:g} pixels along y and {uneven[0]['x']:g} along x: the voxels are not square, "
+            f"and this blur is as wide along y as along x. Give pixels, or make the voxels square first (to_isotropic)."
+        )
+    return tuple(pair["y"] for pair in pairs)
+
+
+def plane_sigmas(value: Any, image: xr.DataArray, what: str = "sigma") -> dict[str, float]:
+    """Return one value, in pixels or a length with a unit, as sigmas along y and x in pixels."""
+    return {dim: check_sigma(in_pixels(value, image, dim, what), what) for dim in PLANE}
+
+
+def _by_channel(sigma: Any, image: xr.DataArray) -> list[tuple[Any, str]]:
+    """Return what was given for each channel, and what to call it."""
+    names = channel_names(image)
     if isinstance(sigma, Mapping):
         channel_positions(image, list(sigma), "sigma")
         missing = [name for name in names if name not in sigma]
         if missing:
-            raise ValueError(f"sigma names {list(sigma)}, but not the channel {missing[0]!r}; give 0 for a channel to be left as it is.")
-        return tuple(check_sigma(sigma[name], f"sigma of channel {name!r}") for name in names)
+            raise ValueError(
+                f"sigma names {list(sigma)}, but not the channel {missing[0]!r}; give 0 for a channel to be left as it is."
+            )
+        return [(sigma[name], f"sigma of channel {name!r}") for name in names]
     if np.ndim(sigma) == 0:
-        return (check_sigma(sigma),) * len(names)
-    values = tuple(check_sigma(value) for value in np.asarray(sigma, dtype=object).ravel())
+        return [(sigma, "sigma")] * len(names)
+    values = np.asarray(sigma, dtype=object).ravel().tolist()
+    for value in values:
+        if not isinstance(value, str):
+            check_sigma(value)
     if len(values) != len(names):
         raise ValueError(f"sigma has {len(values)} values for {len(names)} channels; give one a channel, or one number for all.")
-    return values
+    return [(value, "sigma") for value in values]
 
 
 def dim_sigmas(sigma: Any, image: xr.DataArray) -> tuple[dict[str, float], ...]:
@@ -113,10 +136,14 @@ def dim_sigmas(sigma: Any, image: xr.DataArray) -> tuple[dict[str, float], ...]:
         check_dims(list(sigma), image, "sigma")
         if CHANNEL in sigma:
             raise ValueError("sigma cannot blur along the channels 'c'; give a sequence for one sigma a channel.")
-        return ({str(dim): check_sigma(value, f"sigma of {dim!r}") for dim, value in sigma.items()},) * count
+        sigmas = {
+            str(dim): check_sigma(in_pixels(value, image, str(dim), f"sigma of {dim!r}"), f"sigma of {dim!r}")
+            for dim, value in sigma.items()
+        }
+        return (sigmas,) * count
     if sigma is None:
         raise ValueError("sigma must be a number, a mapping by dim or a sequence per channel; got None.")
-    return tuple({dim: value for dim in PLANE} for value in channel_sigmas(sigma, image))
+    return tuple(plane_sigmas(value, image, what) for value, what in _by_channel(sigma, image))
 
 
 def working_dtype(dtype: Any, source: np.dtype[Any]) -> np.dtype[Any]:

@@ -104,9 +104,7 @@ def _shrink(data: Any, shrinking: Shrinking) -> Any:
     before = as_lazy(data)
     shape = shrunk_shape(before.shape, shrinking.factors)
     chunks = regular_chunks(shape, base_chunk(before))
-    made = gather(
-        shrinking, before, dtype=before.dtype, chunks=chunks, needs=partial(_needs, shrinking), label=shrinking.method
-    )
+    made = gather(shrinking, before, dtype=before.dtype, chunks=chunks, needs=partial(_needs, shrinking), label=shrinking.method)
     return like(data, made)
 
 
@@ -114,9 +112,7 @@ def _needs(shrinking: Shrinking, axis: int, start: int, stop: int) -> tuple[int,
     return shrinking.needs(axis, start, stop)
 
 
-def _shrink_dataset(
-    dataset: xr.Dataset, images: set[Any], steps: Sequence[Any], method: str, step: str
-) -> list[xr.Dataset]:
+def _shrink_dataset(dataset: xr.Dataset, images: set[Any], steps: Sequence[Any], method: str, step: str) -> list[xr.Dataset]:
     """Return a Dataset and its coarser versions; what does not lie along a dim that shrinks is in each of them."""
     image = next(dataset[name] for name in dataset.data_vars if name in images)
     shrinking = {dim for one in steps for dim, f in zip(image.dims, factors_of(one, image), strict=True) if f > 1}

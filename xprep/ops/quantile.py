@@ -11,11 +11,10 @@ import xarray as xr
 from xprep.engine.gather import Place
 from xprep.engine.graph import as_array
 from xprep.engine.keep import Stream, keep
-from xprep.engine.lazy import like
+from xprep.engine.lazy import as_lazy, like
 from xprep.engine.quantiles import Question, quantiles
 from xprep.engine.sorting import block_quantiles
 from xprep.engine.sources import arrange
-from xprep.engine.lazy import as_lazy
 from xprep.engine.tiling import tile_of
 from xprep.ops.containers import Container, collect, images_of
 from xprep.ops.labels import attributes, spell
@@ -83,7 +82,11 @@ def quantile(
     """
     check_choice(method, ("exact",), "method")
     values = check_quantiles(q)
-    step = spell("quantile", {"q": q, "dim": dim, "skip_zeros": skip_zeros, "skipna": skipna}, {"dim": None, "skip_zeros": False, "skipna": True})
+    step = spell(
+        "quantile",
+        {"q": q, "dim": dim, "skip_zeros": skip_zeros, "skipna": skipna},
+        {"dim": None, "skip_zeros": False, "skipna": True},
+    )
     scalar = np.ndim(q) == 0
 
     def one(array: xr.DataArray) -> xr.DataArray:

@@ -42,14 +42,11 @@ def _from_mapping(radius: Mapping[Any, Any], names: tuple[Any, ...]) -> list[Any
     unknown = [name for name in radius if name not in names]
     if unknown:
         raise KeyError(
-            f"radius names {unknown[0]!r}; the image has the channels {list(names)}, and the dims of a radius are "
-            f"'y' and 'x'."
+            f"radius names {unknown[0]!r}; the image has the channels {list(names)}, and the dims of a radius are 'y' and 'x'."
         )
     missing = [name for name in names if name not in radius]
     if missing:
-        raise ValueError(
-            f"radius names {list(radius)}, but not the channel {missing[0]!r}; give every channel its radius."
-        )
+        raise ValueError(f"radius names {list(radius)}, but not the channel {missing[0]!r}; give every channel its radius.")
     return [radius[name] for name in names]
 
 
@@ -74,7 +71,5 @@ def _is_nested(value: Any) -> bool:
 def _check_radius(value: Any, given: Any) -> float:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not number or not np.isfinite(value) or value <= 0:
-        raise ValueError(
-            f"radius must be a finite number of pixels above 0, or a length such as '1.4 um'; got {given!r}."
-        )
+        raise ValueError(f"radius must be a finite number of pixels above 0, or a length such as '1.4 um'; got {given!r}.")
     return float(value)

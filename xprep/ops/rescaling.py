@@ -100,15 +100,11 @@ def _rescale_dataset(
         for name in own.data_vars
         if name in moving and inherited[name].dtype.kind in "buif"
     }
-    result = xr.merge(
-        [still, *(array.to_dataset(name=name) for name, array in scaled.items())], join="exact", compat="override"
-    )
+    result = xr.merge([still, *(array.to_dataset(name=name) for name, array in scaled.items())], join="exact", compat="override")
     return result[[name for name in own.data_vars if name in result]].assign_attrs(own.attrs)
 
 
-def _rescale(
-    image: xr.DataArray, factors: Mapping[str, float], steps: Mapping[str, float], way: Way, step: str
-) -> xr.DataArray:
+def _rescale(image: xr.DataArray, factors: Mapping[str, float], steps: Mapping[str, float], way: Way, step: str) -> xr.DataArray:
     scales = {dim: _scale_of(image, dim, factors.get(dim, 1.0), way) for dim in SPACE if dim in image.dims}
     dtype = way.dtype(image.dtype)
     _check_cval(way, image.dtype)
@@ -156,9 +152,7 @@ def _check_cval(way: Way, dtype: np.dtype[Any]) -> None:
         return
     kept = np.array(way.cval).astype(dtype) if np.isfinite(way.cval) and abs(way.cval) < 2**63 else None
     if kept is None or kept != way.cval:
-        raise ValueError(
-            f"cval={way.cval!r} is not a value of {dtype}, which order=0 keeps; give one that is, or order=1."
-        )
+        raise ValueError(f"cval={way.cval!r} is not a value of {dtype}, which order=0 keeps; give one that is, or order=1.")
 
 
 def _fresh(attrs: dict[str, Any]) -> dict[str, Any]:

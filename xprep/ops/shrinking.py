@@ -51,9 +51,7 @@ def check_method(method: Any, dtype: np.dtype[Any]) -> str:
     """
     check_choice(method, METHODS, "method")
     if method == "mode" and dtype.kind == "f":
-        raise TypeError(
-            f"method='mode' is for labels, whole numbers; the image is of {dtype}. Use 'mean', 'max' or 'gaussian'."
-        )
+        raise TypeError(f"method='mode' is for labels, whole numbers; the image is of {dtype}. Use 'mean', 'max' or 'gaussian'.")
     return str(method)
 
 
@@ -117,9 +115,7 @@ def shrunk_coords(image: xr.DataArray, total: Sequence[int], shape: Sequence[int
             found[name] = _moved(coord, *moving[str(touched[0])])
     for dim, (factor, length) in moving.items():
         if dim not in image.coords:
-            found[dim] = xr.Variable(
-                (dim,), _centres(factor, length), {"spacing": float(factor)} if length == 1 else {}
-            )
+            found[dim] = xr.Variable((dim,), _centres(factor, length), {"spacing": float(factor)} if length == 1 else {})
     return found
 
 

@@ -76,10 +76,14 @@ class Mean:
             where = f" of {image}" if image else ""
             empty = _names(self.channels, np.isnan(row))
             if empty and self.name == "p":
-                found.append((f"no pixel but zeros and NaN in channel {empty}{where}: it is not normalised.", EmptyChannelWarning))
+                found.append(
+                    (f"no pixel but zeros and NaN in channel {empty}{where}: it is not normalised.", EmptyChannelWarning)
+                )
             wrong = _names(self.channels, row <= 0)
             if wrong and self.name != "p_sum":
-                found.append((f"{self.name} of channel {wrong}{where} is not positive: dividing by it flips signs.", PercentileWarning))
+                found.append(
+                    (f"{self.name} of channel {wrong}{where} is not positive: dividing by it flips signs.", PercentileWarning)
+                )
         return found
 
 

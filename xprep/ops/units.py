@@ -176,16 +176,12 @@ def _ome(image: xr.DataArray) -> dict[str, tuple[float, str | None]]:
         return {}
     levels, axes = found[0].get("datasets") or [{}], found[0].get("axes") or []
     steps = [*levels[0].get("coordinateTransformations", []), *found[0].get("coordinateTransformations", [])]
-    scales = [
-        step["scale"] for step in steps if isinstance(step, Mapping) and step.get("type") == "scale" and "scale" in step
-    ]
+    scales = [step["scale"] for step in steps if isinstance(step, Mapping) and step.get("type") == "scale" and "scale" in step]
     if not scales or any(len(scale) != len(axes) for scale in scales):
         return {}
     sizes = np.prod(np.array(scales, dtype=np.float64), axis=0)
     return {
-        axis["name"]: (float(size), axis.get("unit"))
-        for axis, size in zip(axes, sizes, strict=True)
-        if axis.get("name") in SPACE
+        axis["name"]: (float(size), axis.get("unit")) for axis, size in zip(axes, sizes, strict=True) if axis.get("name") in SPACE
     }
 
 
@@ -211,10 +207,7 @@ def isotropic_sizes(image: xr.DataArray, voxel_size: Mapping[str, Length] | None
     sizes = {dim: _sized(given.get(dim), image, dim) for dim in dims}
     units = [unit for _, unit in sizes.values() if unit is not None]
     target = metres(units[-1]) if units else None
-    return {
-        dim: size if unit is None or not target else size * _in_terms_of(unit, target)
-        for dim, (size, unit) in sizes.items()
-    }
+    return {dim: size if unit is None or not target else size * _in_terms_of(unit, target) for dim, (size, unit) in sizes.items()}
 
 
 def _sized(given: Length | None, image: xr.DataArray, dim: str) -> tuple[float, str | None]:
@@ -236,7 +229,5 @@ def _in_terms_of(unit: str, target: float) -> float:
 
 def _positive(size: Any, dim: str) -> float:
     if not isinstance(size, int | float | np.number) or isinstance(size, bool) or not np.isfinite(size) or size <= 0:
-        raise ValueError(
-            f"voxel_size of {dim!r} must be a finite number above 0, or a length such as '0.2 um'; got {size!r}."
-        )
+        raise ValueError(f"voxel_size of {dim!r} must be a finite number above 0, or a length such as '0.2 um'; got {size!r}.")
     return float(size)

@@ -31,9 +31,7 @@ def drawable(image: Any, operation: str, needed: Sequence[str]) -> xr.DataArray:
     if isinstance(image, xr.DataTree):
         found = _level(found)
     if len(found) != 1:
-        raise ValueError(
-            f"{operation} draws one image, and there are {len(found)} here. Choose one, e.g. data['image']."
-        )
+        raise ValueError(f"{operation} draws one image, and there are {len(found)} here. Choose one, e.g. data['image'].")
     array = found[0]
     check_image(array, operation, needed)
     others = [dim for dim in array.dims if dim not in (CHANNEL, *SPACE)]

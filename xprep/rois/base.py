@@ -88,9 +88,7 @@ class RaggedPixels:
     def summary(self) -> Mapping[str, Any]:
         """What the table holds, in a few numbers: what its ``repr`` shows."""
         spans = {name: span_of(column) for name, column in zip("zyx", (self.zpix, self.ypix, self.xpix), strict=True)}
-        nbytes = sum(
-            c[:1].nbytes if c.strides == (0,) else c.nbytes for c in (self.lam, self.zpix, self.ypix, self.xpix)
-        )
+        nbytes = sum(c[:1].nbytes if c.strides == (0,) else c.nbytes for c in (self.lam, self.zpix, self.ypix, self.xpix))
         return {"rois": len(self), "pixels": self.lam.size, "volumetric": self.volumetric, "bytes": nbytes, **spans}
 
     def check_inside(self, shape: Mapping[str, int], what: str = "the image") -> None:

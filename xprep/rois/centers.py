@@ -77,7 +77,5 @@ def centroid_columns(centroids: Mapping[str, Any], names: Sequence[str]) -> list
         if column.size and column.dtype.kind not in "iu":
             raise ValueError(f"centroids must be integers, {name} is {column.dtype}; use asint=True, or truncate them.")
     if len({column.shape for column in columns}) > 1:
-        raise ValueError(
-            f"centroids need one entry a ROI each; got {[column.size for column in columns]} for {list(names)}."
-        )
+        raise ValueError(f"centroids need one entry a ROI each; got {[column.size for column in columns]} for {list(names)}.")
     return [column.astype(np.int64) for column in columns]

@@ -82,9 +82,7 @@ def finite_weights(values: Any) -> Array:
     floats = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
     if not np.isfinite(told(floats)).all():
         bad = int((~np.isfinite(floats)).sum())
-        raise ValueError(
-            f"lam must be finite; {bad} of {floats.size} weights are NaN or infinite. Drop those pixels first."
-        )
+        raise ValueError(f"lam must be finite; {bad} of {floats.size} weights are NaN or infinite. Drop those pixels first.")
     return floats
 
 

@@ -73,9 +73,7 @@ def check_planes(centers: Centers, depth: int) -> None:
         A plane is negative, or beyond ``depth``.
     """
     if len(centers) and (centers.z.min() < 0 or centers.z.max() >= depth):
-        raise ValueError(
-            f"the image has {depth} planes, but ROIs lie in planes {centers.z.min()} to {centers.z.max()}."
-        )
+        raise ValueError(f"the image has {depth} planes, but ROIs lie in planes {centers.z.min()} to {centers.z.max()}.")
 
 
 def boxes_of(centers: Centers, window: Window, grid: Grid) -> tuple[list[Ints], list[Ints]]:
@@ -113,9 +111,7 @@ def crop_blocks(
     """Return the windows about ``centers``, of what lies in ``blocks``, whose first voxels are ``origins``."""
     shape = (len(centers), *leading, *window.tail(depth))
     windows = np.full(shape, window.fill_value, np.float32)
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # float64 beyond float32 becomes infinite, in silence as in numpy 1
+    with np.errstate(over="ignore", invalid="ignore"):  # float64 beyond float32 becomes infinite, in silence as in numpy 1
         for block, origin in zip(blocks, origins, strict=True):
             space = len(origin)
             cube = block if space == 3 else block[..., None, :, :]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.signal
+import scipy  # its parts load when they are first used: signal alone is 40 MiB
 import xarray as xr
 from numpy.typing import NDArray
 

@@ -26,10 +26,10 @@ def columns_from_labels(labels: Any) -> dict[str, Any]:
         Not integers, negative labels, or other axes than y, x and z.
     """
     data = label_data(labels)
-    runs = collect_blocks(as_lazy(data), _find_runs, here=not is_lazy(data))
-    values, places = _in_raster_order(runs)
+    values, places = _joined(collect_blocks(as_lazy(data), _find_runs, here=not is_lazy(data)))
     ids, ranks = _rank(values)
-    order, _ = sort_runs(ranks, ids.size)
+    del values
+    order = _order(ranks, ids.size, places)
     z, y, x, lengths = places
     counts = np.bincount(ranks, weights=lengths, minlength=ids.size).astype(np.int64)
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -75,11 +75,7 @@ def label_data(labels: Any) -> Any:
     if data.dtype.kind not in "iu":
         raise ValueError(
             f"labels must be integers, got {data.dtype}. "
-            + (
-                "A mask has no labels yet: scipy.ndimage.label numbers its parts."
-                if data.dtype == bool
-                else "Round them first."
-            )
+            + ("A mask has no labels yet: scipy.ndimage.label numbers its parts." if data.dtype == bool else "Round them first.")
         )
     return data
 
@@ -94,17 +90,23 @@ def _find_runs(block: Array, origin: Sequence[int]) -> Runs:
     return values, places
 
 
-def _in_raster_order(runs: Sequence[Runs]) -> Runs:
+def _joined(runs: list[Runs]) -> Runs:
     values = np.concatenate([part for part, _ in runs])
     places = np.concatenate([part for _, part in runs], axis=1)
-    z, y = places[:2]
-    height = int(y.max()) + 1 if y.size else 1
-    rows = z.astype(np.int64) * height + y
-    if (np.diff(rows) < 0).any():
-        # Blocks come from left to right, so in one row x rises already: counting by rows is all the sorting there is.
-        order, _ = sort_runs(rows, int(rows.max()) + 1)
-        return values[order], places[:, order]
+    runs.clear()  # they are 20 bytes each, and not needed twice
     return values, places
+
+
+def _order(ranks: NDArray[np.int64], count: int, places: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return runs by label, and in raster order in each."""
+    z, y = places[:2]
+    rows = z.astype(np.int64) * (int(y.max(initial=0)) + 1) + y
+    if not (np.diff(rows) < 0).any():
+        return sort_runs(ranks, count)[0]
+    # Blocks come from left to right, so in one row x rises already: counting by rows is all the sorting there is.
+    by_row, _ = sort_runs(rows, int(rows.max()) + 1)
+    by_label, _ = sort_runs(ranks[by_row], count)
+    return by_row[by_label]
 
 
 def _rank(values: Array) -> tuple[Array, NDArray[np.int64]]:

@@ -166,9 +166,7 @@ def get_roi_centroids(
     return (found[0] if volumetric else whole_coordinates(zpix, "zpix").astype(np.int64)), found[-2], found[-1]
 
 
-def locate(
-    weights: Array, columns: Sequence[Array], starts: NDArray[np.int64], method: Method, asint: bool
-) -> list[Array]:
+def locate(weights: Array, columns: Sequence[Array], starts: NDArray[np.int64], method: Method, asint: bool) -> list[Array]:
     """Return the centroid of every ROI along each of ``columns``, checked.
 
     Raises

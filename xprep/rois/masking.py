@@ -60,9 +60,7 @@ def mask(image: xr.DataArray, rois: Any, *, outside: float = np.nan, invert: boo
     inside = _inside_table(image, rois) if isinstance(rois, RoiTable) else _inside_labels(image, rois)
     dtype = masked_dtype(image.dtype, outside)
     blank = partial(blank_pixels, outside=dtype.type(outside), dtype=dtype, invert=invert)
-    masked = xr.apply_ufunc(
-        blank, image, inside, dask="parallelized", output_dtypes=[dtype], keep_attrs=True, join="exact"
-    )
+    masked = xr.apply_ufunc(blank, image, inside, dask="parallelized", output_dtypes=[dtype], keep_attrs=True, join="exact")
     return cast(xr.DataArray, masked.transpose(*image.dims))
 
 

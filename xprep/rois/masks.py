@@ -85,9 +85,7 @@ def build_centered_masks(
     highest = -1 if table.summary["z"] is None else table.summary["z"][1]
     depth = (highest + 1 if num_planes is None else num_planes) if volumetric else None
     if depth is not None and depth <= highest:
-        raise ValueError(
-            f"there are {depth} planes, but ROIs reach plane {highest}; num_planes must be {highest + 1} or more."
-        )
+        raise ValueError(f"there are {depth} planes, but ROIs reach plane {highest}; num_planes must be {highest + 1} or more.")
     side = 2 * width + 1
     window = (side, side) if depth is None else (depth, side, side)
     rows = _rows(len(table), 4 * max(1, prod(window)))

@@ -20,9 +20,7 @@ from xprep.rois.traces import BlockSums, Weighing
 from xprep.types import Array
 
 FEATURES = ("phase_correlation", "in_vs_out", "dot_product", "correlation")
-BATCH_BYTES = (
-    2**20
-)  # windows worked on at once: they stay in the second-level cache, and memory does not grow with ROIs
+BATCH_BYTES = 2**20  # windows worked on at once: they stay in the second-level cache, and memory does not grow with ROIs
 DOT = Weighing("dot", False)
 Floats = NDArray[np.float64]
 

@@ -46,7 +46,7 @@ def measure_rois(image: Any, rois: RoiTable, how: How, ndim: int) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Touches:
-    """Which ROIs touch which blocks, with their pixels or their windows: a ROI and a block for every touch, in order."""
+    """Which ROIs touch which blocks, by their pixels or windows: a ROI and a block for every touch, in order."""
 
     count: int
     rois: Ints

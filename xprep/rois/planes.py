@@ -150,9 +150,7 @@ def split_planes(array: Any, plane_idx: Any, *, num_planes: int | None = None) -
     """
     items, planes = np.asarray(array), np.asarray(plane_idx)
     if planes.ndim != 1 or len(items) != planes.size:
-        raise ValueError(
-            f"split_planes needs one plane an item; got {len(items)} items and planes of shape {planes.shape}."
-        )
+        raise ValueError(f"split_planes needs one plane an item; got {len(items)} items and planes of shape {planes.shape}.")
     if planes.size == 0 and num_planes is None:
         raise ValueError("there are no items to count planes by; give num_planes.")
     count = count_planes(planes, num_planes)
@@ -167,7 +165,5 @@ def count_planes(planes: Array, num_planes: int | None) -> int:
     if num_planes is None:
         return highest + 1
     if num_planes <= highest:
-        raise ValueError(
-            f"there are items in plane {highest}, but num_planes={num_planes}; it must be {highest + 1} or more."
-        )
+        raise ValueError(f"there are items in plane {highest}, but num_planes={num_planes}; it must be {highest + 1} or more.")
     return int(num_planes)

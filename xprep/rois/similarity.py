@@ -113,9 +113,7 @@ def dot_product(
         check_none(ypix, xpix, zpix)
         return np.empty(0)
     if is_volumetric(zpix) != volumetric:
-        raise ValueError(
-            f"volumetric={volumetric} needs zpix to hold one {'array' if volumetric else 'plane'} per ROI."
-        )
+        raise ValueError(f"volumetric={volumetric} needs zpix to hold one {'array' if volumetric else 'plane'} per ROI.")
     table = RoiTable.from_pixels(lam, ypix, xpix, zpix)
     if isinstance(data, xr.DataArray):
         return traces(data, table, how="dot", skipna=skipna)

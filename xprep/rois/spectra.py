@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.fft
+import scipy  # its parts load when they are first used: signal alone is 40 MiB
 
 from xprep.kernels.rois_spectra import mean_cross_power
 from xprep.rois.dispatch import Pairs, as_floats, float_type, over_windows
 from xprep.types import Array
 
 
-def cross_power_spectrum(
-    static: Any, moving: Any, *, eps: float = 1e6, volumetric: bool = False, relative: bool = False
-) -> Any:
+def cross_power_spectrum(static: Any, moving: Any, *, eps: float = 1e6, volumetric: bool = False, relative: bool = False) -> Any:
     """Return R / (eps + |R|), where R = FFT(static) · conj(FFT(moving)), unnormalised, over each window.
 
     Parameters

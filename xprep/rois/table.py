@@ -85,9 +85,7 @@ class RoiTable(RaggedPixels):
         columns = {name: join_lists(lists) for name, lists in (("lam", lam), ("ypix", ypix), ("xpix", xpix))}
         planes: Sequence[Any] = [0] * len(lam) if zpix is None else zpix
         names = np.arange(len(lam)) if ids is None else np.asarray(ids)
-        return cls(
-            **columns, zpix=join_planes(planes, lam), starts=starts_of(lam), ids=names, volumetric=is_volumetric(planes)
-        )
+        return cls(**columns, zpix=join_planes(planes, lam), starts=starts_of(lam), ids=names, volumetric=is_volumetric(planes))
 
     @classmethod
     def from_labels(cls, labels: Any) -> RoiTable:

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xprep.engine.grid import starts as edges_of
-from xprep.engine.lazy import as_lazy, is_lazy, like
+from xprep.engine.lazy import EAGER_TILE_BYTES, as_lazy, is_lazy, like
 from xprep.engine.roi_blocks import Sums, sum_blocks
 from xprep.kernels.rois import sum_frames, sum_frames_skipping_nan
 from xprep.rois.crops import kept_coords, space_dims
@@ -73,11 +73,9 @@ def traces(image: xr.DataArray, rois: RoiTable, *, how: How = "weighted_mean", s
     rois.check_inside({dim: image.sizes[dim] for dim in space})
     leading = [dim for dim in image.dims if dim not in space]
     ordered = image.transpose(*leading, *space)
-    # What is computed now needs no name that equal tables share: digesting the table would take longer than the sums.
-    token = rois.fingerprint if is_lazy(ordered.data) else str(id(rois))
-    summed = _sum_rois(as_lazy(ordered.data), rois, Weighing(how, skipna), len(space), token)
+    summed = _sum_rois(ordered.data, rois, Weighing(how, skipna), len(space))
     coords = {**kept_coords(image, leading), "roi": rois.ids}
-    return xr.DataArray(like(image.data, summed), coords, (*leading, "roi"), attrs=image.attrs).rename(image.name)
+    return xr.DataArray(summed, coords, (*leading, "roi"), attrs=image.attrs).rename(image.name)
 
 
 def check_table(rois: Any) -> None:
@@ -130,18 +128,25 @@ class Weighing:
             return sums / (np.sqrt(shares) if self.how == "dot" else np.where(shares == 0, np.nan, shares))
 
 
-def _sum_rois(movie: Any, rois: RoiTable, weighing: Weighing, ndim: int, token: str) -> Any:
-    """Return the lazy traces of a movie whose last ``ndim`` axes are space."""
-    grid = Grid(tuple(edges_of(lengths) for lengths in movie.chunks[movie.ndim - ndim :]))
+def _sum_rois(movie: Any, rois: RoiTable, weighing: Weighing, ndim: int) -> Any:
+    """Return the traces of a movie whose last ``ndim`` axes are space, as lazy as it is."""
     pixels = rois.pixels()
-    owners = pixels.rois
-    shares = weighing.totals(pixels.lam, owners, len(rois))
+    owners, leading = pixels.rois, movie.ndim - ndim
+    finish = _Finish(weighing, weighing.totals(pixels.lam, owners, len(rois)))
+    if not is_lazy(movie) and movie.nbytes <= EAGER_TILE_BYTES:  # one tile: nothing to share among threads
+        everything, extent = np.arange(pixels.lam.size), movie.shape[leading:]
+        whole = BlockSums.of(pixels, owners, everything, (0,) * ndim, extent, weighing)
+        return finish([whole(movie)] if everything.size else [], movie.shape[:leading])
+    # What is computed now needs no name that equal tables share: digesting the table would take longer than the sums.
+    token = rois.fingerprint if is_lazy(movie) else str(id(rois))
+    lazy = as_lazy(movie)
+    grid = Grid(tuple(edges_of(lengths) for lengths in lazy.chunks[leading:]))
     parts = {
         index: BlockSums.of(pixels, owners, chosen, grid.origin(index), grid.extent(index), weighing)
         for index, chosen in group_by_block(pixels, grid)
     }
-    sums = Sums(join_parts, _Finish(weighing, shares), len(rois))
-    return sum_blocks(movie, movie.ndim - ndim, parts, sums, (token, weighing))
+    sums = Sums(join_parts, finish, len(rois))
+    return like(movie, sum_blocks(lazy, leading, parts, sums, (token, weighing)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +172,7 @@ class BlockSums:
     ) -> BlockSums:
         """Return what sums the block at ``origin``; the ``chosen`` pixels lie in it, ROI by ROI."""
         touched = owners[chosen]
-        firsts = np.concatenate([[0], np.flatnonzero(np.diff(touched)) + 1, [touched.size]]).astype(np.int64)
+        firsts = np.append(np.flatnonzero(np.diff(touched, prepend=-1)), touched.size).astype(np.int64)
         local = [place[chosen] - start for place, start in zip(pixels.space(len(origin)), origin, strict=True)]
         offsets = np.ascontiguousarray(flat_offsets(local, extent))
         return cls(touched[firsts[:-1]], firsts, offsets, pixels.lam[chosen], extent, weighing)

@@ -79,9 +79,7 @@ def flat_columns(flat: Mapping[str, Any], names: Sequence[str]) -> dict[str, NDA
     """
     missing = [name for name in ("lam_flat", *names) if name not in flat]
     if missing:
-        raise KeyError(
-            f"the flat columns lack {missing}; xprep.rois.flatten_roi_data makes them (zpix_flat if given zpix)."
-        )
+        raise KeyError(f"the flat columns lack {missing}; xprep.rois.flatten_roi_data makes them (zpix_flat if given zpix).")
     columns = {name: np.asarray(flat[name]) for name in names}
     size = np.asarray(flat["lam_flat"]).size
     for name, column in columns.items():

@@ -1,0 +1,178 @@
+"""The house: sizes, layers, and what importing costs (STYLE §3)."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted((ROOT / "xprep").rglob("*.py"))
+
+
+def functions(module: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of the body, without the docstring."""
+    length = (function.end_lineno or 0) - function.body[0].lineno + 1
+    first = function.body[0]
+    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    return length - ((first.end_lineno or 0) - first.lineno + 1 if documented else 0)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_are_short_and_say_what_they_are_for(module: Path) -> None:
+    text = module.read_text()
+    assert len(text.splitlines()) <= 300
+    assert ast.get_docstring(ast.parse(text))
+    assert module.stem not in ("utils", "helpers", "misc", "common", "lib")
+
+
+def test_functions_are_short() -> None:
+    lengths = [lines_of(function) for module in MODULES for function in functions(module)]
+    assert statistics.median(lengths) <= 9
+    assert sorted(lengths)[int(0.9 * len(lengths))] <= 25
+
+
+def test_long_functions_have_docstrings() -> None:
+    long = [
+        f"{module.stem}.{one.name}"
+        for module in MODULES
+        for one in functions(module)
+        if lines_of(one) > 40 and not ast.get_docstring(one)
+    ]
+    assert long == []
+
+
+def test_the_accessor_is_a_table_of_contents() -> None:
+    text = (ROOT / "xprep" / "accessor.py").read_text()
+    assert len(text.splitlines()) <= 120
+    assert not [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.If | ast.IfExp | ast.Match)]
+
+
+def test_nothing_is_printed_or_left_undone() -> None:
+    for module in MODULES:
+        text = module.read_text()
+        for node in ast.walk(ast.parse(text)):
+            assert not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"), module
+            assert not (isinstance(node, ast.ImportFrom) and node.level), f"relative import in {module}"
+            assert not (isinstance(node, ast.Name) and node.id == "NotImplementedError"), module
+        assert "TO" + "DO" not in text
+        assert "FIX" + "ME" not in text
+
+
+def test_compiled_loops_leave_the_cores_to_the_scheduler() -> None:
+    """Never ``parallel=True`` in a task; ``nogil`` and a cache always (DESIGN §4)."""
+    found = 0
+    for module in sorted((ROOT / "xprep" / "kernels").glob("*.py")):
+        for function in functions(module):
+            for decorator in function.decorator_list:
+                if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "njit":
+                    options = {keyword.arg: getattr(keyword.value, "value", None) for keyword in decorator.keywords}
+                    assert options.get("nogil") is True, f"{module.stem}.{function.name}"
+                    assert options.get("cache") is True, f"{module.stem}.{function.name}"
+                    assert not options.get("parallel")
+                    assert not options.get("fastmath")
+                    found += 1
+    assert found > 10
+
+
+def test_layers() -> None:
+    """The import contracts of pyproject.toml."""
+    program = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run(
+        [program, "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout
+
+
+IMPORTS = """
+import json, sys, time
+before = time.process_time()
+import dask.array, numba, xarray, zarr
+middle = time.process_time()
+import xprep
+after = time.process_time()
+from numba.core.registry import CPUDispatcher
+import gc
+loops = [one for one in gc.get_objects() if isinstance(one, CPUDispatcher) and one.__module__.startswith("xprep")]
+compiled = sum(bool(one.overloads) for one in loops)
+heavy = ("matplotlib", "distributed", "s3fs", "gcsfs", "adlfs", "botocore", "aiohttp", "typer", "rich", "scipy.signal")
+loaded = [name for name in heavy if name in sys.modules]
+print(json.dumps({"others": middle - before, "own": after - middle, "loaded": loaded, "compiled": compiled}))
+"""
+
+
+def test_importing_is_cheap() -> None:
+    """No plotting, no cluster, no client of a bucket; nothing compiled; a fraction of what the foundations take."""
+    done = [
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-c", IMPORTS],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                check=True,
+            ).stdout
+        )
+        for _ in range(3)
+    ]
+    assert done[0]["loaded"] == []
+    assert done[0]["compiled"] == 0
+    assert min(one["own"] / one["others"] for one in done) < 0.5
+
+
+def test_importing_leaves_the_process_as_it_was() -> None:
+    """No environment variable, signal handler, warning filter, logger or random state is touched."""
+    program = """
+import dask.array, numba, xarray, zarr, numpy, scipy.ndimage
+import logging, os, random, signal, warnings, threading
+def state():
+    handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    logs = logging.root.level, list(logging.root.handlers)
+    dice = random.getstate(), numpy.random.get_state()[1].tolist()
+    return dict(os.environ), handlers, list(warnings.filters), logs, dice, threading.active_count()
+before = state()
+import xprep
+assert state() == before
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_signatures_are_those_of_the_operations() -> None:
+    import inspect
+
+    import xprep
+
+    for name in ("normalize", "quantile", "gaussian_filter", "to_ome_zarr", "plan"):
+        function = inspect.signature(getattr(xprep, name))
+        for accessor in (xprep.ImagePrep, xprep.DatasetPrep, xprep.TreePrep):
+            method = inspect.signature(getattr(accessor, name))
+            assert list(method.parameters.values())[1:] == list(function.parameters.values())[1:]
+            assert getattr(accessor, name).__doc__ == getattr(xprep, name).__doc__

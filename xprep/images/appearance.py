@@ -1,0 +1,57 @@
+"""How an image is shown: from a store to attributes, and back; colours, contrast limits.
+
+In attributes they have the words of OME-Zarr: ``attrs["omero"]["channels"]`` (``label``, ``color``, ``active``,
+``window``) and ``attrs["image-label"]`` (``colors``, ``properties``). Channels are found again by their label, so that
+an image of some of the channels, in another order, keeps its colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import xarray as xr
+
+from xprep.io.ome import Channel, ImageLabel, Multiscale
+from xprep.io.ome_read import read_appearance
+from xprep.io.ome_write import write_channel, write_image_label
+from xprep.ops.layout import CHANNEL
+
+ATTRIBUTES: Final = ("omero", "image-label")
+
+
+def appearance_of(image: Multiscale) -> dict[str, Any]:
+    """Return the attributes that say how a stored image is shown."""
+    found: dict[str, Any] = {}
+    if image.channels:
+        found["omero"] = {"channels": [write_channel(channel) for channel in image.channels]}
+    if image.image_label is not None and (image.image_label.colors or image.image_label.properties):
+        written = write_image_label(image.image_label)
+        found["image-label"] = {key: written[key] for key in ("colors", "properties") if key in written}
+    return found
+
+
+def pixel_attributes(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return what is to be stored with the pixels; how they are shown, and where, is stored where OME-Zarr has it.
+
+    ``transform`` is SpatialData's, whose objects have no form in JSON.
+    """
+    return {name: value for name, value in attrs.items() if name not in (*ATTRIBUTES, "transform")}
+
+
+def channel_labels(image: xr.DataArray) -> list[str]:
+    """Return the names of the channels as a viewer shows them; one that was selected still has its own."""
+    if CHANNEL in image.coords:
+        return [str(name) for name in image.coords[CHANNEL].values.ravel()]
+    return [f"channel {i}" for i in range(image.sizes.get(CHANNEL, 1))]
+
+
+def wanted_channels(image: xr.DataArray) -> dict[str, Channel]:
+    """Return how channels are to be shown, by label; none where the image does not say."""
+    channels, _ = read_appearance(image.attrs)
+    return {channel.label: channel for channel in channels}
+
+
+def wanted_label(image: xr.DataArray) -> ImageLabel:
+    """Return how labels are to be shown."""
+    return read_appearance(image.attrs)[1] or ImageLabel()
