@@ -217,8 +217,6 @@ def test_the_old_store_stays_until_a_resumed_one_replaces_it(source: Path, tmp_p
     url = tmp_path / "x.zarr"
     write(job(source, p=90), url)
     old = objects(url)
-    left = Interrupting(source, url, "1/3/2")
-    left.parts = tmp_path
     (source / "scale0/image/c/1/3/2").rename(tmp_path / "aside")
     (source / "scale0/image/c/1/3/2").write_bytes(b"")
     with pytest.raises(ChunkError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from xprep import datasets, rois, ufuncs
 from xprep.accessor import DatasetPrep, ImagePrep, TreePrep
+from xprep.batch import BatchReport, RecipeError, run
 from xprep.errors import (
     ChunkError,
     EmptyChannelWarning,
@@ -42,12 +43,14 @@ from xprep.version import show_versions, version
 __version__ = version()
 
 __all__ = [
+    "BatchReport",
     "ChunkError",
     "DatasetPrep",
     "EmptyChannelWarning",
     "ImagePrep",
     "PercentileWarning",
     "Plan",
+    "RecipeError",
     "Report",
     "RoiTable",
     "ScratchFullError",
@@ -76,6 +79,7 @@ __all__ = [
     "rescale",
     "roi_features",
     "rois",
+    "run",
     "set_options",
     "show_versions",
     "subtract_background",

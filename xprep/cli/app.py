@@ -9,6 +9,7 @@ import typer
 import xarray as xr
 from rich.console import Console
 
+from xprep.cli import batch
 from xprep.cli.arguments import Debug, StorageOptions
 from xprep.cli.bar import Bar
 from xprep.cli.demo import run_demo
@@ -35,6 +36,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.command(no_args_is_help=True)(batch.run)
+app.command(no_args_is_help=True)(batch.resume)
+app.command("status", no_args_is_help=True)(batch.show_status)
 app.command(no_args_is_help=True)(verify)
 
 

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dask.utils import parse_bytes as dask_parse_bytes
+
 from xprep.options import options
 
 try:
@@ -36,6 +38,22 @@ def cluster_memory() -> int | None:
         return None
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     return sum(int(worker["memory_limit"]) for worker in workers) or None
+
+
+def parse_bytes(text: str) -> int:
+    """Return a number of bytes: ``"8GiB"``, ``"500 MB"``.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+
+    Examples
+    --------
+    >>> parse_bytes("1.5 KiB")
+    1536
+    """
+    return int(dask_parse_bytes(text))
 
 
 def active_client() -> Any:

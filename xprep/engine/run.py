@@ -19,10 +19,10 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.system import CPU_COUNT
 
 from xprep.engine.memory import active_client
+from xprep.engine.waiting import compute_on_cluster
 from xprep.types import Listener
 
-Advance = Callable[[int], None]
-RETRIES = 3  # of a task on a cluster: a vanished worker, a bucket that says "slow down"
+Advance = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,14 @@ def run(values: Sequence[Delayed], stage: str, listener: Listener | None = None)
     total = len(ready[0].dask) if ready else 0
     announce: Listener = listener or Silent()
     announce.started(stage, total)
-    compute = _here if active_client() is None else _on_cluster
-    results = compute(ready, lambda steps: announce.advanced(stage, steps, 0))
+    compute = _here if active_client() is None else compute_on_cluster
+    results = compute(ready, lambda steps, nbytes: announce.advanced(stage, steps, nbytes))
     announce.finished(stage)
     return results, Run(perf_counter() - start, total)
 
 
 def _here(values: Sequence[Delayed], advance: Advance) -> tuple[Any, ...]:
-    with Callback(posttask=lambda *_: advance(1)):
+    with Callback(posttask=lambda _, result, *more: advance(1, _bytes_of(result))):
         if get_scheduler(collections=values) is not dask.threaded.get or dask.config.get("pool", None) is not None:
             return _computed(values)
         return _on_threads(values)
@@ -95,11 +95,10 @@ def _computed(values: Sequence[Delayed], **how: Any) -> tuple[Any, ...]:
     return found
 
 
-def _on_cluster(values: Sequence[Delayed], advance: Advance) -> tuple[Any, ...]:
-    """Compute on the client's cluster; progress is that of the futures' whole graph, asked for while waiting."""
-    client = active_client()
-    futures = client.compute(list(values), optimize_graph=False, retries=RETRIES)
-    return tuple(client.gather(futures))
+def _bytes_of(result: Any) -> int:
+    """Return how many bytes a task wrote, if it was one that writes."""
+    written = getattr(result, "nbytes", 0) if type(result).__name__ == "_Written" else 0
+    return written if isinstance(written, int) else 0
 
 
 def count_tasks(value: Any) -> int:

@@ -41,10 +41,11 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class _Written:
-    """A tile after it was written: what it becomes in the next level, and what was seen."""
+    """A tile after it was written: what it becomes in the next level, what was seen, and how many bytes were written."""
 
     smaller: Array | None
     seen: Seen
+    nbytes: int = 0
 
 
 def write(
@@ -161,7 +162,7 @@ class _WriteMade:
         seen = look(block, self.channel, place, self.sample)
         self.how.ledger.note(0, place.output, stored, seen)
         kept = seen if stored is None else replace(seen, stored={0: (stored,)})
-        return _Written(self.how.smaller(block), kept)
+        return _Written(self.how.smaller(block), kept, block.nbytes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +226,8 @@ class _WriteJoined:
         block = _joined([child.smaller for child in children if child.smaller is not None], self.folds)
         stored = how.target.write(tuple(slice(*span) for span in self.spans), block)
         how.ledger.note(how.level, self.spans, stored, None)
-        return _Written(how.smaller(block), add_tile([child.seen for child in children], how.level, stored, block.nbytes))
+        seen = add_tile([child.seen for child in children], how.level, stored, block.nbytes)
+        return _Written(how.smaller(block), seen, block.nbytes)
 
 
 def _joined(blocks: Sequence[Array], folds: tuple[int, ...]) -> Array:

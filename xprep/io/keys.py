@@ -9,18 +9,26 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore
 
+# What one key may take, whatever its backend tries: a server that never answers keeps s3fs busy for six minutes (five
+# tries of five tries of 15 s). And a second for every MiB, as slow lines are no fault.
+DEADLINE_SECONDS: Final = 50.0
+BYTES_PER_SECOND: Final = 2**20
 # Requests in flight of one call: s3fs gains nothing beyond 16 (its pool has 10 connections by default).
 REQUESTS: Final = 16
+
+# A listing of ten million chunks takes ten thousand requests; it has ten minutes.
+_LISTING_BYTES: Final = 600 * BYTES_PER_SECOND
+T = TypeVar("T")
 
 
 def make_request(start: int, stop: int) -> ByteRequest:
@@ -101,7 +109,7 @@ def measure_files(folder: Path) -> dict[str, int]:
 
 def measure(store: Store, prefix: str) -> dict[str, int]:
     """Return the size of every key that begins with ``prefix``, without it; one listing where the store gives sizes."""
-    return sync(_measure(store, prefix))
+    return sync(_in_time(_measure(store, prefix), prefix, _LISTING_BYTES))
 
 
 def exist(store: Store, keys: Sequence[str]) -> list[bool]:
@@ -109,9 +117,17 @@ def exist(store: Store, keys: Sequence[str]) -> list[bool]:
     return sync(_exist(store, keys))
 
 
-def collect(names: AsyncIterator[str]) -> list[str]:
+def collect(names: AsyncIterator[str], deep: bool = False) -> list[str]:
     """Return what a listing yields."""
-    return sync(_collect(names))
+    return sync(_in_time(_collect(names), "a listing", _LISTING_BYTES if deep else 0))
+
+
+async def _in_time(doing: Awaitable[T], key: str, nbytes: int = 0) -> T:
+    seconds = DEADLINE_SECONDS + nbytes / BYTES_PER_SECOND
+    try:
+        return await asyncio.wait_for(doing, seconds)
+    except TimeoutError as error:
+        raise TimeoutError(f"{key!r}: {error or f'no answer within {seconds:.0f} s, whatever was tried'}") from None
 
 
 async def _fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteRequest | None]) -> list[bytes | None]:
@@ -119,7 +135,7 @@ async def _fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteReque
 
     async def one(key: str, request: ByteRequest | None) -> bytes | None:
         async with gate:
-            buffer = await store.get(key, prototype, request)
+            buffer = await _in_time(store.get(key, prototype, request), key)
         return None if buffer is None else buffer.to_bytes()
 
     return list(await asyncio.gather(*(one(key, request) for key, request in zip(keys, requests, strict=True))))
@@ -130,7 +146,7 @@ async def _put(store: Store, objects: Mapping[str, bytes]) -> None:
 
     async def one(key: str, data: bytes) -> None:
         async with gate:
-            await store.set(key, buffer.from_bytes(data))
+            await _in_time(store.set(key, buffer.from_bytes(data)), key, len(data))
 
     await asyncio.gather(*(one(key, data) for key, data in objects.items()))
 
@@ -140,7 +156,7 @@ async def _exist(store: Store, keys: Sequence[str]) -> list[bool]:
 
     async def one(key: str) -> bool:
         async with gate:
-            return await store.exists(key)
+            return await _in_time(store.exists(key), key)
 
     return list(await asyncio.gather(*(one(key) for key in keys)))
 

@@ -105,7 +105,7 @@ class Place:
         """Return every name below this folder, sorted; asks the store once."""
         prefix = f"{self.path}/" if self.path else ""
         with self.errors("list"):
-            found = keys.collect(self.store.list_prefix(prefix))
+            found = keys.collect(self.store.list_prefix(prefix), deep=True)
         return sorted(key.removeprefix(prefix) for key in found)
 
     def list_sizes(self) -> dict[str, int]:

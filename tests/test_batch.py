@@ -1,0 +1,272 @@
+"""Many images by one recipe: each its own outcome, wrong recipes named by line and key."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from typer.testing import CliRunner, Result
+
+import xprep
+from tests.crashes import objects, wait_for
+from tests.servers import Server
+from xprep.batch import BatchReport, RecipeError, find_tasks, load_recipe, status
+from xprep.cli.app import app
+
+RECIPE = """\
+inputs: {inputs}
+steps:
+  - normalize: {{p: 99, sigma: 1}}
+  - gaussian_filter:
+      sigma: 1
+output: {output}
+store: {{scale_factors: [2], chunks: {{y: 16, x: 16}}}}
+settings: {{tile_bytes: 16 KiB}}
+"""
+
+
+def command(*arguments: Any) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def images(folder: Path, count: int, size: int = 48) -> list[Path]:
+    found = []
+    for n in range(count):
+        found.append(folder / f"{n:02}.ome.zarr")
+        xprep.datasets.blobs(channels=1, shape=(size, size), seed=n).prep.to_ome_zarr(found[-1], scale_factors=())
+    return found
+
+
+def recipe(tmp_path: Path, text: str = RECIPE, **places: Any) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text.format(**{"inputs": tmp_path / "in/*.zarr", "output": tmp_path / "out", **places}))
+    return path
+
+
+def spoil(folder: Path) -> dict[str, str]:
+    """Damage three images, each in its own way; return what their reasons must say."""
+    (folder / "07.ome.zarr/scale0/image/c/0/0/0").write_bytes(b"no chunk")
+    (folder / "21.ome.zarr/zarr.json").write_text("{ no json")
+    unfinished = folder / "33.ome.zarr/zarr.json"
+    unfinished.write_text(unfinished.read_text().replace('"finished"', '"writing"'))
+    return {"07": "checksum", "21": "is not JSON", "33": "is not finished"}
+
+
+def test_fifty_images_three_of_them_corrupt(tmp_path: Path) -> None:
+    images(tmp_path / "in", 50)
+    good = {name: (tmp_path / "in" / f"{name}.ome.zarr/zarr.json").read_bytes() for name in ("21", "33")}
+    chunk = tmp_path / "in/07.ome.zarr/scale0/image/c/0/0/0"
+    pixels = chunk.read_bytes()
+    reasons = spoil(tmp_path / "in")
+    path = recipe(tmp_path)
+    result = command("run", path, "--report", tmp_path / "report.json")
+    assert result.exit_code == 1
+    assert "50 images" in result.stdout
+    assert "47 written, 3 failed" in result.stdout
+    found = json.loads((tmp_path / "report.json").read_text())
+    failed = {Path(one["input"]).name[:2]: one["reason"] for one in found["outcomes"] if one["state"] == "failed"}
+    assert failed.keys() == reasons.keys()
+    assert all(words in failed[name] for name, words in reasons.items())
+    assert len(list((tmp_path / "out").iterdir())) == 48, "one was begun and is not finished"
+
+    # Repaired, and run again: only what is missing.
+    for name, data in good.items():
+        (tmp_path / "in" / f"{name}.ome.zarr/zarr.json").write_bytes(data)
+    chunk.write_bytes(pixels)
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if "07.ome" not in str(path)}
+    result = command("resume", path, "--report", tmp_path / "report.json")
+    assert result.exit_code == 0, result.output
+    counts = json.loads((tmp_path / "report.json").read_text())["counts"]
+    assert counts == {"finished before": 47, "written": 3}
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items() if path.name != "out")
+    assert command("status", path).stdout.count("finished   ") == 50
+
+
+def test_status_of_every_kind(tmp_path: Path) -> None:
+    images(tmp_path / "in", 4)
+    path = recipe(tmp_path)
+    assert command("status", path).exit_code == 1
+    assert xprep.run(path, progress=False).ok
+    unfinished = tmp_path / "out/00.ome.zarr/zarr.json"
+    unfinished.write_text(unfinished.read_text().replace('"finished"', '"writing"'))
+    (tmp_path / "out/01.ome.zarr/zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    (tmp_path / "out/02.ome.zarr").rename(tmp_path / "aside")
+    assert [one.state for one in status(path)] == ["unfinished", "unknown", "not begun", "finished"]
+
+
+def test_results_are_those_of_each_image_alone(tmp_path: Path) -> None:
+    paths = images(tmp_path / "in", 2)
+    assert xprep.run(recipe(tmp_path), progress=False).ok
+    for path in paths:
+        alone = xprep.open_image(path).prep.normalize(p=99, sigma=1).prep.gaussian_filter(sigma=1)
+        result = xprep.open_image(tmp_path / "out" / path.name)
+        np.testing.assert_array_equal(result.values, alone.values)
+
+
+def test_one_experiment_shares_statistics(tmp_path: Path) -> None:
+    paths = images(tmp_path / "in", 3)
+    path = recipe(tmp_path, RECIPE + "statistics: all\n")
+    assert xprep.run(path, progress=False).ok
+    tree = xr.DataTree.from_dict({f"/{n}": xprep.open_image(one).to_dataset(name="i") for n, one in enumerate(paths)})
+    together = tree.prep.normalize(p=99, sigma=1).prep.gaussian_filter(sigma=1)
+    for n, one in enumerate(paths):
+        np.testing.assert_array_equal(xprep.open_image(tmp_path / "out" / one.name).values, together[f"/{n}"]["i"].values)
+    # Without one of them, the others would get other statistics: they are not run.
+    (paths[1] / "scale0/image/c/0/0/0").write_bytes(b"broken")
+    found = xprep.run(path, overwrite=True, progress=False)
+    assert [one.state for one in found.outcomes] == ["not run", "failed", "not run"]
+    assert "01.ome.zarr, which failed" in found.outcomes[0].reason
+
+
+def test_images_of_a_folder_share_statistics(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        images(tmp_path / "in" / folder, 2)
+    text = RECIPE.replace("{output}", "{output}/{{parent}}-{{name}}.zarr") + "statistics: folder\n"
+    path = recipe(tmp_path, text, inputs=tmp_path / "in/*/*.zarr")
+    assert xprep.run(path, progress=False).ok
+    assert sorted(one.name for one in (tmp_path / "out").iterdir()) == ["a-00.zarr", "a-01.zarr", "b-00.zarr", "b-01.zarr"]
+    first = [xprep.open_image(tmp_path / f"out/{name}-00.zarr").values for name in "ab"]
+    np.testing.assert_array_equal(*first)
+
+
+def test_fields_of_a_plate(tmp_path: Path) -> None:
+    plate = tmp_path / "in/plate.zarr"
+    for field in ("A/1/0", "A/1/1", "B/2/0"):
+        xprep.datasets.blobs(channels=1, shape=(32, 32)).prep.to_ome_zarr(plate / field, scale_factors=())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        root = zarr.open_group(plate, mode="a")
+        wells = [{"path": "A/1", "rowIndex": 0, "columnIndex": 0}, {"path": "B/2", "rowIndex": 1, "columnIndex": 1}]
+        about = {"rows": [{"name": "A"}, {"name": "B"}], "columns": [{"name": "1"}, {"name": "2"}], "wells": wells}
+        root.attrs["ome"] = {"version": "0.5", "plate": about}
+        for well, fields in (("A/1", ("0", "1")), ("B/2", ("0",))):
+            root.require_group(well).attrs["ome"] = {"version": "0.5", "well": {"images": [{"path": one} for one in fields]}}
+    found = xprep.run(recipe(tmp_path), progress=False)
+    assert found.ok, found
+    assert sorted(one.name for one in (tmp_path / "out").iterdir()) == [
+        "plate_A_1_0.ome.zarr", "plate_A_1_1.ome.zarr", "plate_B_2_0.ome.zarr",
+    ]  # fmt: skip
+
+
+def test_in_a_bucket_with_credentials_from_the_environment(
+    rclone: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket, options = rclone.new_bucket(), rclone.storage_options()
+    for n in range(2):
+        image = xprep.datasets.blobs(channels=1, shape=(32, 32), seed=n)
+        image.prep.to_ome_zarr(f"{bucket}/in/{n}.zarr", storage_options=options)
+    monkeypatch.setenv("LAB_KEY", options.pop("key"))
+    monkeypatch.setenv("LAB_SECRET", options.pop("secret"))
+    secret = os.environ["LAB_SECRET"]
+    given = json.dumps({"key": "${LAB_KEY}", "secret": "${LAB_SECRET}", **options})
+    text = RECIPE + "storage_options: " + given.replace("{", "{{").replace("}", "}}") + "\n"
+    path = recipe(tmp_path, text, inputs=f"{bucket}/in/*.zarr", output=f"{bucket}/out")
+    result = command("run", path, "--progress", "json", "--report", tmp_path / "report.json")
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert {line["event"] for line in lines} >= {"started", "finished"}
+    assert lines[-1]["tasks"] == lines[-1]["total"]
+    assert lines[-1]["stage"].startswith("[2/2] 1.zarr")
+    assert [one.state for one in status(path)] == ["finished", "finished"]
+    for text in (result.output, path.read_text(), (tmp_path / "report.json").read_text(), repr(load_recipe(path))):
+        assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("sigma: 1}", "sigm: 1}"), r"line 3: steps\[0\].normalize.sigm: unknown key 'sigm' \(did you mean 'sigma'\?\)"),
+        (("- gaussian_filter", "- gausian_filter"), r"line 4: steps\[1\]: must be one of .*did you mean 'gaussian_filter'"),
+        (("- gaussian_filter:\n      sigma: 1", "- gaussian_filter"), r"line 4.*the key 'sigma' is missing"),
+        (("output: ", "outputs: "), r"line 6: outputs: unknown key 'outputs' \(did you mean 'output'\?\)"),
+        (("output: {output}", "output: {output}/{{nam}}"), r"line 6: output: unknown field \{nam\}"),
+        (("output: {output}\n", ""), "line 1: the key 'output' is missing"),
+        (("tile_bytes: 16 KiB", "tile_bytes: many"), "line 8: settings.tile_bytes: "),
+        (("tile_bytes: 16 KiB", "tile_bytes: 0"), "line 8: settings.tile_bytes: tile_bytes must be positive"),
+        (("store: {{", "store: {{method: median, "), "line 7: store.method: method must be one of"),
+        (("steps:\n", "statistics: some\nsteps:\n"), "line 2: statistics: must be one of each, folder, all; got 'some'"),
+        (("steps:\n", "inputs: x\nsteps:\n"), "line 2: inputs: this key is there twice"),
+        (("steps:\n", "steps: [\n"), "line 3: that is no YAML"),
+        (("inputs: {inputs}", "inputs: []"), "line 1: inputs: there is no input"),
+        (("inputs: {inputs}", "inputs: [1]"), r"line 1: inputs\[0\]: must be a text; got 1"),
+        (("steps:\n", "storage_options: {{key: '${{NO_SUCH_VARIABLE}}'}}\nsteps:\n"), "line 2: .*no variable NO_SUCH_VARIABLE"),
+        (("{inputs}", "nowhere/*.zarr"), "line 1: inputs: nothing fits 'nowhere/"),
+        (("{inputs}", "simplecache::s3://lab/a.zarr"), "chained"),
+    ],
+)  # fmt: skip
+def test_wrong_recipes_are_refused(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    images(tmp_path / "in", 1)
+    assert change[0] in RECIPE
+    path = recipe(tmp_path, RECIPE.replace(*change))
+    if "chained" in message:
+        assert [one.error for one in xprep.run(path, progress=False).outcomes] == ["ValueError"]
+        return
+    with pytest.raises(RecipeError, match=message) as caught:
+        xprep.run(path, progress=False)
+    result = command("run", path)
+    assert result.exit_code == 2
+    assert str(caught.value).split(":")[1][:20] in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_values_fail_the_image_and_name_the_line(tmp_path: Path) -> None:
+    images(tmp_path / "in", 1)
+    found = xprep.run(recipe(tmp_path, RECIPE.replace("sigma: 1}", "sigma: -1}")), progress=False)
+    assert "recipe.yaml, line 3, normalize: sigma" in found.outcomes[0].reason
+
+
+def test_two_results_of_one_name(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        images(tmp_path / "in" / folder, 1)
+    with pytest.raises(RecipeError, match=r"several results would go to .*out/00\.ome\.zarr"):
+        find_tasks(load_recipe(recipe(tmp_path, inputs=tmp_path / "in/*/*.zarr")))
+
+
+def test_a_mapping_is_a_recipe(tmp_path: Path) -> None:
+    (path,) = images(tmp_path / "in", 1)
+    given = {"inputs": str(path), "steps": ["subtract_background"], "output": str(tmp_path / "one.zarr")}
+    found = xprep.run(given, progress=False)
+    assert isinstance(found, BatchReport)
+    assert found.ok
+    assert xprep.open_image(tmp_path / "one.zarr").sizes == {"c": 1, "y": 48, "x": 48}
+    with pytest.raises(RecipeError, match=r"recipe: steps\[0\]: must be one of"):
+        xprep.run({**given, "steps": ["subtract"]})
+
+
+def test_a_large_recipe_is_refused_before_it_takes_the_memory(tmp_path: Path) -> None:
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 9)}]\n" for n in range(8)
+    )
+    path = tmp_path / "bomb.yaml"
+    path.write_text(bomb)
+    with pytest.raises(RecipeError, match="more than 100000 values"):
+        load_recipe(path)
+
+
+def test_interrupted_and_resumed(tmp_path: Path) -> None:
+    images(tmp_path / "in", 6, size=96)
+    path = recipe(tmp_path)
+    code = "from xprep.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "run", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: (tmp_path / "out/01.ome.zarr").exists(), 60)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "xprep resume" in err
+    assert "not run" in out
+    assert xprep.run(path, resume=True, progress=False).ok
+    unbroken = recipe(tmp_path, output=tmp_path / "unbroken")
+    assert xprep.run(unbroken, progress=False).ok
+    assert objects(tmp_path / "out") == objects(tmp_path / "unbroken")

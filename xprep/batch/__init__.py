@@ -1,0 +1,15 @@
+"""Many images by one recipe: each with its own outcome."""
+
+from __future__ import annotations
+
+from xprep.batch.inputs import Task, find_tasks
+from xprep.batch.located import RecipeError
+from xprep.batch.outcome import BatchReport, Outcome
+from xprep.batch.recipe import Recipe, load_recipe
+from xprep.batch.running import prepare, run
+from xprep.batch.state import Progress, status
+
+__all__ = [
+    "BatchReport", "Outcome", "Progress", "Recipe", "RecipeError", "Task", "find_tasks", "load_recipe", "prepare", "run",
+    "status",
+]  # fmt: skip

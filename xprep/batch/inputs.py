@@ -1,0 +1,92 @@
+"""The images of a recipe: patterns looked up, plates and series taken apart, and where each result goes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from string import Formatter
+
+from xprep.batch.located import Located, RecipeError
+from xprep.batch.recipe import Recipe
+from xprep.io.find import find_urls, has_pattern
+from xprep.io.groups import list_images, read_group
+from xprep.io.stores import open_store
+from xprep.io.urls import join, redact
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image of a batch: where it is, where its result goes, and of which experiment it is."""
+
+    input: str
+    output: str
+    experiment: str
+
+    @property
+    def shown(self) -> str:
+        """The input without secrets."""
+        return redact(self.input)
+
+
+@dataclass(frozen=True)
+class _Image:
+    url: str
+    name: str
+    parent: str
+    folder: str
+
+
+def find_tasks(recipe: Recipe) -> list[Task]:
+    """Return the images of ``recipe``; nothing of them is read but the metadata of plates.
+
+    Raises
+    ------
+    RecipeError
+        A pattern that fits nothing, two results of one name.
+    OSError
+        A bucket that cannot be listed.
+    """
+    images = [image for given in recipe.inputs for image in _images(given, recipe)]
+    outputs = [_output(recipe.output, image, index, len(images)) for index, image in enumerate(images)]
+    twice = [url for url, count in Counter(outputs).items() if count > 1]
+    if twice:
+        raise RecipeError(f"several results would go to {redact(twice[0])}; use {{name}}, {{parent}} or {{index}} in output.")
+    return [Task(image.url, url, _experiment(recipe, image)) for image, url in zip(images, outputs, strict=True)]
+
+
+def _experiment(recipe: Recipe, image: _Image) -> str:
+    return {"each": image.url, "folder": image.folder, "all": ""}[recipe.statistics]
+
+
+def _images(given: Located, recipe: Recipe) -> list[_Image]:
+    text = given.text()
+    if not has_pattern(text):
+        return _parts(text, recipe)
+    found = find_urls(text, recipe.storage_options)
+    if not found:
+        given.refuse(f"nothing fits {redact(text)!r}.")
+    return [image for url in found for image in _parts(url, recipe)]
+
+
+def _parts(url: str, recipe: Recipe) -> list[_Image]:
+    """Return the image at ``url``, or those of the plate or series there; what cannot be read is an image that fails later."""
+    folder, _, name = (url if "://" in url else str(Path(url).absolute())).rstrip("/").rpartition("/")
+    name = name.removesuffix(".zarr").removesuffix(".ome") or name
+    parent = folder.rpartition("/")[2]
+    try:
+        group = read_group(open_store(url, recipe.storage_options))
+        entries = list_images(group) if group is not None else []
+    except (ValueError, OSError, ImportError):
+        entries = []
+    if len(entries) < 2 and (not entries or not entries[0].path):
+        return [_Image(url, name, parent, folder)]
+    return [_Image(join(url, one.path), f"{name}_{one.path.replace('/', '_')}", parent, url) for one in entries]
+
+
+def _output(pattern: str, image: _Image, index: int, count: int) -> str:
+    if any(name is not None for _, name, _, _ in Formatter().parse(pattern)):
+        return pattern.format(name=image.name, parent=image.parent, index=index)
+    if count == 1 and pattern.rstrip("/").endswith(".zarr"):
+        return pattern
+    return join(pattern, f"{image.name}.ome.zarr")

@@ -1,0 +1,95 @@
+"""What became of the images of a batch."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+State = Literal["written", "finished before", "failed", "not run"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image.
+
+    Attributes
+    ----------
+    input, output : str
+        URLs without secrets.
+    state : {"written", "finished before", "failed", "not run"}
+        Written now; by an earlier run of the same recipe; neither, for a reason.
+    reason : str
+        Why it failed or was not run.
+    error : str
+        Kind of the error.
+    seconds : float
+        Of its run.
+    nbytes : int
+        Of pixels written, before compression.
+    notes : tuple of str
+        What was noticed on the way.
+    """
+
+    input: str
+    output: str
+    state: State
+    reason: str = ""
+    error: str = ""
+    seconds: float = 0.0
+    nbytes: int = 0
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        what = {"written": "wrote", "finished before": "was there", "failed": "FAILED", "not run": "not run"}[self.state]
+        text = f"{what:9} {self.output}"
+        return f"{text}\n          from {self.input}: {self.reason}" if self.reason else text
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What became of all images of a batch.
+
+    Attributes
+    ----------
+    outcomes : tuple of Outcome
+        One an image.
+    seconds : float
+        Of the whole run.
+    interrupted : bool
+        Whether it was ended by Ctrl-C.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+    interrupted: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether all results are there."""
+        return not self.interrupted and all(one.state in ("written", "finished before") for one in self.outcomes)
+
+    @property
+    def exit_code(self) -> int:
+        """What a command returns: 0, 1 if an image has no result, 130 after Ctrl-C."""
+        if self.interrupted:
+            return 130
+        return 0 if self.ok else 1
+
+    def to_json(self) -> str:
+        """Return it as JSON."""
+        about: dict[str, Any] = {
+            "ok": self.ok,
+            "interrupted": self.interrupted,
+            "seconds": round(self.seconds, 3),
+            "counts": dict(Counter(one.state for one in self.outcomes)),
+            "outcomes": [asdict(one) for one in self.outcomes],
+        }
+        return json.dumps(about, indent=2)
+
+    def __str__(self) -> str:
+        counts = Counter(one.state for one in self.outcomes)
+        total = ", ".join(f"{count} {state}" for state, count in counts.items())
+        lines = [str(one) for one in self.outcomes if one.state in ("failed", "not run")]
+        return "\n".join([f"{len(self.outcomes)} images in {self.seconds:.1f} s: {total}", *lines])

@@ -1,0 +1,202 @@
+"""Recipes: which images, which steps, where the results go; checked before anything is opened."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from string import Formatter
+from typing import Any, Final, Literal
+
+from xprep import ops
+from xprep.batch.located import Located, RecipeError, locate, read_yaml
+from xprep.engine.memory import parse_bytes
+from xprep.images import WriteOptions
+from xprep.options import Options
+
+# What makes an image of an image.
+STEPS: Final[Mapping[str, Callable[..., Any]]] = {
+    "normalize": ops.normalize,
+    "gaussian_filter": ops.gaussian_filter,
+    "subtract_background": ops.subtract_background,
+    "rescale": ops.rescale,
+    "to_isotropic": ops.to_isotropic,
+    "project": ops.project,
+    "mask": ops.mask,
+}
+KEYS: Final = ("inputs", "steps", "output", "statistics", "store", "settings", "storage_options")
+FIELDS: Final = ("name", "parent", "index")
+STORE: Final[Mapping[str, Any]] = {
+    "scale_factors": "auto", "method": "mean", "version": "0.5", "layout": "dual", "chunks": None, "shards": None,
+    "overwrite": False,
+}  # fmt: skip
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+Sharing = Literal["each", "folder", "all"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation with its parameters."""
+
+    name: str
+    parameters: Mapping[str, Any]
+    where: str
+
+    def __call__(self, image: Any) -> Any:
+        """Return the result, lazily."""
+        return STEPS[self.name](image, **self.parameters)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is to be done with many images.
+
+    Attributes
+    ----------
+    inputs : tuple of Located
+        URLs, and patterns of such.
+    steps : tuple of Step
+        In this order.
+    output : str
+        Where a result goes: a folder, or a URL with ``{name}``, ``{parent}``, ``{index}``.
+    statistics : {"each", "folder", "all"}
+        Which images are one experiment and share statistics: every image is its own, those of one folder, all.
+    store : WriteOptions
+        How results are stored.
+    settings : dict
+        Of `xprep.set_options`.
+    storage_options : dict
+        For fsspec; never printed.
+    """
+
+    inputs: tuple[Located, ...]
+    steps: tuple[Step, ...]
+    output: str
+    statistics: Sharing = "each"
+    store: WriteOptions = field(default_factory=lambda: WriteOptions(**STORE))
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
+    """Return a recipe from a YAML file or a mapping of the same keys.
+
+    Raises
+    ------
+    RecipeError
+        Unknown keys, missing ones, values of the wrong kind: with the line and the key.
+    FileNotFoundError
+        No such file.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, Mapping):
+        return _check(locate(recipe))
+    path = Path(recipe)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no recipe {path}.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path} is not text in UTF-8.") from None
+    return _check(read_yaml(text, path.name))
+
+
+def _check(root: Located) -> Recipe:
+    found = root.mapping(KEYS, ("inputs", "steps", "output"))
+    inputs = tuple(found["inputs"].items())
+    if not inputs:
+        found["inputs"].refuse("there is no input.")
+    for one in inputs:
+        one.text()
+    sharing = found["statistics"].choice(("each", "folder", "all")) if "statistics" in found else "each"
+    return Recipe(
+        inputs=inputs,
+        steps=tuple(_step(one) for one in _steps(found["steps"])),
+        output=_output(found["output"]),
+        statistics=sharing,  # type: ignore[arg-type]
+        store=_store(found["store"]) if "store" in found else WriteOptions(**STORE),
+        settings=_settings(found["settings"]) if "settings" in found else {},
+        storage_options=_storage_options(found["storage_options"]) if "storage_options" in found else {},
+    )
+
+
+def _steps(given: Located) -> list[Located]:
+    steps = given.items()
+    if not steps or given.value is None:
+        given.refuse("there is no step.")
+    return steps
+
+
+def _step(given: Located) -> Step:
+    """Return ``{normalize: {p: 99}}``, or ``normalize`` alone."""
+    if isinstance(given.value, str):
+        name, parameters = given, Located({}, given.where, given.path)
+    else:
+        entries = given.mapping()
+        if len(entries) != 1:
+            given.refuse(f"a step is one operation; got the keys {', '.join(entries) or 'none'}.")
+        ((key, parameters),) = entries.items()
+        name = Located(key, parameters.where, given.path)
+    operation = STEPS[name.choice(tuple(STEPS))]
+    known = tuple(inspect.signature(operation).parameters)[1:]
+    needed = [key for key, one in inspect.signature(operation).parameters.items() if one.default is one.empty][1:]
+    if parameters.value is None:
+        parameters = Located({}, parameters.where, parameters.path)
+    parameters.mapping(known, needed)
+    return Step(str(name.value), parameters.plain(), name.where)
+
+
+def _output(given: Located) -> str:
+    text = given.text()
+    try:
+        named = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+    except ValueError as error:
+        given.refuse(f"{error} in {text!r}.")
+    for name in named:
+        if name not in FIELDS:
+            given.refuse(f"unknown field {{{name}}}; known are {', '.join(f'{{{one}}}' for one in FIELDS)}.")
+    return text
+
+
+def _store(given: Located) -> WriteOptions:
+    options = given.mapping(tuple(STORE))
+    try:
+        return WriteOptions(**{**STORE, **given.plain()})
+    except (ValueError, TypeError) as error:
+        next(iter(options.values()), given).refuse(str(error))
+
+
+def _settings(given: Located) -> dict[str, Any]:
+    found = given.mapping(tuple(one.name for one in fields(Options)))
+    plain: dict[str, Any] = {}
+    for key, one in found.items():
+        plain[key] = one.plain()
+        try:
+            if key in ("memory_limit", "tile_bytes") and isinstance(one.value, str):
+                plain[key] = parse_bytes(one.value)
+            Options(**{key: plain[key]})
+        except (ValueError, TypeError) as error:
+            one.refuse(str(error))
+    return plain
+
+
+def _storage_options(given: Located) -> dict[str, Any]:
+    """Return the options with ``${NAME}`` replaced from the environment: so that no recipe needs to hold a secret."""
+    found: dict[str, Any] = {key: _expanded(one) for key, one in given.mapping().items()}
+    return found
+
+
+def _expanded(given: Located) -> Any:
+    if isinstance(given.value, dict):
+        return {key: _expanded(one) for key, one in given.value.items()}
+    if not isinstance(given.value, str):
+        return given.plain()
+    for name in _VARIABLE.findall(given.value):
+        if name not in os.environ:
+            given.refuse(f"there is no variable {name} in the environment.")
+    return _VARIABLE.sub(lambda match: os.environ[match[1]], given.value)

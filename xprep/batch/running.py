@@ -1,0 +1,207 @@
+"""Running a recipe: experiment by experiment, image by image; what fails does not stop the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import xarray as xr
+
+from xprep.batch.inputs import Task, find_tasks
+from xprep.batch.outcome import BatchReport, Outcome
+from xprep.batch.recipe import Recipe, Step, load_recipe
+from xprep.images import Report, WriteOptions, open_image, write_images
+from xprep.io.urls import redact, redact_text
+from xprep.options import set_options
+from xprep.types import Listener
+
+
+def run(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    *,
+    resume: bool = False,
+    overwrite: bool | None = None,
+    progress: Listener | bool | None = None,
+    report: str | Path | None = None,
+) -> BatchReport:
+    """Run a recipe over many images; an image that fails does not stop the others.
+
+    Parameters
+    ----------
+    recipe : str, Path or mapping
+        A YAML file, or a mapping of the same keys: ``inputs`` (URLs and patterns), ``steps`` (operations with their
+        parameters), ``output`` (a folder, or a URL with ``{name}``), and optionally ``statistics``, ``store``,
+        ``settings``, ``storage_options``.
+    resume : bool
+        Leave finished results alone, and go on with those that the same recipe left unfinished.
+    overwrite : bool, optional
+        Replace results that are there; by default as the recipe's ``store`` says.
+    progress : bool or listener, optional
+        A bar, by default where somebody looks; or an object that is told.
+    report : str or Path, optional
+        A file for the report as JSON; written anew after every image.
+
+    Returns
+    -------
+    BatchReport
+        One outcome an image, in order: what ran, what failed, and why. After Ctrl-C, with ``interrupted``.
+
+    Raises
+    ------
+    RecipeError
+        The recipe is wrong, with the line and the key; a pattern fits nothing; two results would have one name.
+    OSError
+        A bucket that cannot be listed.
+
+    Notes
+    -----
+    The images of one experiment (``statistics: all`` or ``folder``) are computed together, so one of them that cannot be
+    opened or read fails all: without it, the others would get other statistics.
+
+    Examples
+    --------
+    >>> import tempfile, xprep
+    >>> folder = tempfile.mkdtemp()
+    >>> for name in "ab":
+    ...     _ = xprep.datasets.blobs(channels=1, shape=(64, 64)).prep.to_ome_zarr(f"{folder}/{name}.zarr")
+    >>> recipe = {"inputs": f"{folder}/?.zarr", "steps": [{"gaussian_filter": {"sigma": 1}}], "output": f"{folder}/out"}
+    >>> xprep.run(recipe).ok
+    True
+    """
+    checked = load_recipe(recipe)
+    start, outcomes, interrupted = perf_counter(), list[Outcome](), False
+    groups = _experiments(find_tasks(checked))
+    tasks = [task for group in groups for task in group]
+    how = replace(
+        checked.store,
+        resume=resume,
+        overwrite=checked.store.overwrite if overwrite is None else overwrite,
+        storage_options=checked.storage_options,
+    )
+    with set_options(**checked.settings):
+        for group in groups:
+            try:
+                outcomes += _run_group(group, checked, how, _named(progress, group, len(outcomes), len(tasks)))
+            except KeyboardInterrupt:
+                interrupted = True
+                outcomes += [_not_run(task, "interrupted") for task in tasks[len(outcomes) :]]
+            found = BatchReport(tuple(outcomes), perf_counter() - start, interrupted)
+            if report is not None:
+                Path(report).write_text(found.to_json())
+            if interrupted:
+                break
+    return found
+
+
+def _experiments(tasks: Sequence[Task]) -> list[list[Task]]:
+    groups: dict[str, list[Task]] = {}
+    for task in tasks:
+        groups.setdefault(task.experiment, []).append(task)
+    return list(groups.values())
+
+
+def _run_group(tasks: Sequence[Task], recipe: Recipe, how: WriteOptions, progress: Any) -> list[Outcome]:
+    start = perf_counter()
+    culprit: Task | None = None
+    try:
+        images = []
+        for task in tasks:
+            culprit = task
+            images.append(open_image(task.input, storage_options=recipe.storage_options))
+        culprit = None
+        results = prepare(images, recipe.steps, recipe.storage_options, [task.input for task in tasks])
+        targets = [(image, task.output) for image, task in zip(results, tasks, strict=True)]
+        reports = list(write_images(targets, how, progress=progress).values())
+    except Exception as error:  # noqa: BLE001  (whatever it is, the other images go on)
+        return _failed(tasks, culprit, error, recipe, perf_counter() - start)
+    return [_written(task, report) for task, report in zip(tasks, reports, strict=True)]
+
+
+def prepare(
+    images: Sequence[xr.DataArray], steps: Sequence[Step], storage_options: Mapping[str, Any], urls: Sequence[str]
+) -> list[xr.DataArray]:
+    """Return the lazy results of ``steps``; several images are one experiment and share statistics."""
+    if len(images) == 1:
+        result = images[0]
+        for step in steps:
+            result = _apply(_with_labels(step, urls[0], storage_options), result)
+        return [result]
+    names = [f"/{n}" for n in range(len(images))]
+    nodes = {name: image.rename("image").to_dataset() for name, image in zip(names, images, strict=True)}
+    tree = xr.DataTree.from_dict(nodes)
+    for step in steps:
+        tree = _apply(step, tree)
+    return [tree[name]["image"].rename(image.name) for name, image in zip(names, images, strict=True)]
+
+
+def _with_labels(step: Step, url: str, storage_options: Mapping[str, Any]) -> Step:
+    """Return a step whose ``rois``, the name of the image's labels, are opened."""
+    if not isinstance(step.parameters.get("rois"), str):
+        return step
+    labels = open_image(url, label=step.parameters["rois"], storage_options=storage_options)
+    return replace(step, parameters={**step.parameters, "rois": labels})
+
+
+def _apply(step: Step, image: Any) -> Any:
+    try:
+        return step(image)
+    except (ValueError, KeyError, TypeError) as error:
+        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+        raise type(error)(f"{step.where}, {step.name}: {text}") from error
+
+
+def _written(task: Task, report: Report) -> Outcome:
+    done = "written" if report.units else "finished before"
+    notes = report.notes if report.units else ()
+    return Outcome(task.shown, report.url, done, "", "", report.seconds, report.nbytes, notes)  # type: ignore[arg-type]
+
+
+def _failed(tasks: Sequence[Task], culprit: Task | None, error: Exception, recipe: Recipe, seconds: float) -> list[Outcome]:
+    """Return the outcomes of an experiment that failed: of the image that did it, if that is known, and of the others."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    reason = redact_text(text, recipe.storage_options) or type(error).__name__
+    named = [task for task in tasks if task is culprit or task.shown in reason or redact(task.output) in reason]
+    guilty = named if named else tasks
+    kind = type(error).__name__
+    outcomes = []
+    for task in tasks:
+        if task in guilty:
+            outcomes.append(Outcome(task.shown, redact(task.output), "failed", reason, kind, seconds))
+        else:
+            outcomes.append(_not_run(task, f"it shares statistics with {guilty[0].shown}, which failed"))
+    return outcomes
+
+
+def _not_run(task: Task, reason: str) -> Outcome:
+    return Outcome(task.shown, redact(task.output), "not run", reason)
+
+
+@dataclass
+class _Named:
+    """Passes on what it is told, with the image's name in the stage."""
+
+    listener: Listener
+    prefix: str
+
+    def started(self, stage: str, total: int) -> None:
+        """Pass it on."""
+        self.listener.started(f"{self.prefix} {stage}", total)
+
+    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
+        """Pass it on."""
+        self.listener.advanced(f"{self.prefix} {stage}", steps, nbytes)
+
+    def finished(self, stage: str) -> None:
+        """Pass it on."""
+        self.listener.finished(f"{self.prefix} {stage}")
+
+
+def _named(progress: Listener | bool | None, tasks: Sequence[Task], number: int, total: int) -> Any:
+    if progress is None or isinstance(progress, bool):
+        return progress
+    last = number + len(tasks)
+    which = f"{number + 1}" if len(tasks) == 1 else f"{number + 1}–{last}"
+    return _Named(progress, f"[{which}/{total}] {tasks[0].shown.rstrip('/').rpartition('/')[2]}")

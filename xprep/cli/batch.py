@@ -1,0 +1,110 @@
+"""``xprep run``, ``resume``, ``status``: many images by one recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import xarray as xr
+
+from xprep.batch import find_tasks, load_recipe, prepare, status
+from xprep.batch import run as run_recipe
+from xprep.cli.arguments import Debug, Overwrite, Quiet, Scheduler, Workers
+from xprep.cli.failures import reported
+from xprep.cli.lines import Progress, listening
+from xprep.cli.tables import make_console, print_plan
+from xprep.engine.cluster import connect
+from xprep.images import open_image
+from xprep.ops import plan as plan_images
+
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file: inputs, steps, output.")]
+ReportFile = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write the report as JSON.")]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Say what would run, image by image, and stop.")]
+
+
+def run(
+    recipe: RecipeFile,
+    overwrite: Overwrite = False,
+    plan: PlanOnly = False,
+    report: ReportFile = None,
+    progress: Progress = "bar",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Run a recipe over many images; one that fails does not stop the others. 1 if any has no result."""
+    how = {"overwrite": True if overwrite else None, "report": report}
+    _run(recipe, how, progress, scheduler, workers, quiet, debug, plan)
+
+
+def resume(
+    recipe: RecipeFile,
+    overwrite: Overwrite = False,
+    report: ReportFile = None,
+    progress: Progress = "bar",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Go on with a recipe: finished results stay, unfinished ones are finished, missing ones are made.
+
+    What another recipe made, or this one of other inputs, is left alone and fails, unless --overwrite replaces it.
+    """
+    _run(
+        recipe,
+        {"resume": True, "overwrite": True if overwrite else None, "report": report},
+        progress,
+        scheduler,
+        workers,
+        quiet,
+        debug,
+    )
+
+
+def show_status(recipe: RecipeFile, debug: Debug = False) -> None:
+    """Say how far each image of a recipe is; 1 if any is not finished."""
+    out = make_console()
+    with reported(make_console(stderr=True), debug=debug):
+        found = status(recipe)
+        for one in found:
+            out.print(str(one), soft_wrap=True)
+    if any(one.state != "finished" for one in found):
+        raise typer.Exit(1)
+
+
+def _run(
+    path: Path,
+    how: dict[str, Any],
+    progress: str,
+    scheduler: str | None,
+    workers: int | None,
+    quiet: bool,
+    debug: bool,
+    plan: bool = False,
+) -> None:
+    err = make_console(stderr=True)
+    with reported(err, debug=debug):
+        recipe = load_recipe(path)
+        with reported(err, debug=debug, secrets=recipe.storage_options), connect(scheduler, workers):
+            if plan:
+                _print_plans(recipe)
+                return
+            with listening(progress, err, quiet=quiet) as listener:
+                found = run_recipe(recipe, progress=listener, **how)
+    if not quiet:
+        make_console().print(str(found), soft_wrap=True)
+    if found.interrupted:
+        err.print(f"interrupted. xprep resume {path} goes on.", style="yellow", soft_wrap=True)
+    raise typer.Exit(found.exit_code)
+
+
+def _print_plans(recipe: Any) -> None:
+    out = make_console()
+    for task in find_tasks(recipe):
+        out.print(f"{task.shown}", style="bold", soft_wrap=True)
+        image = open_image(task.input, storage_options=recipe.storage_options)
+        (result,) = prepare([image], recipe.steps, recipe.storage_options, [task.input])
+        print_plan(out, plan_images(xr.DataTree.from_dict({"/0": result.to_dataset(name="image")})), [task.output])
