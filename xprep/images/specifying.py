@@ -53,8 +53,8 @@ def ordered(image: xr.DataArray) -> xr.DataArray:
     foreign = [dim for dim in image.dims if dim not in OME_ORDER]
     if foreign:
         raise ValueError(
-            f"OME-Zarr has the dims t, c, z, y, x; the image has {foreign[0]!r}. Rename it, image.rename({{{foreign[0]!r}: 't'}}), "
-            "or select one position of it."
+            f"OME-Zarr has the dims t, c, z, y, x; the image has {foreign[0]!r}. Rename it, "
+            f"image.rename({{{foreign[0]!r}: 't'}}), or select one position of it."
         )
     return image.transpose(*(dim for dim in OME_ORDER if dim in image.dims))
 
