@@ -345,7 +345,7 @@ def test_an_image_of_ten_terabytes_is_planned_in_seconds(name: str) -> None:
     assert image.nbytes > 10**13
     start = process_time()
     result = CALLS[name](image)
-    assert process_time() - start < 15
+    assert process_time() - start < 30
     assert result.data.npartitions == (1 if name == "quantile" else image.data.npartitions)
 
 

@@ -62,10 +62,10 @@ class Listener(Protocol):
     """Who wants to know how a run goes. The engine announces; bars, logs and tests listen."""
 
     def started(self, stage: str, total: int) -> None:
-        """``stage`` begins; it has ``total`` steps."""
+        """Hear that ``stage`` begins, and has ``total`` steps."""
 
     def advanced(self, stage: str, steps: int, nbytes: int) -> None:
-        """``steps`` more steps are done, ``nbytes`` were moved by them."""
+        """Hear that ``steps`` more steps are done, which moved ``nbytes``."""
 
     def finished(self, stage: str) -> None:
-        """``stage`` is over."""
+        """Hear that ``stage`` is over."""

@@ -192,6 +192,7 @@ class GatherBlock:
     along: tuple[Along, ...]
 
     def __call__(self, *values: Any) -> Any:
+        """Return the block, made of ``values``: gates, states and input blocks."""
         how = self.how
         if how.skippable and values[0]:
             return SKIPPED

@@ -69,8 +69,8 @@ def wrapped_pieces(edges: Sequence[int], low: int, high: int) -> tuple[Piece, ..
     found: list[Piece] = []
     for lap in range(low // length, (high - 1) // length + 1):
         start, stop = max(low, lap * length), min(high, (lap + 1) * length)
-        for piece in pieces(edges, start - lap * length, stop - lap * length):
-            found.append(replace(piece, to=piece.to + start - low))
+        lapped = pieces(edges, start - lap * length, stop - lap * length)
+        found.extend(replace(piece, to=piece.to + start - low) for piece in lapped)
     return tuple(found)
 
 

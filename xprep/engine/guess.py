@@ -115,6 +115,6 @@ class Guess:
         below = np.concatenate([((rows < middle) & keep).sum(axis=1) for rows, keep in found])
         apart = np.std((below - q * sizes) * len(sizes) / len(values))
         error = ERRORS * float(apart) / np.sqrt(len(sizes)) + 2 / len(values)
-        first, last = (int(round(at * (len(values) - 1))) for at in (q - error, q + error))
+        first, last = (round(at * (len(values) - 1)) for at in (q - error, q + error))
         keys = to_keys(values[[max(0, first), min(len(values) - 1, last)]])
         return (0 if first <= 0 else int(keys[0])), (top if last >= len(values) - 1 else int(keys[1]))

@@ -60,9 +60,7 @@ def work_tasks(work: Work) -> tuple[dict[tuple[int, ...], Key], Tasks, list[Any]
         axes = [along_axis(work.array, axis, lengths, work.needs, False) for axis, lengths in enumerate(work.chunks)]
         if all(len(one.pieces) == 1 for axis in axes[:-2] for one in axis):
             return _paced(work, origin, axes)
-    name, made, parents, cost = block_tasks(
-        work.function, work.array, work.states, work.chunks, work.needs, work.unless, work.label
-    )
+    _, made, parents, cost = block_tasks(work.function, work.array, work.states, work.chunks, work.needs, work.unless, work.label)
     tasks: Tasks = dict(made)
     return {key[1:]: key for key in tasks}, tasks, parents, cost  # type: ignore[misc]
 

@@ -115,7 +115,7 @@ class Origin:
     copied: da.Array | None = None  # what the source is a copy of
 
 
-def read_array(
+def read_array(  # noqa: PLR0913  (the one door of all sources; everything but the source is by keyword)
     source: Readable | View,
     *,
     token: str | None = None,
@@ -201,6 +201,7 @@ class ReadBlock:
     gated: bool
 
     def __call__(self, *gates: Any) -> Any:
+        """Return the block."""
         return SKIPPED if self.gated and gates[0] else self.view.read(self.region)
 
 

@@ -1,4 +1,4 @@
-"""What was written, kept beside the pixels: a record of every tile on the way, then sizes and checksums of all objects.
+"""What was written, kept beside the pixels: meanwhile a record a tile, afterwards size and checksum of every object.
 
 All of it lies in the folder ``.xprep`` of an array, where no reader looks: ``.xprep/parts`` holds the records of a run, one
 line each in a file of this machine, one object each in a bucket; ``.xprep/manifest.npy`` the finished array's list.
