@@ -58,9 +58,7 @@ def coord_objects(path: str, ndim: int, zarr_format: Literal[2, 3]) -> list[str]
     return [*node_objects(path, "array", zarr_format), f"{path}/{chunk}"]
 
 
-def level_objects(
-    path: str, array: ZarrWritable, dual: bool, zarr_format: Literal[2, 3]
-) -> Iterator[str]:
+def level_objects(path: str, array: ZarrWritable, dual: bool, zarr_format: Literal[2, 3]) -> Iterator[str]:
     """Yield the names of all objects of a level but its pixels: metadata, and coordinates beside it."""
     yield from node_objects(path, "array", zarr_format)
     if not dual:
