@@ -1,0 +1,80 @@
+// Reads every level of an OME-Zarr image over HTTP with clients that nobody here wrote, and prints what they got.
+// node read.mjs CLIENT URL PATH…: for each path (of an array below URL) its shape and the sha256 of its pixels, C order.
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+
+const [client, url, ...paths] = process.argv.slice(2);
+
+// A client's own zarrita: arrays of one copy of it are strangers to another.
+async function zarritaOf(name) {
+  const own = new URL(`./node_modules/${name}/node_modules/zarrita/dist/src/index.js`, import.meta.url);
+  return existsSync(own) ? import(own) : import("zarrita");
+}
+
+const digest = (data) => createHash("sha256").update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)).digest("hex");
+
+async function withZarrita() {
+  const zarr = await import("zarrita");
+  const root = zarr.root(new zarr.FetchStore(url));
+  const levels = [];
+  for (const path of paths) {
+    const found = await zarr.get(await zarr.open(root.resolve(path), { kind: "array" }));
+    levels.push({ shape: found.shape, digest: digest(found.data) });
+  }
+  return { levels };
+}
+
+async function withOmeZarrJs() {
+  const { NgffImage } = await import("ome-zarr.js");
+  const zarr = await zarritaOf("ome-zarr.js");
+  const image = await NgffImage.load(url);
+  const levels = [];
+  for (let n = 0; n < paths.length; n++) {
+    const found = await zarr.get(await image.openArray(paths[n]));
+    levels.push({ shape: found.shape, digest: digest(found.data) });
+  }
+  const { data, width, height } = await image.renderRgba({ targetSize: 16 });
+  return { levels, picture: { width, height, brightest: Math.max(...data.filter((_, i) => i % 4 < 3)) } };
+}
+
+async function withViv() {
+  const { loadOmeZarr } = await import("@vivjs/loaders");
+  const { data, metadata } = await loadOmeZarr(url, { type: "multiscales" });
+  const levels = [];
+  for (const source of data) {
+    const leading = source.labels.slice(0, -2);
+    const sizes = source.shape.slice(0, -2);
+    const planes = [];
+    const walk = async (selection, axis) => {
+      if (axis === leading.length) {
+        const { data: plane } = await source.getRaster({ selection });
+        planes.push(Buffer.from(plane.buffer, plane.byteOffset, plane.byteLength));
+        return;
+      }
+      for (let i = 0; i < sizes[axis]; i++) await walk({ ...selection, [leading[axis]]: i }, axis + 1);
+    };
+    await walk({}, 0);
+    levels.push({ shape: source.shape, digest: digest(Buffer.concat(planes)) });
+  }
+  return { levels, channels: (metadata.omero?.channels ?? []).map((channel) => channel.label) };
+}
+
+async function withFideus() {
+  const { fromNgffZarr } = await import("@fideus-labs/ngff-zarr");
+  const zarr = await zarritaOf("@fideus-labs/ngff-zarr");
+  const multiscales = await fromNgffZarr(url, { validate: true });
+  const levels = [];
+  for (const image of multiscales.images) {
+    const found = await zarr.get(image.data);
+    levels.push({ shape: found.shape, digest: digest(found.data) });
+  }
+  return { levels };
+}
+
+const clients = { zarrita: withZarrita, "ome-zarr.js": withOmeZarrJs, viv: withViv, "ngff-zarr": withFideus };
+try {
+  console.log(JSON.stringify(await clients[client]()));
+} catch (error) {
+  console.error(error);
+  process.exit(1);
+}
