@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.engine.apart import write_apart
 from xprep.engine.deliver import made_of
 from xprep.engine.lazy import as_lazy
 from xprep.engine.memory import active_client, peak_memory
@@ -47,11 +48,15 @@ class _Pixels:
     shapes: Sequence[Shape]
     levels: Sequence[Any]
     method: str
+    given: Sequence[xr.DataArray] = ()
 
     def value(self, store: ImageStore) -> Any:
         """Return the lazy writing."""
         channel = self.image.dims.index(CHANNEL) if CHANNEL in self.image.dims else None
         ledger = ledger_of(store, self.levels)
+        if self.given:
+            pixels = [as_lazy(level.data) for level in (self.image, *self.given)]
+            return write_apart(pixels, self.levels, channel, ledger)
         if self.method == "gaussian":
             steps = [Shrinking(shape.factors, self.method) for shape in self.shapes[1:]]
             return write_rereading(as_lazy(self.image.data), self.levels, steps, channel, ledger)
@@ -105,7 +110,9 @@ class Job:
         )
 
     def _describe(self, pixels: _Pixels, seen: Any) -> Any:
-        return describe(pixels.image, pixels.shapes, self.store.level_path, pixels.method, seen)
+        found = describe(pixels.image, pixels.shapes, self.store.level_path, pixels.method, seen)
+        # Whoever made levels that were given made them by their own rules.
+        return replace(found, metadata={}) if pixels.given else found
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +178,10 @@ class _Order:
             pixels[name] = _Pixels(label, below, arrays, "mode")
         store.mark_ready()
         made = made_of(self.image.data)
-        image = _Pixels(self.image, shapes, store.levels, options.method)
+        given = options.given
+        coarser = () if given is None else tuple(ordered(level) for level in given.levels[1:])
+        method = options.method if given is None else given.method
+        image = _Pixels(self.image, shapes, store.levels, method, coarser)
         return Job(store, image, pixels, made.statistics if made else {})
 
 

@@ -73,7 +73,9 @@ async function withFideus() {
 
 const clients = { zarrita: withZarrita, "ome-zarr.js": withOmeZarrJs, viv: withViv, "ngff-zarr": withFideus };
 try {
-  console.log(JSON.stringify(await clients[client]()));
+  const found = JSON.stringify(await clients[client]());
+  // Pools of workers would keep the program alive.
+  process.stdout.write(`${found}\n`, () => process.exit(0));
 } catch (error) {
   console.error(error);
   process.exit(1);
