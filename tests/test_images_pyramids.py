@@ -301,9 +301,7 @@ def test_a_lazy_pyramid_is_written_with_its_levels_and_its_source_read_once(tmp_
     report = tree.prep.to_ome_zarr(tmp_path / "a.zarr", chunks={"y": 16, "x": 16})
     assert source.reads_per_chunk == 1
     assert report.shapes == ((3, 43, 53), (3, 22, 27), (3, 8, 27))
-    image_of("cyx").prep.to_ome_zarr(
-        tmp_path / "b.zarr", scale_factors=(2, {"y": 3}), method=method, chunks={"y": 16, "x": 16}
-    )
+    image_of("cyx").prep.to_ome_zarr(tmp_path / "b.zarr", scale_factors=(2, {"y": 3}), method=method, chunks={"y": 16, "x": 16})
     for n in range(3):
         np.testing.assert_array_equal(
             xprep.open_image(tmp_path / "a.zarr", level=n), xprep.open_image(tmp_path / "b.zarr", level=n)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 
 import xarray as xr
-from benchmarks.problem import Problem, with_unit
 
 import xprep
+from benchmarks.problem import Problem, with_unit
 
 FACTORS = (2, 2, 2)
 

@@ -21,8 +21,8 @@ def with_xprep(source: str, out: str, codec: str) -> None:
         return
     from xprep.engine.run import run
     from xprep.engine.write import Target, write
-    from xprep.io.specs import ArraySpec, LevelSpec
     from xprep.io.layout import create_image
+    from xprep.io.specs import ArraySpec, LevelSpec
     from xprep.io.writes import Codec
     from xprep.kernels.downsample import shrink
 
@@ -79,9 +79,7 @@ def with_ome_zarr(source: str, out: str, codec: str) -> None:
     group = zarr.open_group(out, mode="w", zarr_format=3)
     options = [{"chunks": CHUNK}] * LEVELS
     steps = [{"y": 2**k, "x": 2**k} for k in range(1, LEVELS)]
-    write_image(
-        da.from_zarr(source), group, axes="cyx", scale_factors=steps, method=Methods.LOCAL_MEAN, storage_options=options
-    )
+    write_image(da.from_zarr(source), group, axes="cyx", scale_factors=steps, method=Methods.LOCAL_MEAN, storage_options=options)
 
 
 def main() -> None:

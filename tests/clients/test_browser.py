@@ -1,6 +1,7 @@
 """A real browser shows the image, and its labels lie on it: neuroglancer in headless Chromium, at three zooms.
 
-Skipped where Chromium, its driver, selenium or neuroglancer is missing. Pictures are kept in XPREP_SCREENSHOTS if it is set.
+Skipped where Chromium, its driver, selenium or neuroglancer is missing. Pictures are kept in XPREP_SCREENSHOTS if it is
+set.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from tests.clients.server import serve
 
 import xprep
+from tests.clients.server import serve
 
 pytestmark = [pytest.mark.clients, pytest.mark.filterwarnings("ignore")]
 SPOTS = [(60, 80, 40), (200, 120, 55), (120, 300, 70), (250, 340, 30)]  # y, x, radius

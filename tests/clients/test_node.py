@@ -1,7 +1,7 @@
 """Clients in JavaScript read what xprep writes, over HTTP: every level, every pixel.
 
-They are skipped where Node or the packages are missing: ``npm install --no-package-lock`` in ``tests/clients/node``, or in
-any folder that XPREP_NODE_MODULES names.
+They are skipped where Node or the packages are missing: ``npm install --no-package-lock`` in ``tests/clients/node``, or
+in any folder that XPREP_NODE_MODULES names.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tests.clients.server import serve
 from tests.clients.stores import ROADS, Road, Stored
 

@@ -44,7 +44,7 @@ class _OfLevel:
     level: int
 
     def __call__(self, seen: Seen) -> Seen:
-        return Seen({}, seen.nbytes, seen.units, {self.level: stored for stored in seen.stored.values()})
+        return Seen({}, seen.nbytes, seen.units, {self.level: seen.stored[0]} if seen.stored else {})
 
 
 def _together(*seen: Seen) -> Seen:

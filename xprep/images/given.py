@@ -32,7 +32,8 @@ class Given:
 def given_of(tree: Any) -> Given | None:
     """Return the pyramid that a DataTree is, or None of anything else.
 
-    A pyramid has the nodes ``scale0 … scaleN``, each with one image, and perhaps ``labels`` with a pyramid under each name.
+    A pyramid has the nodes ``scale0 … scaleN``, each with one image, and perhaps ``labels`` with a pyramid under each
+    name.
     """
     if not isinstance(tree, xr.DataTree):
         return None
@@ -105,7 +106,7 @@ def _factor(before: xr.DataArray, level: xr.DataArray, dim: str, n: int) -> int:
 
 
 def plan_given(given: Given, scale_factors: Any, method: str) -> tuple[Any, str, Given | None]:
-    """Return the factors and the method to write a pyramid with, and the pyramid, if its levels are to be written as they are.
+    """Return factors and method to write a pyramid with; and the pyramid, if its levels are to be written as they are.
 
     Levels that `pyramid` is to make of one another are made while they are written: the source is then read once.
     """

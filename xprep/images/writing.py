@@ -116,7 +116,9 @@ def to_ome_zarr(
     if given is not None:
         image, labels = given.levels[0], {**given.labels, **(labels or {})}
         scale_factors, method, given = plan_given(given, scale_factors, method)
-    options = Options(scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint, given)
+    options = Options(
+        scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint, given
+    )  # fmt: skip
     images = images_of(image) if not isinstance(image, xr.DataArray) else {("", image.name): image}
     single = len(images) == 1
     if labels and not single:
