@@ -10,9 +10,9 @@ from dask.delayed import Delayed
 
 from xprep.engine.graph import call
 from xprep.engine.ledger import Ledger
-from xprep.engine.seen import Seen, join_seen
-from xprep.engine.write import Target, write
-from xprep.types import Array, Writable
+from xprep.engine.seen import Seen, together
+from xprep.engine.write import write_alone
+from xprep.types import Writable
 
 
 def write_apart(
@@ -27,14 +27,9 @@ def write_apart(
     """
     written = []
     for n, (level, target) in enumerate(zip(levels, arrays, strict=True)):
-        alone = [Target(target, (1,) * level.ndim)]
-        seen = write(level, alone, _no_shrink, channel, ledger if n == 0 else None)
+        seen = write_alone(level, target, channel, ledger if n == 0 else None)
         written.append(seen if n == 0 else call(_OfLevel(n), seen, label="level"))
-    return call(_together, *written, label="levels")
-
-
-def _no_shrink(_block: Array, _factors: tuple[int, ...]) -> Array:
-    raise AssertionError("a level that stands alone has no next one")
+    return call(together, *written, label="levels")
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,3 @@ class _OfLevel:
 
     def __call__(self, seen: Seen) -> Seen:
         return Seen({}, seen.nbytes, seen.units, {self.level: seen.stored[0]} if seen.stored else {})
-
-
-def _together(*seen: Seen) -> Seen:
-    return join_seen(seen)

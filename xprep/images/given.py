@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +15,8 @@ from xprep.engine.graph import origin_of
 from xprep.engine.lazy import is_lazy
 from xprep.images.levels import Shape, spacing_of
 from xprep.ops.containers import is_image
-from xprep.ops.shrinking import Shrinking
+from xprep.ops.layout import SPACE
+from xprep.ops.shrinking import Shrinking, shrunk_coords
 
 _SCALE = re.compile(r"scale(0|[1-9]\d*)")
 
@@ -79,7 +80,7 @@ def given_shapes(levels: Sequence[xr.DataArray]) -> list[Shape]:
     Raises
     ------
     ValueError
-        A level is of another type or has other dims than the first, or is larger than the one before.
+        A level is of another type or has other dims than the one before, is larger, or shows another part of the image.
     """
     ones = (1,) * levels[0].ndim
     shapes = [Shape(ones, ones, levels[0].shape)]
@@ -96,13 +97,45 @@ def given_shapes(levels: Sequence[xr.DataArray]) -> list[Shape]:
 
 
 def _factor(before: xr.DataArray, level: xr.DataArray, dim: str, n: int) -> int:
-    """Return how many pixels became one, by their coordinates; by the sizes where one of them has a single pixel."""
+    """Return how many pixels became one."""
     long, short = before.sizes[dim], level.sizes[dim]
     if short > long:
-        raise ValueError(f"level {n} is longer than the level before along {dim!r}: {short} and {long} pixels.")
-    if dim in before.coords and dim in level.coords and dim != "c" and short > 1:
-        return max(1, round(spacing_of(level, dim)[0] / spacing_of(before, dim)[0]))
+        raise ValueError(
+            f"level {n} is longer than the level before along {dim!r}: {short} and {long} pixels. Levels go from fine to coarse."
+        )
+    if dim in SPACE and dim in before.coords and dim in level.coords:
+        _check_extent(before, level, dim, n)
     return max(1, round(long / short))
+
+
+def _check_extent(before: xr.DataArray, level: xr.DataArray, dim: str, n: int) -> None:
+    """Refuse a level that lies elsewhere.
+
+    Its ends may differ by 1.5 of its own pixels: some writers drop a last block that is not full, and some say no translation.
+    """
+    (fine, first), (coarse, own) = spacing_of(before, dim), spacing_of(level, dim)
+    ends = [first - fine / 2, first + fine * (before.sizes[dim] - 0.5)]
+    own_ends = [own - coarse / 2, own + coarse * (level.sizes[dim] - 0.5)]
+    if level.sizes[dim] > 1 and max(abs(a - b) for a, b in zip(ends, own_ends, strict=True)) > 1.5 * coarse:
+        raise ValueError(
+            f"level {n} reaches from {own_ends[0]:g} to {own_ends[1]:g} along {dim!r}, the level before from {ends[0]:g} to "
+            f"{ends[1]:g}. Levels of a pyramid show the same; mend the coordinates, or drop them: tree.drop_vars({dim!r})."
+        )
+
+
+def placed(levels: Sequence[xr.DataArray], shapes: Sequence[Shape]) -> tuple[xr.DataArray, ...]:
+    """Return levels that say where they lie: those without coordinates along a dim of space get those of `pyramid`."""
+    return tuple(_placed(level, levels[0], shape) for level, shape in zip(levels, shapes, strict=True))
+
+
+def _placed(level: xr.DataArray, first: xr.DataArray, shape: Shape) -> xr.DataArray:
+    usual = shrunk_coords(first, shape.total, shape.shape)
+    unknown = [dim for dim in level.dims if dim in usual and (dim not in level.coords or _of_no_size(level, dim))]
+    return level.assign_coords({dim: usual[dim] for dim in unknown})
+
+
+def _of_no_size(level: xr.DataArray, dim: Any) -> bool:
+    return dim in SPACE and level.sizes[dim] == 1 and "spacing" not in level.coords[dim].attrs
 
 
 def plan_given(given: Given, scale_factors: Any, method: str) -> tuple[Any, str, Given | None]:
@@ -118,4 +151,5 @@ def plan_given(given: Given, scale_factors: Any, method: str) -> tuple[Any, str,
     if (steps := made_steps(given.levels)) is not None:
         return [dict(zip(dims, step.factors, strict=True)) for step in steps], steps[0].method, None
     shapes = given_shapes(given.levels)
-    return [dict(zip(dims, shape.factors, strict=True)) for shape in shapes[1:]], method, given
+    factors = [dict(zip(dims, shape.factors, strict=True)) for shape in shapes[1:]]
+    return factors, method, replace(given, levels=placed(given.levels, shapes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,13 +21,14 @@ from xprep.engine.sources import sources_below
 from xprep.engine.write import Target, write
 from xprep.images.appearance import pixel_attributes
 from xprep.images.describing import describe
-from xprep.images.levels import Shape
+from xprep.images.levels import Shape, as_it_is, placement
 from xprep.images.report import Report
 from xprep.images.resuming import checkpointed, fingerprint_of, ledger_of, no_fingerprint
 from xprep.images.specifying import Options, ordered, specify, specify_label
 from xprep.io.arrays import ZarrReadable
 from xprep.io.groups import read_group
 from xprep.io.layout import ImageStore, create_image, reopen_image
+from xprep.io.ome import Level
 from xprep.io.resume import Found, find_begun
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import read_mark
@@ -49,6 +50,12 @@ class _Pixels:
     levels: Sequence[Any]
     method: str
     given: Sequence[xr.DataArray] = ()
+
+    def placed(self, path: Callable[[int], str]) -> list[Level]:
+        """Return scale and translation of every level; those that are given lie where they say."""
+        if self.given:
+            return [placement(level, as_it_is(level), path(n)) for n, level in enumerate((self.image, *self.given))]
+        return [placement(self.image, shape, path(n)) for n, shape in enumerate(self.shapes)]
 
     def value(self, store: ImageStore) -> Any:
         """Return the lazy writing."""
@@ -110,7 +117,7 @@ class Job:
         )
 
     def _describe(self, pixels: _Pixels, seen: Any) -> Any:
-        found = describe(pixels.image, pixels.shapes, self.store.level_path, pixels.method, seen)
+        found = describe(pixels.image, pixels.placed(self.store.level_path), pixels.method, seen)
         # Whoever made levels that were given made them by their own rules.
         return replace(found, metadata={}) if pixels.given else found
 
@@ -158,7 +165,9 @@ class _Order:
     def of(cls, image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> _Order:
         image = ordered(image)
         check_method(options.method, image.dtype)
-        _check_apart(image, url, options.storage_options)
+        coarser = options.given.levels[1:] if options.given else ()
+        for one in (image, *coarser, *labels.values()):
+            _check_apart(one, url, options.storage_options)
         levels = specify(image, options)
         named = {check_name(name): specify_label(name, label, image, options) for name, label in labels.items()}
         fingerprint = fingerprint_of(image, levels[1], {name: one for name, (one, _, _) in named.items()}, options)

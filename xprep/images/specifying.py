@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import xarray as xr
 
 from xprep.images.given import Given, given_shapes
-from xprep.images.levels import Shape, coords_of, default_chunk, plan_levels, spacing_of
+from xprep.images.levels import Shape, as_it_is, coords_of, default_chunk, plan_levels, spacing_of
 from xprep.io.specs import LevelSpec
 from xprep.io.urls import check_name
 from xprep.ops.layout import PLANE, SPACE, check_image, chunks_for
@@ -74,16 +75,16 @@ def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[Le
     ValueError
         Chunks, shards or factors that are none; coordinates that OME-Zarr cannot say.
     """
-    for dim in image.dims:
-        spacing_of(image, str(dim))  # refused now, and not when everything is computed
+    levels = [image] if options.given is None else [ordered(level) for level in options.given.levels]
+    for level, dim in product(levels, image.dims):
+        spacing_of(level, str(dim))  # refused now, and not when everything is computed
     default = default_chunk(image)
     chunk = default if options.chunks is None else _completed(image, options.chunks, default)
     shard = None if options.shards is None else _completed(image, options.shards, chunk)
     _check_shards(image, chunk, shard)
     if options.given is not None:
-        shapes = given_shapes([ordered(level) for level in options.given.levels])
-    else:
-        shapes = plan_levels(image, options.scale_factors, chunk)
+        return given_shapes(levels), [_level_spec(level, as_it_is(level), chunk, shard) for level in levels]
+    shapes = plan_levels(image, options.scale_factors, chunk)
     return shapes, [_level_spec(image, shape, chunk, shard) for shape in shapes]
 
 

@@ -1,9 +1,10 @@
 // Reads every level of an OME-Zarr image over HTTP with clients that nobody here wrote, and prints what they got.
-// node read.mjs CLIENT URL PATH…: for each path (of an array below URL) its shape and the sha256 of its pixels, C order.
+// node read.mjs '{"url": …, "paths": [path of an array below url, …], "clients": [name, …]}'
+// Printed is JSON: of each client the shape of every level and the sha256 of its pixels, C order; or what went wrong.
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 
-const [client, url, ...paths] = process.argv.slice(2);
+const { url, paths, clients } = JSON.parse(process.argv[2]);
 
 // A client's own zarrita: arrays of one copy of it are strangers to another.
 async function zarritaOf(name) {
@@ -12,15 +13,13 @@ async function zarritaOf(name) {
 }
 
 const digest = (data) => createHash("sha256").update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)).digest("hex");
+const level = ({ shape, data }) => ({ shape, digest: digest(data) });
 
 async function withZarrita() {
   const zarr = await import("zarrita");
   const root = zarr.root(new zarr.FetchStore(url));
   const levels = [];
-  for (const path of paths) {
-    const found = await zarr.get(await zarr.open(root.resolve(path), { kind: "array" }));
-    levels.push({ shape: found.shape, digest: digest(found.data) });
-  }
+  for (const path of paths) levels.push(level(await zarr.get(await zarr.open(root.resolve(path), { kind: "array" }))));
   return { levels };
 }
 
@@ -29,12 +28,9 @@ async function withOmeZarrJs() {
   const zarr = await zarritaOf("ome-zarr.js");
   const image = await NgffImage.load(url);
   const levels = [];
-  for (let n = 0; n < paths.length; n++) {
-    const found = await zarr.get(await image.openArray(paths[n]));
-    levels.push({ shape: found.shape, digest: digest(found.data) });
-  }
-  const { data, width, height } = await image.renderRgba({ targetSize: 16 });
-  return { levels, picture: { width, height, brightest: Math.max(...data.filter((_, i) => i % 4 < 3)) } };
+  for (const path of paths) levels.push(level(await zarr.get(await image.openArray(path))));
+  const { data, width, height } = await image.renderRgba({ arrayPathOrIndex: 0 });
+  return { levels, picture: { width, height, rgba: Buffer.from(data).toString("base64") } };
 }
 
 async function withViv() {
@@ -43,7 +39,6 @@ async function withViv() {
   const levels = [];
   for (const source of data) {
     const leading = source.labels.slice(0, -2);
-    const sizes = source.shape.slice(0, -2);
     const planes = [];
     const walk = async (selection, axis) => {
       if (axis === leading.length) {
@@ -51,7 +46,7 @@ async function withViv() {
         planes.push(Buffer.from(plane.buffer, plane.byteOffset, plane.byteLength));
         return;
       }
-      for (let i = 0; i < sizes[axis]; i++) await walk({ ...selection, [leading[axis]]: i }, axis + 1);
+      for (let i = 0; i < source.shape[axis]; i++) await walk({ ...selection, [leading[axis]]: i }, axis + 1);
     };
     await walk({}, 0);
     levels.push({ shape: source.shape, digest: digest(Buffer.concat(planes)) });
@@ -64,19 +59,18 @@ async function withFideus() {
   const zarr = await zarritaOf("@fideus-labs/ngff-zarr");
   const multiscales = await fromNgffZarr(url, { validate: true });
   const levels = [];
-  for (const image of multiscales.images) {
-    const found = await zarr.get(image.data);
-    levels.push({ shape: found.shape, digest: digest(found.data) });
-  }
+  for (const image of multiscales.images) levels.push(level(await zarr.get(image.data)));
   return { levels };
 }
 
-const clients = { zarrita: withZarrita, "ome-zarr.js": withOmeZarrJs, viv: withViv, "ngff-zarr": withFideus };
-try {
-  const found = JSON.stringify(await clients[client]());
-  // Pools of workers would keep the program alive.
-  process.stdout.write(`${found}\n`, () => process.exit(0));
-} catch (error) {
-  console.error(error);
-  process.exit(1);
+const readers = { zarrita: withZarrita, "ome-zarr.js": withOmeZarrJs, viv: withViv, "ngff-zarr": withFideus };
+const found = {};
+for (const client of clients) {
+  try {
+    found[client] = await readers[client]();
+  } catch (error) {
+    found[client] = { error: `${error.stack ?? error}` };
+  }
 }
+// Pools of workers would keep the program alive.
+process.stdout.write(`${JSON.stringify(found)}\n`, () => process.exit(0));
