@@ -88,6 +88,15 @@ def write(
     return value_of(name, tasks, key, parents, cost)
 
 
+def write_alone(array: da.Array, target: Writable, channel: int | None, ledger: Ledger | None = None) -> Delayed:
+    """Return the lazy writing of ``array`` to one level that no other is made from; as `write`."""
+    return write(array, [Target(target, (1,) * array.ndim)], _no_shrink, channel, ledger)
+
+
+def _no_shrink(_block: Array, _factors: tuple[int, ...]) -> Array:
+    raise AssertionError("a level that stands alone has no next one")
+
+
 def _steps(targets: Sequence[Target]) -> list[tuple[Target, tuple[int, ...] | None]]:
     """Return every level, and the factors of the next."""
     return list(zip(targets, [*(target.factors for target in targets[1:]), None], strict=True))

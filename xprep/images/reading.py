@@ -123,13 +123,19 @@ def open_tree(url: str | Path | Any, *, chunks: Any = None, storage_options: Map
         raise StoreFormatError(f"{place} is no Zarr group; open_image opens a bare array.")
     check_finished(group)
     nodes: dict[str, xr.Dataset] = {}
+    stored: dict[str, Multiscale] = {}
     for entry in list_images(group):
         image = read_group(place.child(entry.path)) if entry.path else group
         if image is not None:
             nodes.update(_levels(image, f"/{entry.path}".rstrip("/"), chunks))
+            stored[entry.path] = read_image(image)
     if not nodes:
         raise StoreFormatError(f"{place} holds no OME-Zarr image.")
-    return xr.DataTree.from_dict(nodes)
+    tree = xr.DataTree.from_dict(nodes, name=stored[""].name or None if "" in stored else None)
+    for path, found in stored.items():
+        if found.method:
+            (tree[path] if path else tree).attrs["method"] = found.method
+    return tree
 
 
 def _levels(group: Group, prefix: str, chunks: Any) -> dict[str, xr.Dataset]:
