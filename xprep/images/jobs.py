@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ from xprep.io.resume import Found, find_begun
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import read_mark
 from xprep.io.stores import Place, open_store
-from xprep.io.urls import check_name, inside
+from xprep.io.urls import check_name, overlap
 from xprep.kernels.downsample import shrink
 from xprep.ops.labels import history_line
 from xprep.ops.layout import CHANNEL
@@ -239,13 +238,11 @@ def finish_all(jobs: Sequence[Job | Done], single: bool, *results: Any, seconds:
 
 def _check_apart(image: xr.DataArray, url: Any, storage_options: Mapping[str, Any] | None) -> None:
     """Refuse to write into what is being read."""
-    if not isinstance(url, str | Path):
-        return
     where = open_store(url, storage_options, "r+").url
     # The store as it was opened, not the array in it: nothing may be written among an image's levels either.
     origins = {source.place.shown for source in sources_below(image.data) if isinstance(source, ZarrReadable)}
     for source in sorted(origins):
-        if inside(where, source) or inside(source, where):
+        if overlap(where, source):
             raise ValueError(
                 f"the output {where} and the input {source} lie in each other: the input would be lost. Give another URL."
             )

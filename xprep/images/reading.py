@@ -20,6 +20,7 @@ from xprep.io.identity import identify
 from xprep.io.ome import Level, Multiscale
 from xprep.io.status import check_finished
 from xprep.io.stores import Place, open_store
+from xprep.io.urls import check_key
 from xprep.ops.layout import chunks_for
 from xprep.ops.units import Length
 
@@ -199,11 +200,10 @@ def _stored_coords(place: Place, dims: Sequence[str], array: ZarrReadable) -> di
         return {}
     beside = Place(place.store, place.path.rpartition("/")[0], place.shown, place.secrets)
     others = str(array.attributes.get("coordinates", "")).split()
-    found = {}
-    for name in (*dims, *others):
-        if beside.child(name).exists("zarr.json") or beside.child(name).exists(".zarray"):
-            found[name] = _variable(read_coord(beside.child(name)))
-    return found
+    names = [check_key(name) for name in (*dims, *others)]
+    file = "zarr.json" if array.array.metadata.zarr_format == 3 else ".zarray"
+    lost = beside.missing([f"{name}/{file}" for name in names])
+    return {name: _variable(read_coord(beside.child(name))) for name in names if f"{name}/{file}" not in lost}
 
 
 def _variable(coord: Coord) -> xr.Variable:

@@ -41,7 +41,7 @@ def make_room(target: Place, overwrite: bool) -> Place:
         raise StoreExistsError(f"{target} exists{_unfinished(group)}. overwrite=True replaces it; or give another URL.")
     if (folder := target.folder) is not None:
         return _sibling(target, folder)
-    if "/" not in target.shown.rstrip("/").split("://")[-1] and not target.path:
+    if target.is_bucket:
         raise StoreExistsError(f"{target} is a whole bucket; give a folder in it, a bucket is never overwritten.")
     _empty(target)
     return target
