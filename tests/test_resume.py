@@ -226,7 +226,9 @@ def test_the_old_store_stays_until_a_resumed_one_replaces_it(source: Path, tmp_p
     (tmp_path / "aside").replace(source / "scale0/image/c/1/3/2")
     assert objects(url) == old
     assert len(list(tmp_path.glob(".x.zarr.*"))) == 1
-    write(job(source), url, resume=True)
+    with pytest.raises(StoreExistsError, match="begun beside it"):
+        write(job(source), url, resume=True)
+    write(job(source), url, resume=True, overwrite=True)
     write(job(source), tmp_path / "whole.zarr")
     assert objects(url) == objects(tmp_path / "whole.zarr")
     assert not list(tmp_path.glob(".x.zarr.*"))

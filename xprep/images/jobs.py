@@ -169,6 +169,7 @@ class _Order:
         for name, (label, below, levels) in self.labels.items():
             arrays = store.create_labels(name, levels, ArraySpec(tuple(map(str, label.dims)), label.dtype))
             pixels[name] = _Pixels(label, below, arrays, "mode")
+        store.check_complete(pixels=False)
         store.mark_ready()
         made = made_of(self.image.data)
         image = _Pixels(self.image, shapes, store.levels, options.method)

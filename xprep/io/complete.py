@@ -12,6 +12,32 @@ from xprep.io.writes import ZarrWritable
 from xprep.types import Array
 
 
+def check_pyramids(
+    place: Place,
+    pyramids: Mapping[str, Mapping[str, ZarrWritable]],
+    dual: bool,
+    zarr_format: Literal[2, 3],
+    stored: Mapping[str, Sequence[Array]] | None,
+    pixels: bool,
+) -> None:
+    """Refuse a store that lacks anything of its image (``""``) and label images, whose levels are given by their paths.
+
+    Raises
+    ------
+    UnfinishedStoreError
+        Naming the first object that is not there.
+    """
+    have, names = place.list_sizes(), []
+    for name, levels in pyramids.items():
+        known = (stored or {}).get(name, [None] * len(levels))
+        names += node_objects(f"labels/{name}", "group", zarr_format) if name else []
+        for (path, array), objects in zip(levels.items(), known, strict=True):
+            names += level_objects(path, array, dual, zarr_format)
+            if pixels:
+                check_units(array, have, path, objects)
+    check_objects(place, have, names)
+
+
 def check_units(array: ZarrWritable, have: Mapping[str, int], path: str, stored: Array | None) -> None:
     """Refuse an array, at ``path`` of a store with the objects ``have``, that lacks units, or has them in another size.
 
@@ -55,12 +81,10 @@ def node_objects(path: str, kind: Literal["group", "array"], zarr_format: Litera
 def coord_objects(path: str, ndim: int, zarr_format: Literal[2, 3]) -> list[str]:
     """Return the names of the objects of a coordinate, which is one chunk."""
     chunk = "/".join(["c", *"0" * ndim]) if zarr_format == 3 else "/".join("0" * max(ndim, 1))
-    return [*node_objects(path, "array", zarr_format), f"{path}/{chunk}"]
+    return [*node_objects(path, "array", zarr_format), f"{path}/{chunk}" if path else chunk]
 
 
-def level_objects(
-    path: str, array: ZarrWritable, dual: bool, zarr_format: Literal[2, 3]
-) -> Iterator[str]:
+def level_objects(path: str, array: ZarrWritable, dual: bool, zarr_format: Literal[2, 3]) -> Iterator[str]:
     """Yield the names of all objects of a level but its pixels: metadata, and coordinates beside it."""
     yield from node_objects(path, "array", zarr_format)
     if not dual:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from xprep.errors import UnfinishedStoreError
 from xprep.io.stores import Place
 
 _NONE: Mapping[str, Any] = {"kind": "inline", "must_understand": False, "metadata": {}}
@@ -50,4 +51,8 @@ def _consolidate_v2(place: Place, attributes: Mapping[str, Any], paths: Sequence
 
 def _load(place: Place, paths: Sequence[str], name: str) -> list[dict[str, Any]]:
     found = place.get_many([f"{path}/{name}" for path in paths])
-    return [json.loads(data or b"null") for data in found]
+    nodes = [json.loads(data or b"null") for data in found]
+    for path, node in zip(paths, nodes, strict=True):
+        if node is None or "writing" in str(node.get("attributes", {}).get("xprep", "")):
+            raise UnfinishedStoreError(f"{place} lost {path}/{name}, which was written; run again with resume=True.")
+    return nodes

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from zarr.abc.store import Store
 
 from xprep.errors import StoreExistsError, UnfinishedStoreError
+from xprep.io.complete import check_pyramids, coord_objects
 from xprep.io.consolidate import write_group, write_root
-from xprep.io.coords import plain, write_coord
+from xprep.io.coords import Coord, plain, write_coord
+from xprep.io.groups import read_group
 from xprep.io.journal import PARTS, write_manifest
 from xprep.io.ome import Multiscale, Version
 from xprep.io.ome_write import write_labels, write_multiscale
@@ -20,7 +23,7 @@ from xprep.io.owner import Owner
 from xprep.io.resume import is_mine
 from xprep.io.room import delete_store, make_room, move_over
 from xprep.io.specs import ArraySpec, LevelSpec
-from xprep.io.status import mark_finished, mark_writing
+from xprep.io.status import mark_finished, mark_writing, read_status
 from xprep.io.stores import Place, open_store
 from xprep.io.urls import check_name
 from xprep.io.writes import ZarrWritable, create_array, reopen_array
@@ -146,8 +149,9 @@ class ImageStore:
             raise ValueError(f"metadata are needed for the labels {sorted(self.labels)}; got {sorted(given)}.")
         known = {} if self.fingerprint is None else {"fingerprint": self.fingerprint}
         attributes = {**write_multiscale(image, self.version), **mark_finished({**plain(about or {}, "about"), **known})}
-        self._check_complete(stored or {})
-        self.check_owned()
+        for name, objects in (stored or {}).items():
+            for array, one in zip(self.pyramids[name], objects, strict=True):
+                write_manifest(array.place, one, array.nunits)
         for name, label in given.items():
             write_group(self.place.child(f"labels/{name}"), write_multiscale(label, self.version), self.zarr_format)
         if given:
@@ -156,7 +160,10 @@ class ImageStore:
             for n in range(len(levels)):
                 place = self.place.child(f"labels/{name}/scale{n}" if name else f"scale{n}")
                 write_group(place, {}, self.zarr_format)
+        self.check_complete(stored)
+        self.check_owned()
         write_root(self.place, attributes, self.zarr_format, self._node_paths())
+        self._check_marked()
         for levels in self.pyramids.values() if stored else ():
             levels[0].place.child(PARTS).delete()
         self._move_into_place()
@@ -170,17 +177,24 @@ class ImageStore:
         """The levels of the image (``""``) and of every label image."""
         return {"": self.levels, **self.labels}
 
-    def _check_complete(self, stored: Mapping[str, Sequence[Array]]) -> None:
-        for name, levels in self.pyramids.items():
-            known = stored.get(name, [None] * len(levels))
-            for array, objects in zip(levels, known, strict=True):
-                if missing := array.missing_units(objects):
-                    raise UnfinishedStoreError(
-                        f"{array.place} lacks {len(missing)} of its chunks, the first is {missing[0]!r}: they were not "
-                        "written, or the store lost them. It stays unfinished; run again with resume=True."
-                    )
-                if objects is not None:
-                    write_manifest(array.place, objects, array.nunits)
+    def check_complete(self, stored: Mapping[str, Sequence[Array]] | None = None, *, pixels: bool = True) -> None:
+        """Refuse a store that lacks anything that was written; lists it once.
+
+        Raises
+        ------
+        UnfinishedStoreError
+            Naming the first object that is not there.
+        """
+        named = {
+            name: {f"labels/{name}/{self.level_path(n)}" if name else self.level_path(n): one for n, one in enumerate(levels)}
+            for name, levels in self.pyramids.items()
+        }
+        check_pyramids(self.place, named, self.layout == "dual", self.zarr_format, stored if pixels else None, pixels)
+
+    def _check_marked(self) -> None:
+        group = read_group(self.place)
+        if group is None or read_status(group) != "finished":
+            raise UnfinishedStoreError(f"{self.place} lost its metadata, which were written; run again with resume=True.")
 
     def _node_paths(self) -> list[str]:
         images = [("", self.levels), *((f"labels/{name}/", levels) for name, levels in self.labels.items())]
@@ -199,29 +213,34 @@ class ImageStore:
 
     def _create_levels(self, prefix: str, levels: Sequence[LevelSpec], spec: ArraySpec) -> tuple[ZarrWritable, ...]:
         base = self.place.child(prefix)
-        if self.resumed:
-            return tuple(self._reopen_level(base, n, level) for n, level in enumerate(levels))
-        if prefix:
+        if prefix and not self.resumed:
             self._mark(prefix)
         return tuple(self._create_level(base, n, level, spec) for n, level in enumerate(levels))
-
-    def _reopen_level(self, base: Place, n: int, level: LevelSpec) -> ZarrWritable:
-        names = tuple(level.coords) if self.layout == "dual" else ()
-        return replace(reopen_array(base.child(self.level_path(n))), coords=names)
 
     def _create_level(self, base: Place, n: int, level: LevelSpec, spec: ArraySpec) -> ZarrWritable:
         path, coords = self.level_path(n), dict(level.coords) if self.layout == "dual" else {}
         others = [name for name in coords if name not in spec.dims]
         attributes = plain(spec.attributes, "attributes") | ({"coordinates": " ".join(others)} if others else {})
         if self.layout == "dual":
-            write_group(base.child(f"scale{n}"), mark_writing(Owner.here()), self.zarr_format)
+            if not self.resumed:
+                write_group(base.child(f"scale{n}"), mark_writing(Owner.here()), self.zarr_format)
             for name, coord in coords.items():
-                write_coord(base.child(f"scale{n}/{check_name(name)}"), coord, self.zarr_format)
+                self._write_coord(base.child(f"scale{n}/{check_name(name)}"), coord)
+        ndims = {name: np.ndim(coord.values) for name, coord in coords.items()}
+        if self.resumed and base.child(path).exists("zarr.json" if self.zarr_format == 3 else ".zarray"):
+            return replace(reopen_array(base.child(path)), coords=ndims)
         array = create_array(
             base.child(path), level.shape, level.chunks, spec.dtype,
             shards=level.shards, dims=spec.dims, codec=spec.codec, zarr_format=self.zarr_format, attributes=attributes,
         )  # fmt: skip
-        return replace(array, coords=tuple(coords))
+        return replace(array, coords=ndims)
+
+    def _write_coord(self, place: Place, coord: Coord) -> None:
+        if self.resumed:
+            if not place.missing(coord_objects("", np.ndim(coord.values), self.zarr_format)):
+                return
+            delete_store(place)
+        write_coord(place, coord, self.zarr_format)
 
     def _move_into_place(self) -> None:
         if self.place.path == self.target.path and self.place.shown == self.target.shown:

@@ -37,6 +37,10 @@ def find_begun(target: Place, fingerprint: str, overwrite: bool) -> Found:
             return Found("finished", target)
         return Found("begun", target)
     for beside in _beside(target, fingerprint):
+        if group is not None and not overwrite:
+            raise StoreExistsError(
+                f"{target} exists, and what shall replace it was begun beside it: give overwrite=True as well as resume=True."
+            )
         if read_status(beside) == "finished":
             move_over(beside.place, target)  # it was killed between two renames
             return Found("finished", target)

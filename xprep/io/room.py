@@ -73,11 +73,11 @@ def find_siblings(target: Place) -> list[Place]:
 
 
 def _sibling(target: Place, folder: Path) -> Place:
-    """Return a folder beside ``folder``, free of what dead processes left there."""
+    """Return a folder beside ``folder``, free of what dead processes, and this one, left there."""
     for left in find_siblings(target):
         group = read_group(left)
         owner = None if group is None else read_owner(group)
-        if owner is not None and owner.is_alive is False:
+        if owner is not None and (owner.is_alive is False or owner.is_here):
             delete_store(left)
     return open_store(folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}{_NEW}"), mode="r+")
 
