@@ -36,7 +36,20 @@ THREADS = 2
 CHUNKS = {"y": 32, "x": 32}
 SLOWEST = 60.0  # seconds that any attempt may take
 # What a server or network can do to one request; the rest of the pattern says to which.
-FAULTS = ("503", "500", "reset", "reset_after", "reset_mid", "truncate", "lie", "404", "flip", "drop_put", "hang:2", "latency:0.3")
+FAULTS = (
+    "503",
+    "500",
+    "reset",
+    "reset_after",
+    "reset_mid",
+    "truncate",
+    "lie",
+    "404",
+    "flip",
+    "drop_put",
+    "hang:2",
+    "latency:0.3",
+)
 READS, WRITES, ANY = r"^GET .*/c/", r"^PUT .*/(c/|\.xprep/)", r"^(GET|PUT|HEAD) "
 FITTING = {
     "404": (READS,), "flip": (READS,), "lie": (READS,), "truncate": (READS, ANY), "reset_mid": (READS, ANY),
@@ -92,7 +105,9 @@ def processes() -> Iterator[Any]:
     yield context
 
 
-def kill_trials(count: int, seed: int, target: Any, source: str, options: dict[str, Any] | None, expected: dict[str, bytes]) -> Outcome:
+def kill_trials(
+    count: int, seed: int, target: Any, source: str, options: dict[str, Any] | None, expected: dict[str, bytes]
+) -> Outcome:
     """Kill a writing process at random times, up to three times a store, and resume it."""
     chance, outcome = random.Random(seed), Outcome()
     with processes() as context:
@@ -195,7 +210,13 @@ def fault_trials(count: int, seed: int, server: Server, expected: dict[str, byte
 
 
 def _disturb(
-    chance: random.Random, proxy: FaultProxy, outcome: Outcome, source: str, url: str, options: dict[str, Any], expected: dict[str, bytes]
+    chance: random.Random,
+    proxy: FaultProxy,
+    outcome: Outcome,
+    source: str,
+    url: str,
+    options: dict[str, Any],
+    expected: dict[str, bytes],
 ) -> None:
     before = sum(proxy.injected.values())
     proxy.set(*(_rule(chance) for _ in range(chance.choice((1, 1, 2, 3)))))

@@ -158,9 +158,10 @@ class Store(RuleBasedStateMachine):
                 assert objects(self.url) == self.expected[self.finished]
 
 
-
 TestStore = Store.TestCase
-TestStore.settings = settings(max_examples=int(os.environ.get("XPREP_MACHINE_EXAMPLES", "50")), stateful_step_count=8, deadline=None)
+TestStore.settings = settings(
+    max_examples=int(os.environ.get("XPREP_MACHINE_EXAMPLES", "50")), stateful_step_count=8, deadline=None
+)
 
 
 def test_killed_processes_between_other_things(tmp_path: Path) -> None:

@@ -98,7 +98,9 @@ def test_no_error_has_the_secret(s3: Server, options: dict[str, Any], logs: Any)
         lambda: image.prep.to_ome_zarr(f"{bucket}/in.zarr", storage_options=options, resume=True, fingerprint="other"),
         lambda: xprep.verify(f"{bucket}/none.zarr", storage_options=options),
         lambda: xprep.run({"inputs": f"{bucket}/*.none", "steps": ["normalize"], "output": bucket, "storage_options": options}),
-        lambda: xprep.open_image(f"{bucket}/in.zarr", storage_options={**wrong, "config_kwargs": {"retries": {"max_attempts": 1}}}),
+        lambda: xprep.open_image(
+            f"{bucket}/in.zarr", storage_options={**wrong, "config_kwargs": {"retries": {"max_attempts": 1}}}
+        ),
     ]
     for attempt in attempts:
         with pytest.raises((OSError, ValueError)) as caught:

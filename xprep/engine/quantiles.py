@@ -54,7 +54,7 @@ class Near:
 class Counts:
     """How often each digit occurs under each prefix: ``(group, prefix, digit)``; NaN per group; values near a guess."""
 
-    digits: NDArray[np.int64]
+    digits: Array
     nan: NDArray[np.int64]
     near: tuple[Near, ...] = ()
 
@@ -181,9 +181,11 @@ class _Count:
 
 def join_counts(parts: Sequence[Counts]) -> Counts:
     """Return the counts of several blocks together."""
-    digits = parts[0].digits.astype(np.int64)
+    # Half the memory as long as no count can overflow; 16 summaries wait for each other on their way up the tree.
+    small = sum(int(part.digits.max(initial=0)) for part in parts) < 2**32
+    digits: Array = parts[0].digits.astype(np.uint32 if small else np.int64)
     for part in parts[1:]:
-        digits += part.digits
+        np.add(digits, part.digits, out=digits, casting="unsafe")
     room = COLLECTED_BYTES // max(1, len(digits))
     near = tuple(_join_near(group, room) for group in zip(*(part.near for part in parts), strict=True))
     return Counts(digits, np.sum([part.nan for part in parts], axis=0), near)
@@ -194,7 +196,9 @@ def _join_near(parts: Sequence[Near], room: int) -> Near:
     arrays = [part.keys for part in parts if part.keys is not None]
     if len(arrays) < len(parts) or sum(keys.nbytes for keys in arrays) > room:
         return Near(None, below)
-    return Near(np.sort(np.concatenate(arrays)), below)
+    keys = np.concatenate(arrays)
+    keys.sort()
+    return Near(keys, below)
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,7 @@ class _Narrow:
         return self._narrow(values[0], join_counts(values[1:]))
 
     def _start(self, counts: Counts) -> Search:
-        size = counts.digits[:, 0].sum(axis=-1)
+        size = counts.digits[:, 0].sum(axis=-1, dtype=np.int64)
         low = np.floor(_virtual(size, self.question.q)).astype(np.int64)
         rank = np.clip(np.concatenate([low, low + 1], axis=1), 0, np.maximum(size - 1, 0)[:, None])
         return Search(size, counts.nan, rank, np.zeros(rank.shape, np.uint64), np.zeros(rank.shape, bool) | (size == 0)[:, None])
@@ -222,9 +226,9 @@ class _Narrow:
         for group, row in enumerate(search.wanted):
             slots = np.searchsorted(np.sort(row), row) if self.step else np.zeros(len(row), int)
             for target in np.flatnonzero(~search.found[group]):
-                upto = np.cumsum(counts.digits[group, slots[target]])
+                upto = np.cumsum(counts.digits[group, slots[target]], dtype=np.int64)
                 digit = int(np.searchsorted(upto, rank[group, target], side="right"))
-                rank[group, target] -= upto[digit] - counts.digits[group, slots[target], digit]
+                rank[group, target] -= upto[digit] - int(counts.digits[group, slots[target], digit])
                 prefix[group, target] = (int(row[target]) << 16) | digit
         return replace(search, rank=rank, prefix=prefix, found=search.found | last)
 

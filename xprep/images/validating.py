@@ -15,13 +15,14 @@ from xprep.errors import ChunkError, StoreFormatError
 from xprep.images.models import check_model
 from xprep.images.recomputing import check_levels, check_placement, find_steps
 from xprep.images.validation import ArrayDigest, Finding, State, Validation
-from xprep.io.arrays import Grid, ZarrReadable, open_array
+from xprep.io.arrays import ZarrReadable, open_array
 from xprep.io.coords import read_coord
 from xprep.io.groups import Group, list_images, list_labels, read_group, read_image
 from xprep.io.journal import read_manifest
 from xprep.io.ome import Multiscale
 from xprep.io.status import describe_owner, read_status
 from xprep.io.stores import Place, open_store
+from xprep.io.units import Grid
 
 SAMPLES = 4
 KEYS = 1024  # asked for at a time, where a store cannot be listed

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from xprep.errors import StoreFormatError
+from xprep.io.node import Node
 from xprep.io.ome import Multiscale
-from xprep.io.ome_read import Node, find_ome, is_image, read_multiscale
+from xprep.io.ome_read import find_ome, is_image, read_multiscale
 from xprep.io.stores import Place, parse_json
 from xprep.io.urls import check_key
 

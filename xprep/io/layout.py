@@ -287,8 +287,7 @@ def create_image(
     Raises
     ------
     StoreExistsError
-        Something is there and ``overwrite`` is off; or it is not a Zarr store, which is never deleted; or another
-        process is writing it.
+        Something is there and ``overwrite`` is off, or is no Zarr store (never deleted), or is being written.
     OSError
         The store cannot be written: no bucket, no permission.
     """
@@ -311,10 +310,7 @@ def reopen_image(
     version: Version,
     fingerprint: str,
 ) -> ImageStore:
-    """Take over what an earlier run of the same ``fingerprint`` left at ``place``, and return its arrays to be filled further.
-
-    ``levels`` and ``spec`` are those of the earlier run, as a fingerprint stands for them too.
-    """
+    """Take over what an earlier run of the same ``fingerprint``, so of these ``levels`` and ``spec``, left at ``place``."""
     store = ImageStore(place, target, version, layout, fingerprint=fingerprint, resumed=True)
     store.mark_ready()
     store.levels = store._create_levels("", levels, spec)

@@ -2,69 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from math import isfinite
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from xprep.errors import StoreFormatError
+from xprep.io.node import Node, brief, is_number
 from xprep.io.ome import VERSIONS, Axis, Channel, ImageLabel, Level, Multiscale, Version, Window
 from xprep.io.urls import check_key
 
 MAX_AXES: Final = 5
 MAX_LEVELS: Final = 64
-
-
-@dataclass(frozen=True)
-class Node:
-    """A value in metadata, and where it stands: what is asked of it is checked."""
-
-    value: Any
-    where: str
-
-    def refuse(self, problem: str) -> NoReturn:
-        """Raise StoreFormatError."""
-        raise StoreFormatError(f"{self.where}: {problem}")
-
-    def at(self, key: str) -> Node:
-        """Return the entry ``key`` of an object, a missing one as None."""
-        if not isinstance(self.value, Mapping):
-            self.refuse(f"must be an object; got {_brief(self.value)}.")
-        return Node(self.value.get(key), f"{self.where}.{key}")
-
-    def items(self, least: int = 1, most: int = 10_000) -> list[Node]:
-        """Return the entries of a list."""
-        if not isinstance(self.value, Sequence) or isinstance(self.value, str):
-            self.refuse(f"must be a list; got {_brief(self.value)}.")
-        if not least <= len(self.value) <= most:
-            self.refuse(f"must have {least} to {most} entries; got {len(self.value)}.")
-        return [Node(item, f"{self.where}[{i}]") for i, item in enumerate(self.value)]
-
-    def text(self, default: str | None = None) -> str:
-        """Return a string."""
-        if self.value is None and default is not None:
-            return default
-        if not isinstance(self.value, str):
-            self.refuse(f"must be a string; got {_brief(self.value)}.")
-        return self.value
-
-    def numbers(self, count: int) -> tuple[float, ...]:
-        """Return ``count`` finite numbers."""
-        items = self.items(count, count) if isinstance(self.value, list | tuple) and len(self.value) == count else None
-        if items is None:
-            self.refuse(f"must be a list of {count} numbers, one per axis; got {_brief(self.value)}.")
-        if not all(_is_number(item.value) for item in items):
-            self.refuse(f"must be finite numbers; got {_brief(self.value)}.")
-        return tuple(float(item.value) for item in items)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 and isfinite(value)
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def is_image(attributes: Mapping[str, Any]) -> bool:
@@ -123,7 +70,7 @@ def _read_version(root: Node, entry: Node) -> Version:
     for known in VERSIONS:
         if isinstance(version, str) and (version == known or (known != "0.4" and _is_draft(version, known))):
             return known
-    return root.refuse(f"version {_brief(said)} of OME-Zarr is not known here; 0.4, 0.5 and 0.6 are.")
+    return root.refuse(f"version {brief(said)} of OME-Zarr is not known here; 0.4, 0.5 and 0.6 are.")
 
 
 def _is_draft(version: str, of: str) -> bool:
@@ -214,7 +161,7 @@ def _apply(step: Node, place: Placement, depth: int = 0) -> Placement:
         for part in step.at("transformations").items(1, 100):
             place = _apply(part, place, depth + 1)
         return place
-    return step.refuse(f"a transformation {_brief(kind)} of a level is not known here; scale and translation are.")
+    return step.refuse(f"a transformation {brief(kind)} of a level is not known here; scale and translation are.")
 
 
 def _read_axes(node: Node) -> tuple[Axis, ...]:
@@ -276,7 +223,7 @@ def _read_channel(entry: Mapping[str, Any], i: int) -> Channel:
 
 def _read_window(window: Any) -> Window | None:
     names = ("min", "max", "start", "end")
-    if not isinstance(window, Mapping) or not all(_is_number(window.get(name)) for name in names):
+    if not isinstance(window, Mapping) or not all(is_number(window.get(name)) for name in names):
         return None
     return Window(*(float(window[name]) for name in names))
 

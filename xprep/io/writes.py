@@ -12,9 +12,10 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
-from xprep.io.arrays import Grid, Missing, ZarrReadable
+from xprep.io.arrays import Missing, ZarrReadable
 from xprep.io.codecs import Chain, Shard, checksum_of, read_chain
 from xprep.io.stores import Place
+from xprep.io.units import Grid
 from xprep.types import Array, Region
 
 # What a journal keeps of an object: the unit's number in C order, the object's bytes, their crc32c.

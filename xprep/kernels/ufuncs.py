@@ -64,25 +64,27 @@ def fill_mask(lam, ypix, xpix, canvas, out):
     rois.fill_mask(lam, ypix, xpix, canvas, out)
 
 
+# Not cached on disk: a gufunc that was loaded from a cache which two processes had filled crashed (numba 0.68.1), and
+# compiling takes 3 s once a process. The engine calls the plain functions, which are cached.
 def _build_sum_scaled():
     loops = [(kind[:, :], float32[:], float32[:]) for kind in (uint8, uint16, float32)]
     loops.append((float64[:, :], float64[:], float64[:]))
-    return guvectorize(loops, "(c,n),(c)->(n)", nopython=True, cache=True)(sum_scaled)
+    return guvectorize(loops, "(c,n),(c)->(n)", nopython=True)(sum_scaled)
 
 
 def _build_normalize_pixels():
     loops = [(kind[:, :], kind, boolean, boolean, kind[:], kind, kind[:, :]) for kind in (float32, float64)]
-    return guvectorize(loops, "(c,n),(),(),(),(c),()->(c,n)", nopython=True, cache=True)(normalize_pixels)
+    return guvectorize(loops, "(c,n),(),(),(),(c),()->(c,n)", nopython=True)(normalize_pixels)
 
 
 def _build_mask_pixels():
     kinds = (boolean, uint8, int8, uint16, int16, uint32, int32, uint64, int64, float32, float64)
-    return vectorize([kind(kind, boolean, kind) for kind in kinds], nopython=True, cache=True)(mask_pixels)
+    return vectorize([kind(kind, boolean, kind) for kind in kinds], nopython=True)(mask_pixels)
 
 
 def _build_fill_mask():
     loops = [(kind[:], int64[:], int64[:], kind[:, :], kind[:, :]) for kind in (float32, float64)]
-    return guvectorize(loops, "(n),(n),(n),(y,x)->(y,x)", nopython=True, cache=True)(fill_mask)
+    return guvectorize(loops, "(n),(n),(n),(y,x)->(y,x)", nopython=True)(fill_mask)
 
 
 _BUILDERS: dict[str, Callable] = {

@@ -39,8 +39,8 @@ def plot_before_after(before: xr.DataArray, after: xr.DataArray) -> Figure:
     >>> from xprep.plot import plot_before_after
     >>> image = xprep.datasets.blobs(channels=2, shape=(64, 64))
     >>> figure = plot_before_after(image, image.prep.normalize())
-    >>> len(figure.axes)
-    4
+    >>> [panel.get_title() for panel in figure.axes][:2]
+    ['marker 1, before', 'marker 1, after']
     """
     pairs = list(zip(_planes(before), _planes(after), strict=True))
     height, width = pairs[0][0].shape
