@@ -41,7 +41,7 @@ PARAMETERS: dict[str, tuple[Callable[[xr.DataArray], Any], type[Exception], str]
     "sigma NaN": (normalize(sigma=float("nan")), ValueError, r"sigma must be a finite number.*got nan"),
     "sigma infinite": (normalize(sigma=float("inf")), ValueError, r"sigma must be a finite number.*got inf"),
     "one sigma negative": (normalize(sigma=[1, -2]), ValueError, r"0 or more; got -2"),
-    "sigma a string": (normalize(sigma="2"), ValueError, r"sigma must be a finite number.*got '2'"),
+    "sigma a string": (normalize(sigma="2"), ValueError, r"sigma got '2', which is no length.*a number and a unit"),
     "sigma of an unknown channel": (
         normalize(sigma={"marker 1": 1, "CD8": 2}),
         KeyError,

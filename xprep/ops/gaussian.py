@@ -71,7 +71,7 @@ def gaussian_filter(
     >>> import numpy as np, xarray as xr, xprep
     >>> image = xr.DataArray(np.eye(5, dtype="uint16") * 100, dims=("y", "x"))
     >>> float(image.prep.gaussian_filter(1)[2, 2].round(2))
-    23.41
+    28.32
     """
     check_choice(mode, MODES, "mode")
     check_choice(nan, ("propagate", "normalize"), "nan")
