@@ -9,7 +9,6 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -181,8 +180,3 @@ def _reset(writer: Any) -> bool:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
     return False
-
-
-def rules(given: Sequence[Mapping[str, Any]]) -> list[Rule]:
-    """Return rules from plain mappings."""
-    return [Rule(**one) for one in given]

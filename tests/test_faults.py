@@ -108,7 +108,7 @@ def test_a_full_disk(source: str, expected: dict[str, bytes], tmp_path: Path) ->
 
 
 def test_a_folder_that_cannot_be_written(source: str, tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="cannot write /proc/x.zarr"):
+    with pytest.raises(OSError, match=r"cannot write /proc/x\.zarr"):
         campaign.job(source, "/proc/x.zarr")
 
 
