@@ -26,9 +26,9 @@ from xprep.images.resuming import checkpointed, fingerprint_of, ledger_of, no_fi
 from xprep.images.specifying import Options, ordered, specify, specify_label
 from xprep.io.arrays import ZarrReadable
 from xprep.io.groups import read_group
-from xprep.io.layout import ImageStore, create_image, reopen_image
+from xprep.io.layout import ImageStore
 from xprep.io.ome import Level
-from xprep.io.resume import Found, find_begun
+from xprep.io.outputs import create_image, resume_image, tidy
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import read_mark
 from xprep.io.stores import Place, open_store
@@ -179,11 +179,13 @@ class _Order:
         shapes, specs = self.levels
         store = _open(self.image, self.url, options, specs, self.fingerprint)
         if isinstance(store, Place):
+            tidy(store, ["", *(f"labels/{name}" for name in self.labels)], options.layout)
             return Done(store, tuple(shape.shape for shape in shapes))
         pixels = {}
         for name, (label, below, levels) in self.labels.items():
             arrays = store.create_labels(name, levels, ArraySpec(tuple(map(str, label.dims)), label.dtype))
             pixels[name] = _Pixels(label, below, arrays, "mode")
+        store.check_complete(pixels=False)
         store.mark_ready()
         made = made_of(self.image.data)
         given = options.given
@@ -207,15 +209,10 @@ def _open(
     """Return the store to be filled, or the place of the finished one."""
     spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=pixel_attributes(image.attrs))
     target = open_store(url, options.storage_options, "r+")
-    found = Found("nothing", target)
+    how: dict[str, Any] = {"layout": options.layout, "version": options.version, "overwrite": options.overwrite}
     if options.resume and fingerprint is not None:
-        found = find_begun(target, fingerprint, options.overwrite)
-    if found.state == "finished":
-        return found.place
-    how = {"layout": options.layout, "version": options.version, "fingerprint": fingerprint}
-    if found.state == "begun":
-        return reopen_image(found.place, target, levels, spec, **how)
-    return create_image(target, levels, spec, overwrite=options.overwrite, **how)
+        return resume_image(target, levels, spec, fingerprint=fingerprint, **how)
+    return create_image(target, levels, spec, fingerprint=fingerprint, **how)
 
 
 def lazy_values(jobs: Sequence[Job | Done]) -> list[Any]:

@@ -108,6 +108,14 @@ class Place:
             else:
                 keys.put(self.store, {self.key(name): data for name, data in objects.items()})
 
+    def create(self, name: str, data: bytes) -> None:
+        """Write ``data`` to ``name``, at once and whole, if there is nothing yet."""
+        with self.errors("write"):
+            if (folder := self.folder) is not None:
+                keys.create_file(f"{folder}/{name}", data)
+            else:
+                keys.create(self.store, self.key(name), data)
+
     def exists(self, name: str) -> bool:
         """Whether there is something under ``name``."""
         return not self.missing([name])
