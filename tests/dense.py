@@ -81,7 +81,7 @@ def normalize(
     pool: str = "mean",
     empty: str = "skip",
 ) -> list[np.ndarray]:
-    """SEMANTICS §1.1 of images ``(c, …, y, x)``, all in memory; raises `DoubtfulError` on the edge of the threshold."""
+    """What `normalize` computes, of images ``(c, …, y, x)``, all in memory; raises `DoubtfulError` on the edge of the threshold."""
     work = (
         np.dtype(dtype)
         if dtype is not None

@@ -1,4 +1,4 @@
-"""The table of operations. Every law of DESIGN §3 is tested over every row: a new operation joins by adding one."""
+"""The table of operations. Every law (docs/design.md) is tested over every row: a new operation joins by adding one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Operation:
     image_out
         Whether the result has the dims, shape and coordinates of the input.
     lazy
-        Whether building it reads nothing. (`RoiTable.from_labels` is the exception that DESIGN states.)
+        Whether building it reads nothing. (`RoiTable.from_labels` is the exception.)
     """
 
     name: str

@@ -1,10 +1,11 @@
-"""The house: sizes, layers, and what importing costs (STYLE §3)."""
+"""The house: sizes, layers, and what importing costs."""
 
 from __future__ import annotations
 
 import ast
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -73,7 +74,7 @@ def test_nothing_is_printed_or_left_undone() -> None:
 
 
 def test_compiled_loops_leave_the_cores_to_the_scheduler() -> None:
-    """Never ``parallel=True`` in a task (DESIGN §4); without the GIL and kept on disk always, which is what ``compiled`` does."""
+    """Never ``parallel=True`` in a task; without the GIL and kept on disk always, which is what ``compiled`` does."""
     found = 0
     for module in sorted((ROOT / "xprep" / "kernels").glob("*.py")):
         assert module.stem == "compiling" or "njit" not in module.read_text()
@@ -175,3 +176,9 @@ def test_signatures_are_those_of_the_operations() -> None:
             method = inspect.signature(getattr(accessor, name))
             assert list(method.parameters.values())[1:] == list(function.parameters.values())[1:]
             assert getattr(accessor, name).__doc__ == getattr(xprep, name).__doc__
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_headings_of_docstrings_have_lines_of_their_own(module: Path) -> None:
+    """A heading that was filled into its paragraph is no heading."""
+    assert not re.search(r"\S -{4,}|-{4,} \S", module.read_text().replace("# ----", "")), module

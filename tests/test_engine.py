@@ -190,7 +190,7 @@ def test_a_clone_gives_the_same_and_shares_nothing(name: str) -> None:
 
 
 def test_again_reads_anew_and_nothing_is_held() -> None:
-    """What dask does by itself: a chunk that two passes use stays from the first to the last (STYLE §4.4)."""
+    """What dask does by itself: a chunk that two passes use stays from the first to the last."""
     image, source = counted(xr.DataArray(np.ones((32, 32)), dims=("y", "x")), {"y": 4, "x": 4})
     shared = (image.data / image.data.max()).compute()
     assert source.reads_per_chunk == 1

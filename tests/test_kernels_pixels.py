@@ -28,7 +28,7 @@ def dense_sum(values, scales, dtype):
 
 
 def dense_normalize(values, threshold, thresholded, norm_sum, divisors, cap):
-    """SEMANTICS 1, steps 4 to 8, step by step."""
+    """What follows the blur in `normalize`, step by step."""
     with np.errstate(all="ignore"):
         total = dense_sum(values, np.ones(len(values)), values.dtype.type)
         values = np.where(np.isnan(total), np.nan, values)

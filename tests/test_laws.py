@@ -1,4 +1,4 @@
-"""The seven laws of DESIGN §3, over every operation of `tests.operations`."""
+"""The seven laws of docs/design.md, over every operation of `tests.operations`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def example_image(
 @every_operation
 def test_building_reads_nothing(operation: Operation, nothing_computes: None) -> None:
     if not operation.lazy:
-        pytest.skip("DESIGN §3 states it as an exception")
+        pytest.skip("docs/design.md states it as an exception")
     image, source = counted(example_image(operation), {"c": 1, "y": 16, "x": 16})
     result = operation.call(image, **operation.example)
     assert all(is_lazy(one.data) for one in variables(result).values())
@@ -71,7 +71,7 @@ def test_building_reads_nothing(operation: Operation, nothing_computes: None) ->
 @every_operation
 def test_building_reads_nothing_of_containers(operation: Operation, nothing_computes: None) -> None:
     if not operation.lazy:
-        pytest.skip("DESIGN §3 states it as an exception")
+        pytest.skip("docs/design.md states it as an exception")
     image, source = counted(example_image(operation), {"c": 1, "y": 16, "x": 16})
     tree = xr.DataTree.from_dict({"a": image.to_dataset(name="image"), "b": image.isel(y=slice(0, 20)).to_dataset(name="image")})
     for container in (image.to_dataset(name="image"), tree):

@@ -1,4 +1,4 @@
-"""`normalize`: every parameter and every rule of SEMANTICS §1 and DESIGN §2, against the dense oracle."""
+"""`normalize`: every parameter and every rule, against the dense oracle."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ def test_nothing_but_zeros_and_nothing_but_nan() -> None:
 
 
 def test_a_threshold_of_nothing_is_zero() -> None:
-    """Without any non-zero sum T is 0 (DESIGN §2): nothing is above it."""
+    """Without any non-zero sum T is 0: nothing is above it."""
     image = xr.zeros_like(cells(2).astype("float32"))
     assert np.isnan(xprep.normalize(image, p=None, p_post=None, norm_sum=False).values).all()
 
@@ -301,7 +301,7 @@ def test_a_percentile_that_is_not_positive_warns() -> None:
 
 
 def test_the_threshold_is_strict() -> None:
-    """A constant image is completely NaN (SEMANTICS H5): its sum is at its own percentile, not above it."""
+    """A constant image is completely NaN: its sum is at its own percentile, not above it."""
     image = xr.full_like(cells(2), 7)
     assert np.isnan(xprep.normalize(image, sigma=None).values).all()
     ramp = xr.DataArray(np.arange(1, 13, dtype="uint16").reshape(1, 3, 4), dims=("c", "y", "x"))
@@ -371,7 +371,7 @@ def test_an_image_without_channels_is_one_channel() -> None:
 
 
 def test_images_smaller_than_the_blur() -> None:
-    """The reference refuses them (SEMANTICS H9); scipy's reflection knows no such limit."""
+    """The reference refuses them; scipy's reflection knows no such limit."""
     image = cells(2, (3, 5))
     check(xprep.normalize(image.chunk({"x": 2}), sigma=3), dense.normalize([image.values], sigma=3)[0])
 

@@ -30,7 +30,7 @@ def test_golden(case, dim):
     found = project(image.chunk(2), dim).compute()
     native, prototype = stored[f"out_native_{dim}"], stored[f"out_prototype_{dim}"]
     assert found.dtype == native.dtype
-    # The prototype's x projection is transposed (SEMANTICS §2.3). A NaN wins there when it comes first; here none does.
+    # The prototype's x projection is transposed. A NaN wins there when it comes first; here none does.
     for wanted in (native, prototype.T if dim == "x" else prototype):
         same = np.broadcast_to(True, wanted.shape) if case["case"] != "proj_nan" else ~np.isnan(wanted)
         np.testing.assert_array_equal(found.values[same], wanted[same])

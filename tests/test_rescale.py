@@ -23,13 +23,13 @@ from xprep.options import set_options
 GOLDEN = Path(__file__).parent / "data" / "golden" / "clesperanto"
 CASES = [case for case in json.loads((GOLDEN / "index.json").read_text()) if case["function"] == "scale"]
 SPACE = ("z", "y", "x")
-# What SEMANTICS §2 decides otherwise than a package.
+# What is decided otherwise than in a package.
 DEVIATIONS = {
     ("single_slice_z2", "out_prototype"): "C4: an axis of length 1 is copied, the prototype blends it with zeros",
     ("mirror_x", "out_prototype"): "C6: a negative factor is an error",
     ("mirror_x", "out_native"): "C6: a negative factor is an error",
 }
-# Rounding of sizes: the prototype rounds halves to even, we go up (SEMANTICS §2.1); what both have is compared.
+# Rounding of sizes: the prototype rounds halves to even, we go up; what both have is compared.
 SIZES = {"up_all_1p5", "halfsizes", "halfsizes2", "i16_negative", "f64"}
 
 
@@ -74,7 +74,7 @@ def test_golden(case, package, chunks):
 
 
 def dense(array, factors, order, cval, centered=False, sizes=None):
-    """Scipy at the positions of SEMANTICS §2.1, one axis of length 1 aside."""
+    """Scipy at the positions of voxels' centres, one axis of length 1 aside."""
     sizes = sizes or [max(1, int(np.floor(n * f + 0.5 + SNAP))) for n, f in zip(array.shape, factors, strict=True)]
     lines = []
     for n, m, f in zip(array.shape, sizes, factors, strict=True):

@@ -37,7 +37,7 @@ def fold(
     """Fold ``array`` block by block; the result is lazy, and so may ``states`` be.
 
     ``how.summarize(block, place, *states)`` runs in the task that makes or reads the block, so that a block lives for
-    one task only (4 live chunks of 64 instead of 31: STYLE §4.4).
+    one task only (4 live chunks of 64 instead of 31).
     """
     chunks = array.chunks if chunks is None else chunks
     work = Work(how.summarize, array, states, chunks, needs, unless, label)

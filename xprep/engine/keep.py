@@ -1,7 +1,7 @@
 """What becomes of an image that is read more than once: made anew, kept in memory, or spilled.
 
 In one dask graph, a chunk that two passes use stays in memory from the first pass to the last: dask silently persists
-the whole image (64 live chunks of 64, against 2 when each pass reads anew: STYLE §4.4). So every operation of several
+the whole image (64 live chunks of 64, against 2 when each pass reads anew). So every operation of several
 passes says here what it wants.
 """
 

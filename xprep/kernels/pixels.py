@@ -54,7 +54,7 @@ def normalize_pixels(values, threshold, thresholded, norm_sum, divisors, cap, ou
 
     With ``S`` the sum of a pixel's channels, in their order: all its channels are NaN where ``S`` is NaN, and, if
     ``thresholded``, unless ``S > threshold``. If ``norm_sum``, they are divided by ``S`` where it is positive, and NaN
-    elsewhere. Then each is divided by its channel's divisor, and at most ``cap``. (SEMANTICS §1, steps 4 to 8.)
+    elsewhere. Then each is divided by its channel's divisor, and at most ``cap``.
 
     Parameters
     ----------

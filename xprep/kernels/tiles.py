@@ -110,7 +110,7 @@ def _blur_axis(tile: Array, axis: int, half: Array, margin: tuple[int, int], dty
 
 @dataclass(frozen=True, eq=False)
 class TileRecipe:
-    """The steps of normalisation per tile, given the statistics (SEMANTICS §1.1).
+    """The steps of normalisation per tile, given the statistics.
 
     Attributes
     ----------

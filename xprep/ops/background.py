@@ -82,7 +82,9 @@ def background(
     TypeError
         The image's values are not real numbers.
 
-    Notes ----- The mean is weighted by a Gaussian of ``sigma = radius / 2``, integrated over each pixel and cut at
+    Notes
+    -----
+    The mean is weighted by a Gaussian of ``sigma = radius / 2``, integrated over each pixel and cut at
     2.5758 sigma (99 %), separable, with the edge repeated beyond the image (``smlmlp.bkgd_spatial_mean``). A radius
     below 1/3 leaves the image.
 

@@ -80,7 +80,9 @@ def rescale(
     TypeError
         The image's values are not real numbers, or ``factors`` is no mapping.
 
-    Notes ----- Voxel ``i`` of the result looks at ``u = (i + 1/2) / factor``, in input voxels whose centres are at ``k
+    Notes
+    -----
+    Voxel ``i`` of the result looks at ``u = (i + 1/2) / factor``, in input voxels whose centres are at ``k
     + 1/2`` (clEsperanto's ``scale``). The factor is the one that was asked for, not the ratio of the rounded sizes:
     voxels are exactly ``old size / factor``, and the last may reach beyond the image. An axis of length 1 is copied,
     whatever its factor. A voxel without weight is not read, so factor 1 gives the image, and a NaN reaches only the

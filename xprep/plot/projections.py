@@ -61,7 +61,9 @@ def plot_projections(
     ValueError
         There is no z, a dim other than c, z, y, x has more than one position, or there are several images.
 
-    Notes ----- The volume is read once, chunk by chunk; only the pictures are held, of at most 1200 pixels an axis.
+    Notes
+    -----
+    The volume is read once, chunk by chunk; only the pictures are held, of at most 1200 pixels an axis.
     Greys go from the 0.5th to the 99.8th percentile of a channel's three pictures.
     """
     volume = drawable(image, "plot_projections", SPACE)

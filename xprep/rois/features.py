@@ -49,7 +49,7 @@ def centered(image: xr.DataArray, rois: RoiTable, *, width: int = 15, fill_value
 
     Notes
     -----
-    Windows are those of `xprep.rois.get_centered_reference` (SEMANTICS 4.11) about truncated weighted means.
+    Windows are those of `xprep.rois.get_centered_reference` about truncated weighted means.
 
     Examples
     --------

@@ -40,7 +40,7 @@ def flatten_roi_data(
 
     Notes
     -----
-    Reference: ``cellector.utils.flatten_roi_data``, SEMANTICS 4.6.
+    Reference: ``cellector.utils.flatten_roi_data``.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def get_roi_centroid(
 
     Notes
     -----
-    Reference: ``cellector.utils.get_roi_centroid``, SEMANTICS 4.7; in float64: small integers cannot overflow.
+    Reference: ``cellector.utils.get_roi_centroid``; in float64: small integers cannot overflow.
 
     Examples
     --------
@@ -151,7 +151,7 @@ def get_roi_centroids(
 
     Notes
     -----
-    Reference: ``cellector.utils.get_roi_centroids``, SEMANTICS 4.8.
+    Reference: ``cellector.utils.get_roi_centroids``.
 
     Examples
     --------

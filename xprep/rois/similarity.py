@@ -44,7 +44,7 @@ def compute_correlation(masks: Any, references: Any, *, volumetric: bool = False
 
     Notes
     -----
-    Reference: ``cellector.utils.compute_correlation``, SEMANTICS 4.19; sums in float64.
+    Reference: ``cellector.utils.compute_correlation``; sums in float64.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def dot_product(
 
     Notes
     -----
-    Reference: ``cellector.utils.dot_product``, SEMANTICS 4.18, in float64: small integers cannot overflow.
+    Reference: ``cellector.utils.dot_product``, in float64: small integers cannot overflow.
 
     Examples
     --------

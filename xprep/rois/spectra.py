@@ -13,19 +13,19 @@ from xprep.types import Array
 
 
 def cross_power_spectrum(static: Any, moving: Any, *, eps: float = 1e6, volumetric: bool = False, relative: bool = False) -> Any:
-    """Return R / (eps + |R|), where R = FFT(static) · conj(FFT(moving)), unnormalised, over each window.
+    """Return ``R / (eps + |R|)``, where R = FFT(static) · conj(FFT(moving)), unnormalised, over each window.
 
     Parameters
     ----------
     static, moving : numpy, dask or xarray, (roi, [z], y, x)
         Windows of one size; their other axes are broadcast.
     eps
-        Added to |R|. With the reference's 1e6 the result is nearly R itself unless the light is strong: it depends on
+        Added to ``|R|``. With the reference's 1e6 the result is nearly R itself unless the light is strong: it depends on
         the unit of the image. Small values give the pure phase.
     volumetric
         Whether windows hold planes.
     relative
-        Take ``eps`` times the window's mean |R|, so that the result does not depend on the unit.
+        Take ``eps`` times the window's mean ``|R|``, so that the result does not depend on the unit.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def cross_power_spectrum(static: Any, moving: Any, *, eps: float = 1e6, volumetr
 
     Notes
     -----
-    Reference: ``cellector.utils.cross_power_spectrum``, SEMANTICS 4.14.
+    Reference: ``cellector.utils.cross_power_spectrum``.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def phase_correlation(static: Any, moving: Any, *, eps: float = 1e-8, volumetric
 
     Notes
     -----
-    Reference: ``cellector.utils.phase_correlation``, SEMANTICS 4.15.
+    Reference: ``cellector.utils.phase_correlation``.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def phase_correlation_zero(
 
     Notes
     -----
-    Reference: ``cellector.utils.phase_correlation_zero``, SEMANTICS 4.16. It windows nothing; the pipeline of the
+    Reference: ``cellector.utils.phase_correlation_zero``. It windows nothing; the pipeline of the
     reference does so before (``window`` of `roi_features`).
 
     Examples

@@ -38,7 +38,7 @@ def center_surround(masks: Any, *, iterations: int = 7, volumetric: bool = False
 
     Notes
     -----
-    Reference: ``cellector.utils.center_surround``, SEMANTICS 4.12.
+    Reference: ``cellector.utils.center_surround``.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def surround_filter(masks: Any, references: Any, *, iterations: int = 7, volumet
 
     Notes
     -----
-    Reference: ``cellector.utils.surround_filter``, SEMANTICS 4.13.
+    Reference: ``cellector.utils.surround_filter``.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def in_vs_out(
 
     Notes
     -----
-    Reference: ``cellector.utils.in_vs_out``, SEMANTICS 4.17; sums in float64, integers are allowed.
+    Reference: ``cellector.utils.in_vs_out``; sums in float64, integers are allowed.
 
     Examples
     --------

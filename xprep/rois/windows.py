@@ -44,7 +44,7 @@ def get_mask_volume(flat: Mapping[str, Any], num_rois: int, shape: Sequence[int]
 
     Notes
     -----
-    Reference: ``cellector.utils.get_mask_volume``, SEMANTICS 4.9, which does not check what it writes to.
+    Reference: ``cellector.utils.get_mask_volume``, which does not check what it writes to.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def get_centered_masks(
 
     Notes
     -----
-    Reference: ``cellector.utils.get_centered_masks``, SEMANTICS 4.10.
+    Reference: ``cellector.utils.get_centered_masks``.
 
     Examples
     --------
@@ -205,7 +205,7 @@ def get_centered_reference(
 
     Notes
     -----
-    Reference: ``cellector.utils.get_centered_reference``, SEMANTICS 4.11.
+    Reference: ``cellector.utils.get_centered_reference``.
 
     Examples
     --------
