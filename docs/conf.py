@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 shutil.copytree(HERE.parent / "notebooks", HERE / "_notebooks", dirs_exist_ok=True)
 
 project = "xprep"
-author = copyright = "The xprep developers"  # noqa: A001  # Sphinx's name
+author = copyright = "The xprep developers"  # Sphinx's name
 version = release = xprep.__version__
 extensions = [
     "myst_nb",

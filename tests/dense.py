@@ -81,7 +81,7 @@ def normalize(
     pool: str = "mean",
     empty: str = "skip",
 ) -> list[np.ndarray]:
-    """What `normalize` computes, of images ``(c, …, y, x)``, all in memory; raises `DoubtfulError` on the edge of the threshold."""
+    """`normalize` of images ``(c, …, y, x)``, all in memory; raises `DoubtfulError` where the threshold is on edge."""
     work = (
         np.dtype(dtype)
         if dtype is not None
