@@ -8,14 +8,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import xprep
-from tests.crashes import kill_after, objects, start
+from tests.crashes import objects
 from xprep.errors import StoreExistsError, UnfinishedStoreError
 
 CHUNKS = {"y": 16, "x": 16}
@@ -162,20 +161,3 @@ TestStore = Store.TestCase
 TestStore.settings = settings(
     max_examples=int(os.environ.get("XPREP_MACHINE_EXAMPLES", "50")), stateful_step_count=8, deadline=None
 )
-
-
-def test_killed_processes_between_other_things(tmp_path: Path) -> None:
-    """A few sequences with processes that are really killed."""
-    rng = np.random.default_rng(5)
-    source, url, whole = tmp_path / "source.zarr", tmp_path / "x.zarr", tmp_path / "whole.zarr"
-    xprep.datasets.blobs(channels=2, shape=(128, 128)).prep.to_ome_zarr(source, chunks={"y": 64, "x": 64})
-    out, err = start(str(source), str(whole)).communicate()
-    assert "finished" in out, err
-    for how in ({"resume": True}, {"overwrite": True}, {"resume": True, "overwrite": True}):
-        killed = kill_after(start(str(source), str(url), **how), float(rng.uniform(0, 0.3)))
-        if url.exists() and killed and "overwrite" not in how:
-            with pytest.raises(UnfinishedStoreError):
-                xprep.open_image(url)
-    out, err = start(str(source), str(url), resume=True, overwrite=True).communicate()
-    assert "finished" in out, err
-    assert objects(url) == objects(whole)

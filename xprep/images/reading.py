@@ -197,7 +197,9 @@ def _stored_coords(place: Place, dims: Sequence[str], array: ZarrReadable) -> di
     found = {}
     for name in (*dims, *others):
         if beside.child(name).exists("zarr.json") or beside.child(name).exists(".zarray"):
-            found[name] = _variable(read_coord(beside.child(name)))
+            found[name] = _variable(read_coord(beside.child(name), array.missing))
+        elif name in others and array.missing == "error":
+            raise StoreFormatError(f"{array.place} has the coordinate {name!r}, which is not in the store: it was lost.")
     return found
 
 
