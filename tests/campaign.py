@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,13 +82,13 @@ class Outcome:
         return (
             f"{self.trials} trials, {self.disturbed} disturbed, faults {dict(self.injected)} ({sum(self.injected.values())}), "
             f"succeeded anyway {self.succeeded}, errors {dict(self.errors)}, at most {self.most_rewritten} chunks to be "
-            f"written again, slowest attempt {self.slowest:.1f} s, WRONG: {len(self.wrong)} {self.wrong[:5]}"
+            f"written again, slowest attempt {self.slowest:.1f} s, WRONG: {len(self.wrong)} {self.wrong}"
         )
 
 
-def make_source(url: Any, options: dict[str, Any] | None = None) -> None:
+def make_source(url: Any, options: dict[str, Any] | None = None, seed: int = 3) -> None:
     """Write the image that all trials read."""
-    image = xprep.datasets.blobs(channels=2, shape=(160, 128), seed=3)
+    image = xprep.datasets.blobs(channels=2, shape=(160, 128), seed=seed)
     image.prep.to_ome_zarr(url, chunks={"y": 32, "x": 64}, scale_factors=(), storage_options=options)
 
 
@@ -98,10 +99,10 @@ def job(source: str, target: Any, options: dict[str, Any] | None = None, **how: 
         return image.prep.to_ome_zarr(target, scale_factors=(2, 2), chunks=CHUNKS, storage_options=options, **how)
 
 
-def _child(ready: Any, *arguments: Any) -> None:
+def _child(ready: Any, source: str, url: str, options: dict[str, Any] | None, overwrite: bool = False) -> None:
     warnings.simplefilter("ignore")
     ready.set()
-    job(*arguments, resume=True)
+    job(source, url, options, resume=True, overwrite=overwrite)
 
 
 @contextmanager
@@ -113,25 +114,50 @@ def processes() -> Iterator[Any]:
 
 
 def kill_trials(
-    count: int, seed: int, target: Any, source: str, options: dict[str, Any] | None, expected: dict[str, bytes]
+    count: int,
+    seed: int,
+    target: Any,
+    source: str,
+    options: dict[str, Any] | None,
+    expected: dict[str, bytes],
+    seconds: float | None = None,
 ) -> Outcome:
-    """Kill a writing process at random times, up to three times a store, and resume it."""
+    """Kill a writing process within ``seconds``, by default those of a whole run, up to three times a store; resume it.
+
+    On this machine, a third of the runs replace a store: until the end, the old one must be there, whole.
+    """
     chance, outcome = random.Random(seed), Outcome()
+    if options is None:
+        make_source(f"{target}/old.zarr", seed=4)
     with processes() as context:
-        length = _duration(context, f"{target}/timed.zarr", source, options)
+        length = seconds or 1.1 * _duration(context, f"{target}/timed.zarr", source, options)
         while outcome.disturbed < count:
             outcome.trials += 1
-            url = f"{target}/{outcome.trials}.zarr"
+            url, old = f"{target}/{outcome.trials}.zarr", False
+            if options is None and chance.random() < 0.34:
+                shutil.copytree(f"{target}/old.zarr", url)
+                old = True
             for _ in range(chance.choice((1, 1, 2, 3))):
                 before = _journaled(url, options)
-                if not _killed(context, chance.uniform(0, 1.1 * length), (source, url, options)):
+                if not _killed(context, chance.uniform(0, length), (source, url, options, old)):
                     break
                 outcome.disturbed += 1
-                _look_at_ruin(url, options, outcome)
-                _look_at_rest(url, options, before, outcome)
-            _finish(source, url, options, expected, outcome)
+                if old:
+                    _look_at_old(url, f"{target}/old.zarr", expected, outcome)
+                else:
+                    _look_at_ruin(url, options, outcome)
+                    _look_at_rest(url, options, before, outcome)
+            _finish(source, url, options, expected, outcome, overwrite=old)
     _look_at_rewritten(outcome)
     return outcome
+
+
+def _look_at_old(url: str, old: str, expected: dict[str, bytes], outcome: Outcome) -> None:
+    """A store that is to be replaced is whole until another whole one is there; between two renames it is only beside."""
+    there = objects(url)
+    if there and there != objects(old) and there != expected:
+        outcome.wrong.append(f"{url}: neither the old store nor the new one is there")
+    outcome.succeeded += there == expected
 
 
 def _look_at_rest(url: str, options: dict[str, Any] | None, before: set[tuple[int, int]], outcome: Outcome) -> None:
@@ -206,11 +232,20 @@ def _is_finished(url: str, options: dict[str, Any] | None) -> bool:
     return bool(status.get("attributes", {}).get("xprep", {}).get("status") == "finished")
 
 
-def _finish(source: str, url: str, options: dict[str, Any] | None, expected: dict[str, bytes], outcome: Outcome) -> None:
-    """Resume without disturbance; the store must equal the unbroken one."""
-    job(source, url, options, resume=True)
+def _finish(
+    source: str,
+    url: str,
+    options: dict[str, Any] | None,
+    expected: dict[str, bytes],
+    outcome: Outcome,
+    overwrite: bool = False,
+) -> None:
+    """Resume without disturbance; the store must equal the unbroken one, and be all that is left."""
+    job(source, url, options, resume=True, overwrite=overwrite)
     if objects(url, options) != expected:
         outcome.wrong.append(f"{url}: it differs from the unbroken store")
+    if options is None and list(Path(url).parent.glob(f".{Path(url).name}.*")):
+        outcome.wrong.append(f"{url}: something is left beside it")
 
 
 def cluster_trials(
@@ -220,7 +255,7 @@ def cluster_trials(
     chance, outcome = random.Random(seed), Outcome()
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=None) as found,
-        _Nannies(found.scheduler_address) as nannies,
+        Nannies(found.scheduler_address) as nannies,
         distributed.Client(found) as client,
     ):
         for turn in range(2):
@@ -239,7 +274,7 @@ def cluster_trials(
 def _kill_in_cluster(
     chance: random.Random,
     client: Any,
-    nannies: _Nannies,
+    nannies: Nannies,
     length: float,
     arguments: tuple[Any, ...],
     expected: dict[str, bytes],
@@ -272,16 +307,16 @@ def _kill_in_cluster(
     _finish(*arguments, expected, outcome)
 
 
-class _Nannies:
+class Nannies:
     """`dask worker` processes, as a batch system starts them: each a nanny with one worker; a dead one is replaced."""
 
     def __init__(self, scheduler: str) -> None:
         self._command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--nthreads", "1", "--no-dashboard"]
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> _Nannies:
+    def __enter__(self) -> Nannies:
         for _ in range(THREADS):
-            self._start()
+            self.start()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -294,10 +329,18 @@ class _Nannies:
                 process.kill()
                 process.wait()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start one more."""
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONWARNINGS": "ignore"}
         self._running.append(subprocess.Popen(self._command, **quiet, env=environment))
+
+    def kill_all(self) -> None:
+        """Kill all nannies, and their workers with them."""
+        while self._running:
+            nanny = self._running.pop()
+            nanny.kill()
+            nanny.wait()
 
     def kill(self, kind: str, worker: int) -> None:
         """Kill the process ``worker``, or the nanny that started it, and start another nanny in the place of that."""
@@ -309,7 +352,7 @@ class _Nannies:
         nanny.kill()
         nanny.wait()
         self._running.remove(nanny)
-        self._start()
+        self.start()
 
 
 def race(count: int, source: str, url: str, options: dict[str, Any] | None = None, **how: Any) -> list[str]:
@@ -410,7 +453,7 @@ def _look_at_error(error: Exception, url: str, outcome: Outcome) -> None:
         outcome.wrong.append(f"{url}: the error has the secret")
     if "s3://" not in text:
         outcome.wrong.append(f"{url}: the error does not say where: {text[:200]}")
-    if isinstance(error, xprep.ChunkError) and not re.search(r"c/\d", text):
+    if isinstance(error, xprep.ChunkError) and not re.search(r"c/\d|the coordinate s3:", text):
         outcome.wrong.append(f"{url}: the error does not name the chunk: {text[:200]}")
     if not isinstance(error, OSError | ValueError):
         outcome.wrong.append(f"{url}: {type(error).__name__} is no error of a store: {text[:200]}")

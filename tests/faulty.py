@@ -13,7 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-ANSWERS = {"503": "SlowDown", "500": "InternalError", "404": "NoSuchKey", "403": "AccessDenied"}
+ANSWERS = {
+    "503": (503, "SlowDown"),
+    "500": (500, "InternalError"),
+    "404": (404, "NoSuchKey"),
+    "403": (403, "AccessDenied"),
+    "skew": (403, "RequestTimeTooSkewed"),
+}
 LOST = b'HTTP/1.1 200 OK\r\nETag: "d41d8cd98f00b204e9800998ecf8427e"\r\nContent-Length: 0\r\n\r\n'
 
 
@@ -21,9 +27,9 @@ LOST = b'HTTP/1.1 200 OK\r\nETag: "d41d8cd98f00b204e9800998ecf8427e"\r\nContent-
 class Rule:
     """A fault on requests whose ``METHOD /path`` matches.
 
-    ``fault`` is an answer (``503``, ``500``, ``404``, ``403``), ``reset`` (before it is forwarded), ``reset_after`` (after),
-    ``reset_mid`` and ``truncate`` (half of the answer), ``lie`` (half of it, and said to be all), ``flip`` (one bit of the
-    answer), ``drop_put`` (answered and not forwarded), ``latency:SECONDS`` or ``hang:SECONDS`` (and then reset).
+    ``fault`` is an answer (a key of `ANSWERS`), ``reset`` (before it is forwarded), ``reset_after`` (after), ``reset_mid`` and
+    ``truncate`` (half of the answer), ``lie`` (half of it, and said to be all), ``flip`` (one bit of the answer), ``drop_put``
+    (answered and not forwarded), ``latency:SECONDS`` or ``hang:SECONDS`` (and then reset).
     """
 
     match: str
@@ -39,7 +45,7 @@ class FaultProxy:
     """Listens on a port of its own and forwards whole messages to ``upstream``; a context manager."""
 
     def __init__(self, upstream: int, seed: int = 0) -> None:
-        self.upstream, self.rules, self.injected = upstream, list[Rule](), Counter[str]()
+        self.upstream, self.rules, self.injected, self.log = upstream, list[Rule](), Counter[str](), list[str]()
         self._random, self._lock = random.Random(seed), threading.Lock()
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -76,6 +82,7 @@ class FaultProxy:
 
     def _pick(self, key: str) -> str:
         with self._lock:
+            self.log.append(key)
             for rule in self.rules:
                 if not re.search(rule.match, key):
                     continue
@@ -168,8 +175,9 @@ async def _send(writer: Any, kind: str, head: bytes, content: bytes) -> bool:
     return True
 
 
-def _answer(status: str, head_only: bool) -> bytes:
-    text = f'<?xml version="1.0"?><Error><Code>{ANSWERS[status]}</Code><Message>injected</Message></Error>'
+def _answer(kind: str, head_only: bool) -> bytes:
+    status, code = ANSWERS[kind]
+    text = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>{code} (injected)</Message></Error>'
     content = b"" if head_only else text.encode()
     return f"HTTP/1.1 {status} X\r\nContent-Type: application/xml\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-import signal
+import re
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dask
+import dask.array as da
+import numpy as np
 import pytest
+import xarray as xr
 
 import xprep
 from tests import campaign
-from tests.crashes import objects
+from tests.crashes import objects, wait_for
 from tests.faulty import FaultProxy, Rule
 from tests.servers import SECRET, Server
 
@@ -32,61 +36,121 @@ def expected(source: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 
 def test_kills_on_this_machine(source: str, expected: dict[str, bytes], tmp_path: Path) -> None:
-    found = campaign.kill_trials(6, 11, tmp_path, source, None, expected)
-    assert not found.wrong, found
-    assert found.most_rewritten <= 2 * campaign.THREADS * 8, found
-
-
-def test_kills_in_a_bucket(source: str, expected: dict[str, bytes], s3: Server) -> None:
-    found = campaign.kill_trials(4, 12, s3.new_bucket(), source, s3.storage_options(), expected)
+    found = campaign.kill_trials(5, 11, tmp_path, source, None, expected, seconds=0.4)
     assert not found.wrong, found
 
 
-def test_faults_of_the_network(expected: dict[str, bytes], s3: Server) -> None:
-    found = campaign.fault_trials(40, 13, s3, expected)
+def test_faults_of_the_network(s3: Server) -> None:
+    found = campaign.fault_trials(25, 13, s3)
     assert not found.wrong, found
-    assert sum(found.injected.values()) >= 40
+    assert sum(found.injected.values()) >= 25
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_runs_that_begin_at_the_same_moment(source: str, tmp_path: Path, overwrite: bool) -> None:
+    url = tmp_path / "x.zarr"
+    if overwrite:
+        small(source, url)
+    said = campaign.race(3, source, str(url), overwrite=overwrite)
+    assert set(said) == {"StoreExistsError", "finished"}
+    assert overwrite or said.count("finished") == 1
+    assert xprep.verify(url).is_whole
+    assert not list(tmp_path.glob(".x.zarr.*"))
+
+
+def test_runs_that_begin_at_the_same_moment_in_a_bucket(source: str, s3: Server) -> None:
+    url = s3.new_bucket() + "/x.zarr"
+    said = campaign.race(2, source, url, s3.storage_options())
+    assert said == ["StoreExistsError", "finished"]
+    assert xprep.verify(url, storage_options=s3.storage_options()).is_whole
+
+
+def small(source: Any, target: Any, options: dict[str, Any] | None = None, **how: Any) -> Any:
+    """Do a part of what the trials do: some thirty requests."""
+    image = xprep.open_image(source, storage_options=options)[:1, :64, :64].prep.normalize(sigma=1)
+    return image.prep.to_ome_zarr(target, scale_factors=(2,), chunks={"y": 32, "x": 32}, storage_options=options, **how)
+
+
+@pytest.fixture(scope="module")
+def lab(s3: Server) -> Iterator[tuple[FaultProxy, str, dict[str, Any]]]:
+    """A bucket behind a proxy, with the image of the trials in it."""
+    with FaultProxy(int(s3.endpoint.rpartition(":")[2])) as proxy:
+        bucket, direct = s3.new_bucket(), s3.storage_options()
+        campaign.make_source(f"{bucket}/source.zarr", direct)
+        yield proxy, bucket, campaign.behind_proxy(direct, proxy)
 
 
 @pytest.fixture
-def behind(s3: Server) -> Any:
-    """A bucket behind a proxy, with the image of the trials in it."""
-    with FaultProxy(int(s3.endpoint.rpartition(":")[2])) as proxy:
-        direct = s3.storage_options()
-        options = {**direct, "client_kwargs": {**direct["client_kwargs"], "endpoint_url": proxy.endpoint}}
-        bucket = s3.new_bucket()
-        campaign.make_source(f"{bucket}/source.zarr", direct)
-        yield proxy, bucket, options
+def behind(lab: tuple[FaultProxy, str, dict[str, Any]], request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The same, without faults, and with a URL of the test's own."""
+    proxy, bucket, options = lab
+    proxy.set()
+    yield proxy, f"{bucket}/source.zarr", f"{bucket}/{len(request.node.name)}-{abs(hash(request.node.name))}.zarr", options
+    proxy.set()
 
 
 @pytest.mark.parametrize("fault", ["404", "flip", "lie", "403"])
 def test_what_cannot_be_read_is_named(behind: Any, fault: str) -> None:
-    proxy, bucket, options = behind
-    proxy.set(Rule(r"^GET .*scale0/image/c/1/2/1", fault))
-    with pytest.raises(OSError, match=r"c/1/2/1.* of s3://.*/source.zarr/scale0/image") as caught:
-        campaign.job(f"{bucket}/source.zarr", f"{bucket}/x.zarr", options)
+    proxy, source, target, options = behind
+    proxy.set(Rule(r"^GET .*scale0/image/c/0/1/0", fault))
+    with pytest.raises(OSError, match=r"c/0/1/0.* of s3://.*/source.zarr/scale0/image") as caught:
+        small(source, target, options)
     assert SECRET not in repr(caught.getrepr(style="long", showlocals=False))
 
 
-@pytest.mark.parametrize("match", ["image/c/", r"scale0/zarr.json", "y/c/0", r"\.xprep/manifest", r"scale1/image/zarr.json"])
-def test_writes_that_were_lost_are_noticed(behind: Any, expected: dict[str, bytes], match: str) -> None:
+@pytest.fixture(scope="module")
+def whole(lab: tuple[FaultProxy, str, dict[str, Any]]) -> tuple[list[str], dict[str, bytes]]:
+    """What a small run asks of a bucket, and what it leaves there."""
+    proxy, bucket, options = lab
+    proxy.log.clear()
+    small(f"{bucket}/source.zarr", f"{bucket}/whole.zarr", options)
+    return [key for key in proxy.log if key.startswith("PUT ")], objects(f"{bucket}/whole.zarr", options)
+
+
+@pytest.mark.parametrize(
+    ("match", "which"),
+    [
+        ("scale1/image/c/", 0),
+        (r"\.zarr/scale0/zarr.json", -1),
+        ("y/c/0", 0),
+        (r"\.xprep/manifest", 0),
+        (r"\.zarr/scale1/image/zarr.json", -1),
+        (r"\.zarr/zarr.json", 0),
+        (r"\.zarr/zarr.json", -1),
+    ],
+)
+def test_writes_that_were_lost_are_noticed(behind: Any, whole: Any, match: str, which: int) -> None:
     """The server says that it wrote, and did not."""
-    proxy, bucket, options = behind
-    proxy.set(Rule(rf"^PUT .*{match}", "drop_put", times=1))
+    proxy, source, target, options = behind
+    skip = range(sum(re.search(match, key) is not None for key in whole[0]))[which]
+    proxy.set(Rule(rf"^PUT .*{match}", "drop_put", times=1, skip=skip))
     with pytest.raises(ValueError, match=r"lacks|lost|not finished"):
-        campaign.job(f"{bucket}/source.zarr", f"{bucket}/x.zarr", options)
+        small(source, target, options)
+    with pytest.raises((xprep.UnfinishedStoreError, FileNotFoundError)):
+        xprep.open_image(target, storage_options=options)
     proxy.set()
-    campaign.job(f"{bucket}/source.zarr", f"{bucket}/x.zarr", options, resume=True)
-    assert objects(f"{bucket}/x.zarr", options).keys() == expected.keys()
+    small(source, target, options, resume=True)
+    assert objects(target, options) == whole[1]
 
 
 def test_a_bucket_that_vanishes_on_the_way(behind: Any) -> None:
-    proxy, bucket, options = behind
-    proxy.set(Rule(r"^(PUT|GET|HEAD|DELETE) ", "reset", skip=150))
+    proxy, source, target, options = behind
+    proxy.set(Rule(r"^(PUT|GET|HEAD|DELETE) ", "reset", skip=60))
     start = time.monotonic()
     with pytest.raises(OSError, match="s3://"):
-        campaign.job(f"{bucket}/source.zarr", f"{bucket}/x.zarr", options)
+        small(source, target, options)
     assert time.monotonic() - start < 60
+    proxy.set()
+    small(source, target, options, resume=True)
+    assert xprep.verify(target, storage_options=options).is_whole
+
+
+def test_a_clock_that_is_wrong_is_said(behind: Any) -> None:
+    """S3 refuses requests whose time is a quarter of an hour off."""
+    proxy, source, target, options = behind
+    proxy.set(Rule(r"^(GET|PUT|HEAD) ", "skew"))
+    with pytest.raises(PermissionError, match=r"s3://.*is the clock of this machine right"):
+        small(source, target, options)
 
 
 def test_a_full_disk(source: str, expected: dict[str, bytes], tmp_path: Path) -> None:
@@ -115,64 +179,85 @@ def test_a_folder_that_cannot_be_written(source: str, tmp_path: Path) -> None:
 distributed = pytest.importorskip("distributed", reason="dask.distributed is an extra")
 
 
-@pytest.fixture
-def cluster() -> Any:
-    settings = {"distributed.deploy.lost-worker-timeout": "1h", "xprep.patience": 3}
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Any]:
     with (
-        dask.config.set(settings),
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as found,
+        distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as found,
+        campaign.Nannies(found.scheduler_address) as nannies,
         distributed.Client(found) as client,
     ):
-        yield found, client
+        client.wait_for_workers(campaign.THREADS)
+        yield nannies, client
 
 
 class Killing:
-    """Kills a worker's process when the run is some way on; notes how far it was told to be."""
+    """Kills a worker's process, or its nanny, when the run is some way on; notes how far it was told to be."""
 
-    def __init__(self, client: Any) -> None:
-        self.client, self.told, self.killed = client, [], False
+    def __init__(self, nannies: campaign.Nannies, client: Any, kind: str) -> None:
+        self.nannies, self.kind, self.told, self.left = nannies, kind, list[int](), list(client.run(os.getpid).values())[:1]
 
     def started(self, stage: str, total: int) -> None:
         self.total = total
 
     def advanced(self, stage: str, steps: int, nbytes: int) -> None:
         self.told.append(steps)
-        if not self.killed and sum(self.told) > self.total / 10:
-            self.killed = True
-            pids = self.client.run(os.getpid)
-            os.kill(next(iter(pids.values())), signal.SIGKILL)
+        if self.left and sum(self.told) > self.total / 10:
+            self.nannies.kill(self.kind, self.left.pop())
 
     def finished(self, stage: str) -> None: ...
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_worker_that_is_killed_is_replaced(source: str, expected: dict[str, bytes], tmp_path: Path, cluster: Any) -> None:
-    listener = Killing(cluster[1])
+@pytest.mark.parametrize("kind", ["worker", "nanny"])
+def test_a_worker_that_is_killed_is_replaced(
+    source: str, expected: dict[str, bytes], tmp_path: Path, workers: Any, kind: str
+) -> None:
+    nannies, client = workers
+    client.wait_for_workers(campaign.THREADS)
+    listener = Killing(nannies, client, kind)
     campaign.job(source, tmp_path / "x.zarr", progress=listener)
     assert objects(tmp_path / "x.zarr") == expected
     assert sum(listener.told) == listener.total
 
 
+def behind_a_gate(block: np.ndarray, gate: Path) -> np.ndarray:
+    """Return ``block`` once a file is there."""
+    wait_for(gate.exists, 60)
+    return block
+
+
+class After:
+    """Does something when the run has looked at its cluster some times, which it does twice a second."""
+
+    def __init__(self, looks: int, what: Any) -> None:
+        self.looks, self.what = looks, what
+
+    def started(self, stage: str, total: int) -> None: ...
+
+    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
+        self.looks -= 1
+        if self.looks == 0:
+            self.what()
+
+    def finished(self, stage: str) -> None: ...
+
+
 @pytest.mark.filterwarnings("ignore")
-def test_a_cluster_without_workers_is_an_error(source: str, expected: dict[str, bytes], tmp_path: Path, cluster: Any) -> None:
-    found, client = cluster
-
-    class Closing(Killing):
-        def started(self, stage: str, total: int) -> None:
-            found.scale(0)
-
-        def advanced(self, stage: str, steps: int, nbytes: int) -> None: ...
-
-    client.wait_for_workers(2)
+def test_a_cluster_without_workers_is_an_error(tmp_path: Path, workers: Any) -> None:
+    nannies, client = workers
+    client.wait_for_workers(campaign.THREADS)
+    ones = da.ones((2, 64, 64), chunks=(1, 32, 64), dtype="uint16")
+    pixels = ones.map_blocks(behind_a_gate, tmp_path / "open", meta=np.empty((0, 0, 0), "uint16"))
+    image = xr.DataArray(pixels, dims=("c", "y", "x"))
     start = time.monotonic()
-    with pytest.raises(RuntimeError, match="no worker has been left for 3 s") as caught:
-        campaign.job(source, tmp_path / "x.zarr", progress=Closing(client))
+    with dask.config.set({"xprep.patience": 1}), pytest.raises(RuntimeError, match="no worker has been left for 1 s") as caught:
+        image.prep.to_ome_zarr(tmp_path / "x.zarr", progress=After(3, nannies.kill_all))
     assert time.monotonic() - start < 30
     assert "resume=True" in caught.value.__notes__[0]
-    found.scale(2)
-    client.wait_for_workers(2)
-    campaign.job(source, tmp_path / "x.zarr", resume=True)
-    assert objects(tmp_path / "x.zarr") == expected
+    (tmp_path / "open").touch()
+    with dask.config.set({"xprep.patience": 1}), pytest.warns(UserWarning, match="no worker for 1 s; waiting"):
+        image.prep.to_ome_zarr(tmp_path / "x.zarr", resume=True, progress=After(6, nannies.start))
+    assert (xprep.open_image(tmp_path / "x.zarr") == 1).all()
 
 
 @pytest.mark.filterwarnings("ignore")

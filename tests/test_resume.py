@@ -237,20 +237,6 @@ def test_the_old_store_stays_until_a_resumed_one_replaces_it(source: Path, tmp_p
     assert not list(tmp_path.glob(".x.zarr.*"))
 
 
-def test_killed_anywhere(source: Path, tmp_path: Path) -> None:
-    write(job(source), tmp_path / "whole.zarr")
-    url = tmp_path / "x.zarr"
-    killed = 0
-    for seconds in (0.05, 0.3, 0.5):
-        killed += kill_after(start(str(source), str(url), resume=True), seconds)
-        if killed:
-            with pytest.raises((UnfinishedStoreError, FileNotFoundError)):
-                xprep.open_image(url)
-    assert killed
-    write(job(source), url, resume=True)
-    assert objects(url) == objects(tmp_path / "whole.zarr")
-
-
 def test_in_a_bucket(s3: Server, source: Path, tmp_path: Path) -> None:
     options, url = s3.storage_options(), s3.new_bucket() + "/x.zarr"
     write(job(source), tmp_path / "whole.zarr")

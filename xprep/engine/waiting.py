@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic, sleep
 from typing import Any, Final
@@ -61,7 +63,7 @@ class _Watch:
     def __init__(self, client: Any, names: Sequence[str], total: int, advance: Callable[[int, int], None]) -> None:
         self._client, self._names, self._advance = client, names, advance
         self._total, self._done, self._failures = total, 0, 0
-        self._had_workers, self._idle_since = False, monotonic()
+        self._had_workers, self._idle_since, self._since = False, monotonic(), monotonic()
 
     def look(self) -> None:
         """Announce what was done since, and stop waiting where nobody works."""
@@ -73,6 +75,10 @@ class _Watch:
         if working or self._done != before or not self._had_workers:
             self._idle_since = monotonic()
         patience = float(dask.config.get("xprep.patience", PATIENCE_SECONDS))
+        if not self._had_workers and monotonic() - self._since > patience:
+            # They may stand in a batch system's queue: for hours, and rightly.
+            warnings.warn(f"the cluster has had no worker for {patience:.0f} s; waiting for one to come.", stacklevel=2)
+            self._since = math.inf
         if monotonic() - self._idle_since > patience:
             raise RuntimeError(_nobody(len(workers), patience))
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic, sleep
 from typing import Any, Final, Literal
 
-from xprep.errors import StoreExistsError
+from xprep.errors import StoreExistsError, UnfinishedStoreError
 from xprep.io.groups import read_group
 from xprep.io.status import describe_owner, read_mark, read_status
 from xprep.io.stores import Place
@@ -81,15 +81,19 @@ def begin(place: Place, mark: Mapping[str, Any], zarr_format: Literal[2, 3], run
     ------
     StoreExistsError
         The other was first.
+    UnfinishedStoreError
+        The store lost the mark, or it was deleted at once.
     """
     name, content = (".zattrs", mark) if zarr_format == 2 else ("zarr.json", _group(mark))
     place.create(name, json.dumps(content, indent=2, allow_nan=False).encode())
     if zarr_format == 2:
         place.write_json(".zgroup", {"zarr_format": 2})
-    if not is_mine(place, run):
-        group = read_group(place)
-        about = "was deleted" if group is None else describe_owner(group)
-        raise StoreExistsError(f"{place}: {about}; it began at the same moment. Two writers would destroy each other's work.")
+    if (group := read_group(place)) is None:
+        raise UnfinishedStoreError(f"{place} lost {name}, which was written; run again.")
+    if read_mark(group).get("run") != run:
+        raise StoreExistsError(
+            f"{place}: {describe_owner(group)}; it began at the same moment. Two writers would destroy each other's work."
+        )
 
 
 def _group(attributes: Mapping[str, Any]) -> dict[str, Any]:

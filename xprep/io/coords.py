@@ -12,6 +12,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.errors import NodeTypeValidationError
 
 from xprep.errors import ChunkError, StoreFormatError
+from xprep.io.arrays import Missing
 from xprep.io.guard import check_array_metadata, read_array_metadata
 from xprep.io.stores import Place, explain
 from xprep.types import Array
@@ -83,7 +84,7 @@ def _storable(coord: Coord, where: str) -> tuple[Array, dict[str, Any]]:
     return values, {}
 
 
-def read_coord(place: Place) -> Coord:
+def read_coord(place: Place, missing: Missing = "fill") -> Coord:
     """Return the array in the folder ``place``, read whole; strings as objects, dates not decoded.
 
     Raises
@@ -91,7 +92,7 @@ def read_coord(place: Place) -> Coord:
     StoreFormatError
         No array, or one too large for a coordinate.
     ChunkError
-        It cannot be read.
+        It cannot be read, or (``missing="error"``) its chunk is not there.
     """
     check_array_metadata(metadata := read_array_metadata(place), place.url)
     if np.prod([float(n) for n in metadata["shape"]]) > MAX_COORDINATE:
@@ -102,11 +103,22 @@ def read_coord(place: Place) -> Coord:
     except (ValueError, TypeError, KeyError, NodeTypeValidationError) as error:
         raise StoreFormatError(f"{place} cannot be read as a coordinate: {error}") from None
     except Exception as error:  # noqa: BLE001  (codecs and stores have errors of their own)
-        raise ChunkError(str(explain(error, f"cannot read {place}", place.secrets))) from None
+        raise ChunkError(str(explain(error, f"cannot read the coordinate {place}", place.secrets))) from None
+    if missing == "error":
+        _check_there(place, array, values)
     attributes = dict(array.attrs)
     named: Any = getattr(array.metadata, "dimension_names", None) or attributes.pop("_ARRAY_DIMENSIONS", None)
     dims = tuple(str(name) for name in named) if isinstance(named, list | tuple) and len(named) == values.ndim else ()
     return Coord(dims, values.astype(object) if values.dtype.kind in "TU" else values, attributes)
+
+
+def _check_there(place: Place, array: zarr.Array[Any], values: Array) -> None:
+    """Refuse a coordinate whose chunk was lost, which Zarr gives as fill values."""
+    empty = 0 if array.fill_value is None else array.fill_value
+    if values.size and (values == empty).all():  # a chunk that is there may hold these too
+        name = array.metadata.encode_chunk_key((0,) * values.ndim)
+        if place.missing([name]):
+            raise ChunkError(f"chunk {name!r} of the coordinate {place}: not in the store, which was written complete.")
 
 
 def plain(value: Any, where: str = "an attribute") -> Any:

@@ -214,7 +214,7 @@ def _advice(kind: type[OSError]) -> str:
     if kind is FileNotFoundError:
         return ". Does the bucket or folder exist?"
     if kind is PermissionError:
-        return ". Are the credentials right, and do they allow this?"
+        return ". Are the credentials right, do they allow this, and is the clock of this machine right?"
     return ""
 
 
