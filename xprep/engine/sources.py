@@ -256,7 +256,7 @@ def retile(
             origin.view, chunks=tuple(tile), reading=reading, after=origin.after, unless=unless, alone=alone, held=held
         )
     fresh = array if reading is None else clone(array, reading)
-    return fresh.rechunk(regular_chunks(array.shape, tile))
+    return fresh.rechunk(regular_chunks(array.shape, tile), method="tasks")  # p2p, a cluster's default, kills workers
 
 
 def again(array: da.Array, reading: int) -> da.Array:

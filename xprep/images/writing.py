@@ -9,7 +9,7 @@ from typing import Any
 
 import xarray as xr
 
-from xprep.engine.graph import call
+from xprep.engine.graph import call, check_engine
 from xprep.engine.progress import default_listener
 from xprep.engine.run import run
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, start_all
@@ -109,6 +109,7 @@ def to_ome_zarr(
     >>> report.shapes
     ((2, 64, 64),)
     """
+    check_engine()
     options = Options(scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint)
     images = images_of(image) if not isinstance(image, xr.DataArray) else {("", image.name): image}
     single = len(images) == 1
