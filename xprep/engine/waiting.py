@@ -93,14 +93,15 @@ class _Watch:
         self._begun = monotonic()
 
     def begin(self) -> None:
-        """Note what was written before."""
+        """Note what was written before, and whether there is a worker."""
         self._count(first=True)
+        self._had_workers = bool(self._workers())
 
     def look(self) -> None:
         """Announce what was done since, and stop waiting where nobody works."""
         before = self._done
         self._count()
-        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        workers = self._workers()
         self._had_workers = self._had_workers or bool(workers)
         working = any(worker.get("status", "running") == "running" for worker in workers)
         self._tell_of_waiting()
@@ -120,6 +121,9 @@ class _Watch:
             UserWarning,
             stacklevel=2,
         )
+
+    def _workers(self) -> list[Any]:
+        return list(self._client.scheduler_info(n_workers=-1)["workers"].values())
 
     def finish(self) -> None:
         """Announce the rest; of bytes, what workers told until now."""
