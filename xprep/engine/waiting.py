@@ -138,7 +138,10 @@ class _Watch:
         except Exception:  # noqa: BLE001  (a gateway may forbid it; progress is then told at the end)
             self._failures += 1
             return
-        done = 0 if first else min(self._total, max(self._done, self._total - left))
+        if first:
+            self._bytes = written
+            return
+        done = min(self._total, max(self._done, self._total - left))
         self._advance(done - self._done, int(written - (written if self._bytes is None else self._bytes)))
         self._done, self._bytes = done, written
 
