@@ -78,6 +78,22 @@ def write_file(path: str, data: bytes) -> None:
         raise
 
 
+def create_file(path: str, data: bytes) -> None:
+    """Write a file, at once and whole, if there is none of its name; of several who do so at once, one succeeds."""
+    partial = f"{path}.{uuid.uuid4().hex}.partial"
+    write_file(partial, data)
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without links
+        if not os.path.exists(path):
+            os.replace(partial, path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(partial)
+
+
 def _write_new(path: str, data: bytes) -> None:
     with open(path, "wb", buffering=0) as file:
         view = memoryview(data)
@@ -93,6 +109,11 @@ def fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteRequest | No
 def put(store: Store, objects: Mapping[str, bytes]) -> None:
     """Write every object under its key."""
     sync(_put(store, objects))
+
+
+def create(store: Store, key: str, data: bytes) -> None:
+    """Write an object if there is none of its key; of several who do so at once one succeeds, where the store can tell."""
+    sync(_in_time(_create(store, key, data), key, len(data)))
 
 
 def measure_files(folder: Path) -> dict[str, int]:
@@ -168,6 +189,19 @@ async def _put(store: Store, objects: Mapping[str, bytes]) -> None:
             await _in_time(store.set(key, buffer.from_bytes(data)), key, len(data))
 
     await asyncio.gather(*(one(key, data) for key, data in objects.items()))
+
+
+async def _create(store: Store, key: str, data: bytes) -> None:
+    if not isinstance(store, FsspecStore):
+        await store.set_if_not_exists(key, default_buffer_prototype().buffer.from_bytes(data))
+        return
+    # zarr's own way asks first and writes then; s3fs and gcsfs have conditional writes.
+    try:
+        await store.fs._pipe_file(f"{store.path}/{key}", data, mode="create")
+    except Exception:
+        # Also a second try of a write that had arrived is told that there is something.
+        if not await store.exists(key):
+            raise
 
 
 async def _exist(store: Store, keys: Sequence[str]) -> list[bool]:
