@@ -14,6 +14,7 @@ from xprep.cli.arguments import Debug, StorageOptions
 from xprep.cli.bar import Bar
 from xprep.cli.demo import run_demo
 from xprep.cli.failures import reported
+from xprep.cli.interrupts import interruptible
 from xprep.cli.request import Request, stem, taking_request
 from xprep.cli.tables import make_console, print_plan, print_reports, print_store
 from xprep.cli.validate import validate
@@ -63,7 +64,7 @@ def normalize(request: Request) -> None:
     Several inputs are the fields of view of one experiment: they share statistics, and OUT is their results' folder.
     """
     err = make_console(stderr=True)
-    with reported(err, debug=request.debug, secrets=request.storage_options):
+    with reported(err, debug=request.debug, secrets=request.storage_options), interruptible():
         how = WriteOptions(storage_options=request.storage_options, **request.store)
         with set_options(**request.settings), connect(request.scheduler, request.workers):
             results = _normalized(request)

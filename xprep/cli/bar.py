@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Final
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    Task,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from xprep.engine.progress import format_bytes
+
+KEPT: Final = 3
 
 
 class Bar:
@@ -32,6 +38,7 @@ class Bar:
             TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
+            TextColumn("{task.fields[written]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -39,6 +46,7 @@ class Bar:
             disable=quiet or not console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._bytes: dict[str, int] = {}
 
     def __enter__(self) -> Bar:
         self._progress.start()
@@ -48,14 +56,25 @@ class Bar:
         self._progress.stop()
 
     def started(self, stage: str, total: int) -> None:
-        """Add a bar."""
-        self._tasks[stage] = self._progress.add_task(stage, total=total)
+        """Add a bar; of those that are full, only the last few stay: a batch has hundreds."""
+        for old in [name for name, task in self._tasks.items() if self._is_full(task)][:-KEPT]:
+            self._progress.remove_task(self._tasks.pop(old))
+        self._bytes[stage] = 0
+        self._tasks[stage] = self._progress.add_task(stage, total=total, written="")
 
     def advanced(self, stage: str, steps: int, nbytes: int) -> None:
         """Make it longer."""
-        self._progress.advance(self._tasks[stage], steps)
+        self._bytes[stage] += nbytes
+        written = format_bytes(self._bytes[stage]) if self._bytes[stage] else ""
+        self._progress.update(self._tasks[stage], advance=steps, written=written)
 
     def finished(self, stage: str) -> None:
         """Fill it."""
         task = self._tasks[stage]
-        self._progress.update(task, completed=self._progress.tasks[task].total)
+        self._progress.update(task, completed=self._find(task).total)
+
+    def _is_full(self, task: TaskID) -> bool:
+        return self._find(task).finished
+
+    def _find(self, task: TaskID) -> Task:
+        return next(one for one in self._progress.tasks if one.id == task)

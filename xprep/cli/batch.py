@@ -12,6 +12,7 @@ from xprep.batch import find_tasks, load_recipe, prepare, status
 from xprep.batch import run as run_recipe
 from xprep.cli.arguments import Debug, Overwrite, Quiet, Scheduler, Workers
 from xprep.cli.failures import reported
+from xprep.cli.interrupts import interruptible
 from xprep.cli.lines import Progress, listening
 from xprep.cli.tables import make_console, print_plan
 from xprep.engine.cluster import connect
@@ -88,7 +89,7 @@ def _run(
     err = make_console(stderr=True)
     with reported(err, debug=debug):
         recipe = load_recipe(path)
-        with reported(err, debug=debug, secrets=recipe.storage_options), connect(scheduler, workers):
+        with reported(err, debug=debug, secrets=recipe.storage_options), interruptible(), connect(scheduler, workers):
             if plan:
                 _print_plans(recipe)
                 return

@@ -19,6 +19,8 @@ SETTINGS: Final = {
     "array.rechunk.method": "tasks",
 }
 CONNECT_SECONDS: Final = 30
+# Ctrl-C in a terminal goes to the workers too: they would die with their tasks, and a page of tracebacks each.
+_DEAF: Final = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
 
 
 @contextmanager
@@ -72,7 +74,11 @@ def _distributed() -> Any:
 def _local(distributed: Any, workers: int) -> Iterator[Any]:
     threads = max(1, (os.cpu_count() or 1) // workers)
     cluster = distributed.LocalCluster(
-        n_workers=workers, threads_per_worker=threads, dashboard_address="localhost:0", silence_logs=logging.ERROR
+        n_workers=workers,
+        threads_per_worker=threads,
+        dashboard_address="localhost:0",
+        silence_logs=logging.ERROR,
+        preload=[*dask.config.get("distributed.worker.preload", []), _DEAF],
     )
     with cluster, distributed.Client(cluster) as client:
         yield client

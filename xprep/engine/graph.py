@@ -117,6 +117,21 @@ def unique(prefix: str, *parts: Any) -> str:
     return f"xprep-{prefix}-{tokenize(*parts)}"
 
 
+def check_engine() -> None:
+    """Refuse dask's array expressions, which have no blocks to build on.
+
+    Raises
+    ------
+    RuntimeError
+        ``array.query-planning`` is on.
+    """
+    if not hasattr(da.Array, "dask") or "array_expr" in da.Array.__module__:
+        raise RuntimeError(
+            "dask's array expressions are on, and xprep builds on the classic arrays. Turn them off before dask is "
+            "imported: dask.config.set({'array.query-planning': False}), or DASK_ARRAY__QUERY_PLANNING=False."
+        )
+
+
 def array_of(
     name: str,
     tasks: Mapping[Key, Any],
@@ -127,6 +142,7 @@ def array_of(
     cost: Cost = Cost(),
 ) -> da.Array:
     """Return the dask array whose blocks are made by ``tasks``, keyed ``(name, *block index)``."""
+    check_engine()
     layer = NamedLayer(tasks, origin, cost)
     graph = HighLevelGraph.from_collections(name, layer, dependencies=list(parents))
     return da.Array(graph, name, chunks, meta=np.empty((0,) * len(chunks), dtype))

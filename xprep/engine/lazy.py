@@ -13,6 +13,7 @@ import dask
 import dask.array as da
 import numpy as np
 
+from xprep.engine.graph import check_engine
 from xprep.engine.grid import tile_shape
 from xprep.engine.sources import View, read_array
 from xprep.types import Array, Region
@@ -90,18 +91,3 @@ def compute_here(*results: Any) -> tuple[Any, ...]:
     with _own_threads():
         found: tuple[Any, ...] = dask.compute(*results, scheduler="threads")
     return found
-
-
-def check_engine() -> None:
-    """Refuse dask's array expressions, which have no blocks to build on.
-
-    Raises
-    ------
-    RuntimeError
-        ``array.query-planning`` is on.
-    """
-    if not hasattr(da.Array, "dask") or "array_expr" in da.Array.__module__:
-        raise RuntimeError(
-            "dask's array expressions are on, and xprep builds on the classic arrays. Turn them off before dask is "
-            "imported: dask.config.set({'array.query-planning': False}), or DASK_ARRAY__QUERY_PLANNING=False."
-        )

@@ -4,13 +4,37 @@ from __future__ import annotations
 
 import sys
 from time import monotonic
-from typing import TextIO
+from typing import Final, TextIO
 
 from xprep.options import options
 from xprep.types import Listener
 
 WIDTH = 30
 EVERY = 0.2  # seconds between two drawings
+WRITTEN: Final = "xprep-written"  # name of the measure by which a cluster's workers tell how many bytes they wrote
+
+
+def note_written(nbytes: int) -> None:
+    """Tell a cluster's scheduler, if this is a task of one, that so many bytes were written."""
+    metrics = sys.modules.get("distributed.metrics")
+    if metrics is not None:
+        metrics.context_meter.digest_metric(WRITTEN, nbytes, "bytes")
+
+
+def format_bytes(nbytes: float) -> str:
+    """Return a number of bytes in a few letters.
+
+    Examples
+    --------
+    >>> format_bytes(0), format_bytes(1536), format_bytes(3 * 2**40)
+    ('0 B', '1.5 KiB', '3.0 TiB')
+    """
+    size = float(nbytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
 
 
 class Bar:
@@ -19,15 +43,16 @@ class Bar:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._stage, self._total, self._done, self._start, self._drawn = "", 1, 0, monotonic(), 0.0
+        self._bytes, self._width = 0, 0
 
     def started(self, stage: str, total: int) -> None:
         """Draw an empty bar."""
-        self._stage, self._total, self._done, self._start = stage, max(1, total), 0, monotonic()
+        self._stage, self._total, self._done, self._bytes, self._start = stage, max(1, total), 0, 0, monotonic()
         self._draw()
 
     def advanced(self, stage: str, steps: int, nbytes: int) -> None:
         """Draw a longer bar, at most five times a second."""
-        self._done += steps
+        self._done, self._bytes = self._done + steps, self._bytes + nbytes
         if monotonic() - self._drawn > EVERY:
             self._draw()
 
@@ -44,7 +69,10 @@ class Bar:
         seconds = self._drawn - self._start
         left = f", {seconds / share - seconds:.0f} s left" if 0.02 < share < 1 else ""
         filled = "█" * round(share * WIDTH)
-        self._stream.write(f"\r{self._stage} {filled:·<{WIDTH}} {share:4.0%} {seconds:.0f} s{left}   ")
+        written = f", {format_bytes(self._bytes)} written" if self._bytes else ""
+        line = f"{self._stage} {filled:·<{WIDTH}} {share:4.0%} {seconds:.0f} s{written}{left}"
+        self._stream.write(f"\r{line:<{self._width}}")
+        self._width = len(line)
         self._stream.flush()
 
 

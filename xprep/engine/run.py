@@ -17,6 +17,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
 from xprep.engine.memory import active_client, worker_threads
+from xprep.engine.seen import Seen
 from xprep.engine.waiting import compute_on_cluster
 from xprep.types import Listener
 
@@ -65,7 +66,17 @@ def run(values: Sequence[Delayed], stage: str, listener: Listener | None = None)
     announce: Listener = listener or Silent()
     announce.started(stage, total)
     compute = _here if active_client() is None else compute_on_cluster
-    results = compute(ready, lambda steps, nbytes: announce.advanced(stage, steps, nbytes))
+    told = 0
+
+    def advance(steps: int, nbytes: int) -> None:
+        nonlocal told
+        told += nbytes
+        announce.advanced(stage, steps, nbytes)
+
+    results = compute(ready, advance)
+    # A writing that was fused with what follows told nothing; nor did workers, since their last heartbeat.
+    written = sum(result.nbytes for result in results if isinstance(result, Seen))
+    announce.advanced(stage, 0, max(0, written - told))
     announce.finished(stage)
     return results, Run(perf_counter() - start, total)
 

@@ -22,6 +22,7 @@ from xprep.engine.graph import Key, Tasks, origin_of, unique, value_of
 from xprep.engine.grid import regular
 from xprep.engine.ledger import Index, Layer, Ledger, Noted, add_tile, find_layers
 from xprep.engine.pacing import Work, work_tasks
+from xprep.engine.progress import note_written
 from xprep.engine.seen import SAMPLE, Seen, join_seen, look, sample_size
 from xprep.engine.sources import retile
 from xprep.engine.tiling import tile_of
@@ -147,6 +148,7 @@ class _WriteMade:
         stored = self.how.target.write(tuple(slice(*span) for span in place.output), block)
         seen = look(block, self.channel, place, self.sample)
         self.how.ledger.note(0, place.output, stored, seen)
+        note_written(block.nbytes)
         kept = seen if stored is None else replace(seen, stored={0: (stored,)})
         return _Written(self.how.smaller(block), kept, block.nbytes)
 
@@ -212,6 +214,7 @@ class _WriteJoined:
         block = _joined([child.smaller for child in children if child.smaller is not None], self.folds)
         stored = how.target.write(tuple(slice(*span) for span in self.spans), block)
         how.ledger.note(how.level, self.spans, stored, None)
+        note_written(block.nbytes)
         seen = add_tile([child.seen for child in children], how.level, stored, block.nbytes)
         return _Written(how.smaller(block), seen, block.nbytes)
 

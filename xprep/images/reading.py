@@ -203,7 +203,7 @@ def _stored_coords(place: Place, dims: Sequence[str], array: ZarrReadable) -> di
     others = str(array.attributes.get("coordinates", "")).split()
     names = [check_key(name) for name in (*dims, *others)]
     file = "zarr.json" if array.array.metadata.zarr_format == 3 else ".zarray"
-    lost = {name.partition("/")[0] for name in beside.missing([f"{name}/{file}" for name in names])}
+    lost = {key.removesuffix(f"/{file}") for key in beside.missing([f"{name}/{file}" for name in names])}
     if array.missing == "error" and (gone := lost.intersection(others)):
         raise StoreFormatError(f"{array.place} has the coordinate {min(gone)!r}, which is not in the store: it was lost.")
     return {name: _variable(read_coord(beside.child(name), array.missing)) for name in names if name not in lost}

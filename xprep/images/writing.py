@@ -9,13 +9,16 @@ from typing import Any
 
 import xarray as xr
 
-from xprep.engine.graph import call
+from xprep.engine.graph import call, check_engine
+from xprep.engine.memory import active_client
 from xprep.engine.progress import default_listener
 from xprep.engine.run import run
 from xprep.images.given import given_of, plan_given
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, start_all
 from xprep.images.report import Report
 from xprep.images.specifying import Options
+from xprep.io.objects import is_in_memory
+from xprep.io.stores import open_store
 from xprep.io.urls import join
 from xprep.ops.containers import images_of
 from xprep.types import Listener
@@ -112,6 +115,7 @@ def to_ome_zarr(
     >>> report.shapes
     ((2, 64, 64),)
     """
+    check_engine()
     given = given_of(image)
     if given is not None:
         image, labels = given.levels[0], {**given.labels, **(labels or {})}
@@ -139,6 +143,7 @@ def write_images(
     progress: Listener | bool | None = None,
 ) -> dict[str, Report]:
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
+    _check_reachable(targets, options)
     jobs: list[Job | Done] = []
     try:
         for job in start_all(targets, options, labels or {}):
@@ -152,6 +157,17 @@ def write_images(
         error.add_note(_left(jobs))
         raise
     return reports
+
+
+def _check_reachable(targets: Sequence[tuple[xr.DataArray, Any]], options: Options) -> None:
+    """Refuse stores that a cluster's workers would have copies of."""
+    for _, url in targets if active_client() is not None else ():
+        place = open_store(url, options.storage_options, "r+")
+        if is_in_memory(place.store):
+            raise ValueError(
+                f"{place} lies in the memory of this process, which workers cannot write to. Write to a folder or a bucket, or "
+                "close the dask client and compute on threads."
+            )
 
 
 def _left(jobs: Sequence[Job | Done]) -> str:

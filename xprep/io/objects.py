@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from zarr.abc.store import Store
-from zarr.storage import FsspecStore, ObjectStore, StorePath
+from zarr.storage import FsspecStore, MemoryStore, ObjectStore, StorePath
 
 from xprep.io.urls import redact, redact_text
 
@@ -54,6 +54,15 @@ def name_store(store: Store) -> str:
 def is_icechunk(store: Store) -> bool:
     """Whether ``store`` is icechunk's: it takes no keys but those of Zarr, and keeps its own account of what is complete."""
     return type(store).__module__.partition(".")[0] == "icechunk"
+
+
+def is_in_memory(store: Store) -> bool:
+    """Whether what is written to ``store`` stays in this process: another that writes there writes to a copy."""
+    if isinstance(store, FsspecStore):
+        return "memory" in store.fs.protocol
+    if isinstance(store, ObjectStore):
+        return type(store.store).__name__ == "MemoryStore"
+    return isinstance(store, MemoryStore) or (is_icechunk(store) and not store.read_only)
 
 
 def _name_obstore(store: Any) -> str:

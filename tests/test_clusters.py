@@ -1,0 +1,283 @@
+"""dask.distributed: what goes wrong on clusters is handled, or said; and Ctrl-C, which workers must not hear."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+from zarr.storage import MemoryStore
+
+import xprep
+from tests.crashes import objects, wait_for
+from tests.sources import CountingSource
+from xprep.engine.cluster import SETTINGS, connect
+from xprep.engine.sources import read_array
+from xprep.engine.waiting import NobodyWorksError
+
+SETUP = {"tile_bytes": 2**15, "progress": "off"}
+
+
+def write(image: xr.DataArray, target: Any, **options: Any) -> Any:
+    return image.prep.gaussian_filter(1).prep.to_ome_zarr(target, scale_factors=(2,), chunks={"y": 32, "x": 32}, **options)
+
+
+def image(size: int = 128) -> xr.DataArray:
+    return xprep.datasets.blobs(channels=1, shape=(size, size))
+
+
+@pytest.fixture
+def small_cluster() -> Iterator[Any]:
+    """A cluster in this process, and a client of it."""
+    from distributed import Client, LocalCluster
+
+    how = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
+    with LocalCluster(**how) as cluster, Client(cluster) as client:
+        yield client
+
+
+# The traps
+
+
+def test_array_expressions_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    program = (
+        "import sys, xprep\n"
+        "image = xprep.datasets.blobs(channels=1, shape=(32, 32))\n"
+        "for call in (lambda: image.prep.to_ome_zarr(sys.argv[1] + '/a.zarr'), lambda: image.prep.project('c'),\n"
+        "             lambda: image.chunk({'y': 8}).prep.gaussian_filter(1)):\n"
+        "    try:\n"
+        "        call()\n"
+        "    except RuntimeError as error:\n"
+        "        print('array-expr' if 'DASK_ARRAY__QUERY_PLANNING=False' in str(error) else error)\n"
+    )
+    environment = {**os.environ, "DASK_ARRAY__QUERY_PLANNING": "True"}
+    command = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, env=environment)
+    assert ran.stdout.split() == ["array-expr"] * 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_rechunk_is_peer_to_peer(on_cluster: Any) -> None:
+    """dask's own choice where there is a client: it killed workers of 700 MiB (CLOUD §4)."""
+    lazy = xr.DataArray(da.zeros((64, 64), chunks=(64, 1)), dims=("y", "x"))
+    made = lazy.prep.gaussian_filter(2).data.rechunk((1, 64))
+    assert any("p2p" in str(key) for key in made.dask), "dask's choice; else this test proves nothing"
+    for result in (lazy.prep.gaussian_filter(2), lazy.prep.normalize(sigma=1), lazy.prep.rescale({"y": 2, "x": 2})):
+        assert not any("p2p" in str(key) or "shuffle" in str(key) for key in result.data.dask)
+
+
+def test_a_local_cluster_has_the_settings_that_do_not_hang() -> None:
+    with connect(workers=1) as client:
+        assert {name: dask.config.get(name) for name in SETTINGS} == SETTINGS
+        ignored = client.run(lambda: __import__("signal").getsignal(2) == __import__("signal").SIG_IGN)
+        assert list(ignored.values()) == [True]
+    assert dask.config.get("distributed.deploy.lost-worker-timeout") == "15s"
+
+
+def test_paused_workers_are_not_waited_for(small_cluster: Any, tmp_path: Path) -> None:
+    def pause(dask_worker: Any) -> None:
+        from distributed.core import Status
+
+        dask_worker.periodic_callbacks["memory_monitor"].stop() if "memory_monitor" in dask_worker.periodic_callbacks else None
+        dask_worker.status = Status.paused
+
+    small_cluster.run(pause)
+    wait_for(lambda: {w["status"] for w in small_cluster.scheduler_info()["workers"].values()} == {"paused"})
+    with dask.config.set({"xprep.patience": 1}), pytest.raises(NobodyWorksError, match="all 1 workers have been paused for 1 s"):
+        write(image(), tmp_path / "a.zarr")
+    with pytest.raises(xprep.UnfinishedStoreError):
+        xprep.open_image(tmp_path / "a.zarr")
+
+
+def test_workers_that_are_gone_are_not_waited_for(small_cluster: Any, tmp_path: Path) -> None:
+    """Nobody restarts them here: a batch system killed them."""
+    source = xr.DataArray(read_array(_Slow(np.ones((64, 64)), (32, 32)), token="slow"), dims=("y", "x"))
+    with dask.config.set({"xprep.patience": 1}), pytest.raises(NobodyWorksError, match="no worker has been left for 1 s"):
+        source.prep.to_ome_zarr(tmp_path / "a.zarr", progress=_Closing(small_cluster))
+
+
+class _Slow(CountingSource):
+    """A source that takes longer than its worker lives."""
+
+    def read(self, region: tuple[slice, ...]) -> np.ndarray:
+        time.sleep(2)
+        return super().read(region)
+
+
+class _Closing:
+    """A listener that takes the workers away when it hears of the run for the first time."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def started(self, stage: str, total: int) -> None:
+        pass
+
+    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
+        if workers := list(self._client.scheduler_info()["workers"]):
+            self._client.retire_workers(workers, close_workers=True, remove=True)
+
+    def finished(self, stage: str) -> None:
+        pass
+
+
+def test_chunks_that_do_not_fit_the_stores_are_put_together_first(on_cluster: Any, tmp_path: Path) -> None:
+    """da.store of such chunks lost half of the pixels (CLOUD §2g)."""
+    pixels = np.random.default_rng(0).integers(0, 999, (200, 230)).astype(np.uint16)
+    lazy = xr.DataArray(da.from_array(pixels, chunks=(48, 37)), dims=("y", "x"))
+    with xprep.set_options(**SETUP):
+        lazy.prep.to_ome_zarr(tmp_path / "a.zarr", chunks={"y": 64, "x": 64}, shards={"y": 128, "x": 128})
+    np.testing.assert_array_equal(xprep.open_image(tmp_path / "a.zarr"), pixels)
+
+
+class _Flaky:
+    """A source whose first reading of every chunk fails, as a network folder's may."""
+
+    def __init__(self, pixels: np.ndarray, folder: Path) -> None:
+        self.pixels, self.folder = pixels, folder
+        self.shape, self.dtype, self.chunks = pixels.shape, pixels.dtype, (32, 32)
+
+    def read(self, region: tuple[slice, ...]) -> np.ndarray:
+        try:
+            (self.folder / "-".join(str(part.start) for part in region)).touch(exist_ok=False)
+        except FileExistsError:
+            return self.pixels[region]
+        raise OSError("the server was away for a moment")
+
+
+def test_what_passes_is_tried_again(on_cluster: Any, tmp_path: Path) -> None:
+    pixels = np.arange(64.0 * 64).reshape(64, 64)
+    (tmp_path / "tried").mkdir()
+    source = xr.DataArray(read_array(_Flaky(pixels, tmp_path / "tried"), token="flaky"), dims=("y", "x"))
+    source.prep.to_ome_zarr(tmp_path / "a.zarr", scale_factors=())
+    np.testing.assert_array_equal(xprep.open_image(tmp_path / "a.zarr"), pixels)
+
+
+def test_a_store_in_memory_is_not_written_by_other_processes(on_cluster: Any) -> None:
+    with pytest.raises(ValueError, match="lies in the memory of this process, which workers cannot write to"):
+        write(image(), MemoryStore())
+
+
+def test_progress_has_bytes_on_a_cluster(on_cluster: Any, tmp_path: Path) -> None:
+    heard = _Heard()
+    report = write(image(), tmp_path / "a.zarr", progress=heard)
+    assert heard.steps == heard.total
+    assert heard.nbytes == report.nbytes
+
+
+def test_progress_has_bytes_on_threads(tmp_path: Path) -> None:
+    heard = _Heard()
+    with xprep.set_options(**SETUP):
+        report = write(image(), tmp_path / "a.zarr", progress=heard)
+    assert heard.steps == heard.total
+    assert heard.nbytes == report.nbytes
+
+
+class _Heard:
+    def __init__(self) -> None:
+        self.total = self.steps = self.nbytes = 0
+
+    def started(self, stage: str, total: int) -> None:
+        self.total = total
+
+    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
+        self.steps, self.nbytes = self.steps + steps, self.nbytes + nbytes
+
+    def finished(self, stage: str) -> None:
+        pass
+
+
+# Ctrl-C: the whole group of processes gets it, as in a terminal
+
+PROGRAM = """
+import sys, time
+from pathlib import Path
+import xprep.io.writes as writes
+write = writes.ZarrWritable.write
+def slowly(self, region, block):  # as a bucket is slow: what is in flight takes a moment
+    time.sleep({seconds})
+    return write(self, region, block)
+writes.ZarrWritable.write = slowly
+if __name__ == "__main__":
+    from xprep.cli import main
+    main()
+"""
+
+
+def begin(folder: Path, seconds: float, *arguments: str) -> subprocess.Popen[str]:
+    """Run the command on an image until a first chunk is there."""
+    program = folder / "slow.py"
+    program.write_text(PROGRAM.format(seconds=seconds))
+    image(192).prep.to_ome_zarr(folder / "in.zarr", scale_factors=(), chunks={"y": 32, "x": 32})
+    where = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])}
+    environment = {**os.environ, **where, "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, str(program), "run", str(recipe(folder)), *arguments]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
+    wait_for(lambda: process.poll() is not None or any((folder / "out.zarr").glob("scale0/image/c/*/*/*")), 120)
+    assert process.poll() is None, process.communicate()
+    return process
+
+
+def recipe(folder: Path) -> Path:
+    path = folder / "recipe.json"
+    about = {
+        "inputs": str(folder / "in.zarr"),
+        "output": str(folder / "out.zarr"),
+        "steps": [{"gaussian_filter": {"sigma": 1}}],
+        "store": {"scale_factors": [2], "chunks": {"y": 32, "x": 32}},
+        "settings": {"tile_bytes": "8 KiB"},
+    }
+    path.write_text(json.dumps(about))
+    return path
+
+
+@pytest.mark.parametrize("arguments", [(), ("--workers", "1")], ids=["threads", "workers"])
+def test_ctrl_c_once_finishes_what_is_in_flight(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    process = begin(tmp_path, 0.2, *arguments)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "what is in flight is being finished. Ctrl-C again stops at once." in err
+    assert f"xprep resume {tmp_path / 'recipe.json'} goes on" in err
+    assert "Traceback" not in err
+    assert "not run" in out
+    # Every chunk that is there was noted: nothing was cut off between writing and noting.
+    there = {path.name for path in (tmp_path / "out.zarr/scale0/image/c").glob("*/*/*")}
+    assert not [name for name in there if "partial" in name]
+    assert xprep.run(recipe(tmp_path), resume=True, progress=False).ok
+    first = objects(tmp_path / "out.zarr")
+    assert xprep.run(recipe(tmp_path), overwrite=True, progress=False).ok
+    assert objects(tmp_path / "out.zarr") == first
+
+
+@pytest.mark.parametrize("arguments", [(), ("--workers", "1")], ids=["threads", "workers"])
+def test_ctrl_c_twice_stops_at_once(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    process = begin(tmp_path, 0.5, *arguments)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.stderr is not None
+    said = ""
+    while "in flight" not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "xprep resume RECIPE) goes on" in err
+    assert "Traceback" not in said + err
+    with pytest.raises(xprep.UnfinishedStoreError):
+        xprep.open_image(tmp_path / "out.zarr")
+    assert xprep.run(recipe(tmp_path), resume=True, progress=False).ok
