@@ -167,7 +167,13 @@ def _label_group(group: Group, label: str) -> Group:
 def _ome_image(group: Group, level: int | Mapping[str, Length], chunks: Any) -> xr.DataArray:
     image = read_image(group)
     chosen = image.levels[choose_level(image, level, str(group.place))]
-    array = open_array(group.place.child(chosen.path))
+    try:
+        array = open_array(group.place.child(chosen.path))
+    except FileNotFoundError:
+        raise StoreFormatError(
+            f"{group.place} has {len(image.levels)} levels by its metadata, but that at {chosen.path!r} is not there. Copy the "
+            "store again; or open another level, e.g. level=-1."
+        ) from None
     if len(array.shape) != len(image.axes):
         raise StoreFormatError(
             f"{array.place} has {len(array.shape)} dimensions, but the metadata name {len(image.axes)} axes {image.dims}."
