@@ -330,6 +330,22 @@ def test_a_stored_pyramid_is_written_as_it_is(tmp_path: Path) -> None:
     assert xprep.open_image(tmp_path / "c.zarr", level=1).shape == (3, 11, 14)
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_what_plain_xarray_opened_goes_in(tmp_path: Path, version: str) -> None:
+    image = image_of("tczyx")
+    how: dict[str, Any] = {"scale_factors": (2, 2), "labels": {"cells": labels_of(image)}, "version": version}
+    image.prep.to_ome_zarr(tmp_path / "a.zarr", **how)
+    tree = xr.open_datatree(tmp_path / "a.zarr", engine="zarr", chunks={})
+    np.testing.assert_array_equal(tree["scale0/image"].prep.project("z"), image.max("z"))
+    tree.prep.to_ome_zarr(tmp_path / "b.zarr")
+    again, first = xprep.open_tree(tmp_path / "b.zarr"), xprep.open_tree(tmp_path / "a.zarr")
+    for path in [f"{where}scale{n}/image" for where in ("", "labels/cells/") for n in range(3)]:
+        np.testing.assert_array_equal(again[path], first[path])
+        for dim in first[path].coords:
+            np.testing.assert_array_equal(again[path][dim], first[path][dim])
+            assert again[path][dim].attrs == first[path][dim].attrs
+
+
 def test_levels_of_others_are_kept_to_the_pixel(tmp_path: Path) -> None:
     """Levels that drop what does not fill a block, as xarray's coarsen does."""
     image = image_of("yx").astype("float32")
