@@ -182,3 +182,12 @@ def test_a_multiscale_element_of_spatialdata_comes_in_with_its_levels(tmp_path: 
         np.testing.assert_allclose(level.x, stored[f"scale{n}/image"].x)
     assert level.c.values.tolist() == ["DAPI", "CD3", "x"]
     assert xprep.validate(tmp_path / "a.zarr").is_valid
+
+
+def test_the_code_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client("spatialdata")
+    from tests.test_docs import PAGE, blocks
+
+    monkeypatch.chdir(tmp_path)
+    exec(compile("".join(blocks()), str(PAGE), "exec"), {})
+    assert xprep.open_image(tmp_path / "normalized.ome.zarr").dtype == np.float32
