@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,13 +26,13 @@ from xprep.images.resuming import checkpointed, fingerprint_of, ledger_of, no_fi
 from xprep.images.specifying import Options, ordered, specify, specify_label
 from xprep.io.arrays import ZarrReadable
 from xprep.io.groups import read_group
-from xprep.io.layout import ImageStore, create_image, reopen_image
+from xprep.io.layout import ImageStore
 from xprep.io.ome import Level
-from xprep.io.resume import Found, find_begun
+from xprep.io.outputs import create_image, resume_image, tidy
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import read_mark
 from xprep.io.stores import Place, open_store
-from xprep.io.urls import check_name, inside
+from xprep.io.urls import check_name, overlap
 from xprep.kernels.downsample import shrink
 from xprep.ops.labels import history_line
 from xprep.ops.layout import CHANNEL
@@ -180,11 +179,13 @@ class _Order:
         shapes, specs = self.levels
         store = _open(self.image, self.url, options, specs, self.fingerprint)
         if isinstance(store, Place):
+            tidy(store, ["", *(f"labels/{name}" for name in self.labels)], options.layout)
             return Done(store, tuple(shape.shape for shape in shapes))
         pixels = {}
         for name, (label, below, levels) in self.labels.items():
             arrays = store.create_labels(name, levels, ArraySpec(tuple(map(str, label.dims)), label.dtype))
             pixels[name] = _Pixels(label, below, arrays, "mode")
+        store.check_complete(pixels=False)
         store.mark_ready()
         made = made_of(self.image.data)
         given = options.given
@@ -208,15 +209,10 @@ def _open(
     """Return the store to be filled, or the place of the finished one."""
     spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=pixel_attributes(image.attrs))
     target = open_store(url, options.storage_options, "r+")
-    found = Found("nothing", target)
+    how: dict[str, Any] = {"layout": options.layout, "version": options.version, "overwrite": options.overwrite}
     if options.resume and fingerprint is not None:
-        found = find_begun(target, fingerprint, options.overwrite)
-    if found.state == "finished":
-        return found.place
-    how = {"layout": options.layout, "version": options.version, "fingerprint": fingerprint}
-    if found.state == "begun":
-        return reopen_image(found.place, target, levels, spec, **how)
-    return create_image(target, levels, spec, overwrite=options.overwrite, **how)
+        return resume_image(target, levels, spec, fingerprint=fingerprint, **how)
+    return create_image(target, levels, spec, fingerprint=fingerprint, **how)
 
 
 def lazy_values(jobs: Sequence[Job | Done]) -> list[Any]:
@@ -239,13 +235,11 @@ def finish_all(jobs: Sequence[Job | Done], single: bool, *results: Any, seconds:
 
 def _check_apart(image: xr.DataArray, url: Any, storage_options: Mapping[str, Any] | None) -> None:
     """Refuse to write into what is being read."""
-    if not isinstance(url, str | Path):
-        return
     where = open_store(url, storage_options, "r+").url
     # The store as it was opened, not the array in it: nothing may be written among an image's levels either.
     origins = {source.place.shown for source in sources_below(image.data) if isinstance(source, ZarrReadable)}
     for source in sorted(origins):
-        if inside(where, source) or inside(source, where):
+        if overlap(where, source):
             raise ValueError(
                 f"the output {where} and the input {source} lie in each other: the input would be lost. Give another URL."
             )

@@ -13,13 +13,14 @@ from xprep.engine.sources import read_array
 from xprep.errors import StoreFormatError
 from xprep.images.appearance import appearance_of
 from xprep.images.choosing import choose_level
-from xprep.io.arrays import ZarrReadable, open_array
+from xprep.io.arrays import Missing, ZarrReadable, open_array
 from xprep.io.coords import Coord, read_coord
 from xprep.io.groups import Group, list_images, list_labels, read_group, read_image
 from xprep.io.identity import identify
 from xprep.io.ome import Level, Multiscale
-from xprep.io.status import check_finished
+from xprep.io.status import check_finished, inherit_status, read_status
 from xprep.io.stores import Place, open_store
+from xprep.io.urls import check_key
 from xprep.ops.layout import chunks_for
 from xprep.ops.units import Length
 
@@ -161,14 +162,16 @@ def _label_group(group: Group, label: str) -> Group:
     if found is None:
         raise StoreFormatError(f"{group.place} lists the labels {label!r}, which are not there.")
     check_finished(found)
-    return found
+    return inherit_status(found, group)
 
 
 def _ome_image(group: Group, level: int | Mapping[str, Length], chunks: Any) -> xr.DataArray:
     image = read_image(group)
     chosen = image.levels[choose_level(image, level, str(group.place))]
+    # xprep writes every chunk, also one of zeros: in a store that it finished, a chunk that is not there was lost.
+    missing: Missing = "error" if read_status(group) == "finished" else "fill"
     try:
-        array = open_array(group.place.child(chosen.path))
+        array = open_array(group.place.child(chosen.path), missing)
     except FileNotFoundError:
         raise StoreFormatError(
             f"{group.place} has {len(image.levels)} levels by its metadata, but that at {chosen.path!r} is not there. Copy the "
@@ -205,11 +208,10 @@ def _stored_coords(place: Place, dims: Sequence[str], array: ZarrReadable) -> di
         return {}
     beside = Place(place.store, place.path.rpartition("/")[0], place.shown, place.secrets)
     others = str(array.attributes.get("coordinates", "")).split()
-    found = {}
-    for name in (*dims, *others):
-        if beside.child(name).exists("zarr.json") or beside.child(name).exists(".zarray"):
-            found[name] = _variable(read_coord(beside.child(name)))
-    return found
+    names = [check_key(name) for name in (*dims, *others)]
+    file = "zarr.json" if array.array.metadata.zarr_format == 3 else ".zarray"
+    lost = beside.missing([f"{name}/{file}" for name in names])
+    return {name: _variable(read_coord(beside.child(name))) for name in names if f"{name}/{file}" not in lost}
 
 
 def _variable(coord: Coord) -> xr.Variable:
