@@ -330,6 +330,22 @@ def test_a_stored_pyramid_is_written_as_it_is(tmp_path: Path) -> None:
     assert xprep.open_image(tmp_path / "c.zarr", level=1).shape == (3, 11, 14)
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_what_plain_xarray_opened_goes_in(tmp_path: Path, version: str) -> None:
+    image = image_of("tczyx")
+    how: dict[str, Any] = {"scale_factors": (2, 2), "labels": {"cells": labels_of(image)}, "version": version}
+    image.prep.to_ome_zarr(tmp_path / "a.zarr", **how)
+    tree = xr.open_datatree(tmp_path / "a.zarr", engine="zarr", chunks={})
+    np.testing.assert_array_equal(tree["scale0/image"].prep.project("z"), image.max("z"))
+    tree.prep.to_ome_zarr(tmp_path / "b.zarr")
+    again, first = xprep.open_tree(tmp_path / "b.zarr"), xprep.open_tree(tmp_path / "a.zarr")
+    for path in [f"{where}scale{n}/image" for where in ("", "labels/cells/") for n in range(3)]:
+        np.testing.assert_array_equal(again[path], first[path])
+        for dim in first[path].coords:
+            np.testing.assert_array_equal(again[path][dim], first[path][dim])
+            assert again[path][dim].attrs == first[path][dim].attrs
+
+
 def test_levels_of_others_are_kept_to_the_pixel(tmp_path: Path) -> None:
     """Levels that drop what does not fill a block, as xarray's coarsen does."""
     image = image_of("yx").astype("float32")
@@ -340,16 +356,59 @@ def test_levels_of_others_are_kept_to_the_pixel(tmp_path: Path) -> None:
     np.testing.assert_allclose(xprep.open_image(tmp_path / "a.zarr", level=1).x, small.x)
 
 
+def test_levels_lie_where_they_say(tmp_path: Path) -> None:
+    """Resized to a floored size, as ome-zarr does: a pixel of the next level is 53 / 26 pixels wide, not 2."""
+    image = image_of("yx")
+    width = 53 / 26 * 0.5
+    x = 3 - 0.25 + width * (np.arange(26) + 0.5)
+    small = image[::2, :52:2].assign_coords(x=("x", x, image.x.attrs))
+    bare = image[::4, ::4].drop_vars(["y", "x"])[:10, :12]
+    tree = xr.DataTree.from_dict({f"scale{n}": one.to_dataset(name="image") for n, one in enumerate([image, small, bare])})
+    tree.prep.to_ome_zarr(tmp_path / "a.zarr", layout="flat")
+    first, second, third = metadata_of(tmp_path / "a.zarr")["multiscales"][0]["datasets"]
+    assert first["coordinateTransformations"][0]["scale"] == [0.25, 0.5]
+    assert second["coordinateTransformations"][0]["scale"] == pytest.approx([0.5, width])
+    assert second["coordinateTransformations"][1]["translation"] == pytest.approx([3.0, x[0]])
+    assert third["coordinateTransformations"][0]["scale"] == [1.0, 2.0]
+    np.testing.assert_allclose(xprep.open_image(tmp_path / "a.zarr", level=1).x, x)
+
+
+def test_an_eager_pyramid_is_written(tmp_path: Path) -> None:
+    tree = image_of("zyx").prep.pyramid((2, {"z": 2, "x": 2}), method="max")
+    tree.prep.to_ome_zarr(tmp_path / "a.zarr", version="0.6")
+    again = xprep.open_tree(tmp_path / "a.zarr")
+    for n in range(3):
+        np.testing.assert_array_equal(again[f"scale{n}/image"], tree[f"scale{n}/image"])
+        np.testing.assert_allclose(again[f"scale{n}/image"].z, tree[f"scale{n}/image"].z)
+
+
 def test_levels_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     image = image_of("yx")
     tree = image.prep.pyramid((2,))
-    other = tree.copy()
-    other["scale1"] = tree["scale1"].to_dataset().astype("uint8")
-    with pytest.raises(ValueError, match="differ in size only"):
-        other.prep.to_ome_zarr(tmp_path / "a.zarr")
-    swapped = xr.DataTree.from_dict({"scale0": tree["scale1"].to_dataset(), "scale1": tree["scale0"].to_dataset()})
-    with pytest.raises(ValueError, match="longer than the level before"):
-        swapped.prep.to_ome_zarr(tmp_path / "a.zarr")
-    with pytest.raises(ValueError, match="resume=True"):
+    fine, coarse = (tree[f"scale{n}"].to_dataset() for n in range(2))
+    elsewhere = coarse.assign_coords(x=coarse.x - 3)
+    for first, second, text in (
+        (fine, coarse.astype("uint8"), "differ in size only"),
+        (coarse, fine, "longer than the level before along 'y': 43 and 22"),
+        (fine, elsewhere, r"reaches from -0\.25 to 26\.75 along 'x', the level before from 2\.75 to 29\.25"),
+        (fine, coarse.assign_coords(y=coarse.y**2), "not evenly spaced"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            xr.DataTree.from_dict({"scale0": first, "scale1": second}).prep.to_ome_zarr(tmp_path / "a.zarr")
+    with pytest.raises(ValueError, match="resume=True: levels that are given"):
         tree.prep.to_ome_zarr(tmp_path / "a.zarr", resume=True)
-    assert not (tmp_path / "a.zarr").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_level_and_no_label_may_come_from_the_store_that_is_written(tmp_path: Path) -> None:
+    image = image_of("yx")
+    image.prep.to_ome_zarr(tmp_path / "a.zarr", scale_factors=(2,), labels={"cells": labels_of(image)})
+    stored = xprep.open_tree(tmp_path / "a.zarr")
+    stored["scale0"] = image.to_dataset(name="image")
+    with pytest.raises(ValueError, match="lie in each other"):
+        stored.prep.to_ome_zarr(tmp_path / "a.zarr", overwrite=True)
+    with pytest.raises(ValueError, match="lie in each other"):
+        image.prep.to_ome_zarr(
+            tmp_path / "a.zarr", overwrite=True, labels={"cells": xprep.open_image(tmp_path / "a.zarr", label="cells")}
+        )
+    np.testing.assert_array_equal(xprep.open_image(tmp_path / "a.zarr"), image)

@@ -246,50 +246,7 @@ def test_the_command(url: Path, tmp_path: Path) -> None:
     assert run.invoke(app, ["validate", str(url), "--samples", "0"]).exit_code == 2
 
 
-# What is refused when images are opened
-
-
-def array(url: Path, change: Callable[[Any], None]) -> None:
-    edit(url / "scale0/image/zarr.json", change)
-
-
-REFUSED = [
-    (drop_axes, "axes.*is missing"),
-    (lambda url: root(url, lambda a: entry(a)["axes"].pop()), "list of 2 numbers, one per axis"),
-    (
-        lambda url: root(url, lambda a: entry(a)["datasets"][0]["coordinateTransformations"][0].update(scale=[1, 1])),
-        "list of 3 numbers, one per axis",
-    ),
-    (
-        lambda url: root(url, lambda a: entry(a)["datasets"][0]["coordinateTransformations"][0].update(scale=[1, 0, -1])),
-        "must be positive",
-    ),
-    (lambda url: root(url, lambda a: entry(a)["datasets"][0].update(path="../../etc")), r"\.\./\.\./etc"),
-    (lambda url: root(url, lambda a: entry(a)["datasets"][0].update(path="/etc")), "/etc"),
-    (lambda url: root(url, lambda a: a["ome"].update(version="7.0")), "version '7.0'"),
-    (lambda url: root(url, lambda a: a["ome"].update(multiscales={})), "must be a list"),
-    (
-        lambda url: array(url, lambda m: m["chunk_grid"]["configuration"].update(chunk_shape=[1, -16, 16])),
-        "whole numbers of at least 1",
-    ),
-    (lambda url: array(url, lambda m: m.update(shape=[2**40, 2**40, 2**40])), "chunks"),
-    (lambda url: array(url, lambda m: m.update(shape=[3, 43])), "axes"),
-    (lambda url: array(url, lambda m: m.update(codecs=[{"name": "pickle"}])), "pickle"),
-    (
-        lambda url: array(url, lambda m: m.update(codecs=[{"name": "bytes"}, {"name": "numcodecs.pickle"}])),
-        "pickle",
-    ),
-    (lambda url: (url / "scale0/image/zarr.json").unlink(), "scale0/image"),
-    (lambda url: (url / "scale0/image/zarr.json").write_text("{"), "is not JSON"),
-]
-
-
-@pytest.mark.parametrize(("breakage", "text"), REFUSED)
-def test_malformed_stores_are_refused_with_a_sentence(url: Path, breakage: Callable[[Path], Any], text: str) -> None:
-    breakage(url)
-    for door in (xprep.open_image, xprep.open_tree):
-        with pytest.raises((StoreFormatError, FileNotFoundError), match=text):
-            door(url)
+# What is refused when images are opened: see test_bad_stores too
 
 
 def test_only_whole_numbers_of_levels_and_names_that_are_names(url: Path) -> None:

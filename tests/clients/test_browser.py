@@ -50,8 +50,8 @@ def spots() -> np.ndarray:
     return labels
 
 
-def write(url: Path, layout: str) -> None:
-    """Write bright spots, and labels of exactly them, with an origin, in three levels and in shards."""
+def write(url: Path, version: str, layout: str) -> None:
+    """Write bright spots, and labels of exactly them, with an origin, in three levels and (if there are any) in shards."""
     labels = spots()
     coords = {
         "y": ("y", 10 + 0.5 * np.arange(SHAPE[0]), {"units": "micrometer"}),
@@ -59,14 +59,16 @@ def write(url: Path, layout: str) -> None:
     }
     cells = xr.DataArray(labels, dims=("y", "x"), coords=coords)
     image = xr.DataArray(np.where(labels > 0, 3000, 60).astype("uint16"), dims=("y", "x"), coords=coords, name="spots")
-    shared = {"scale_factors": (2, 2), "chunks": {"y": 64, "x": 64}, "shards": {"y": 128, "x": 128}}
-    image.prep.to_ome_zarr(url, labels={"cells": cells}, layout=layout, **shared)
+    shards = None if version == "0.4" else {"y": 128, "x": 128}
+    how: dict[str, Any] = {"scale_factors": (2, 2), "chunks": {"y": 64, "x": 64}, "shards": shards}
+    image.prep.to_ome_zarr(url, labels={"cells": cells}, version=version, layout=layout, **how)
 
 
-@pytest.fixture(scope="module", params=["dual", "flat"])
+@pytest.fixture(scope="module", params=["0.5-dual", "0.5-flat", "0.4-dual"])
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    folder = tmp_path_factory.mktemp(request.param)
-    write(folder / "image.ome.zarr", request.param)
+    folder = tmp_path_factory.mktemp("served") / request.param
+    folder.mkdir()
+    write(folder / "image.ome.zarr", *request.param.split("-"))
     with serve(folder) as url:
         yield url, folder
     assert xprep.validate(folder / "image.ome.zarr").is_valid
@@ -143,8 +145,9 @@ class Neuroglancer:
         self.name, self.viewer = name, neuroglancer.Viewer()
         with self.viewer.txn() as state:
             shader = "void main() { emitGrayscale(toNormalized(getDataValue()) * 20.0); }"
-            state.layers["image"] = neuroglancer.ImageLayer(source=f"zarr3://{url}", shader=shader)
-            state.layers["labels"] = neuroglancer.SegmentationLayer(source=f"zarr3://{url}/labels/cells", segments=VALUES)
+            source = f"{'zarr2' if name.startswith('0.4') else 'zarr3'}://{url}"
+            state.layers["image"] = neuroglancer.ImageLayer(source=source, shader=shader)
+            state.layers["labels"] = neuroglancer.SegmentationLayer(source=f"{source}/labels/cells", segments=VALUES)
             state.dimensions = neuroglancer.CoordinateSpace(names=["y", "x"], units="um", scales=[0.5, 0.5])
             state.display_dimensions = ["x", "y"]  # the first one to the right
             state.layout, state.show_axis_lines, state.show_scale_bar = "xy", False, False
@@ -180,7 +183,7 @@ class Neuroglancer:
 
 def test_neuroglancer(browser: Any, served: tuple[str, Path]) -> None:
     url, folder = served
-    page = Neuroglancer(browser, f"{url}/image.ome.zarr", folder.name[:4])
+    page = Neuroglancer(browser, f"{url}/image.ome.zarr", folder.name)
     check(page.take, saturated)
     # The coarsest level, four times too coarse for the screen: were it not moved by half of what its pixels are larger, it
     # would be 1.5 pixels off.
@@ -220,6 +223,6 @@ def test_viv(browser: Any, served: tuple[str, Path]) -> None:
         said = "return window.failed ?? (window.shown === arguments[0] ? 'shown' : '')"
         answer = WebDriverWait(browser, WAIT).until(lambda page: page.execute_script(said, ",".join(shown)))
         assert answer == "shown", answer
-        return decode(browser.get_screenshot_as_png(), f"viv-{folder.name[:4]}-{scale}-{'-'.join(shown)}")
+        return decode(browser.get_screenshot_as_png(), f"viv-{folder.name}-{scale}-{'-'.join(shown)}")
 
     check(take, saturated)

@@ -155,9 +155,39 @@ def test_spatialdata_elements_come_in(tmp_path: Path, lazy: bool) -> None:
     np.testing.assert_array_equal(xprep.open_image(tmp_path / "single.zarr"), image)
     assert xprep.open_image(tmp_path / "single.zarr").c.values.tolist() == ["DAPI", "CD3", "x"]
 
-    several = Image2DModel.parse(image, scale_factors=[2])
-    found = several.prep.gaussian_filter(1)
-    np.testing.assert_array_equal(found["scale0/image"], wanted)
     labels = Labels2DModel.parse(labels_of(image_of("cyx")).drop_vars(["y", "x"]))
     image.prep.to_ome_zarr(tmp_path / "labels.zarr", labels={"cells": labels}, scale_factors=(2,))
     assert xprep.validate(tmp_path / "labels.zarr").is_valid
+    np.testing.assert_array_equal(xprep.open_image(tmp_path / "labels.zarr", label="cells"), labels)
+
+
+@pytest.mark.parametrize("layout", ["dual", "flat"])
+def test_a_multiscale_element_of_spatialdata_comes_in_with_its_levels(tmp_path: Path, layout: str) -> None:
+    """From a SpatialData that was stored and read again; its levels drop a last row or column that is not full."""
+    client("spatialdata")
+    from spatialdata import SpatialData, read_zarr
+    from spatialdata.models import Image2DModel
+
+    from tests.test_images_pyramids import image_of
+
+    image = image_of("cyx").drop_vars(["y", "x"]).drop_attrs()
+    element = Image2DModel.parse(image, c_coords=["DAPI", "CD3", "x"], scale_factors=[2, 2])
+    SpatialData(images={"slide": element}).write(tmp_path / "s.zarr")
+    stored = read_zarr(tmp_path / "s.zarr")["slide"]
+    np.testing.assert_array_equal(stored.prep.gaussian_filter(1)["scale0/image"], image.prep.gaussian_filter(1))
+    stored.prep.to_ome_zarr(tmp_path / "a.zarr", layout=layout)
+    for n in range(3):
+        level = xprep.open_image(tmp_path / "a.zarr", level=n)
+        np.testing.assert_array_equal(level, stored[f"scale{n}/image"])
+        np.testing.assert_allclose(level.x, stored[f"scale{n}/image"].x)
+    assert level.c.values.tolist() == ["DAPI", "CD3", "x"]
+    assert xprep.validate(tmp_path / "a.zarr").is_valid
+
+
+def test_the_code_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client("spatialdata")
+    from tests.test_docs import PAGE, blocks
+
+    monkeypatch.chdir(tmp_path)
+    exec(compile("".join(blocks()), str(PAGE), "exec"), {})
+    assert xprep.open_image(tmp_path / "normalized.ome.zarr").dtype == np.float32

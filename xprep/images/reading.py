@@ -13,7 +13,7 @@ from xprep.engine.sources import read_array
 from xprep.errors import StoreFormatError
 from xprep.images.appearance import appearance_of
 from xprep.images.choosing import choose_level
-from xprep.io.arrays import ZarrReadable, open_array
+from xprep.io.arrays import Missing, ZarrReadable, open_array
 from xprep.io.coords import Coord, read_coord
 from xprep.io.groups import Group, list_images, list_labels, read_group, read_image
 from xprep.io.identity import identify
@@ -169,7 +169,14 @@ def _ome_image(group: Group, level: int | Mapping[str, Length], chunks: Any) -> 
     image = read_image(group)
     chosen = image.levels[choose_level(image, level, str(group.place))]
     # xprep writes every chunk, also one of zeros: in a store that it finished, a chunk that is not there was lost.
-    array = open_array(group.place.child(chosen.path), "error" if read_status(group) == "finished" else "fill")
+    missing: Missing = "error" if read_status(group) == "finished" else "fill"
+    try:
+        array = open_array(group.place.child(chosen.path), missing)
+    except FileNotFoundError:
+        raise StoreFormatError(
+            f"{group.place} has {len(image.levels)} levels by its metadata, but that at {chosen.path!r} is not there. Copy the "
+            "store again; or open another level, e.g. level=-1."
+        ) from None
     if len(array.shape) != len(image.axes):
         raise StoreFormatError(
             f"{array.place} has {len(array.shape)} dimensions, but the metadata name {len(image.axes)} axes {image.dims}."

@@ -50,19 +50,35 @@ def check_array_metadata(metadata: Mapping[str, Any], where: str) -> None:
     ------
     StoreFormatError
         Lengths that are not whole numbers, zero or negative chunks, another number of chunk lengths than of axes,
-        more than `MAX_CHUNKS` chunks, chunks above `MAX_CHUNK_PIXELS`, two dimensions of one name.
+        more than `MAX_CHUNKS` chunks, chunks above `MAX_CHUNK_PIXELS`, two dimensions of one name, a codec that runs code.
     """
+    for codec in _pickles([metadata.get(key) for key in ("codecs", "filters", "compressor")]):
+        raise StoreFormatError(
+            f"{where}: the codec {codec!r} runs whatever code lies in the data, so it is not opened. Whoever trusts it can open "
+            "it elsewhere and store it again as numbers."
+        )
     shape = _lengths(metadata.get("shape"), 0, f"{where}: shape")
     for chunks in _chunk_shapes(metadata, where):
         if len(chunks) != len(shape):
             raise StoreFormatError(f"{where} has {len(shape)} axes, but chunks {list(chunks)}.")
         if prod(-(-length // chunk) for length, chunk in zip(shape, chunks, strict=True)) > MAX_CHUNKS:
-            raise StoreFormatError(f"{where}: {list(shape)} in chunks {list(chunks)} is more than {MAX_CHUNKS} chunks.")
+            raise StoreFormatError(
+                f"{where}: {list(shape)} in chunks {list(chunks)} is more than {MAX_CHUNKS} chunks. If the shape is right, store "
+                "it again in larger chunks, or in shards."
+            )
         if prod(chunks) > MAX_CHUNK_PIXELS:
             raise StoreFormatError(f"{where}: a chunk {list(chunks)} has more than {MAX_CHUNK_PIXELS} pixels.")
     names = [name for name in metadata.get("dimension_names") or [] if name is not None]
     if len(set(map(str, names))) != len(names):
         raise StoreFormatError(f"{where}: two dimensions have one name: {names}.")
+
+
+def _pickles(value: Any) -> Iterator[str]:
+    """Find pickle among codecs, those of shards too."""
+    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        if isinstance(inner, str) and inner.rpartition(".")[2] == "pickle":
+            yield inner
+        yield from _pickles(inner)
 
 
 def _chunk_shapes(metadata: Mapping[str, Any], where: str) -> Iterator[tuple[int, ...]]:
