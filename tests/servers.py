@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,14 +53,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def s3() -> Iterator[Server]:
-    """moto: correct ranges and errors; takes any credentials."""
+@contextmanager
+def moto() -> Iterator[Server]:
+    """Run moto: correct ranges and errors; takes any credentials."""
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with _running(command, endpoint):
         yield Server(endpoint, lambda name: _put(f"{endpoint}/{name}"), {})
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Server]:
+    """moto."""
+    with moto() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,9 @@ from xprep.errors import StoreExistsError, UnfinishedStoreError
 from xprep.io.arrays import open_array
 from xprep.io.coords import Coord, plain, read_coord, write_coord
 from xprep.io.groups import list_labels, read_group, read_image
-from xprep.io.layout import ArraySpec, ImageStore, LevelSpec, create_image
+from xprep.io.layout import ArraySpec, ImageStore, LevelSpec
 from xprep.io.ome import Channel, ImageLabel, Level, Multiscale, Window, make_axes
+from xprep.io.outputs import create_image
 from xprep.io.owner import Owner
 from xprep.io.status import check_finished, mark_writing, read_status
 from xprep.io.stores import open_store

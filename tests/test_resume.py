@@ -20,7 +20,10 @@ import xprep
 from tests.crashes import kill_after, objects, start, wait_for
 from tests.servers import Server
 from xprep.errors import ChunkError, StoreExistsError, UnfinishedStoreError
+from xprep.io.claims import begin, is_mine
 from xprep.io.journal import Journal, Record
+from xprep.io.owner import Owner
+from xprep.io.status import mark_writing
 from xprep.io.stores import open_store
 
 FACTORS, CHUNKS = (2, 2), {"y": 32, "x": 32}
@@ -226,7 +229,9 @@ def test_the_old_store_stays_until_a_resumed_one_replaces_it(source: Path, tmp_p
     (tmp_path / "aside").replace(source / "scale0/image/c/1/3/2")
     assert objects(url) == old
     assert len(list(tmp_path.glob(".x.zarr.*"))) == 1
-    write(job(source), url, resume=True)
+    with pytest.raises(StoreExistsError, match="begun beside it"):
+        write(job(source), url, resume=True)
+    write(job(source), url, resume=True, overwrite=True)
     write(job(source), tmp_path / "whole.zarr")
     assert objects(url) == objects(tmp_path / "whole.zarr")
     assert not list(tmp_path.glob(".x.zarr.*"))
@@ -298,3 +303,62 @@ def test_a_run_that_lost_its_store_is_told(source: Path, tmp_path: Path) -> None
     with pytest.raises(StoreExistsError, match="another run"):
         write(job(source), url, progress=Taking())
     assert xprep.open_image(url).attrs["history"].count("p=90") == 1
+
+
+def test_two_runs_that_replace_one_store(source: Path, tmp_path: Path) -> None:
+    url = tmp_path / "x.zarr"
+    write(job(source, p=90), url)
+    old = objects(url)
+    process = start(str(source), str(url), overwrite=True)
+    wait_for(lambda: list(tmp_path.glob(".x.zarr.*/scale0/image/zarr.json")) or process.poll() is not None)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        for how in ({"overwrite": True}, {"overwrite": True, "resume": True}):
+            with pytest.raises(StoreExistsError, match="to be replaced already: it is being written by process"):
+                write(job(source, p=95), url, **how)
+        assert objects(url) == old
+    finally:
+        process.send_signal(signal.SIGCONT)
+    out, err = process.communicate(timeout=60)
+    assert "finished" in out, err
+    assert not list(tmp_path.glob(".x.zarr.*"))
+
+
+class Meanwhile(Counting):
+    """Does something in the middle of a run."""
+
+    def __init__(self, what: Any) -> None:
+        self.what = what
+
+    def started(self, stage: str, total: int) -> None:
+        thread = threading.Thread(target=self.what)
+        thread.start()
+        thread.join()
+
+
+def test_a_store_that_another_machine_replaced_is_not_replaced_again(source: Path, tmp_path: Path) -> None:
+    """Its processes cannot be seen: who finishes first wins, the other is told."""
+    url = tmp_path / "x.zarr"
+    write(job(source, p=90), url)
+
+    def elsewhere() -> None:
+        write(job(source, p=95), tmp_path / "elsewhere.zarr")
+        shutil.rmtree(url)
+        (tmp_path / "elsewhere.zarr").rename(url)
+
+    with pytest.raises(StoreExistsError, match=r"x\.zarr was written by another run while this one"):
+        write(job(source), url, overwrite=True, progress=Meanwhile(elsewhere))
+    assert xprep.open_image(url).attrs["history"].count("p=95") == 1
+    write(job(source), url, overwrite=True, resume=True)
+    assert "p=95" not in xprep.open_image(url).attrs["history"]
+
+
+def test_one_of_two_begins(tmp_path: Path, s3: Server) -> None:
+    """Both found nothing there; the mark of one is the first."""
+    for url, options in ((tmp_path / "x.zarr", None), (s3.new_bucket() + "/x.zarr", s3.storage_options())):
+        for zarr_format in (3, 2):
+            place = open_store(url, options, "r+").child(f"v{zarr_format}")
+            begin(place, mark_writing(Owner.here(), run="first"), zarr_format, "first")
+            with pytest.raises(StoreExistsError, match="at the same moment"):
+                begin(place, mark_writing(Owner.here(), run="second"), zarr_format, "second")
+            assert is_mine(place, "first")

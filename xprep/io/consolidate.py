@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from xprep.errors import UnfinishedStoreError
 from xprep.io.stores import Place
 
 _NONE: Mapping[str, Any] = {"kind": "inline", "must_understand": False, "metadata": {}}
@@ -45,9 +46,21 @@ def _consolidate_v2(place: Place, attributes: Mapping[str, Any], paths: Sequence
     for name in (".zgroup", ".zarray", ".zattrs"):
         found = place.get_many([f"{path}/{name}" for path in paths])
         metadata |= {f"{path}/{name}": json.loads(data) for path, data in zip(paths, found, strict=True) if data}
+    for path in paths:
+        _check_written(place, f"{path}/.zattrs", metadata.get(f"{path}/.zattrs"))
     return {"zarr_consolidated_format": 1, "metadata": metadata}
 
 
 def _load(place: Place, paths: Sequence[str], name: str) -> list[dict[str, Any]]:
     found = place.get_many([f"{path}/{name}" for path in paths])
-    return [json.loads(data or b"null") for data in found]
+    nodes = [json.loads(data or b"null") for data in found]
+    for path, node in zip(paths, nodes, strict=True):
+        _check_written(place, f"{path}/{name}", None if node is None else node.get("attributes", {}))
+    return nodes
+
+
+def _check_written(place: Place, name: str, attributes: Mapping[str, Any] | None) -> None:
+    """Refuse metadata that are not those that were written last, which a store said that it had written."""
+    # Any mark: only the root is marked as finished, and that comes last.
+    if attributes is None or "xprep" in attributes:
+        raise UnfinishedStoreError(f"{place} lost {name}, which was written; run again with resume=True.")

@@ -97,7 +97,7 @@ def read_coord(place: Place) -> Coord:
     if np.prod([float(n) for n in metadata["shape"]]) > MAX_COORDINATE:
         raise StoreFormatError(f"{place} of shape {metadata['shape']} is too large to be a coordinate.")
     try:
-        array = zarr.open_array(place.store, path=place.path, mode="r")
+        array = zarr.open_array(place.store, path=place.path, mode="r", zarr_format=metadata.get("zarr_format"))
         values = np.asarray(array[...])
     except (ValueError, TypeError, KeyError, NodeTypeValidationError) as error:
         raise StoreFormatError(f"{place} cannot be read as a coordinate: {error}") from None

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
 from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
-from zarr.core.buffer import default_buffer_prototype
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore
 
@@ -78,6 +78,22 @@ def write_file(path: str, data: bytes) -> None:
         raise
 
 
+def create_file(path: str, data: bytes) -> None:
+    """Write a file, at once and whole, if there is none of its name; of several who do so at once, one succeeds."""
+    partial = f"{path}.{uuid.uuid4().hex}.partial"
+    write_file(partial, data)
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without links
+        if not os.path.exists(path):
+            os.replace(partial, path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(partial)
+
+
 def _write_new(path: str, data: bytes) -> None:
     with open(path, "wb", buffering=0) as file:
         view = memoryview(data)
@@ -95,6 +111,11 @@ def put(store: Store, objects: Mapping[str, bytes]) -> None:
     sync(_put(store, objects))
 
 
+def create(store: Store, key: str, data: bytes) -> None:
+    """Write an object if there is none of its key; of several who do so at once one succeeds, where the store can tell."""
+    sync(_in_time(_create(store, key, data), key, len(data)))
+
+
 def measure_files(folder: Path) -> dict[str, int]:
     """Return the size of every file below ``folder``, by its path from there."""
     found: dict[str, int] = {}
@@ -109,7 +130,14 @@ def measure_files(folder: Path) -> dict[str, int]:
 
 def measure(store: Store, prefix: str) -> dict[str, int]:
     """Return the size of every key that begins with ``prefix``, without it; one listing where the store gives sizes."""
+    _forget_listings(store)
     return sync(_in_time(_measure(store, prefix), prefix, _LISTING_BYTES))
+
+
+def _forget_listings(store: Store) -> None:
+    # A store object may come with a cache of listings, which hides what others wrote or deleted since.
+    if isinstance(store, FsspecStore):
+        store.fs.invalidate_cache()
 
 
 def exist(store: Store, keys: Sequence[str]) -> list[bool]:
@@ -117,9 +145,10 @@ def exist(store: Store, keys: Sequence[str]) -> list[bool]:
     return sync(_exist(store, keys))
 
 
-def collect(names: AsyncIterator[str], deep: bool = False) -> list[str]:
-    """Return what a listing yields."""
-    return sync(_in_time(_collect(names), "a listing", _LISTING_BYTES if deep else 0))
+def collect(store: Store, begin: Callable[[], AsyncIterator[str]], deep: bool = False) -> list[str]:
+    """Return what a listing of ``store`` yields; it is begun on zarr's event loop, as obstore wants it."""
+    _forget_listings(store)
+    return sync(_in_time(_collect(begin), "a listing", _LISTING_BYTES if deep else 0))
 
 
 async def _in_time(doing: Awaitable[T], key: str, nbytes: int = 0) -> T:
@@ -127,7 +156,7 @@ async def _in_time(doing: Awaitable[T], key: str, nbytes: int = 0) -> T:
     try:
         return await asyncio.wait_for(doing, seconds)
     except TimeoutError as error:
-        raise TimeoutError(f"{key!r}: {error or f'no answer within {seconds:.0f} s, whatever was tried'}") from None
+        raise TimeoutError(f"{key!r}: {str(error) or f'no answer within {seconds:.0f} s, whatever was tried'}") from None
 
 
 async def _fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteRequest | None]) -> list[bytes | None]:
@@ -135,10 +164,21 @@ async def _fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteReque
 
     async def one(key: str, request: ByteRequest | None) -> bytes | None:
         async with gate:
-            buffer = await _in_time(store.get(key, prototype, request), key)
+            buffer = await _in_time(_get(store, key, prototype, request), key)
         return None if buffer is None else buffer.to_bytes()
 
     return list(await asyncio.gather(*(one(key, request) for key, request in zip(keys, requests, strict=True))))
+
+
+async def _get(store: Store, key: str, prototype: BufferPrototype, request: ByteRequest | None) -> Buffer | None:
+    if isinstance(request, SuffixByteRequest) and isinstance(store, FsspecStore) and "abfs" in store.fs.protocol:
+        # Azure has no suffix ranges, and adlfs 2026.8 passes a negative offset on: the server refuses it.
+        try:
+            size = await store.getsize(key)
+        except FileNotFoundError:
+            return None
+        request = RangeByteRequest(max(0, size - request.suffix), size)
+    return await store.get(key, prototype, request)
 
 
 async def _put(store: Store, objects: Mapping[str, bytes]) -> None:
@@ -149,6 +189,19 @@ async def _put(store: Store, objects: Mapping[str, bytes]) -> None:
             await _in_time(store.set(key, buffer.from_bytes(data)), key, len(data))
 
     await asyncio.gather(*(one(key, data) for key, data in objects.items()))
+
+
+async def _create(store: Store, key: str, data: bytes) -> None:
+    if not isinstance(store, FsspecStore):
+        await store.set_if_not_exists(key, default_buffer_prototype().buffer.from_bytes(data))
+        return
+    # zarr's own way asks first and writes then; s3fs and gcsfs have conditional writes.
+    try:
+        await store.fs._pipe_file(f"{store.path}/{key}", data, mode="create")
+    except Exception:
+        # Also a second try of a write that had arrived is told that there is something.
+        if not await store.exists(key):
+            raise
 
 
 async def _exist(store: Store, keys: Sequence[str]) -> list[bool]:
@@ -185,5 +238,5 @@ async def _measure(store: Store, prefix: str) -> dict[str, int]:
     return {name.removeprefix(prefix): size for name, size in zip(names, sizes, strict=True)}
 
 
-async def _collect(names: AsyncIterator[str]) -> list[str]:
-    return [name async for name in names]
+async def _collect(begin: Callable[[], AsyncIterator[str]]) -> list[str]:
+    return [name async for name in begin()]

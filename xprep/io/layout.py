@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from zarr.abc.store import Store
-
 from xprep.errors import StoreExistsError, UnfinishedStoreError
+from xprep.io.claims import begin, hold, is_mine, state_of
+from xprep.io.complete import check_pyramids
 from xprep.io.consolidate import write_group, write_root
-from xprep.io.coords import plain, write_coord
+from xprep.io.coords import plain
+from xprep.io.creating import Creation, create_level
+from xprep.io.groups import read_group
 from xprep.io.journal import PARTS, write_manifest
 from xprep.io.ome import Multiscale, Version
 from xprep.io.ome_write import write_labels, write_multiscale
 from xprep.io.owner import Owner
-from xprep.io.resume import is_mine
-from xprep.io.room import delete_store, make_room, move_over
+from xprep.io.room import delete_store, move_over
 from xprep.io.specs import ArraySpec, LevelSpec
-from xprep.io.status import mark_finished, mark_writing
-from xprep.io.stores import Place, open_store
+from xprep.io.status import mark_finished, mark_writing, read_status
+from xprep.io.stores import Place
 from xprep.io.urls import check_name
-from xprep.io.writes import ZarrWritable, create_array, reopen_array
+from xprep.io.writes import ZarrWritable
 from xprep.types import Array
 
 Layout = Literal["dual", "flat"]
@@ -53,6 +53,8 @@ class ImageStore:
         Whether an earlier run made the arrays.
     run : str
         Name of this run: another that took the store over has another.
+    replaced : str, optional
+        State of the store at ``target``, if this one will replace it: nobody else may have done so before.
     """
 
     place: Place
@@ -64,6 +66,7 @@ class ImageStore:
     fingerprint: str | None = None
     resumed: bool = False
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
+    replaced: str | None = None
 
     @property
     def zarr_format(self) -> Literal[2, 3]:
@@ -94,24 +97,41 @@ class ImageStore:
             raise ValueError(f"there are labels {name!r} already.")
         if not self.resumed:
             self._mark("labels")
-        self.labels[name] = self._create_levels(f"labels/{name}", levels, spec)
+        self.labels[name] = self.create_levels(f"labels/{name}", levels, spec)
         return self.labels[name]
+
+    def claim(self) -> None:
+        """Begin: mark the store as this run's, or learn that another was first; a resumed one is taken over."""
+        self.replaced = state_of(self.target) if self._is_beside else None
+        if self.resumed:
+            self._mark("", run=self.run, ready=True, fingerprint=self.fingerprint)
+        else:
+            begin(self.place, mark_writing(Owner.here(), run=self.run), self.zarr_format, self.run)
 
     def mark_ready(self) -> None:
         """Say that all arrays are there: from now on, a run of the same fingerprint may go on with this one."""
+        self.check_owned()
         self._mark("", run=self.run, ready=True, fingerprint=self.fingerprint)
 
     def check_owned(self) -> None:
-        """Refuse to go on with a store that another run took over.
+        """Refuse to go on with a store that another run took over, or that shall replace what another run replaced.
 
         Raises
         ------
         StoreExistsError
-            Another run writes there, or the store is gone.
+            Another run writes there, or the store is gone; or there is another store now where this one was to be.
         """
         if not is_mine(self.place, self.run):
             raise StoreExistsError(
                 f"{self.place} was taken over, or deleted, by another run while this one wrote it; this one stops."
+            )
+        self._check_replaced()
+
+    def _check_replaced(self) -> None:
+        if self._is_beside and state_of(self.target) not in (self.replaced, None):
+            raise StoreExistsError(
+                f"{self.target} was written by another run while this one made a store to replace it; this one stops. The "
+                "same command with overwrite=True and resume=True replaces what is there now."
             )
 
     def finish(
@@ -146,8 +166,9 @@ class ImageStore:
             raise ValueError(f"metadata are needed for the labels {sorted(self.labels)}; got {sorted(given)}.")
         known = {} if self.fingerprint is None else {"fingerprint": self.fingerprint}
         attributes = {**write_multiscale(image, self.version), **mark_finished({**plain(about or {}, "about"), **known})}
-        self._check_complete(stored or {})
-        self.check_owned()
+        for name, objects in (stored or {}).items():
+            for array, one in zip(self.pyramids[name], objects, strict=True):
+                write_manifest(array.place, one, array.nunits)
         for name, label in given.items():
             write_group(self.place.child(f"labels/{name}"), write_multiscale(label, self.version), self.zarr_format)
         if given:
@@ -156,7 +177,10 @@ class ImageStore:
             for n in range(len(levels)):
                 place = self.place.child(f"labels/{name}/scale{n}" if name else f"scale{n}")
                 write_group(place, {}, self.zarr_format)
+        self.check_complete(stored)
+        self.check_owned()
         write_root(self.place, attributes, self.zarr_format, self._node_paths())
+        self._check_marked()
         for levels in self.pyramids.values() if stored else ():
             levels[0].place.child(PARTS).delete()
         self._move_into_place()
@@ -170,17 +194,24 @@ class ImageStore:
         """The levels of the image (``""``) and of every label image."""
         return {"": self.levels, **self.labels}
 
-    def _check_complete(self, stored: Mapping[str, Sequence[Array]]) -> None:
-        for name, levels in self.pyramids.items():
-            known = stored.get(name, [None] * len(levels))
-            for array, objects in zip(levels, known, strict=True):
-                if missing := array.missing_units(objects):
-                    raise UnfinishedStoreError(
-                        f"{array.place} lacks {len(missing)} of its chunks, the first is {missing[0]!r}: they were not "
-                        "written, or the store lost them. It stays unfinished; run again with resume=True."
-                    )
-                if objects is not None:
-                    write_manifest(array.place, objects, array.nunits)
+    def check_complete(self, stored: Mapping[str, Sequence[Array]] | None = None, *, pixels: bool = True) -> None:
+        """Refuse a store that lacks anything that was written; lists it once.
+
+        Raises
+        ------
+        UnfinishedStoreError
+            Naming the first object that is not there.
+        """
+        named = {
+            name: {f"labels/{name}/{self.level_path(n)}" if name else self.level_path(n): one for n, one in enumerate(levels)}
+            for name, levels in self.pyramids.items()
+        }
+        check_pyramids(self.place, named, self.layout == "dual", self.zarr_format, stored if pixels else None, pixels)
+
+    def _check_marked(self) -> None:
+        group = read_group(self.place)
+        if group is None or read_status(group) != "finished":
+            raise UnfinishedStoreError(f"{self.place} lost its metadata, which were written; run again with resume=True.")
 
     def _node_paths(self) -> list[str]:
         images = [("", self.levels), *((f"labels/{name}/", levels) for name, levels in self.labels.items())]
@@ -197,102 +228,24 @@ class ImageStore:
         place = self.place.child(path) if path else self.place
         write_group(place, mark_writing(Owner.here(), **about), self.zarr_format)
 
-    def _create_levels(self, prefix: str, levels: Sequence[LevelSpec], spec: ArraySpec) -> tuple[ZarrWritable, ...]:
+    def create_levels(self, prefix: str, levels: Sequence[LevelSpec], spec: ArraySpec) -> tuple[ZarrWritable, ...]:
+        """Create the arrays of the image below ``prefix``; in a resumed store only those that are not there."""
         base = self.place.child(prefix)
-        if self.resumed:
-            return tuple(self._reopen_level(base, n, level) for n, level in enumerate(levels))
-        if prefix:
+        if prefix and not self.resumed:
             self._mark(prefix)
-        return tuple(self._create_level(base, n, level, spec) for n, level in enumerate(levels))
+        how = Creation(self.layout == "dual", self.zarr_format, self.resumed)
+        return tuple(create_level(base, self.level_path(n), level, spec, how) for n, level in enumerate(levels))
 
-    def _reopen_level(self, base: Place, n: int, level: LevelSpec) -> ZarrWritable:
-        names = tuple(level.coords) if self.layout == "dual" else ()
-        return replace(reopen_array(base.child(self.level_path(n))), coords=names)
-
-    def _create_level(self, base: Place, n: int, level: LevelSpec, spec: ArraySpec) -> ZarrWritable:
-        path, coords = self.level_path(n), dict(level.coords) if self.layout == "dual" else {}
-        others = [name for name in coords if name not in spec.dims]
-        attributes = plain(spec.attributes, "attributes") | ({"coordinates": " ".join(others)} if others else {})
-        if self.layout == "dual":
-            write_group(base.child(f"scale{n}"), mark_writing(Owner.here()), self.zarr_format)
-            for name, coord in coords.items():
-                write_coord(base.child(f"scale{n}/{check_name(name)}"), coord, self.zarr_format)
-        array = create_array(
-            base.child(path), level.shape, level.chunks, spec.dtype,
-            shards=level.shards, dims=spec.dims, codec=spec.codec, zarr_format=self.zarr_format, attributes=attributes,
-        )  # fmt: skip
-        return replace(array, coords=tuple(coords))
+    @property
+    def _is_beside(self) -> bool:
+        return (self.place.path, self.place.shown) != (self.target.path, self.target.shown)
 
     def _move_into_place(self) -> None:
-        if self.place.path == self.target.path and self.place.shown == self.target.shown:
+        if not self._is_beside:
             return
-        move_over(self.place, self.target)
+        with hold(self.target):
+            self._check_replaced()
+            aside = move_over(self.place, self.target)
         self.place = self.target
-
-
-def create_image(
-    url: str | Path | Store | Place,
-    levels: Sequence[LevelSpec],
-    spec: ArraySpec,
-    *,
-    layout: Layout = "dual",
-    version: Version = "0.5",
-    overwrite: bool = False,
-    fingerprint: str | None = None,
-    storage_options: Mapping[str, Any] | None = None,
-) -> ImageStore:
-    """Create the store of an image, marked as unfinished, and return its arrays to be filled.
-
-    On a local disk, a store that is overwritten stays until the new one is finished, which is written beside it and
-    renamed over it. In a bucket there is no renaming: the old one is deleted first.
-
-    Parameters
-    ----------
-    url : str, Path, zarr store or Place
-        Where.
-    levels : sequence of LevelSpec
-        Finest first.
-    spec : ArraySpec
-        Dims, dtype, codec, attributes.
-    layout : {"dual", "flat"}
-        ``scaleN/image`` with coordinates, or bare arrays ``N``.
-    version : {"0.4", "0.5", "0.6"}
-        Of OME-Zarr; 0.4 is Zarr v2, the others v3.
-    overwrite : bool
-        Whether a Zarr store there may go.
-    fingerprint : str, optional
-        Of what is being computed.
-    storage_options : mapping, optional
-        For fsspec.
-
-    Raises
-    ------
-    StoreExistsError
-        Something is there and ``overwrite`` is off, or is no Zarr store (never deleted), or is being written.
-    OSError
-        The store cannot be written: no bucket, no permission.
-    """
-    if layout not in ("dual", "flat"):
-        raise ValueError(f"layout must be 'dual' or 'flat'; got {layout!r}.")
-    target = open_store(url, storage_options, "r+")
-    store = ImageStore(make_room(target, overwrite), target, version, layout, fingerprint=fingerprint)
-    store._mark("", run=store.run)
-    store.levels = store._create_levels("", levels, spec)
-    return store
-
-
-def reopen_image(
-    place: Place,
-    target: Place,
-    levels: Sequence[LevelSpec],
-    spec: ArraySpec,
-    *,
-    layout: Layout,
-    version: Version,
-    fingerprint: str,
-) -> ImageStore:
-    """Take over what an earlier run of the same ``fingerprint``, so of these ``levels`` and ``spec``, left at ``place``."""
-    store = ImageStore(place, target, version, layout, fingerprint=fingerprint, resumed=True)
-    store.mark_ready()
-    store.levels = store._create_levels("", levels, spec)
-    return store
+        if aside is not None:
+            delete_store(aside)

@@ -58,6 +58,11 @@ class Owner:
         return _runs(self.pid) and _start_of(self.pid) in (self.process_start, 0)
 
     @property
+    def is_here(self) -> bool:
+        """Whether it is this process."""
+        return self.host == socket.gethostname() and self.pid == os.getpid() and self.is_alive is True
+
+    @property
     def age_seconds(self) -> float:
         """Seconds since it began to write, by this machine's clock."""
         try:

@@ -37,8 +37,12 @@ def find_begun(target: Place, fingerprint: str, overwrite: bool) -> Found:
             return Found("finished", target)
         return Found("begun", target)
     for beside in _beside(target, fingerprint):
+        if group is not None and not overwrite:
+            raise StoreExistsError(
+                f"{target} exists, and what shall replace it was begun beside it: give overwrite=True as well as resume=True."
+            )
         if read_status(beside) == "finished":
-            move_over(beside.place, target)  # it was killed between two renames
+            move_over(beside.place, target)  # it was killed between two renames, or before them
             return Found("finished", target)
         return Found("begun", beside.place)
     if group is None or overwrite:
@@ -47,12 +51,6 @@ def find_begun(target: Place, fingerprint: str, overwrite: bool) -> Found:
         delete_store(target)  # not even its arrays were all made
         return Found("nothing", target)
     raise StoreExistsError(f"{target} {_whose(group)}. overwrite=True replaces it; or give another URL.")
-
-
-def is_mine(place: Place, run: str) -> bool:
-    """Whether the store at ``place`` is still being written by the run ``run``."""
-    group = read_group(place)
-    return group is not None and read_status(group) == "writing" and read_mark(group).get("run") == run
 
 
 def _beside(target: Place, fingerprint: str) -> Iterator[Group]:

@@ -6,6 +6,7 @@ import glob
 import os
 import shutil
 import uuid
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from xprep.io.owner import Owner
 from xprep.io.status import describe_owner, mark_writing, read_owner, read_status
 from xprep.io.stores import Place, open_store
 
-_NEW = ".xprep-new"
+# Ends of the names of what shall replace a store, and of what was replaced.
+_NEW, _OLD = ".xprep-new", ".xprep-old"
 
 
 def make_room(target: Place, overwrite: bool) -> Place:
@@ -41,8 +43,15 @@ def make_room(target: Place, overwrite: bool) -> Place:
         raise StoreExistsError(f"{target} exists{_unfinished(group)}. overwrite=True replaces it; or give another URL.")
     if (folder := target.folder) is not None:
         return _sibling(target, folder)
-    if "/" not in target.shown.rstrip("/").split("://")[-1] and not target.path:
+    if target.is_bucket:
         raise StoreExistsError(f"{target} is a whole bucket; give a folder in it, a bucket is never overwritten.")
+    if group is None or read_status(group) != "writing":
+        warnings.warn(
+            f"{target} is deleted now, before what replaces it is made: in a bucket nothing can be renamed. Until that is "
+            "finished there is neither; write to another URL to keep it.",
+            UserWarning,
+            stacklevel=2,
+        )
     _empty(target)
     return target
 
@@ -66,19 +75,35 @@ def _unfinished(group: Group | None) -> str:
 
 def find_siblings(target: Place) -> list[Place]:
     """Return the stores that were to replace the one at ``target``."""
+    return _beside(target, _NEW)
+
+
+def _beside(target: Place, ending: str) -> list[Place]:
     if (folder := target.folder) is None:
         return []
     name = glob.escape(folder.name)
-    return [open_store(left, mode="r+") for left in sorted(folder.parent.glob(f".{name}.*{_NEW}"))]
+    return [open_store(left, mode="r+") for left in sorted(folder.parent.glob(f".{name}.*{ending}"))]
 
 
 def _sibling(target: Place, folder: Path) -> Place:
-    """Return a folder beside ``folder``, free of what dead processes left there."""
-    for left in find_siblings(target):
-        group = read_group(left)
+    """Return a folder beside ``folder``, free of what dead processes, and this one, left there.
+
+    Raises
+    ------
+    StoreExistsError
+        Another process of this machine, which still runs, is making a store that shall be there.
+    """
+    left_there = [(left, read_group(left)) for left in find_siblings(target)]
+    for _, group in left_there:
+        if group is not None and is_being_written(group):
+            raise StoreExistsError(
+                f"{target} is to be replaced already: {describe_owner(group)}. Only one of the two could stay."
+            )
+    for left, group in left_there:
         owner = None if group is None else read_owner(group)
-        if owner is not None and owner.is_alive is False:
+        if owner is not None and (owner.is_alive is False or owner.is_here):
             delete_store(left)
+    delete_old(target)
     return open_store(folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}{_NEW}"), mode="r+")
 
 
@@ -101,16 +126,23 @@ def delete_store(place: Place) -> None:
         place.delete()
 
 
-def move_over(new: Place, old: Place) -> None:
-    """Put the finished store ``new`` in the place of ``old``, beside it on one disk."""
+def move_over(new: Place, old: Place) -> Place | None:
+    """Put the finished store ``new`` in the place of ``old``, beside it on one disk; return where the old one is now."""
     source, target = new.folder, old.folder
     if source is None or target is None:
         raise ValueError(f"{new} and {old} are not on this machine.")
-    # Two renames: between them, for microseconds, there is no store at all; never half of one.
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.xprep-old")
-    if not target.exists():  # killed there, and resumed
+    with old.errors("write"):
+        if not target.exists():  # killed there, and resumed
+            os.rename(source, target)
+            return None
+        # Two renames: between them, for microseconds, there is no store at all; never half of one.
+        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}{_OLD}")
+        os.rename(target, aside)
         os.rename(source, target)
-        return
-    os.rename(target, aside)
-    os.rename(source, target)
-    shutil.rmtree(aside)
+    return open_store(aside, mode="r+")
+
+
+def delete_old(target: Place) -> None:
+    """Delete what was replaced by the store at ``target``, where its run was killed before it could."""
+    for left in _beside(target, _OLD) if target.exists("zarr.json") or target.exists(".zgroup") else ():
+        delete_store(left)

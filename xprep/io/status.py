@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from xprep.errors import UnfinishedStoreError
@@ -66,3 +67,10 @@ def describe_owner(group: Group) -> str:
         return "nobody knows who wrote it"
     state = {True: "is being written by", False: "was left by", None: "was begun by"}[owner.is_alive]
     return f"it {state} {owner}"
+
+
+def inherit_status(group: Group, above: Group) -> Group:
+    """Return ``group`` with the mark of the store that it is a part of."""
+    if MARK not in above.attributes:
+        return group
+    return replace(group, attributes={**group.attributes, MARK: above.attributes[MARK]})

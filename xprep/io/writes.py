@@ -80,13 +80,13 @@ class ZarrWritable:
         The array.
     place : Place
         Its folder.
-    coords : tuple of str
-        Names of the coordinate arrays beside it.
+    coords : mapping of str to int
+        Names of the coordinate arrays beside it, and how many axes they have.
     """
 
     array: zarr.Array[Any] = field(repr=False)
     place: Place
-    coords: tuple[str, ...] = ()
+    coords: Mapping[str, int] = field(default_factory=dict)
     shape: tuple[int, ...] = field(init=False)
     dtype: np.dtype[Any] = field(init=False)
     unit: tuple[int, ...] = field(init=False)
@@ -136,7 +136,7 @@ class ZarrWritable:
             data = self._chain.encode(self._padded(block[there], here))
             objects[self.chunk_key(position)] = data
             stored.append((self.grid.number(position), len(data), checksum_of(data)))
-            if len(objects) == 16:  # what is encoded and not yet written is memory
+            if len(objects) == self.place.at_once:  # what is encoded and not yet written is memory
                 self.place.set_many(objects)
                 objects = {}
         self.place.set_many(objects)
@@ -155,9 +155,12 @@ class ZarrWritable:
         """How many units there are."""
         return prod(self.grid.lengths)
 
-    def missing_units(self, stored: Array | None = None) -> list[str]:
-        """Return the keys of the units that are not there, or not in the size that ``stored`` says; lists the folder once."""
-        have = self.place.list_sizes()
+    def missing_units(self, stored: Array | None = None, have: Mapping[str, int] | None = None) -> list[str]:
+        """Return the keys of the units that are not there, or not in the size that ``stored`` says.
+
+        ``have`` are the folder's objects with their sizes; by default it is listed, once.
+        """
+        have = self.place.list_sizes() if have is None else have
         wanted = {} if stored is None else dict(zip(stored["unit"].tolist(), stored["size"].tolist(), strict=True))
         every = self.grid.positions(tuple(slice(0, length) for length in self.shape))
         found = ((number, self.chunk_key(position)) for number, position in enumerate(every))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from numba import njit
-
+from xprep.kernels.compiling import compiled
 from xprep.kernels.layout import contiguous
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def find_window(at, windows, shape):
     """Return where the window of a row of results begins, and its size, along the four leading axes."""
     a, b, c, d = at[0] * windows[0], at[1] * windows[1], at[2] * windows[2], at[3] * windows[3]
@@ -20,7 +19,7 @@ def find_window(at, windows, shape):
     return (a, b, c, d), size
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def read_row(source, first, step):
     """Return the row that lies ``step`` further than ``first`` along the four leading axes, contiguous."""
     return contiguous(source[first[0] + step[0], first[1] + step[1], first[2] + step[2], first[3] + step[3]])

@@ -13,8 +13,8 @@ tiles. Nothing here may be compiled with ``fastmath``: fused or reordered sums w
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from xprep.kernels.compiling import compiled
 from xprep.kernels.layout import contiguous
 
 # Pixels of a row that are worked on together: the ring of sigma 2 is 140 KiB and stays in the second cache, however
@@ -140,14 +140,14 @@ def _correlation(step):
     loop over them, even of constant length, is 7 to 20 times slower (0.52 against 3.9 to 10.5 ns a pixel, eight pairs).
     """
 
-    @njit(nogil=True, cache=True)
+    @compiled()
     def start_0(source, at, taps, out, width):
         window = source[at:]
         t0 = taps[0]
         for x in range(width):
             out[x] = t0 * window[x]
 
-    @njit(nogil=True, cache=True)
+    @compiled()
     def start_8(source, at, taps, out, width):
         window = source[at - 8 * step :]
         t0, t1, t2, t3, t4 = taps[0], taps[1], taps[2], taps[3], taps[4]
@@ -164,14 +164,14 @@ def _correlation(step):
             total += t8 * (window[x] + window[x + 16 * step])
             out[x] = total
 
-    @njit(nogil=True, cache=True)
+    @compiled()
     def add_1(source, at, taps, k, out, width):
         near, far = source[at - k * step :], source[at + k * step :]
         t = taps[k]
         for x in range(width):
             out[x] += t * (near[x] + far[x])
 
-    @njit(nogil=True, cache=True)
+    @compiled()
     def add_4(source, at, taps, k, out, width):
         near, far = source[at - (k + 3) * step :], source[at + k * step :]
         t0, t1, t2, t3 = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
@@ -181,7 +181,7 @@ def _correlation(step):
             total += t2 * (near[x + step] + far[x + 2 * step])
             out[x] = total + t3 * (near[x] + far[x + 3 * step])
 
-    @njit(nogil=True, cache=True)
+    @compiled()
     def correlate(source, at, taps, out, width):
         radius = taps.size - 1
         if radius >= 8:
@@ -204,7 +204,7 @@ _along_row = _correlation(1)
 _across_rows = _correlation(STRIDE)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _load(values, divisor, line):
     """Convert values to the type of ``line``, divided."""
     if divisor == 1:
@@ -215,7 +215,7 @@ def _load(values, divisor, line):
             line[x] = line.dtype.type(values[x]) / divisor
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _push(line, half_x, half_y, y, span, ring):
     """Filter a row along x into its two places in the ring."""
     turn = 2 * half_y.size - 1
@@ -225,14 +225,14 @@ def _push(line, half_x, half_y, y, span, ring):
     ring[slot + turn * STRIDE : slot + turn * STRIDE + span] = filtered
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _pull(ring, half_y, row, out):
     """Filter the ring's window which begins at ``row`` into ``out``."""
     middle = (row % (2 * half_y.size - 1) + half_y.size - 1) * STRIDE
     _across_rows(ring, middle, half_y, out, out.size)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _blur(padded, half_y, half_x, divisor, out):
     height, width = out.shape
     margin_y, margin_x = 2 * (half_y.size - 1), 2 * (half_x.size - 1)
@@ -247,7 +247,7 @@ def _blur(padded, half_y, half_x, divisor, out):
                 _pull(ring, half_y, y - margin_y, out[y - margin_y, left : left + span])
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _split_nan(line, weights, width):
     """Replace NaN by 0, and mark in ``weights`` what is a number."""
     for x in range(width):
@@ -256,13 +256,13 @@ def _split_nan(line, weights, width):
         line[x] = line[x] if known else 0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _divide(out, weights):
     for x in range(out.size):
         out[x] = out[x] / weights[x] if weights[x] > 0 else np.nan
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _blur_nan(padded, half_y, half_x, divisor, out):
     height, width = out.shape
     margin_y, margin_x = 2 * (half_y.size - 1), 2 * (half_x.size - 1)

@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from xprep.kernels.compiling import compiled
 from xprep.kernels.keys import FLOAT, bits_of, fill_keys, key_constants, key_kind, key_width, zero_key
 from xprep.kernels.layout import contiguous
 
@@ -163,7 +163,7 @@ def _check(values: np.ndarray, prefixes: np.ndarray, shift: int) -> int:
     return width
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _count_all(bits, kind, sign, exponent, nan_key, zero, shift, skip_zeros, counts):
     """Count the first digit of a row; return how many are NaN."""
     keys = np.empty(PIECE, bits.dtype)
@@ -185,7 +185,7 @@ def _count_all(bits, kind, sign, exponent, nan_key, zero, shift, skip_zeros, cou
     return nan
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _count_matching(bits, kind, sign, exponent, nan_key, zero, shift, skip_zeros, prefixes, counts):
     """Count a later digit of the values of a row that begin with a prefix; return how many are NaN."""
     keys = np.empty(PIECE, bits.dtype)
@@ -214,7 +214,7 @@ def _count_matching(bits, kind, sign, exponent, nan_key, zero, shift, skip_zeros
     return nan
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _first_slot(prefixes, prefix):
     """Return the first slot whose prefix is not below ``prefix``, or the last slot."""
     low, high = 0, prefixes.size - 1
@@ -227,7 +227,7 @@ def _first_slot(prefixes, prefix):
     return low
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _collect(bits, kind, sign, exponent, nan_key, zero, low, high, skip_zeros, found):
     keys = np.empty(PIECE, bits.dtype)
     below, inside, nan, zeros = 0, 0, 0, 0
@@ -255,7 +255,7 @@ def _collect(bits, kind, sign, exponent, nan_key, zero, low, high, skip_zeros, f
     return below, inside, above, nan
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _gather(keys, size, low, high, skip_zeros, zero, inside, found):
     for i in range(size):
         key = keys[i]

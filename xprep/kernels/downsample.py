@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
-from numba import njit
 
 from xprep.kernels import means
 from xprep.kernels.bins import find_window, read_row
+from xprep.kernels.compiling import compiled
 from xprep.kernels.layout import copy_row
 from xprep.kernels.modes import write_modes
 
@@ -125,7 +125,7 @@ def _run(source: np.ndarray, windows: tuple[int, ...], method: str, out: np.ndar
         means.write_wide_means(source, windows, rests[0], rests[1], out)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _maxima(source, windows, largest, out):
     factor = windows[4]
     for at in np.ndindex(out.shape[:4]):
@@ -138,7 +138,7 @@ def _maxima(source, windows, largest, out):
         copy_row(largest, out[at[0], at[1], at[2], at[3]])
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _raise_to(largest, row, factor):
     full = row.size // factor
     if factor == 2:
@@ -152,6 +152,6 @@ def _raise_to(largest, row, factor):
         largest[full] = _larger(largest[full], row[k])
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _larger(value, other):
     return other if other > value or other != other else value

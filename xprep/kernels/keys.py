@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from xprep.kernels.compiling import compiled
 
 UNSIGNED, SIGNED, FLOAT = 0, 1, 2
 # Bits of the exponent of a float, by its width.
@@ -115,7 +116,7 @@ def key_constants(dtype: Any) -> tuple[int, np.unsignedinteger, np.unsignedinteg
     return kind, unsigned(2 ** (width - 1)), unsigned(_EXPONENT[width] if kind == FLOAT else 0), unsigned(2**width - 1)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def fill_keys(bits, kind, sign, exponent, nan_key, keys):
     """Write the keys of a row of ``bits`` to ``keys``; arguments as `bits_of` and `key_constants` give them."""
     n = bits.size

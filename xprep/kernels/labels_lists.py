@@ -1,9 +1,9 @@
 """From a label image to the pixel lists of its labels, by way of runs: neighbours along x with one label."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from xprep.kernels.compiling import compiled
 from xprep.kernels.rois import Ints, check_offsets, frozen
 from xprep.types import Array
 
@@ -27,7 +27,7 @@ def find_runs(labels: Array) -> tuple[Array, NDArray[np.int32]]:
     return values, places
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _count_runs(labels, counts):
     runs = negative = 0
     for z in range(labels.shape[0]):
@@ -45,7 +45,7 @@ def _count_runs(labels, counts):
     counts[1] = negative
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _list_runs(labels, values, places):
     run = -1
     for z in range(labels.shape[0]):
@@ -76,7 +76,7 @@ def sort_runs(ranks: Ints, count: int) -> tuple[Ints, Ints]:
     return order, starts
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _place(ranks, cursor, order):
     for i in range(ranks.size):
         order[cursor[ranks[i]]] = i
@@ -94,7 +94,7 @@ def expand_runs(order: Ints, firsts: Array, lengths: Array, column: Array | None
     return pixels
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _expand_steps(order, firsts, lengths, pixels):
     pixel = 0
     for i in order:
@@ -103,7 +103,7 @@ def _expand_steps(order, firsts, lengths, pixels):
             pixel += 1
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _expand_repeats(order, column, lengths, pixels):
     pixel = 0
     for i in order:

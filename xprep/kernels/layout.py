@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from numba import njit
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
+
+from xprep.kernels.compiling import compiled
 
 
 @intrinsic
@@ -17,7 +18,7 @@ def _typed_contiguous(typing_context, row):
     return row.copy(layout="C", readonly=False)(row), codegen
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def contiguous(row):
     """Return a row as a contiguous array: itself wherever its pixels are neighbours, a copy otherwise.
 
@@ -29,7 +30,7 @@ def contiguous(row):
     return row.copy()
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def copy_row(source, target):
     """Copy as many values as ``target`` has; fast wherever they are neighbours."""
     if target.strides[0] == target.itemsize:

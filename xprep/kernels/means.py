@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
 from xprep.kernels.bins import find_window, read_row
+from xprep.kernels.compiling import compiled
 from xprep.kernels.layout import contiguous
 
 # So many 32-bit integers have a sum below 2**52: it, and the distance of their mean from any tie, are exact in float64.
 EXACT = 2**19
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def write_means(source, windows, total, zero, out):
     """Write means by way of ``total``, sums in float64; quads of integers, ``zero`` being one, stay integers."""
     factor = windows[4]
@@ -46,14 +47,14 @@ def _overload_quarter(total):
     return lambda total: (total + 1 + ((total >> 2) & 1)) >> 2
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _divide_quads(above, below, zero, target):
     for x in range(above.size // 2):
         total = zero + above[2 * x] + above[2 * x + 1] + below[2 * x] + below[2 * x + 1]
         target[x] = _quarter(total)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _add(row, factor, first, total):
     full = row.size // factor
     if factor == 2:
@@ -67,7 +68,7 @@ def _add(row, factor, first, total):
         total[full] += row[k]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _divide_sums(total, first, rows, factor, width, target):
     full = width // factor
     for x in range(first, full):
@@ -94,7 +95,7 @@ def _overload_round_into(total, first, target):
     return copy if isinstance(target.dtype, types.Float) else round_and_copy
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def write_wide_means(source, windows, quotients, rests, out):
     """Mean of 64-bit integers: their sum may not fit, but the sums of their quotients and rests do."""
     factor, width = windows[4], source.shape[4]
@@ -118,7 +119,7 @@ def write_wide_means(source, windows, quotients, rests, out):
             target[x] = quotients[x] + carry + _round_up(quotients[x] + carry, rests[x] - carry * count, count)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _round_up(quotient, rest, count):
     """Return 1 where the rest rounds up, half to even, in the type of the operands."""
     one, two = type(count)(1), type(count)(2)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from xprep.kernels.bins import find_window, read_row
+from xprep.kernels.compiling import compiled
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def write_modes(source, windows, found, out):
     """Write modes by way of ``found``, where each result's values lie side by side."""
     factor, width = windows[4], source.shape[4]
@@ -29,7 +29,7 @@ def write_modes(source, windows, found, out):
             target[x] = _most_frequent(found[x], held)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _close_gaps(values, stride, held):
     """Move runs of ``held`` values, which begin every ``stride``, together."""
     for i in range(values.size // stride):
@@ -37,7 +37,7 @@ def _close_gaps(values, stride, held):
             values[i * held + k] = values[i * stride + k]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _most_frequent(values, count):
     """Return the most frequent of the first values, the smallest of equally frequent ones; sorts them."""
     same = True
@@ -55,7 +55,7 @@ def _most_frequent(values, count):
     return best
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _sort(values, count):
     """Shell's sort: short, and windows hold few values."""
     gap = 1

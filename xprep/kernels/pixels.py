@@ -7,15 +7,15 @@ are read from memory once, and the inner loops run along pixels, where they vect
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from xprep.kernels.compiling import compiled
 from xprep.kernels.layout import contiguous, copy_row
 
 # Pixels of a piece; of 40 channels it is 160 KiB.
 PIECE = 1024
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def sum_scaled(values, scales, out):
     """Write ``sum_c values[c] / scales[c]`` to ``out``, channel after channel, in the type of ``out``.
 
@@ -37,7 +37,7 @@ def sum_scaled(values, scales, out):
         copy_row(total, out[start:stop])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _add_scaled(row, scale, total, first):
     if first:
         # Not 0 + value: that would turn −0.0 into 0.0.
@@ -48,7 +48,7 @@ def _add_scaled(row, scale, total, first):
             total[i] += total.dtype.type(row[i]) / scale
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def normalize_pixels(values, threshold, thresholded, norm_sum, divisors, cap, out):
     """Mask, normalise, divide and cap pixels that were already divided by their percentiles and blurred.
 
@@ -88,7 +88,7 @@ def normalize_pixels(values, threshold, thresholded, norm_sum, divisors, cap, ou
             copy_row(result, out[channel, start:stop])
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _mask_sums(share, threshold, thresholded, norm_sum):
     """Turn sums into what their pixel is divided by: NaN where it goes, the sum or 1 where it stays.
 
@@ -114,13 +114,13 @@ def _mask_sums(share, threshold, thresholded, norm_sum):
             share[i] = 1 if share[i] > lowest else np.nan
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _divide(row, share, divisor, result):
     for i in range(row.size):
         result[i] = result.dtype.type(row[i]) / share[i] / divisor
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _cap(result, cap, known):
     for i in range(result.size):
         known[i] = result[i] if result[i] == result[i] else cap

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from xprep.kernels.compiling import compiled
 from xprep.types import Array
 
 Summary = tuple[Array, ...]
@@ -132,7 +132,7 @@ def _plain(block: Array) -> Array:
     return block.astype(np.float32) if block.dtype == np.float16 else block.astype(block.dtype.newbyteorder("="), copy=False)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _add(lines: NDArray, skipna, count, total):
     for i in range(lines.shape[0]):
         for k in range(lines.shape[1]):
@@ -149,7 +149,7 @@ def _add(lines: NDArray, skipna, count, total):
             count[i] = lines.shape[1]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _add_squares(lines: NDArray, skipna, mean, squares):
     for i in range(lines.shape[0]):
         for k in range(lines.shape[1]):

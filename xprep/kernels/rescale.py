@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from xprep.kernels.compiling import compiled
 from xprep.kernels.positions import OUTSIDE, Scale, Taps, linear_taps, nearest_index, shifted, smooth_taps
 from xprep.types import Array
 
@@ -134,7 +134,7 @@ def _check(shape: tuple[int, ...], indices: Sequence[NDArray[np.int64]]) -> None
 # negative ones, and the loop stays scalar (4 ns a voxel against 0.07).
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _blend_row(flat, steps, b, iz, wz, iy, wy, cval, row):
     cast = row.dtype.type
     width = row.size
@@ -161,7 +161,7 @@ def _blend_row(flat, steps, b, iz, wz, iy, wy, cval, row):
             row[x] = wy[0] * near + wy[1] * far
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _blend_border(flat, steps, b, iz, wz, iy, wy, cval, row):
     cast = row.dtype.type
     for x in range(row.size):
@@ -176,7 +176,7 @@ def _blend_border(flat, steps, b, iz, wz, iy, wy, cval, row):
         row[x] = total
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _take_row(row, ix, wx, step, target):
     i0, i1, w0, w1 = ix[0], ix[1], wx[0], wx[1]
     size = target.size
@@ -193,7 +193,7 @@ def _take_row(row, ix, wx, step, target):
             target[x] = w0[x] * row[i0[x]] + w1[x] * row[i1[x]]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _interpolate(flat, steps, iz, wz, iy, wy, ix, wx, step, cval, row, out):
     # A row at a time: up to four input rows are blended (z, then y) into a row that stays in the first cache, and x is
     # gathered from it. Sample 0 of the row is `cval`, the image begins at 1.
@@ -205,14 +205,14 @@ def _interpolate(flat, steps, iz, wz, iy, wy, ix, wx, step, cval, row, out):
                 _take_row(row, ix, wx, step, out[b, z, y])
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _add_row(source, weight, row):
     cast = row.dtype.type
     for x in range(row.size):
         row[x] += weight * cast(source[x])
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _weigh(flat, steps, iz, wz, iy, wy, ix, wx, cval, row, out):
     # As `_interpolate`, for any number of taps. Shrinking by 1/f reads each voxel twice an axis, so blending z and y
     # together, without the image-sized temporary of a pass per axis, costs 4 reads of the input.
@@ -240,7 +240,7 @@ def _weigh(flat, steps, iz, wz, iy, wy, ix, wx, cval, row, out):
                             target[x] += wx[k, x] * row[ix[k, x]]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _pick(flat, steps, width, iz, iy, ix, fill, out):
     for b in range(out.shape[0]):
         for z in range(out.shape[1]):

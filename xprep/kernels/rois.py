@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from xprep.kernels.compiling import compiled
 from xprep.types import Array
 
 Ints = NDArray[np.int64]
@@ -52,13 +52,13 @@ def fill_pixels(canvas: Array, offsets: Ints, values: Array) -> Array:
     return canvas
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _fill(canvas, offsets, values):
     for i in range(offsets.size):
         canvas[offsets[i]] = values[i]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def fill_mask(lam, ypix, xpix, canvas, out):
     """Copy ``canvas`` to ``out`` and write ``lam`` at the pixels that lie in it; of one listed twice, the last wins."""
     height, width = canvas.shape
@@ -84,7 +84,7 @@ def sum_frames(frames: Array, offsets: Ints, weights: Floats, starts: Ints) -> F
     return sums
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _sum_frames(frames, offsets, weights, starts, sums):
     count = frames.shape[0]
     whole = count - count % 4
@@ -120,7 +120,7 @@ def sum_frames_skipping_nan(frames: Array, offsets: Ints, weights: Floats, share
     return sums[0], sums[1]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _sum_frames_skipping_nan(frames, offsets, weights, shares, starts, sums):
     for t in range(frames.shape[0]):
         for roi in range(starts.size - 1):
@@ -144,7 +144,7 @@ def weighted_means(weights: Array, columns: Sequence[Array], starts: Ints) -> Fl
     return means
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _weighted_mean(weights, column, starts, means):
     for roi in range(starts.size - 1):
         top = bottom = 0.0

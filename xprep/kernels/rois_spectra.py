@@ -4,8 +4,8 @@ from functools import lru_cache
 
 import numpy as np
 import scipy  # its parts load when they are first used: signal alone is 40 MiB
-from numba import njit
 
+from xprep.kernels.compiling import compiled
 from xprep.kernels.rois import Floats, Ints, frozen
 from xprep.kernels.rois_windows import SUMS, check_pairs
 from xprep.types import Array
@@ -66,7 +66,7 @@ def _half_counts(shape):
     return np.tile(columns, int(np.prod(shape[:-1])))
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=SUMS)
+@compiled(error_model="numpy", fastmath=SUMS)
 def _mean_cross_power(masks, references, mask_of, reference_of, counts, eps, relative, means):
     total = 0.0
     for k in range(counts.size):
@@ -84,7 +84,7 @@ def _mean_cross_power(masks, references, mask_of, reference_of, counts, eps, rel
         means[p] = summed / total
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _mean_magnitude(mask, reference, counts):
     summed = 0.0
     for k in range(counts.size):
@@ -92,7 +92,7 @@ def _mean_magnitude(mask, reference, counts):
     return summed
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _cross(a, b):
     # In float64 whatever the spectra: squares of float32 magnitudes run over at 1e19.
     ar, ai, br, bi = float(a.real), float(a.imag), float(b.real), float(b.imag)

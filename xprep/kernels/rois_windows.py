@@ -5,9 +5,9 @@ nothing is copied to be broadcast; pairs of one mask stand together, so that its
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from xprep.kernels.compiling import compiled
 from xprep.kernels.rois import Floats, Ints, check_offsets, frozen
 from xprep.types import Array
 
@@ -22,7 +22,7 @@ def dilate(centers: Array, iterations: int) -> NDArray[np.bool_]:
     return surround
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _dilate(centers, iterations, distance, surround):
     for n in range(centers.shape[0]):
         _measure_distance(centers[n], distance)
@@ -32,7 +32,7 @@ def _dilate(centers, iterations, distance, surround):
                     surround[n, z, y, x] = distance[z, y, x] <= iterations
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _measure_distance(center, distance):
     # k dilations with the cross reach the pixels within city-block distance k: two sweeps measure it for every k.
     depth, height, width = center.shape
@@ -88,7 +88,7 @@ def sum_inside_and_around(
     return sums
 
 
-@njit(nogil=True, cache=True, fastmath=SUMS)
+@compiled(fastmath=SUMS)
 def _sum_inside(centers, surrounds, references, mask_of, reference_of, skipna, sums):
     for p in range(mask_of.size):
         center = centers[mask_of[p]]
@@ -125,14 +125,14 @@ def correlate(masks: Array, references: Array, mask_of: Ints, reference_of: Ints
     return correlations
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _correlate(masks, references, within, mask_of, reference_of, everywhere, joint, correlations):
     for p in range(mask_of.size):
         chosen = within[0 if everywhere else mask_of[p]]
         correlations[p] = _correlate_pair(masks[mask_of[p]], references[reference_of[p]], chosen, joint)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath=SUMS)
+@compiled(error_model="numpy", fastmath=SUMS)
 def _correlate_pair(mask, reference, chosen, joint):
     # Two sweeps, about the first value: an offset costs no digits, and a constant window has a spread of exactly 0.
     # No branches, but zeros for what does not count: so the compiler works on eight pixels at a time.
@@ -163,7 +163,7 @@ def _correlate_pair(mask, reference, chosen, joint):
     return product / mask_count / np.sqrt(reference_square / reference_count) / np.sqrt(mask_square / mask_count)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _first(values, others, chosen, joint):
     for i in range(values.size):
         if chosen[i] and values[i] == values[i] and not (joint and others[i] != others[i]):

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from math import floor, log, prod, sqrt
 
 import numpy as np
-from numba import njit
+
+from xprep.kernels.compiling import compiled
 
 TRUNCATE = 4.0  # sigmas: what lies beyond has 6e-5 of the weight
 
@@ -100,7 +101,7 @@ def _rounded(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return rounded
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _window(first, count, length, weights):
     """Return which weights lie on pixels, and what makes their sum 1."""
     begin, end = max(0, -first), min(count, length - first)
@@ -110,7 +111,7 @@ def _window(first, count, length, weights):
     return begin, end, 1.0 if begin == 0 and end == count else 1.0 / total
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _smooth_rows(source, first, weights, factor, out):
     """Shrink the middle axis, whole rows at a time."""
     for a in range(out.shape[0]):
@@ -125,7 +126,7 @@ def _smooth_rows(source, first, weights, factor, out):
                     target[x] += weight * row[x]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _smooth_pixels(source, first, weights, factor, out):
     """Shrink the last axis."""
     for a in range(out.shape[0]):

@@ -1,4 +1,4 @@
-"""The numpy ufuncs. Building one compiles its loops, or loads them from numba's cache, so it waits for the first use.
+"""The numpy ufuncs. Building one compiles its loops, so it waits for the first use.
 
 The functions that give the loops carry the ufuncs' names, because numpy pickles a ufunc by its name: where one is
 unpickled, `xprep.ufuncs` builds it anew.
@@ -64,8 +64,8 @@ def fill_mask(lam, ypix, xpix, canvas, out):
     rois.fill_mask(lam, ypix, xpix, canvas, out)
 
 
-# Not cached on disk: a gufunc that was loaded from a cache which two processes had filled crashed (numba 0.68.1), and
-# compiling takes 3 s once a process. The engine calls the plain functions, which are cached.
+# Not kept on disk: numba gives no way to keep them but its own numbered files (see compiling.py). What they call is kept, so
+# building them takes 0.3 to 1.3 s each, once a process. The engine calls the plain functions.
 def _build_sum_scaled():
     loops = [(kind[:, :], float32[:], float32[:]) for kind in (uint8, uint16, float32)]
     loops.append((float64[:, :], float64[:], float64[:]))

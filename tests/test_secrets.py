@@ -1,0 +1,139 @@
+"""A secret that is given never comes out again: in no store, journal, log, plan, report, error or pickle of these."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import xprep
+from tests.servers import Server
+from xprep.cli.app import app
+
+CANARY = "canary-9f8e7d6c5b4a"
+
+
+@pytest.fixture
+def options(s3: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Options with a secret in them; the environment has it as well. moto takes any credentials."""
+    monkeypatch.setenv("AWS_SESSION_TOKEN_OF_THE_LAB", CANARY)
+    return {**s3.storage_options(key="someone", secret=CANARY), "token": CANARY}
+
+
+@pytest.fixture
+def logs(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Everything that is logged, by whomever; botocore's own debug log, which shows requests, aside."""
+    caplog.set_level(logging.INFO)
+    yield caplog
+    assert CANARY not in caplog.text
+
+
+def run(url: str, options: dict[str, Any], **how: Any) -> Any:
+    with xprep.set_options(tile_bytes=2**15):
+        image = xprep.open_image(f"{url}/in.zarr", storage_options=options).prep.normalize(sigma=1)
+        return image.prep.to_ome_zarr(f"{url}/out.zarr", storage_options=options, chunks={"y": 32, "x": 32}, **how)
+
+
+def test_nothing_that_is_kept_has_the_secret(s3: Server, options: dict[str, Any], logs: Any) -> None:
+    bucket = s3.new_bucket()
+    image = xprep.datasets.blobs(channels=2, shape=(128, 128))
+    image.prep.to_ome_zarr(f"{bucket}/in.zarr", chunks={"y": 64, "x": 64}, storage_options=options)
+
+    class Peeking:
+        """Looks into the store while it is written: journal, statistics, marks."""
+
+        def __init__(self) -> None:
+            self.seen: set[str] = set()
+
+        def started(self, stage: str, total: int) -> None: ...
+
+        def advanced(self, stage: str, steps: int, nbytes: int) -> None:
+            if nbytes and not self.seen:
+                self.seen = names_with_bytes(bucket, options)
+
+        def finished(self, stage: str) -> None: ...
+
+    peeking = Peeking()
+    report = run(bucket, options, progress=peeking)
+    assert any(".xprep/parts" in name for name in peeking.seen)
+    names_with_bytes(bucket, options)
+    lazy = xprep.open_image(f"{bucket}/out.zarr", storage_options=options).prep.gaussian_filter(1)
+    plan = lazy.prep.plan()
+    checked = xprep.verify(f"{bucket}/out.zarr", storage_options=options)
+    for one in (report, plan, checked):
+        assert CANARY not in repr(one) + str(one) + pickle.dumps(one).decode("latin-1")
+    assert CANARY not in plan._repr_html_() + lazy._repr_html_() + repr(lazy) + str(lazy.attrs) + str(lazy.encoding)
+    assert CANARY not in repr(lazy.prep)
+
+
+def names_with_bytes(bucket: str, options: dict[str, Any]) -> set[str]:
+    """Return the names of all objects in a bucket; none has the secret in it."""
+    from xprep.io.stores import open_store
+
+    place = open_store(bucket, options)
+    found = {name: place.get(name) or b"" for name in place.list_names()}
+    assert not [name for name, data in found.items() if CANARY.encode() in data or CANARY in name]
+    return set(found)
+
+
+def test_no_error_has_the_secret(s3: Server, options: dict[str, Any], logs: Any) -> None:
+    bucket = s3.new_bucket()
+    wrong = {**options, "client_kwargs": {"endpoint_url": f"http://ann:{CANARY}@127.0.0.1:9", "region_name": "x"}}
+    image = xprep.datasets.blobs(channels=1, shape=(64, 64))
+    image.prep.to_ome_zarr(f"{bucket}/in.zarr", storage_options=options)
+    attempts = [
+        lambda: xprep.open_image(f"{bucket}/nothing.zarr", storage_options=options),
+        lambda: xprep.open_image(f"s3://no-such-bucket-{os.getpid()}/x.zarr", storage_options=options),
+        lambda: xprep.open_image(f"https://ann:{CANARY}@127.0.0.1:9/x.zarr"),
+        lambda: xprep.open_image(f"https://127.0.0.1:9/x.zarr?sig={CANARY}"),
+        lambda: xprep.open_image(f"s3://ann:{CANARY}@lab/x.zarr"),
+        lambda: image.prep.to_ome_zarr(f"{bucket}/in.zarr", storage_options=options),
+        lambda: image.prep.to_ome_zarr(f"{bucket}/in.zarr", storage_options=options, resume=True, fingerprint="other"),
+        lambda: xprep.verify(f"{bucket}/none.zarr", storage_options=options),
+        lambda: xprep.run({"inputs": f"{bucket}/*.none", "steps": ["normalize"], "output": bucket, "storage_options": options}),
+        lambda: xprep.open_image(
+            f"{bucket}/in.zarr", storage_options={**wrong, "config_kwargs": {"retries": {"max_attempts": 1}}}
+        ),
+    ]
+    for attempt in attempts:
+        with pytest.raises((OSError, ValueError)) as caught:
+            attempt()
+        error: BaseException | None = caught.value
+        while error is not None:
+            assert CANARY not in f"{error} {error!r} {getattr(error, '__notes__', '')} {error.args}"
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        assert CANARY not in pickle.dumps(str(caught.value)).decode("latin-1")
+
+
+def test_no_command_prints_the_secret(s3: Server, options: dict[str, Any], tmp_path: Path, logs: Any) -> None:
+    bucket = s3.new_bucket()
+    image = xprep.datasets.blobs(channels=1, shape=(64, 64))
+    image.prep.to_ome_zarr(f"{bucket}/in.zarr", storage_options=options)
+    recipe = {
+        "inputs": f"{bucket}/*.zarr", "steps": [{"gaussian_filter": {"sigma": 1}}], "output": f"{bucket}/out",
+        "storage_options": options,
+    }  # fmt: skip
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+    given = ["--storage-options", json.dumps(options)]
+    path, report = str(tmp_path / "recipe.yaml"), str(tmp_path / "report.json")
+    commands = [
+        ["run", path, "--progress", "json", "--report", report], ["run", path, "--plan"], ["run", path], ["status", path],
+        ["resume", path], ["info", f"{bucket}/in.zarr", *given], ["verify", f"{bucket}/in.zarr", f"{bucket}/none.zarr", *given],
+        ["plan", f"{bucket}/in.zarr", f"{bucket}/p.zarr", *given],
+        ["normalize", f"{bucket}/in.zarr", f"{bucket}/in.zarr", *given],
+    ]  # fmt: skip
+    for command in commands:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = CliRunner().invoke(app, command)
+        assert CANARY not in result.output + result.stderr, command
+    assert CANARY not in Path(report).read_text()
+    names_with_bytes(bucket, options)

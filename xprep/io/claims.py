@@ -1,0 +1,113 @@
+"""One writer a store: two runs never look and begin at once, and the one that comes second is told."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from time import monotonic, sleep
+from typing import Any, Final, Literal
+
+from xprep.errors import StoreExistsError
+from xprep.io.groups import read_group
+from xprep.io.status import describe_owner, read_mark, read_status
+from xprep.io.stores import Place
+
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None  # type: ignore[assignment]
+
+# A run holds the folder for the milliseconds in which it looks and begins, or moves its store into place; longer only
+# while it deletes what a dead one left.
+PATIENCE_SECONDS: Final = 30.0
+
+
+@contextmanager
+def hold(target: Place) -> Iterator[None]:
+    """Hold the folder that ``target`` lies in, on this machine: whoever else does so waits.
+
+    The system lets go of it when a process dies. In a bucket, and on file systems without locks, nothing is held; what
+    remains there is `begin`, and that every run looks now and then whether the store is still its own.
+
+    Raises
+    ------
+    StoreExistsError
+        Another run has held it for `PATIENCE_SECONDS`.
+    OSError
+        The folder is not there and cannot be made.
+    """
+    if target.folder is None or fcntl is None:
+        yield
+        return
+    above = target.folder.parent
+    with target.errors("write"):
+        above.mkdir(parents=True, exist_ok=True)
+    file = -1
+    with suppress(PermissionError):  # written to and not listed: no lock then
+        file = os.open(above, os.O_RDONLY)
+    try:
+        if file >= 0:
+            _lock(file, target)
+        yield
+    finally:
+        if file >= 0:
+            os.close(file)
+
+
+def _lock(file: int, target: Place) -> None:
+    end = monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if monotonic() > end:
+                raise StoreExistsError(
+                    f"{target}: another run has held this folder, to begin or to finish, for {PATIENCE_SECONDS:.0f} s; try again."
+                ) from None
+        except OSError:  # NFS locks no folders
+            return
+        sleep(0.01)
+
+
+def begin(place: Place, mark: Mapping[str, Any], zarr_format: Literal[2, 3], run: str) -> None:
+    """Write the ``mark`` of ``run`` into the empty folder ``place``; of two runs that do so at once, one succeeds.
+
+    Local disks see to it; so do buckets with conditional writes (S3, Google's, Azure's; not every server that speaks S3).
+
+    Raises
+    ------
+    StoreExistsError
+        The other was first.
+    """
+    name, content = (".zattrs", mark) if zarr_format == 2 else ("zarr.json", _group(mark))
+    place.create(name, json.dumps(content, indent=2, allow_nan=False).encode())
+    if zarr_format == 2:
+        place.write_json(".zgroup", {"zarr_format": 2})
+    if not is_mine(place, run):
+        group = read_group(place)
+        about = "was deleted" if group is None else describe_owner(group)
+        raise StoreExistsError(f"{place}: {about}; it began at the same moment. Two writers would destroy each other's work.")
+
+
+def _group(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
+
+
+def is_mine(place: Place, run: str) -> bool:
+    """Whether the store at ``place`` is still being written by the run ``run``."""
+    group = read_group(place)
+    return group is not None and read_status(group) == "writing" and read_mark(group).get("run") == run
+
+
+def state_of(target: Place) -> str | None:
+    """Return a text that changes when the store in a folder of this machine is replaced; None where there is none."""
+    if target.folder is None:
+        return None
+    for name in ("zarr.json", ".zattrs", ".zgroup", ".zarray"):
+        with suppress(OSError):
+            found = (target.folder / name).stat()
+            return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
+    return None

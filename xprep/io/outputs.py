@@ -1,0 +1,112 @@
+"""Where images go: a store that is created, or one that an earlier run left and that is filled further."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zarr.abc.store import Store
+
+from xprep.io.claims import hold
+from xprep.io.journal import PARTS
+from xprep.io.layout import ImageStore, Layout
+from xprep.io.ome import Version
+from xprep.io.resume import find_begun
+from xprep.io.room import delete_old, make_room
+from xprep.io.specs import ArraySpec, LevelSpec
+from xprep.io.stores import Place, open_store
+
+
+def create_image(
+    url: str | Path | Store | Place,
+    levels: Sequence[LevelSpec],
+    spec: ArraySpec,
+    *,
+    layout: Layout = "dual",
+    version: Version = "0.5",
+    overwrite: bool = False,
+    fingerprint: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> ImageStore:
+    """Create the store of an image, marked as unfinished, and return its arrays to be filled.
+
+    On a local disk, a store that is overwritten stays until the new one is finished, which is written beside it and
+    renamed over it. In a bucket there is no renaming: the old one is deleted first.
+
+    Parameters
+    ----------
+    url : str, Path, zarr store or Place
+        Where.
+    levels : sequence of LevelSpec
+        Finest first.
+    spec : ArraySpec
+        Dims, dtype, codec, attributes.
+    layout : {"dual", "flat"}
+        ``scaleN/image`` with coordinates, or bare arrays ``N``.
+    version : {"0.4", "0.5", "0.6"}
+        Of OME-Zarr; 0.4 is Zarr v2, the others v3.
+    overwrite : bool
+        Whether a Zarr store there may go.
+    fingerprint : str, optional
+        Of what is being computed.
+    storage_options : mapping, optional
+        For fsspec.
+
+    Raises
+    ------
+    StoreExistsError
+        Something is there and ``overwrite`` is off, or is no Zarr store (never deleted), or is being written.
+    OSError
+        The store cannot be written: no bucket, no permission.
+    """
+    if layout not in ("dual", "flat"):
+        raise ValueError(f"layout must be 'dual' or 'flat'; got {layout!r}.")
+    target = open_store(url, storage_options, "r+")
+    with hold(target):
+        store = ImageStore(make_room(target, overwrite), target, version, layout, fingerprint=fingerprint)
+        store.claim()
+    store.levels = store.create_levels("", levels, spec)
+    return store
+
+
+def resume_image(
+    target: Place,
+    levels: Sequence[LevelSpec],
+    spec: ArraySpec,
+    *,
+    layout: Layout,
+    version: Version,
+    overwrite: bool,
+    fingerprint: str,
+) -> ImageStore | Place:
+    """Take over what an earlier run of the same ``fingerprint``, so of these ``levels`` and ``spec``, left; or begin.
+
+    Returns
+    -------
+    ImageStore or Place
+        The store to be filled; or where the finished one is.
+
+    Raises
+    ------
+    StoreExistsError
+        Another's store is there and ``overwrite`` is off; or another process is writing it.
+    """
+    with hold(target):
+        found = find_begun(target, fingerprint, overwrite)
+        if found.state == "finished":
+            return found.place
+        place = make_room(target, overwrite) if found.state == "nothing" else found.place
+        resumed = found.state == "begun"
+        store = ImageStore(place, target, version, layout, fingerprint=fingerprint, resumed=resumed)
+        store.claim()
+    store.levels = store.create_levels("", levels, spec)
+    return store
+
+
+def tidy(place: Place, images: Sequence[str], layout: Layout) -> None:
+    """Delete what a run that was killed in its last moment left in the finished store ``place``, of the given ``images``."""
+    for name in images:
+        first = "scale0/image" if layout == "dual" else "0"
+        place.child(f"{name}/{first}/{PARTS}").delete()
+    delete_old(place)

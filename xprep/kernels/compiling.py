@@ -1,0 +1,89 @@
+"""How kernels are compiled and kept on disk, so that many processes may compile the same ones at the same time.
+
+numba's own cache numbers its files through an index that every process reads and rewrites without a lock. Two processes
+that compile different types at once give the same number to both; a third then runs machine code made for other types
+(seen with numba 0.68: a crash in 1 of 10 first starts of two workers). Here a file is named by what it holds and says in
+itself what that is, so no index is needed, and one that does not fit is compiled again. It also knows the sources of all
+kernels: numba looks at one file and keeps code that was inlined from another after that one has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numba
+from numba.core.caching import FunctionCache
+from numba.core.serialize import dumps
+
+
+def compiled(**options: Any) -> Callable[[Callable], Callable]:
+    """``numba.njit`` without the GIL, its results kept on disk where a folder can be written."""
+
+    def compile_later(function):
+        dispatcher = numba.njit(nogil=True, **options)(function)
+        kept = keep_compiled(function)
+        if kept is not None:
+            dispatcher._cache = kept
+        return dispatcher
+
+    return compile_later
+
+
+def keep_compiled(function: Callable) -> FunctionCache | None:
+    """Return where the loops of ``function`` are kept; None without a folder to write, or with a numba of another design."""
+    try:
+        kept = FunctionCache(function)
+    except RuntimeError:  # "no locator available": neither the package's folder nor the user's can be written
+        return None
+    if not hasattr(kept, "_cache_file"):
+        return None
+    kept._cache_file = _KeyedFiles(Path(kept.cache_path), kept._impl.filename_base)
+    return kept
+
+
+class _KeyedFiles:
+    """One file for each key, written whole; the name is the key's, the content repeats it."""
+
+    def __init__(self, folder: Path, base: str) -> None:
+        self._folder, self._base = folder, base
+
+    def save(self, key: tuple, data: Any) -> None:
+        path = self._path(key)
+        passing = path.with_name(f"{path.name}.{uuid4().hex[:12]}")
+        try:
+            passing.write_bytes(dumps((_stamp(), key, data)))
+            os.replace(passing, path)
+        finally:
+            passing.unlink(missing_ok=True)
+
+    def load(self, key: tuple) -> Any:
+        try:
+            stamp, kept, data = pickle.loads(self._path(key).read_bytes())  # noqa: S301  # numba reads the same folder in the same way
+        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+            return None  # not there, or cut short by a machine that went down
+        return data if (stamp, kept) == (_stamp(), key) else None
+
+    def flush(self) -> None:
+        for path in self._folder.glob(f"{self._base}.*.nbc"):
+            path.unlink(missing_ok=True)
+
+    def _path(self, key: tuple) -> Path:
+        types, target, (_, closure) = key
+        name = hashlib.sha256(repr((types, target, closure)).encode()).hexdigest()[:16]
+        return self._folder / f"{self._base}.{name}.nbc"
+
+
+@cache
+def _stamp() -> str:
+    """Return a digest of numba's version and of the sources of every kernel."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
