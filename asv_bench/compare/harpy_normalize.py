@@ -23,7 +23,7 @@ def main() -> None:
     sdata = spatialdata.SpatialData(images={"raw": Image2DModel.parse(image, dims=("c", "y", "x"), c_coords=names)})
     # Everything in memory: backed by a store, its low-memory path returned zeros.
     sdata = harpy.im.pixel_clustering_preprocess(
-        sdata, img_layer=["raw"], output_layer=["normalized"], p=99, p_sum=5, p_post=99.9, sigma=2, norm_sum=True
+        sdata, image_name="raw", output_image_name="normalized", p=99, p_sum=5, p_post=99.9, sigma=2, norm_sum=True
     )
     result = sdata.images["normalized"].data
     shutil.rmtree(given.out, ignore_errors=True)

@@ -13,7 +13,8 @@ import dask
 import dask.array as da
 import numpy as np
 
-from xprep.engine.graph import check_engine
+from xprep.engine.foreign import adopt
+from xprep.engine.graph import check_engine, origin_of
 from xprep.engine.grid import tile_shape
 from xprep.engine.sources import View, read_array
 from xprep.types import Array, Region
@@ -54,10 +55,11 @@ def is_lazy(data: Any) -> bool:
 
 
 def as_lazy(data: Any) -> da.Array:
-    """Return ``data`` as a dask array: itself, or a source in memory."""
+    """Return ``data`` as a dask array: itself (as a source where it is one), or a source in memory."""
     if isinstance(data, da.Array):
         check_engine()
-        return data if data.dtype.isnative else data.astype(data.dtype.newbyteorder("="))
+        lazy = data if origin_of(data) is not None else adopt(data)
+        return lazy if lazy.dtype.isnative else lazy.astype(lazy.dtype.newbyteorder("="))
     array = np.asarray(data)
     tile = tile_shape(array.shape, (1,) * array.ndim, (), array.dtype.itemsize, EAGER_TILE_BYTES)
     return read_array(View.of(Memory(array, tile), f"memory-{uuid4().hex}"))

@@ -9,6 +9,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
+from xprep.engine.foreign import foreign_readings
 from xprep.engine.graph import Cost
 from xprep.engine.memory import worker_threads
 from xprep.engine.sources import READING
@@ -42,7 +43,8 @@ class Estimate:
 def estimate(arrays: Sequence[Any], threads: int | None = None) -> Estimate:
     """Return the cost of computing ``arrays`` block by block, without keeping the results.
 
-    Layers that nobody here made (a rechunk, somebody's own graph) count their tasks, and one block of the result each.
+    Layers that nobody here made (a rechunk, somebody's own graph) count their tasks, and one block of the result each;
+    of what they read, all is counted.
     """
     lazy = [array for array in arrays if isinstance(array, da.Array)]
     layers = {name: layer for array in lazy for name, layer in array.dask.layers.items()}
@@ -52,6 +54,8 @@ def estimate(arrays: Sequence[Any], threads: int | None = None) -> Estimate:
             for parent in parents:
                 dependents.setdefault(parent, set()).add(name)
     costs = {name: cost for name, layer in layers.items() if isinstance(cost := getattr(layer, "cost", None), Cost)}
+    for array in lazy:
+        costs.update(foreign_readings(array))
     persisted = sum(cost.held for name, cost in costs.items() if len(dependents.get(name, ())) > 1)
     reads = [Pass(cost.label, cost.reads, cost.maybe) for cost in costs.values() if cost.reads]
     block = max([cost.block for cost in costs.values()] + [_block(array) for array in lazy], default=0)

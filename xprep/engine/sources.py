@@ -173,13 +173,6 @@ def reading_cost(label: str, view: View, blocks: Chunks, maybe: bool) -> Cost:
     return Cost(label, prod(view.shape) * size, maybe, prod(map(max, blocks)) * size, source=view.source)
 
 
-def sources_below(array: Any) -> list[Any]:
-    """Return every source that a lazy array is read from, by whatever layers; of an array in memory, none."""
-    layers = array.dask.layers.values() if isinstance(array, da.Array) else ()
-    costs = [getattr(layer, "cost", None) for layer in layers]
-    return [cost.source for cost in costs if cost is not None and cost.source is not None]
-
-
 def _blocks(view: View, chunks: Sequence[int] | Chunks | None) -> Chunks:
     wanted = view.chunks if chunks is None else chunks
     blocks: Chunks = regular_chunks(view.shape, wanted) if all(isinstance(c, int) for c in wanted) else tuple(wanted)  # type: ignore[arg-type]

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import dask.array as da
 
-from xprep.engine.grid import tile_shape
-from xprep.engine.sources import source_of
+from xprep.engine.grid import regular_chunks, tile_shape
+from xprep.engine.sources import retile, source_of
 from xprep.options import options
+from xprep.types import Chunks
 
 
 def base_chunk(array: da.Array) -> tuple[int, ...]:
@@ -25,3 +26,14 @@ def tile_of(array: da.Array, whole: Sequence[int] = (), multiple: Sequence[int] 
     """
     chunk = base_chunk(array) if multiple is None else tuple(multiple)
     return tile_shape(array.shape, chunk, tuple(whole), array.dtype.itemsize, options().tile_bytes)
+
+
+def in_tiles(array: da.Array) -> tuple[da.Array, Chunks]:
+    """Return what tiles are gathered from, and the tiles: of a source these are read, of anything else put together.
+
+    The blocks of another's graph stay as they are: `rechunk` would copy them into tiles, of which halos are copied anew
+    (0.09 of 0.32 CPU seconds of a local mean of 128 MiB).
+    """
+    tile = tile_of(array)
+    tiles = array if source_of(array) is None else retile(array, tile, alone=True)
+    return tiles, regular_chunks(array.shape, tile)

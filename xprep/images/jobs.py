@@ -13,10 +13,10 @@ import xarray as xr
 
 from xprep.engine.apart import write_apart
 from xprep.engine.deliver import made_of
+from xprep.engine.foreign import sources_below
 from xprep.engine.lazy import as_lazy
 from xprep.engine.memory import active_client, peak_memory
 from xprep.engine.rereading import write_rereading
-from xprep.engine.sources import sources_below
 from xprep.engine.write import Target, write
 from xprep.images.appearance import pixel_attributes
 from xprep.images.describing import describe

@@ -11,8 +11,7 @@ import xarray as xr
 from xprep.engine.deliver import deliver
 from xprep.engine.gather import Place, gather, same
 from xprep.engine.lazy import like
-from xprep.engine.sources import retile
-from xprep.engine.tiling import tile_of
+from xprep.engine.tiling import in_tiles
 from xprep.engine.windows import margins, reach_or_same
 from xprep.kernels.background import (
     Taps,
@@ -207,9 +206,9 @@ def _recipe(image: xr.DataArray, radius: Radius, dtype: Any, nan: str, subtract:
 def _blurred(image: xr.DataArray, recipe: _Recipe, step: str) -> xr.DataArray:
     layout = layout_of(image)
     data = arranged(image, layout)
-    tiles = retile(data, tile_of(data), alone=True)
+    tiles, cuts = in_tiles(data)
     needs = reach_or_same(recipe.radii(data.ndim), same)
-    made = gather(recipe, tiles, dtype=recipe.dtype, needs=needs, label="background")
+    made = gather(recipe, tiles, dtype=recipe.dtype, chunks=cuts, needs=needs, label="background")
     chunks = tuple(data.chunks[place] for place in layout.back)
     return relabel(image, like(image.data, deliver(made, layout.back, chunks)), step)
 

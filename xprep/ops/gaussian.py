@@ -11,8 +11,7 @@ import xarray as xr
 from xprep.engine.deliver import deliver
 from xprep.engine.gather import Place, gather, same
 from xprep.engine.lazy import like
-from xprep.engine.sources import retile
-from xprep.engine.tiling import tile_of
+from xprep.engine.tiling import in_tiles
 from xprep.engine.windows import margins, reach_or_same
 from xprep.kernels.blur import gaussian_half
 from xprep.kernels.tiles import blur_volume
@@ -88,9 +87,11 @@ def _blur(image: xr.DataArray, sigma: Any, truncate: float, mode: Boundary, skip
     dtype = np.dtype(np.float64 if image.dtype.kind == "f" and image.dtype.itemsize == 8 else np.float32)
     recipe = _Blur(_plane_halves(sigmas, truncate), _other_halves(sigmas, layout, truncate), dtype, mode, skipna)
     data = arranged(image, layout)
-    tiles = retile(data, tile_of(data), alone=True)
+    tiles, cuts = in_tiles(data)
     radii = recipe.radii(data.ndim)
-    wide = gather(recipe, tiles, dtype=dtype, needs=reach_or_same(radii, same), wrap=mode == "wrap", label="gaussian")
+    wide = gather(
+        recipe, tiles, dtype=dtype, chunks=cuts, needs=reach_or_same(radii, same), wrap=mode == "wrap", label="gaussian"
+    )
     chunks = tuple(data.chunks[place] for place in layout.back)
     return relabel(image, like(image.data, deliver(wide, layout.back, chunks)), step)
 

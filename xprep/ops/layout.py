@@ -153,5 +153,5 @@ def pick_channels(image: xr.DataArray, positions: Sequence[int]) -> xr.DataArray
     coords = {
         name: coord.isel({CHANNEL: list(positions)}) if CHANNEL in coord.dims else coord for name, coord in image.coords.items()
     }
-    data = pick(image.data, axis, positions) if is_lazy(image.data) else np.take(image.data, list(positions), axis=axis)
+    data = pick(as_lazy(image.data), axis, positions) if is_lazy(image.data) else np.take(image.data, list(positions), axis=axis)
     return xr.DataArray(data, coords=coords, dims=image.dims, attrs=image.attrs).rename(image.name)

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from xprep.engine.plan import Pass, estimate
 from xprep.ops.containers import images_of
@@ -77,7 +78,9 @@ def plan(image: Any) -> Plan:
     Parameters
     ----------
     image : DataArray, Dataset or DataTree
-        Lazy; what is in memory already costs nothing.
+        Lazy; what is in memory already costs nothing. Of a Dataset or DataTree its images count, or, where there is none
+        (features, traces, statistics), all that is in it. Of graphs that somebody else made, what they read is an upper
+        bound, and memory is that of single blocks: what they keep between tasks is not known.
 
     Returns
     -------
@@ -87,7 +90,9 @@ def plan(image: Any) -> Plan:
     Raises
     ------
     ValueError
-        There is no image in it.
+        There is nothing in it.
+    TypeError
+        It is none of xarray's three.
 
     Examples
     --------
@@ -96,7 +101,7 @@ def plan(image: Any) -> Plan:
     >>> image.prep.gaussian_filter(1).prep.plan().chunks
     2
     """
-    arrays = [one.data for one in images_of(image).values()]
+    arrays = [one.data for one in _planned(image)]
     found = estimate(arrays)
     made = sum(int(np.prod(array.shape, dtype=float)) * array.dtype.itemsize for array in arrays)
     return Plan(
@@ -108,6 +113,18 @@ def plan(image: Any) -> Plan:
         chunks=found.chunks,
         peak_memory=found.peak_memory,
     )
+
+
+def _planned(container: Any) -> list[xr.DataArray]:
+    """Return the images of a container; where there is none, all that it holds."""
+    try:
+        return list(images_of(container).values())
+    except ValueError:
+        nodes = container.subtree if isinstance(container, xr.DataTree) else [container]
+        every = [array for node in nodes for array in node.data_vars.values()]
+        if not every:
+            raise
+        return every
 
 
 def _size(nbytes: float) -> str:

@@ -15,7 +15,7 @@ from xprep.engine.scaling import (
     Stretch,
     check_room,
     cuts_in_memory,
-    gather_groups,
+    gather_cuts,
     stretched_cuts,
     stretched_shape,
     whole,
@@ -126,7 +126,7 @@ def _scaled_data(image: xr.DataArray, scales: Mapping[str, Scale], way: Way, dty
     shape = stretched_shape(data, stretches)
     lazy = is_lazy(image.data)
     cuts = stretched_cuts(data, stretches, dtype.itemsize) if lazy else cuts_in_memory(shape, dtype.itemsize)
-    made = gather_groups(_RescaleBlock(recipe), data, cuts, shape, recipe.needs, dtype, "rescale")
+    made = gather_cuts(_RescaleBlock(recipe), data, cuts, shape, recipe.needs, dtype, "rescale")
     return like(image.data, made)
 
 
