@@ -16,6 +16,7 @@ import numpy as np
 from xprep.engine.foreign import adopt
 from xprep.engine.graph import check_engine, origin_of
 from xprep.engine.grid import tile_shape
+from xprep.engine.slices import follow
 from xprep.engine.sources import View, read_array
 from xprep.types import Array, Region
 
@@ -58,7 +59,7 @@ def as_lazy(data: Any) -> da.Array:
     """Return ``data`` as a dask array: itself (as a source where it is one), or a source in memory."""
     if isinstance(data, da.Array):
         check_engine()
-        lazy = data if origin_of(data) is not None else adopt(data)
+        lazy = data if origin_of(data) is not None else follow(adopt(data))
         return lazy if lazy.dtype.isnative else lazy.astype(lazy.dtype.newbyteorder("="))
     array = np.asarray(data)
     tile = tile_shape(array.shape, (1,) * array.ndim, (), array.dtype.itemsize, EAGER_TILE_BYTES)

@@ -24,7 +24,8 @@ MAX_BLOCKS = 20_000_000  # a graph of more tasks than this needs tens of GB befo
 class View:
     """A `Readable` with its axes in another order, and only some positions of some axes.
 
-    ``axes[i]`` is the source's axis that is axis i here, or None for an axis of length 1 that the source does not have;
+    ``axes[i]`` is the source's axis that is axis i here, or None for an axis of length 1 that the source does not have; an
+    axis of the source that is not here has one picked position;
     ``picks[axis]`` are positions along the source's axis, or None for all.
     """
 
@@ -57,8 +58,13 @@ class View:
 
     @property
     def chunks(self) -> tuple[int, ...]:
-        """Shape of the source's chunks, as seen; where positions are picked every one stands alone."""
-        return tuple(1 if axis is None or self.picks[axis] is not None else self.source.chunks[axis] for axis in self.axes)
+        """Shape of the source's chunks, as seen; positions that are no run from the start of a chunk stand alone."""
+        return tuple(1 if axis is None else self._chunk(axis) for axis in self.axes)
+
+    def _chunk(self, axis: int) -> int:
+        chunk, picks = self.source.chunks[axis], self.picks[axis]
+        is_run = picks is None or (len(picks) > 0 and picks[0] % chunk == 0 and len(_runs(picks)) == 1)
+        return chunk if is_run else 1
 
     def arranged(self, axes: Sequence[int | None]) -> View:
         """Return the view whose axis i is this one's ``axes[i]`` (None: a new axis of length 1)."""
@@ -75,13 +81,16 @@ class View:
 
     def read(self, region: Region) -> Array:
         """Return ``region`` as a new array."""
-        wanted: list[slice] = [slice(0, n) for n in self.source.shape]
+        wanted: list[slice] = [slice(0, self._length(axis)) for axis in range(len(self.source.shape))]
         for axis, part in zip(self.axes, region, strict=True):
             if axis is not None:
                 wanted[axis] = part
         block = self._read_picked(wanted)
         present = [axis for axis in self.axes if axis is not None]
-        block = block.transpose([*present]) if present != sorted(present) else block
+        unseen = tuple(axis for axis in range(block.ndim) if axis not in present)  # of one picked position each
+        order = [axis - sum(gone < axis for gone in unseen) for axis in present]
+        block = block.squeeze(unseen) if unseen else block
+        block = block.transpose(order) if order != sorted(order) else block
         news = tuple(i for i, axis in enumerate(self.axes) if axis is None)
         return np.expand_dims(block, news) if news else block
 
