@@ -29,6 +29,7 @@ from typing import Any
 
 import dask
 import distributed
+from zarr.storage import MemoryStore
 
 import xprep
 from tests.crashes import objects
@@ -101,6 +102,7 @@ def job(source: str, target: Any, options: dict[str, Any] | None = None, **how: 
 
 def _child(ready: Any, source: str, url: str, options: dict[str, Any] | None, overwrite: bool = False) -> None:
     warnings.simplefilter("ignore")
+    job(source, MemoryStore())  # loads the kernels, which takes four times as long as the run
     ready.set()
     job(source, url, options, resume=True, overwrite=overwrite)
 
@@ -139,7 +141,7 @@ def kill_trials(
                 old = True
             for _ in range(chance.choice((1, 1, 2, 3))):
                 before = _journaled(url, options)
-                if not _killed(context, chance.uniform(0, length), (source, url, options, old)):
+                if not _killed(context, chance, length, (source, url, options, old)):
                     break
                 outcome.disturbed += 1
                 if old:
@@ -187,15 +189,32 @@ def _duration(context: Any, url: str, source: str, options: dict[str, Any] | Non
     return time.monotonic() - start
 
 
-def _killed(context: Any, seconds: float, arguments: tuple[Any, ...]) -> bool:
+def _killed(context: Any, chance: random.Random, length: float, arguments: tuple[Any, ...]) -> bool:
+    """Kill a run at a random time, or (two of three) when it has written a random number of chunks more."""
+    seconds, more, pause = chance.uniform(0, length), chance.randrange(56), chance.uniform(0, 0.02)
+    by_time = chance.random() < 0.33
+    before = _count(*arguments[1:])
     ready = context.Event()
     process = context.Process(target=_child, args=(ready, *arguments))
     process.start()
     ready.wait(60)
-    process.join(seconds)
+    if by_time:
+        process.join(seconds)
+    else:
+        while process.is_alive() and _count(*arguments[1:]) <= before + more:
+            process.join(0.001)
+        process.join(pause)
     process.kill()
     process.join(60)
     return process.exitcode == -signal.SIGKILL
+
+
+def _count(url: str, options: dict[str, Any] | None, beside: bool) -> int:
+    """Return how many chunks there are: of the store, or of what shall replace it."""
+    if options is not None:
+        return len(_pixels(url, options))
+    found = Path(url).parent.glob(f".{Path(url).name}.*.xprep-new") if beside else [Path(url)]
+    return sum(1 for folder in found for _ in folder.glob("scale*/image/c/*/*/*"))
 
 
 def _look_at_ruin(url: str, options: dict[str, Any] | None, outcome: Outcome) -> None:
