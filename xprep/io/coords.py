@@ -12,6 +12,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.errors import NodeTypeValidationError
 
 from xprep.errors import ChunkError, StoreFormatError
+from xprep.io.bombs import check_inflation
 from xprep.io.guard import check_array_metadata, read_array_metadata
 from xprep.io.stores import Place, explain
 from xprep.types import Array
@@ -98,6 +99,8 @@ def read_coord(place: Place) -> Coord:
         raise StoreFormatError(f"{place} of shape {metadata['shape']} is too large to be a coordinate.")
     try:
         array = zarr.open_array(place.store, path=place.path, mode="r", zarr_format=metadata.get("zarr_format"))
+        for chunk in place.get_many([array.metadata.encode_chunk_key(at) for at in np.ndindex(array.cdata_shape)]):
+            check_inflation(metadata, chunk or b"")
         values = np.asarray(array[...])
     except (ValueError, TypeError, KeyError, NodeTypeValidationError) as error:
         raise StoreFormatError(f"{place} cannot be read as a coordinate: {error}") from None
