@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from tests.crashes import objects, wait_for
 from tests.servers import Server
 from xprep.batch import BatchReport, RecipeError, find_tasks, load_recipe, status
 from xprep.cli.app import app
+from xprep.engine.progress import Bar
 
 RECIPE = """\
 inputs: {inputs}
@@ -156,6 +159,45 @@ def test_fields_of_a_plate(tmp_path: Path) -> None:
     assert sorted(one.name for one in (tmp_path / "out").iterdir()) == [
         "plate_A_1_0.ome.zarr", "plate_A_1_1.ome.zarr", "plate_B_2_0.ome.zarr",
     ]  # fmt: skip
+    # One experiment is planned as one: with the passes that shared statistics take, and no image alone.
+    path = recipe(tmp_path, RECIPE + "statistics: all\n")
+    for arguments in (("plan", path), ("run", path, "--plan")):
+        result = command(*arguments)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.count("read in all") == 1, result.stdout
+        assert result.stdout.count("would write") == 3
+    result = command("run", path)
+    assert result.exit_code == 1
+    assert "exists. --overwrite replaces it" in result.stdout
+    result = command("resume", path, "--progress", "json")
+    assert result.exit_code == 1, "another recipe made them"
+    shutil.rmtree(tmp_path / "out")
+    result = command("run", path, "--progress", "json")
+    assert json.loads(result.stderr.splitlines()[-1])["stage"] == "[1-3/3] plate_A_1_0 … plate_B_2_0 writing"
+
+
+def test_a_plan_says_what_would_fail(tmp_path: Path) -> None:
+    images(tmp_path / "in", 2)
+    (tmp_path / "in/00.ome.zarr/zarr.json").write_text("{")
+    result = command("plan", recipe(tmp_path))
+    assert result.exit_code == 1
+    assert "would fail: " in result.stdout
+    assert result.stdout.count("would write") == 1
+    assert command("normalize", tmp_path / "recipe.yaml").exit_code == 2
+    assert command("plan", tmp_path / "in/01.ome.zarr").exit_code == 2
+
+
+def test_a_report_in_a_notebook(tmp_path: Path) -> None:
+    """What has no result comes first; each image's bar says which it is."""
+    paths = images(tmp_path / "in", 3)
+    (paths[1] / "zarr.json").write_text("{ <b>")
+    stream = io.StringIO()
+    found = xprep.run(recipe(tmp_path), progress=Bar(stream))
+    shown = found._repr_html_()
+    assert shown.index("failed") < shown.index("written</td>")
+    assert "is not JSON" in shown
+    assert shown.count("<tr>") == 3
+    assert [name for name in ("[1/3] 00", "[2/3] 01", "[3/3] 02") if name in stream.getvalue()] == ["[1/3] 00", "[3/3] 02"]
 
 
 def test_in_a_bucket_with_credentials_from_the_environment(
@@ -176,7 +218,7 @@ def test_in_a_bucket_with_credentials_from_the_environment(
     lines = [json.loads(line) for line in result.stderr.splitlines()]
     assert {line["event"] for line in lines} >= {"started", "finished"}
     assert lines[-1]["tasks"] == lines[-1]["total"]
-    assert lines[-1]["stage"].startswith("[2/2] 1.zarr")
+    assert lines[-1]["stage"] == "[2/2] 1 writing"
     assert [one.state for one in status(path)] == ["finished", "finished"]
     for text in (result.output, path.read_text(), (tmp_path / "report.json").read_text(), repr(load_recipe(path))):
         assert secret not in text
@@ -194,13 +236,17 @@ def test_in_a_bucket_with_credentials_from_the_environment(
         (("tile_bytes: 16 KiB", "tile_bytes: many"), "line 8: settings.tile_bytes: "),
         (("tile_bytes: 16 KiB", "tile_bytes: 0"), "line 8: settings.tile_bytes: tile_bytes must be positive"),
         (("store: {{", "store: {{method: median, "), "line 7: store.method: method must be one of"),
+        (("scale_factors: [2]", "layout: flat,\n  version: '0.7'"), "line 8: store.version: version must be"),
+        (("scale_factors: [2]", "scale_factors: 2"), "line 7: store.scale_factors: must be auto or a list .*; got 2"),
+        (("scale_factors: [2]", "overwrite: 'no'"), "line 7: store.overwrite: must be true or false; got 'no'"),
+        (("scale_factors: [2]", "shards: sixteen"), "line 7: store.shards: must be a number of pixels"),
         (("steps:\n", "statistics: some\nsteps:\n"), "line 2: statistics: must be one of each, folder, all; got 'some'"),
         (("steps:\n", "inputs: x\nsteps:\n"), "line 2: inputs: this key is there twice"),
         (("steps:\n", "steps: [\n"), "line 3: that is no YAML"),
         (("inputs: {inputs}", "inputs: []"), "line 1: inputs: there is no input"),
         (("inputs: {inputs}", "inputs: [1]"), r"line 1: inputs\[0\]: must be a text; got 1"),
         (("steps:\n", "storage_options: {{key: '${{NO_SUCH_VARIABLE}}'}}\nsteps:\n"), "line 2: .*no variable NO_SUCH_VARIABLE"),
-        (("{inputs}", "nowhere/*.zarr"), "line 1: inputs: nothing fits 'nowhere/"),
+        (("{inputs}", "nowhere/*.zarr"), r"line 1: inputs: nothing fits 'nowhere/\*\.zarr' \(looked for /.*nowhere"),
         (("{inputs}", "simplecache::s3://lab/a.zarr"), "chained"),
     ],
 )  # fmt: skip

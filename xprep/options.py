@@ -36,6 +36,9 @@ class Options:
     chained_urls : bool
         Whether fsspec's chains (``zip::s3://…``, ``simplecache::…``) are opened. Some can read any file of this machine, so
         only URLs that you wrote yourself should be.
+    outside_links : bool
+        Whether symbolic links in a store on this machine may lead out of it (git-annex and DataLad keep chunks so). The
+        pixels of a store from elsewhere could otherwise be those of any file.
     """
 
     intermediates: Intermediates = "auto"
@@ -47,6 +50,7 @@ class Options:
     timestamps: bool = True
     progress: Literal["auto", "on", "off"] = "auto"
     chained_urls: bool = False
+    outside_links: bool = False
 
     def __post_init__(self) -> None:
         if self.intermediates not in get_args(Intermediates):
@@ -77,7 +81,8 @@ class set_options:
     ----------
     **changes
         Fields of `Options`: ``intermediates``, ``memory_limit``, ``scratch_url``, ``scratch_options``,
-        ``tile_bytes``, ``history``, ``timestamps``, ``progress``, ``chained_urls``.
+        ``tile_bytes``, ``history``, ``timestamps``, ``progress``, ``chained_urls``,
+        ``outside_links``.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xprep.batch.inputs import Task, find_tasks
+from xprep.batch.inputs import Task, find_tasks, group_tasks
 from xprep.batch.located import RecipeError
 from xprep.batch.outcome import BatchReport, Outcome
 from xprep.batch.recipe import Recipe, load_recipe
@@ -10,6 +10,6 @@ from xprep.batch.running import prepare, run
 from xprep.batch.state import Progress, status
 
 __all__ = [
-    "BatchReport", "Outcome", "Progress", "Recipe", "RecipeError", "Task", "find_tasks", "load_recipe", "prepare", "run",
-    "status",
+    "BatchReport", "Outcome", "Progress", "Recipe", "RecipeError", "Task", "find_tasks", "group_tasks", "load_recipe",
+    "prepare", "run", "status",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
@@ -27,6 +28,12 @@ class Task:
     def shown(self) -> str:
         """The input without secrets."""
         return redact(self.input)
+
+    @property
+    def name(self) -> str:
+        """What its result is called: that of a plate's field says which."""
+        last = redact(self.output).rstrip("/").rpartition("/")[2]
+        return last.removesuffix(".zarr").removesuffix(".ome") or last
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,14 @@ def find_tasks(recipe: Recipe) -> list[Task]:
     return [Task(image.url, url, _experiment(recipe, image)) for image, url in zip(images, outputs, strict=True)]
 
 
+def group_tasks(tasks: Sequence[Task]) -> list[list[Task]]:
+    """Return the images experiment by experiment, in their order."""
+    groups: dict[str, list[Task]] = {}
+    for task in tasks:
+        groups.setdefault(task.experiment, []).append(task)
+    return list(groups.values())
+
+
 def _experiment(recipe: Recipe, image: _Image) -> str:
     return {"each": image.url, "folder": image.folder, "all": ""}[recipe.statistics]
 
@@ -65,7 +80,8 @@ def _images(given: Located, recipe: Recipe) -> list[_Image]:
         return _parts(text, recipe)
     found = find_urls(text, recipe.storage_options)
     if not found:
-        given.refuse(f"nothing fits {redact(text)!r}.")
+        here = "" if "://" in text else f" (looked for {Path(text).absolute()})"
+        given.refuse(f"nothing fits {redact(text)!r}{here}.")
     return [image for url in found for image in _parts(url, recipe)]
 
 

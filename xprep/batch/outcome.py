@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any, Literal
 
 State = Literal["written", "finished before", "failed", "not run"]
@@ -87,6 +88,13 @@ class BatchReport:
             "outcomes": [asdict(one) for one in self.outcomes],
         }
         return json.dumps(about, indent=2)
+
+    def _repr_html_(self) -> str:
+        """Return it as a notebook shows it: what has no result first, and its reason."""
+        rows = sorted(self.outcomes, key=lambda one: one.state in ("written", "finished before"))
+        cells = ((one.state, one.output, one.reason or f"{one.seconds:.1f} s") for one in rows)
+        lines = ("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in cells)
+        return f"<p>{escape(str(self).splitlines()[0])}</p><table>{''.join(lines)}</table>"
 
     def __str__(self) -> str:
         counts = Counter(one.state for one in self.outcomes)

@@ -165,10 +165,23 @@ def _output(given: Located) -> str:
 
 def _store(given: Located) -> WriteOptions:
     options = given.mapping(tuple(STORE))
-    try:
-        return WriteOptions(**{**STORE, **given.plain()})
-    except (ValueError, TypeError) as error:
-        next(iter(options.values()), given).refuse(str(error))
+    for key, one in options.items():
+        try:
+            _check_stored(key, one.plain())
+            WriteOptions(**{**STORE, key: one.plain()})
+        except (ValueError, TypeError) as error:
+            one.refuse(str(error))
+    return WriteOptions(**{**STORE, **given.plain()})
+
+
+def _check_stored(key: str, value: Any) -> None:
+    """Refuse what no image could be stored by; what depends on the image is said when it is opened."""
+    if key == "scale_factors" and value != "auto" and not isinstance(value, list):
+        raise ValueError(f"must be auto or a list with one entry a level, such as [2, 2]; got {value!r}.")
+    if key == "overwrite" and not isinstance(value, bool):
+        raise ValueError(f"must be true or false; got {value!r}.")
+    if key in ("chunks", "shards") and (isinstance(value, bool) or not isinstance(value, int | list | dict | None)):
+        raise ValueError(f"must be a number of pixels, or a mapping such as {{y: 512, x: 512}}; got {value!r}.")
 
 
 def _settings(given: Located) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from typing import Any
 
 import xarray as xr
 
-from xprep.batch.inputs import Task, find_tasks
+from xprep.batch.inputs import Task, find_tasks, group_tasks
 from xprep.batch.outcome import BatchReport, Outcome
 from xprep.batch.recipe import Recipe, Step, load_recipe
+from xprep.engine.progress import default_listener
 from xprep.images import Report, WriteOptions, open_image, write_images
 from xprep.io.urls import redact, redact_text
 from xprep.options import set_options
@@ -73,8 +74,9 @@ def run(
     """
     checked = load_recipe(recipe)
     start, outcomes, interrupted = perf_counter(), list[Outcome](), False
-    groups = _experiments(find_tasks(checked))
+    groups = group_tasks(find_tasks(checked))
     tasks = [task for group in groups for task in group]
+    listener = default_listener() if progress is None or progress is True else progress or None
     how = replace(
         checked.store,
         resume=resume,
@@ -84,7 +86,7 @@ def run(
     with set_options(**checked.settings):
         for group in groups:
             try:
-                outcomes += _run_group(group, checked, how, _named(progress, group, len(outcomes), len(tasks)))
+                outcomes += _run_group(group, checked, how, _named(listener, group, len(outcomes), len(tasks)))
             except KeyboardInterrupt:
                 interrupted = True
                 outcomes += [_not_run(task, "interrupted") for task in tasks[len(outcomes) :]]
@@ -94,13 +96,6 @@ def run(
             if interrupted:
                 break
     return found
-
-
-def _experiments(tasks: Sequence[Task]) -> list[list[Task]]:
-    groups: dict[str, list[Task]] = {}
-    for task in tasks:
-        groups.setdefault(task.experiment, []).append(task)
-    return list(groups.values())
 
 
 def _run_group(tasks: Sequence[Task], recipe: Recipe, how: WriteOptions, progress: Any) -> list[Outcome]:
@@ -199,9 +194,9 @@ class _Named:
         self.listener.finished(f"{self.prefix} {stage}")
 
 
-def _named(progress: Listener | bool | None, tasks: Sequence[Task], number: int, total: int) -> Any:
-    if progress is None or isinstance(progress, bool):
-        return progress
-    last = number + len(tasks)
-    which = f"{number + 1}" if len(tasks) == 1 else f"{number + 1}–{last}"
-    return _Named(progress, f"[{which}/{total}] {tasks[0].shown.rstrip('/').rpartition('/')[2]}")
+def _named(listener: Listener | None, tasks: Sequence[Task], number: int, total: int) -> Listener | bool:
+    if listener is None:
+        return False
+    if len(tasks) == 1:
+        return _Named(listener, f"[{number + 1}/{total}] {tasks[0].name}")
+    return _Named(listener, f"[{number + 1}-{number + len(tasks)}/{total}] {tasks[0].name} … {tasks[-1].name}")

@@ -63,6 +63,8 @@ def normalize(request: Request) -> None:
 
     Several inputs are the fields of view of one experiment: they share statistics, and OUT is their results' folder.
     """
+    if request.recipe is not None:
+        raise typer.BadParameter(f"a recipe is run by: xprep run {request.recipe}", param_hint="IN… OUT")
     err = make_console(stderr=True)
     with reported(err, debug=request.debug, secrets=request.storage_options), interruptible():
         how = WriteOptions(storage_options=request.storage_options, **request.store)
@@ -78,7 +80,10 @@ def normalize(request: Request) -> None:
 @app.command(no_args_is_help=True)
 @taking_request
 def plan(request: Request) -> None:
-    """Say what `normalize` with the same arguments would do: passes, bytes, memory; it writes nothing."""
+    """Say what `normalize` with the same arguments, or a RECIPE alone, would do: passes, bytes, memory; it writes nothing."""
+    if request.recipe is not None:
+        batch.plan_recipe(request.recipe, request.scheduler, request.workers, request.debug)
+        return
     err = make_console(stderr=True)
     with reported(err, debug=request.debug, secrets=request.storage_options):
         with set_options(**request.settings), connect(request.scheduler, request.workers):

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import xarray as xr
+from rich.text import Text
 
-from xprep.batch import find_tasks, load_recipe, prepare, status
+from xprep.batch import Recipe, Task, find_tasks, group_tasks, load_recipe, prepare, status
 from xprep.batch import run as run_recipe
 from xprep.cli.arguments import Debug, Overwrite, Quiet, Scheduler, Workers
-from xprep.cli.failures import reported
+from xprep.cli.failures import FAILED, describe, in_command_words, reported
 from xprep.cli.interrupts import interruptible
 from xprep.cli.lines import Progress, listening
 from xprep.cli.tables import make_console, print_plan
 from xprep.engine.cluster import connect
 from xprep.images import open_image
+from xprep.io.urls import redact, redact_text
+from xprep.ops import Plan
 from xprep.ops import plan as plan_images
+from xprep.options import set_options
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file: inputs, steps, output.")]
 ReportFile = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write the report as JSON.")]
@@ -96,16 +101,34 @@ def _run(
             with listening(progress, err, quiet=quiet) as listener:
                 found = run_recipe(recipe, progress=listener, **how)
     if not quiet:
-        make_console().print(str(found), soft_wrap=True)
+        make_console().print(Text(in_command_words(str(found))), soft_wrap=True)
     if found.interrupted:
         err.print(f"interrupted. xprep resume {path} goes on.", style="yellow", soft_wrap=True)
     raise typer.Exit(found.exit_code)
 
 
-def _print_plans(recipe: Any) -> None:
-    out = make_console()
-    for task in find_tasks(recipe):
-        out.print(f"{task.shown}", style="bold", soft_wrap=True)
-        image = open_image(task.input, storage_options=recipe.storage_options)
-        (result,) = prepare([image], recipe.steps, recipe.storage_options, [task.input])
-        print_plan(out, plan_images(xr.DataTree.from_dict({"/0": result.to_dataset(name="image")})), [task.output])
+def plan_recipe(path: Path, scheduler: str | None, workers: int | None, debug: bool) -> None:
+    """Say what a recipe would do, experiment by experiment; nothing is written."""
+    _run(path, {}, "none", scheduler, workers, False, debug, plan=True)
+
+
+def _print_plans(recipe: Recipe) -> None:
+    """Print the plan of every experiment; one that cannot be planned does not stop the others."""
+    out, failed = make_console(), False
+    with set_options(**recipe.settings):
+        for tasks in group_tasks(find_tasks(recipe)):
+            for task in tasks:
+                out.print(Text(task.shown, style="bold"), soft_wrap=True)
+            try:
+                print_plan(out, _plan(recipe, tasks), [redact(task.output) for task in tasks])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                failed = True
+                out.print(Text(redact_text(f"would fail: {describe(error)}", recipe.storage_options)), soft_wrap=True)
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _plan(recipe: Recipe, tasks: Sequence[Task]) -> Plan:
+    images = [open_image(task.input, storage_options=recipe.storage_options) for task in tasks]
+    results = prepare(images, recipe.steps, recipe.storage_options, [task.input for task in tasks])
+    return plan_images(xr.DataTree.from_dict({f"/{n}": one.to_dataset(name="image") for n, one in enumerate(results)}))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, Final, ParamSpec
 
 import typer
 
@@ -14,6 +14,7 @@ from xprep.cli import arguments as given
 from xprep.cli.values import parse_storage_options
 
 P = ParamSpec("P")
+RECIPES: Final = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Request:
         Of `xprep.engine.cluster.connect`.
     quiet, debug : bool
         No bar and no summary; show tracebacks.
+    recipe : Path, optional
+        A recipe's file, given instead of images.
     """
 
     inputs: tuple[str, ...]
@@ -50,6 +53,7 @@ class Request:
     workers: int | None
     quiet: bool
     debug: bool
+    recipe: Path | None = None
 
 
 def taking_request(action: Callable[[Request], None]) -> Callable[..., None]:
@@ -96,7 +100,7 @@ def _request(
     quiet: given.Quiet = False,
     debug: given.Debug = False,
 ) -> Request:
-    if len(urls) < 2:
+    if len(urls) < 2 and not urls[0].endswith(RECIPES):
         raise typer.BadParameter("give one input or more, and then the output.", param_hint="IN… OUT")
     parameters = {
         "p": p, "p_sum": p_sum, "p_post": p_post, "sigma": sigma, "norm_sum": norm_sum, "cap_max": cap_max,
@@ -110,7 +114,7 @@ def _request(
     settings = {"scratch_url": scratch, "memory_limit": memory}
     return Request(
         inputs=tuple(urls[:-1]),
-        outputs=output_urls(urls[:-1], urls[-1]),
+        outputs=output_urls(urls[:-1], urls[-1]) if len(urls) > 1 else (),
         parameters=parameters,
         storage_options=parse_storage_options(storage_options or []),
         store=store,
@@ -119,6 +123,7 @@ def _request(
         workers=workers,
         quiet=quiet,
         debug=debug,
+        recipe=Path(urls[0]) if len(urls) == 1 else None,
     )
 
 

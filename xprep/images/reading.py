@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,7 @@ def _stored_coords(place: Place, dims: Sequence[str], array: ZarrReadable) -> di
     """Return the coordinates stored beside an array of the dual layout: exact, and of every dtype."""
     if not place.path or not place.path.endswith("/image"):
         return {}
-    beside = Place(place.store, place.path.rpartition("/")[0], place.shown, place.secrets)
+    beside = replace(place, path=place.path.rpartition("/")[0])
     others = str(array.attributes.get("coordinates", "")).split()
     names = [check_key(name) for name in (*dims, *others)]
     file = "zarr.json" if array.array.metadata.zarr_format == 3 else ".zarray"

@@ -204,6 +204,7 @@ class ZarrReadable:
     def _read_through_zarr(self, region: Region, out: Array) -> None:
         positions = list(self._grid.positions(region))
         names = [self.chunk_key(position) for position in positions]
+        self.place.check_links(names)
         if self.missing == "error" and (lost := self.place.missing(names)):
             raise self._lost(lost)
         try:

@@ -89,7 +89,7 @@ class Chain:
             out[...] = np.frombuffer(flat, self.dtype).reshape(self.shape)
             return
         # numcodecs leaves the rest of a larger buffer as it was, without a word: the size is checked first.
-        declared = _declared_size(self.compressor, body)
+        declared = declared_size(self.compressor, body)
         if declared is not None and declared != out.nbytes:
             raise ValueError(f"it inflates to {declared} bytes instead of {out.nbytes}")
         self._codec.decode(body, out)
@@ -277,7 +277,7 @@ def _unzip(body: memoryview, nbytes: int) -> bytes:
     return flat
 
 
-def _declared_size(compressor: str, body: memoryview) -> int | None:
+def declared_size(compressor: str, body: memoryview) -> int | None:
     """Size that a compressed chunk says it inflates to; None where it says nothing and numcodecs checks by itself."""
     if compressor == "zstd":
         return _zstd_size(body)

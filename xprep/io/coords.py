@@ -13,6 +13,7 @@ from zarr.errors import NodeTypeValidationError
 
 from xprep.errors import ChunkError, StoreFormatError
 from xprep.io.arrays import Missing
+from xprep.io.bombs import check_inflation
 from xprep.io.guard import check_array_metadata, read_array_metadata
 from xprep.io.stores import Place, explain
 from xprep.types import Array
@@ -99,26 +100,21 @@ def read_coord(place: Place, missing: Missing = "fill") -> Coord:
         raise StoreFormatError(f"{place} of shape {metadata['shape']} is too large to be a coordinate.")
     try:
         array = zarr.open_array(place.store, path=place.path, mode="r", zarr_format=metadata.get("zarr_format"))
+        names = [array.metadata.encode_chunk_key(at) for at in np.ndindex(array.cdata_shape)] if array.size else []
+        chunks = dict(zip(names, place.get_many(names), strict=True))
+        for chunk in chunks.values():
+            check_inflation(metadata, chunk or b"")
         values = np.asarray(array[...])
     except (ValueError, TypeError, KeyError, NodeTypeValidationError) as error:
         raise StoreFormatError(f"{place} cannot be read as a coordinate: {error}") from None
     except Exception as error:  # noqa: BLE001  (codecs and stores have errors of their own)
         raise ChunkError(str(explain(error, f"cannot read the coordinate {place}", place.secrets))) from None
-    if missing == "error":
-        _check_there(place, array, values)
+    if missing == "error" and (lost := [name for name, chunk in chunks.items() if chunk is None]):
+        raise ChunkError(f"chunk {lost[0]!r} of the coordinate {place}: not in the store, which was written complete.")
     attributes = dict(array.attrs)
     named: Any = getattr(array.metadata, "dimension_names", None) or attributes.pop("_ARRAY_DIMENSIONS", None)
     dims = tuple(str(name) for name in named) if isinstance(named, list | tuple) and len(named) == values.ndim else ()
     return Coord(dims, values.astype(object) if values.dtype.kind in "TU" else values, attributes)
-
-
-def _check_there(place: Place, array: zarr.Array[Any], values: Array) -> None:
-    """Refuse a coordinate whose chunk was lost, which Zarr gives as fill values."""
-    empty = 0 if array.fill_value is None else array.fill_value
-    if values.size and (values == empty).all():  # a chunk that is there may hold these too
-        name = array.metadata.encode_chunk_key((0,) * values.ndim)
-        if place.missing([name]):
-            raise ChunkError(f"chunk {name!r} of the coordinate {place}: not in the store, which was written complete.")
 
 
 def plain(value: Any, where: str = "an attribute") -> Any:

@@ -19,6 +19,8 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore
 
+from xprep.errors import StoreFormatError
+
 # What one key may take, whatever its backend tries: a server that never answers keeps s3fs busy for six minutes (five
 # tries of five tries of 15 s). And a second for every MiB, as slow lines are no fault.
 DEADLINE_SECONDS: Final = 50.0
@@ -34,6 +36,25 @@ T = TypeVar("T")
 def make_request(start: int, stop: int) -> ByteRequest:
     """Return the request for bytes ``start`` to ``stop``, or for the last ``-start``."""
     return SuffixByteRequest(-start) if start < 0 else RangeByteRequest(start, stop)
+
+
+def check_links(root: str, paths: Sequence[str]) -> None:
+    """Refuse paths below ``root`` that symbolic links lead out of it.
+
+    Raises
+    ------
+    StoreFormatError
+        It names the link and where it leads.
+    """
+    for path in paths:
+        here = root
+        for part in path[len(root) :].strip("/").split("/"):
+            here = f"{here}/{part}"
+            if os.path.islink(here) and not Path(os.path.realpath(here)).is_relative_to(os.path.realpath(root)):
+                raise StoreFormatError(
+                    f"{here} is a link out of the store, to {os.path.realpath(here)}. If you trust who made it: "
+                    "xprep.set_options(outside_links=True)."
+                )
 
 
 def read_file(folder: Path, name: str, request: ByteRequest | None) -> bytes | None:

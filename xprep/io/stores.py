@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -15,13 +15,14 @@ from zarr.storage import FsspecStore, LocalStore
 
 from xprep.errors import StoreFormatError
 from xprep.io import keys, objects, urls
+from xprep.options import options
 
 Mode = Literal["r", "r+"]
 # A plate's consolidated metadata takes some MB; a metadata file of more than this is an attack or a mistake.
 METADATA_BYTES: Final = 64 * 2**20
 # A cached listing hides what another process wrote or deleted; adlfs lost whole datasets by it.
 _FRESH: Final = {"use_listings_cache": False}
-# By default s3fs asks for the size of every object before it reads it, so that it could read 50 MiB at a time: chunks are
+# By default s3fs asks for the size of every object before it reads it, to read 50 MiB at a time: chunks are
 # smaller, and a request to a bucket takes 10 to 100 ms.
 _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {"s3": {**_FRESH, "max_concurrency": 1}, "gs": _FRESH, "az": _FRESH}
 
@@ -40,12 +41,15 @@ class Place:
         URL of the store's root without secrets: what errors and provenance say.
     secrets : mapping
         The options that opened it: removed from messages of other libraries, never shown.
+    outside_links : bool
+        Whether symbolic links in it may lead out of it.
     """
 
     store: Store = field(repr=False)
     path: str = ""
     shown: str = ""
     secrets: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    outside_links: bool = field(default_factory=lambda: options().outside_links, repr=False)
 
     @property
     def url(self) -> str:
@@ -60,8 +64,7 @@ class Place:
     @property
     def is_bucket(self) -> bool:
         """Whether it is a whole bucket, which may hold what nobody here knows of."""
-        protocol, _, path = self.url.partition("://")
-        return urls.PROTOCOLS.get(protocol) in ("s3", "gs", "az") and "/" not in path.strip("/")
+        return urls.is_bucket(self.url)
 
     @property
     def keeps_notes(self) -> bool:
@@ -72,7 +75,7 @@ class Place:
         """Return the folder ``path`` below this one."""
         below = urls.check_key(path) if path else ""
         joined = "/".join(part for part in (self.path, below) if part)
-        return Place(self.store, joined, self.shown, self.secrets)
+        return replace(self, path=joined)
 
     def key(self, name: str) -> str:
         """Return the store's key of ``name`` in this folder."""
@@ -86,9 +89,15 @@ class Place:
         """Return the bytes of every name (of each a range of bytes: start and stop, or ``(-n, 0)``, the last n)."""
         requests = [None] * len(names) if ranges is None else [keys.make_request(*pair) for pair in ranges]
         if (folder := self.folder) is not None:
+            self.check_links(names)
             return [keys.read_file(folder, name, request) for name, request in zip(names, requests, strict=True)]
         with self.errors("read"):
             return keys.fetch(self.store, [self.key(name) for name in names], requests)
+
+    def check_links(self, names: Sequence[str]) -> None:
+        """Refuse symbolic links that lead out of a store on this machine: its pixels could be any file's."""
+        if (folder := self.folder) is not None and not self.outside_links:
+            keys.check_links(str(self.store.root), [f"{folder}/{name}" for name in names])  # type: ignore[attr-defined]
 
     def set(self, name: str, data: bytes) -> None:
         """Write ``data`` to ``name``, at once and whole."""
@@ -158,13 +167,7 @@ class Place:
                 sync(self.store.delete_dir(self.path) if self.path else self.store.clear())
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """Return the JSON object ``name``, None if there is none.
-
-        Raises
-        ------
-        StoreFormatError
-            Not JSON, not an object, too large or nested too deeply.
-        """
+        """Return the JSON object ``name``, as `parse_json` checks it; None if there is none."""
         return None if (data := self.get(name)) is None else parse_json(data, f"{self.url}/{name}")
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
@@ -230,10 +233,6 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
     mode : {"r", "r+"}
         Whether it is written to.
 
-    Returns
-    -------
-    Place
-
     Raises
     ------
     ValueError
@@ -244,17 +243,17 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
     """
     if isinstance(url, Place):
         return url
-    if (given := objects.take_store(url)) is not None:
-        return _open_object(*given, storage_options, mode)
+    if (taken := objects.take_store(url)) is not None:
+        return _open_object(*taken, storage_options, mode)
     where = urls.parse(url)  # type: ignore[arg-type]  # a store was taken above
     if mode != "r" and where.protocol in urls.READ_ONLY:
         raise ValueError(f"{where.shown}: http is for reading only; write to a folder or a bucket.")
     urls.check_backend(where)
-    options = dict(storage_options or {})
+    given = dict(storage_options or {})
     if where.is_local:
         return Place(LocalStore(where.path, read_only=mode == "r"), shown=where.shown)
-    secrets = {**options, "url": urls.find_secrets(where)}
-    return Place(_open_remote(where, options, mode), shown=where.shown, secrets=secrets)
+    secrets = {**given, "url": urls.find_secrets(where)}
+    return Place(_open_remote(where, given, mode), shown=where.shown, secrets=secrets)
 
 
 def _open_object(store: Store, path: str, storage_options: Mapping[str, Any] | None, mode: Mode) -> Place:
@@ -266,15 +265,15 @@ def _open_object(store: Store, path: str, storage_options: Mapping[str, Any] | N
     return Place(store, urls.check_key(path) if path else "", shown)
 
 
-def _open_remote(where: urls.Url, options: dict[str, Any], mode: Mode) -> Store:
+def _open_remote(where: urls.Url, given: dict[str, Any], mode: Mode) -> Store:
     defaults = _DEFAULTS.get(where.protocol, {})
     try:
-        store = FsspecStore.from_url(where.text, storage_options={**defaults, **options}, read_only=mode == "r")
+        store = FsspecStore.from_url(where.text, storage_options={**defaults, **given}, read_only=mode == "r")
         if where.protocol == "az":
             objects.drop_finalizers(store.fs)
         return store
     except Exception as error:  # noqa: BLE001  (any backend, any error; none may carry a secret)
-        raise explain(error, f"cannot open {where.shown}", options) from None
+        raise explain(error, f"cannot open {where.shown}", given) from None
 
 
 def parse_json(data: bytes, where: str) -> dict[str, Any]:

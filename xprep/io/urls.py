@@ -219,6 +219,18 @@ def inside(child: str | Path, parent: str | Path) -> bool:
     return low == high or low.startswith(high + "/")
 
 
+def is_bucket(url: str) -> bool:
+    """Whether ``url`` is a whole bucket.
+
+    Examples
+    --------
+    >>> is_bucket("s3://lab/"), is_bucket("s3://lab/a.zarr"), is_bucket("/data")
+    (True, False, False)
+    """
+    protocol, _, path = url.partition("://")
+    return PROTOCOLS.get(protocol) in ("s3", "gs", "az") and "/" not in path.strip("/")
+
+
 def overlap(one: str, other: str) -> bool:
     """Whether one of two places lies in the other; names of store objects that are no URL are one place or two."""
     try:
