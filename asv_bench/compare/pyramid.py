@@ -1,4 +1,9 @@
-"""A pyramid of means, four levels in all, from Zarr to OME-Zarr: xprep and what people would use instead."""
+"""Pyramids from Zarr to OME-Zarr: xprep, and what people would use instead.
+
+Four levels of means of an image (c, y, x), or, with ``--labels``, three levels of labels (y, x) by their mode. With
+``--codec zstd3`` all write zstd level 3, which is what ngff-zarr, ome-zarr and spatialdata do anyway, through zarr;
+``default`` is what each does unasked.
+"""
 
 from __future__ import annotations
 
@@ -8,90 +13,116 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-LEVELS = 4
-CHUNK = (1, 1024, 1024)
+TILE = 1024
 
 
-def with_xprep(source: str, out: str, codec: str) -> None:
+def with_xprep(source: str, out: str, codec: str, labels: bool) -> None:
     import xprep
 
-    image = xprep.open_image(source)
+    image, method, steps = xprep.open_image(source), "mode" if labels else "mean", 2 if labels else 3
+    chunk = (1,) * (image.ndim - 2) + (TILE, TILE)
     if codec == "default":
-        image.prep.to_ome_zarr(out, scale_factors=(2,) * (LEVELS - 1), chunks=CHUNK, progress=False)
+        image.prep.to_ome_zarr(out, scale_factors=(2,) * steps, method=method, chunks=chunk, progress=False)
         return
+    # The codec is no option of to_ome_zarr: the same writing, one layer below.
     from xprep.engine.run import run
     from xprep.engine.write import Target, write
-    from xprep.io.layout import create_image
+    from xprep.io.outputs import create_image
     from xprep.io.specs import ArraySpec, LevelSpec
     from xprep.io.writes import Codec
     from xprep.kernels.downsample import shrink
 
-    shapes = [tuple(-(-n // f) for n, f in zip(image.shape, (1, 2**k, 2**k), strict=True)) for k in range(LEVELS)]
-    spec = ArraySpec(("c", "y", "x"), image.dtype, Codec("zstd", level=3, checksum=False))
-    levels = [LevelSpec(shape, tuple(map(min, zip(CHUNK, shape, strict=True)))) for shape in shapes]
-    store = create_image(out, levels, spec)
-    targets = [Target(array, (1, 2, 2) if n else (1, 1, 1)) for n, array in enumerate(store.levels)]
-    run([write(image.data, targets, partial(shrink, method="mean"), 0)], "writing")
+    shapes = [(*image.shape[:-2], *(-(-n // 2**k) for n in image.shape[-2:])) for k in range(steps + 1)]
+    spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, Codec("zstd", level=3, checksum=False))
+    levels = [LevelSpec(shape, tuple(map(min, zip(chunk, shape, strict=True)))) for shape in shapes]
+    ones = (1,) * (image.ndim - 2)
+    targets = [
+        Target(array, (*ones, 2, 2) if n else (*ones, 1, 1)) for n, array in enumerate(create_image(out, levels, spec).levels)
+    ]
+    run([write(image.data, targets, partial(shrink, method=method), None if labels else 0)], "writing")
 
 
-def with_tensorstore(source: str, out: str, codec: str) -> None:
-    """Its own downsampling driver, each level read from the one before."""
+def with_tensorstore(source: str, out: str, codec: str, labels: bool) -> None:
+    """Its own downsampling driver, each level read from the one before; unasked it does not compress."""
     import tensorstore as ts
 
-    level = ts.open({"driver": "zarr3", "kvstore": f"file://{source}"}, open=True).result()
-    for n in range(LEVELS):
-        codecs = [{"name": "bytes"}, {"name": "zstd", "configuration": {"level": 3}}]
-        chunk = [min(c, s) for c, s in zip(CHUNK, level.shape, strict=True)]
+    level = ts.open({"driver": "zarr3", "kvstore": f"file://{Path(source).absolute()}"}, open=True).result()
+    for n in range(3 if labels else 4):
+        compressor = [{"name": "zstd", "configuration": {"level": 3}}] if codec == "zstd3" else []
+        chunk = [min(c, s) for c, s in zip((1,) * (level.rank - 2) + (TILE, TILE), level.shape, strict=True)]
         spec: dict[str, Any] = {
             "driver": "zarr3",
             "kvstore": f"file://{Path(out).absolute()}/{n}",
             "metadata": {
                 "shape": level.shape,
-                "data_type": "uint16",
+                "data_type": level.dtype.name,
                 "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk}},
-                "codecs": codecs,
+                "codecs": [{"name": "bytes"}, *compressor],
             },
         }
         stored = ts.open(spec, create=True, delete_existing=True).result()
         stored.write(level).result()
-        level = ts.downsample(stored, [1, 2, 2], "mean")
+        level = ts.downsample(stored, [1] * (level.rank - 2) + [2, 2], "mode" if labels else "mean")
 
 
-def with_ngff_zarr(source: str, out: str, codec: str) -> None:
+def with_ngff_zarr(source: str, out: str, codec: str, labels: bool) -> None:
     import dask.array as da
     import ngff_zarr
 
-    data = da.from_zarr(source)
-    image = ngff_zarr.to_ngff_image(data, dims=("c", "y", "x"))
-    method = ngff_zarr.Methods.DASK_IMAGE_GAUSSIAN if codec == "default" else ngff_zarr.Methods.ITKWASM_BIN_SHRINK
-    steps = [{"y": 2**k, "x": 2**k} for k in range(1, LEVELS)]
-    options = {} if codec == "default" else {"method": method}
-    multiscales = ngff_zarr.to_multiscales(image, scale_factors=steps, chunks={"c": 1, "y": 1024, "x": 1024}, **options)
-    ngff_zarr.to_ngff_zarr(out, multiscales, version="0.5")
+    dims = ("y", "x") if labels else ("c", "y", "x")
+    image = ngff_zarr.to_ngff_image(da.from_zarr(source), dims=dims)
+    means = ngff_zarr.Methods.ITKWASM_BIN_SHRINK if codec == "zstd3" else None
+    method = ngff_zarr.Methods.DASK_IMAGE_MODE if labels else means
+    steps = [{"y": 2**k, "x": 2**k} for k in range(1, 3 if labels else 4)]
+    options = {} if method is None else {"method": method}
+    chunks = {dim: TILE if dim in "yx" else 1 for dim in dims}
+    ngff_zarr.to_ngff_zarr(out, ngff_zarr.to_multiscales(image, scale_factors=steps, chunks=chunks, **options), version="0.5")
 
 
-def with_ome_zarr(source: str, out: str, codec: str) -> None:
+def with_ome_zarr(source: str, out: str, codec: str, labels: bool) -> None:
     import dask.array as da
     import zarr
     from ome_zarr.scale import Methods
     from ome_zarr.writer import write_image
 
     group = zarr.open_group(out, mode="w", zarr_format=3)
-    options = [{"chunks": CHUNK}] * LEVELS
-    steps = [{"y": 2**k, "x": 2**k} for k in range(1, LEVELS)]
+    steps = [{"y": 2**k, "x": 2**k} for k in range(1, 4)]
+    options = [{"chunks": (1, TILE, TILE)}] * 4
     write_image(da.from_zarr(source), group, axes="cyx", scale_factors=steps, method=Methods.LOCAL_MEAN, storage_options=options)
+
+
+def with_spatialdata(source: str, out: str, codec: str, labels: bool) -> None:
+    import dask.array as da
+    from spatialdata import SpatialData
+    from spatialdata.models import Image2DModel
+
+    element = Image2DModel.parse(
+        da.from_zarr(source), dims=("c", "y", "x"), scale_factors=[2, 2, 2], chunks={"c": 1, "y": TILE, "x": TILE}
+    )
+    SpatialData(images={"image": element}).write(out)
+
+
+WAYS = {
+    "xprep": with_xprep,
+    "tensorstore": with_tensorstore,
+    "ngff-zarr": with_ngff_zarr,
+    "ome-zarr": with_ome_zarr,
+    "spatialdata": with_spatialdata,
+}
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--in", dest="source", required=True)
     arguments.add_argument("--out", required=True)
-    arguments.add_argument("--how", choices=("xprep", "tensorstore", "ngff-zarr", "ome-zarr"), default="xprep")
+    arguments.add_argument("--how", choices=list(WAYS), default="xprep")
     arguments.add_argument("--codec", choices=("default", "zstd3"), default="default")
+    arguments.add_argument("--labels", action="store_true")
     given = arguments.parse_args()
+    if given.labels and given.how in ("ome-zarr", "spatialdata"):
+        arguments.error(f"{given.how} has no mode of labels")
     shutil.rmtree(given.out, ignore_errors=True)
-    ways = {"xprep": with_xprep, "tensorstore": with_tensorstore, "ngff-zarr": with_ngff_zarr, "ome-zarr": with_ome_zarr}
-    ways[given.how](given.source, given.out, given.codec)
+    WAYS[given.how](given.source, given.out, given.codec, given.labels)
 
 
 if __name__ == "__main__":

@@ -47,8 +47,8 @@ def make_room(target: Place, overwrite: bool) -> Place:
         raise StoreExistsError(f"{target} is a whole bucket; give a folder in it, a bucket is never overwritten.")
     if group is None or read_status(group) != "writing":
         warnings.warn(
-            f"{target} is deleted now, before what replaces it is made: in a bucket nothing can be renamed. Until that is "
-            "finished there is neither; write to another URL to keep it.",
+            f"{target} is deleted now, before what replaces it is made: such a store cannot rename. Until that is finished there "
+            "is neither; write to another URL to keep it.",
             UserWarning,
             stacklevel=2,
         )
