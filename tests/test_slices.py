@@ -8,7 +8,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import xprep
@@ -69,6 +69,7 @@ INDICES = st.one_of(
 )
 
 
+@example(chain=[(1, slice(2, None, -1)), (1, slice(None, -1, 2))])  # a block of no length
 @given(chain=st.lists(st.tuples(st.integers(0, 3), INDICES), min_size=1, max_size=3))
 def test_equals_dask_whatever_was_indexed(chain: list[tuple[int, Any]]) -> None:
     part = array_of()[0]

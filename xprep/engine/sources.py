@@ -107,9 +107,11 @@ class View:
 def _runs(positions: Sequence[int]) -> list[slice]:
     """Return ``positions`` as slices of step 1: neighbours are read in one call.
 
-    >>> _runs((0, 1, 2, 5, 4))
-    [slice(0, 3, None), slice(5, 6, None), slice(4, 5, None)]
+    >>> _runs((0, 1, 2, 5, 4)), _runs(())
+    ([slice(0, 3, None), slice(5, 6, None), slice(4, 5, None)], [slice(0, 0, None)])
     """
+    if not len(positions):
+        return [slice(0, 0)]  # dask's indexing leaves blocks of no length
     breaks = [0, *(i + 1 for i, (a, b) in enumerate(pairwise(positions)) if b != a + 1), len(positions)]
     return [slice(positions[a], positions[b - 1] + 1) for a, b in pairwise(breaks) if a < b]
 
