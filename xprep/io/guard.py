@@ -52,7 +52,7 @@ def check_array_metadata(metadata: Mapping[str, Any], where: str) -> None:
         Lengths that are not whole numbers, zero or negative chunks, another number of chunk lengths than of axes,
         more than `MAX_CHUNKS` chunks, chunks above `MAX_CHUNK_PIXELS`, two dimensions of one name, a codec that runs code.
     """
-    for codec in _pickles([metadata.get(key) for key in ("codecs", "filters", "compressor")]):
+    if codec := next(_pickles([metadata.get(key) for key in ("codecs", "filters", "compressor")]), None):
         raise StoreFormatError(
             f"{where}: the codec {codec!r} runs whatever code lies in the data, so it is not opened. Whoever trusts it can open "
             "it elsewhere and store it again as numbers."
