@@ -8,11 +8,15 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import zarr
+from zarr.abc.store import Store
 from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.core.buffer import default_buffer_prototype
 from zarr.errors import NodeTypeValidationError
+from zarr.storage import MemoryStore
 
 from xprep.errors import ChunkError, StoreFormatError
 from xprep.io.arrays import Missing
+from xprep.io.complete import coord_objects
 from xprep.io.guard import check_array_metadata, read_array_metadata
 from xprep.io.stores import Place, explain
 from xprep.types import Array
@@ -97,28 +101,35 @@ def read_coord(place: Place, missing: Missing = "fill") -> Coord:
     check_array_metadata(metadata := read_array_metadata(place), place.url)
     if np.prod([float(n) for n in metadata["shape"]]) > MAX_COORDINATE:
         raise StoreFormatError(f"{place} of shape {metadata['shape']} is too large to be a coordinate.")
+    store, path = _fetch(place, metadata, missing)
     try:
-        array = zarr.open_array(place.store, path=place.path, mode="r")
+        array = zarr.open_array(store, path=path, mode="r")
         values = np.asarray(array[...])
     except (ValueError, TypeError, KeyError, NodeTypeValidationError) as error:
         raise StoreFormatError(f"{place} cannot be read as a coordinate: {error}") from None
     except Exception as error:  # noqa: BLE001  (codecs and stores have errors of their own)
         raise ChunkError(str(explain(error, f"cannot read the coordinate {place}", place.secrets))) from None
-    if missing == "error":
-        _check_there(place, array, values)
     attributes = dict(array.attrs)
     named: Any = getattr(array.metadata, "dimension_names", None) or attributes.pop("_ARRAY_DIMENSIONS", None)
     dims = tuple(str(name) for name in named) if isinstance(named, list | tuple) and len(named) == values.ndim else ()
     return Coord(dims, values.astype(object) if values.dtype.kind in "TU" else values, attributes)
 
 
-def _check_there(place: Place, array: zarr.Array[Any], values: Array) -> None:
-    """Refuse a coordinate whose chunk was lost, which Zarr gives as fill values."""
-    empty = 0 if array.fill_value is None else array.fill_value
-    if values.size and (values == empty).all():  # a chunk that is there may hold these too
-        name = array.metadata.encode_chunk_key((0,) * values.ndim)
-        if place.missing([name]):
-            raise ChunkError(f"chunk {name!r} of the coordinate {place}: not in the store, which was written complete.")
+def _fetch(place: Place, metadata: Mapping[str, Any], missing: Missing) -> tuple[Store, str]:
+    """Return where zarr reads a coordinate: its own store, or what was fetched of it, if a chunk that is missing is an error.
+
+    Zarr gives fill values for a chunk that is missing. To ask afterwards whether it was does not tell: a server that lost it for
+    a moment has it again.
+    """
+    ndim, zarr_format = len(metadata["shape"]), metadata.get("zarr_format")
+    if missing == "fill" or zarr_format not in (2, 3):
+        return place.store, place.path
+    names = coord_objects("", ndim, zarr_format)
+    found = dict(zip(names, place.get_many(names), strict=True))
+    if found[names[-1]] is None:
+        raise ChunkError(f"chunk {names[-1]!r} of the coordinate {place}: not in the store, which was written complete.")
+    buffer = default_buffer_prototype().buffer
+    return MemoryStore({name: buffer.from_bytes(data) for name, data in found.items() if data is not None}), ""
 
 
 def plain(value: Any, where: str = "an attribute") -> Any:
