@@ -22,7 +22,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -261,8 +261,8 @@ def _finish(
 ) -> None:
     """Resume without disturbance; the store must equal the unbroken one, and be all that is left."""
     job(source, url, options, resume=True, overwrite=overwrite)
-    if objects(url, options) != expected:
-        outcome.wrong.append(f"{url}: it differs from the unbroken store")
+    if found := _difference(objects(url, options), expected):
+        outcome.wrong.append(f"{url}: it differs from the unbroken store in {found[:3]}")
     if options is None and list(Path(url).parent.glob(f".{Path(url).name}.*")):
         outcome.wrong.append(f"{url}: something is left beside it")
 
@@ -299,7 +299,7 @@ def _kill_in_cluster(
     expected: dict[str, bytes],
     outcome: Outcome,
 ) -> None:
-    pids, kinds = client.run(os.getpid), [chance.choice(("worker", "nanny")) for _ in range(chance.choice((1, 1, 2)))]
+    pids, kinds = _workers(client), [chance.choice(("worker", "nanny")) for _ in range(chance.choice((1, 1, 2)))]
 
     def kill() -> None:
         for kind, pid in zip(kinds, pids.values(), strict=False):
@@ -324,6 +324,16 @@ def _kill_in_cluster(
         _look_at_ruin(*arguments[1:], outcome)
         client.wait_for_workers(THREADS, timeout=60)
     _finish(*arguments, expected, outcome)
+
+
+def _workers(client: Any) -> dict[str, int]:
+    """Return the processes of the workers, once the scheduler knows who was killed."""
+    for _ in range(20):
+        client.wait_for_workers(THREADS, timeout=60)
+        with suppress(OSError):
+            return dict(client.run(os.getpid))
+        time.sleep(0.5)
+    raise RuntimeError("the cluster does not come back")
 
 
 class Nannies:
@@ -395,6 +405,10 @@ def _racer(gate: Any, said: Any, arguments: tuple[Any, ...], how: dict[str, Any]
         said.put("finished")
     except Exception as error:  # noqa: BLE001  (it is told)
         said.put(type(error).__name__)
+
+
+def _difference(found: dict[str, bytes], expected: dict[str, bytes]) -> list[str]:
+    return sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
 
 
 def fault_trials(count: int, seed: int, server: Server, faults: Sequence[str] = FAULTS, patient: bool = False) -> Outcome:

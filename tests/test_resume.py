@@ -348,3 +348,29 @@ def test_one_of_two_begins(tmp_path: Path, s3: Server) -> None:
             with pytest.raises(StoreExistsError, match="at the same moment"):
                 begin(place, mark_writing(Owner.here(), run="second"), zarr_format, "second")
             assert is_mine(place, "first")
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_what_killed_processes_leave_is_in_nobodys_way(source: Path, tmp_path: Path, version: str) -> None:
+    """Files that were being written have names of their own; of a mark they may be all that there is."""
+    url, half = tmp_path / "x.zarr", "0123456789abcdef0123456789abcdef.partial"
+    url.mkdir()
+    (url / f"zarr.json.{half}").write_text("{")
+    if version == "0.4":
+        (url / ".zattrs").write_text('{"xprep": {"status": "writing"}}')
+    interrupted(source, url, version=version)
+    (url / f"scale0/image/{half}").touch()
+    (url / f"scale0/image/0.{half}").touch()
+    write(job(source), url, resume=True, version=version)
+    write(job(source), tmp_path / "whole.zarr", version=version)
+    assert objects(url).keys() - objects(tmp_path / "whole.zarr").keys() == {f"scale0/image/{half}"}
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads/film.mp4.partial").touch()
+    with pytest.raises(StoreExistsError, match="not a Zarr store"):
+        write(job(source), tmp_path / "downloads", overwrite=True)
+
+
+def test_a_coordinate_that_was_lost_is_an_error(source: Path) -> None:
+    (source / "scale0/y/c/0").unlink()
+    with pytest.raises(ChunkError, match=r"chunk 'c/0' of the coordinate .*scale0/y: not in the store"):
+        xprep.open_image(source)

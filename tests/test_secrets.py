@@ -22,10 +22,18 @@ CANARY = "canary-9f8e7d6c5b4a"
 
 
 @pytest.fixture
-def options(s3: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Options with a secret in them; the environment has it as well. moto takes any credentials."""
-    monkeypatch.setenv("AWS_SESSION_TOKEN_OF_THE_LAB", CANARY)
+def options(s3: Server) -> dict[str, Any]:
+    """Options with a secret in them. moto takes any credentials."""
     return {**s3.storage_options(key="someone", secret=CANARY), "token": CANARY}
+
+
+@pytest.fixture
+def in_environment(s3: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Options without credentials: these are in the environment."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, CANARY)
+    return {name: value for name, value in s3.storage_options().items() if name not in ("key", "secret")}
 
 
 @pytest.fixture
@@ -42,9 +50,10 @@ def run(url: str, options: dict[str, Any], **how: Any) -> Any:
         return image.prep.to_ome_zarr(f"{url}/out.zarr", storage_options=options, chunks={"y": 32, "x": 32}, **how)
 
 
-def test_nothing_that_is_kept_has_the_secret(s3: Server, options: dict[str, Any], logs: Any) -> None:
-    bucket = s3.new_bucket()
-    image = xprep.datasets.blobs(channels=2, shape=(128, 128))
+@pytest.mark.parametrize("given", ["options", "in_environment"])
+def test_nothing_that_is_kept_has_the_secret(s3: Server, given: str, request: pytest.FixtureRequest, logs: Any) -> None:
+    bucket, options = s3.new_bucket(), request.getfixturevalue(given)
+    image = xprep.datasets.blobs(channels=1, shape=(128, 64))
     image.prep.to_ome_zarr(f"{bucket}/in.zarr", chunks={"y": 64, "x": 64}, storage_options=options)
 
     class Peeking:

@@ -75,7 +75,7 @@ def _lock(file: int, target: Place) -> None:
 def begin(place: Place, mark: Mapping[str, Any], zarr_format: Literal[2, 3], run: str) -> None:
     """Write the ``mark`` of ``run`` into the empty folder ``place``; of two runs that do so at once, one succeeds.
 
-    Local disks see to it; so do buckets with conditional writes (S3, Google's, Azure's; not every server that speaks S3).
+    Local disks see to it; so do buckets with conditional writes (S3's, not every server's that speaks S3).
 
     Raises
     ------

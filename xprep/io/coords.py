@@ -9,7 +9,9 @@ from typing import Any, Final, Literal
 import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.errors import NodeTypeValidationError
+from zarr.storage import MemoryStore
 
 from xprep.errors import ChunkError, StoreFormatError
 from xprep.io.arrays import Missing
@@ -99,22 +101,47 @@ def read_coord(place: Place, missing: Missing = "fill") -> Coord:
     if np.prod([float(n) for n in metadata["shape"]]) > MAX_COORDINATE:
         raise StoreFormatError(f"{place} of shape {metadata['shape']} is too large to be a coordinate.")
     try:
-        array = zarr.open_array(place.store, path=place.path, mode="r", zarr_format=metadata.get("zarr_format"))
-        names = [array.metadata.encode_chunk_key(at) for at in np.ndindex(array.cdata_shape)] if array.size else []
-        chunks = dict(zip(names, place.get_many(names), strict=True))
-        for chunk in chunks.values():
-            check_inflation(metadata, chunk or b"")
+        array = _fetched(place, metadata, missing)
         values = np.asarray(array[...])
     except (ValueError, TypeError, KeyError, NodeTypeValidationError) as error:
         raise StoreFormatError(f"{place} cannot be read as a coordinate: {error}") from None
+    except ChunkError:
+        raise
     except Exception as error:  # noqa: BLE001  (codecs and stores have errors of their own)
         raise ChunkError(str(explain(error, f"cannot read the coordinate {place}", place.secrets))) from None
-    if missing == "error" and (lost := [name for name, chunk in chunks.items() if chunk is None]):
-        raise ChunkError(f"chunk {lost[0]!r} of the coordinate {place}: not in the store, which was written complete.")
     attributes = dict(array.attrs)
     named: Any = getattr(array.metadata, "dimension_names", None) or attributes.pop("_ARRAY_DIMENSIONS", None)
     dims = tuple(str(name) for name in named) if isinstance(named, list | tuple) and len(named) == values.ndim else ()
     return Coord(dims, values.astype(object) if values.dtype.kind in "TU" else values, attributes)
+
+
+def _fetched(place: Place, metadata: Mapping[str, Any], missing: Missing) -> zarr.Array[Any]:
+    """Return a coordinate's array over what was fetched of it: each chunk once, looked at before it is decoded.
+
+    Zarr gives fill values for a chunk that is missing. To ask afterwards whether it was does not tell: a server that lost it for
+    a moment has it again.
+    """
+    zarr_format = metadata.get("zarr_format")
+    objects: dict[str, Buffer] = {}
+    _fetch(place, ["zarr.json"] if zarr_format == 3 else [".zarray", ".zattrs"], objects)
+    array = zarr.open_array(MemoryStore(objects), mode="r", zarr_format=zarr_format)
+    grid = metadata["chunk_grid"]["configuration"]["chunk_shape"] if zarr_format == 3 else metadata["chunks"]
+    counts = [-(-length // max(1, chunk)) for length, chunk in zip(array.shape, grid, strict=True)]
+    names = [array.metadata.encode_chunk_key(at) for at in np.ndindex(*counts)]
+    lost = _fetch(place, names, objects)
+    if lost and missing == "error":
+        raise ChunkError(f"chunk {lost[0]!r} of the coordinate {place}: not in the store, which was written complete.")
+    for name in set(names).intersection(objects):
+        check_inflation(metadata, objects[name].to_bytes())
+    return array
+
+
+def _fetch(place: Place, names: Sequence[str], objects: dict[str, Buffer]) -> list[str]:
+    """Put what is under ``names`` into ``objects``; return those under which there is nothing."""
+    found = dict(zip(names, place.get_many(names), strict=True))
+    make = default_buffer_prototype().buffer.from_bytes
+    objects.update({name: make(data) for name, data in found.items() if data is not None})
+    return [name for name, data in found.items() if data is None]
 
 
 def plain(value: Any, where: str = "an attribute") -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -30,6 +31,7 @@ REQUESTS: Final = 16
 
 # A listing of ten million chunks takes ten thousand requests; it has ten minutes.
 _LISTING_BYTES: Final = 600 * BYTES_PER_SECOND
+_PARTIAL: Final = re.compile(r"\.[0-9a-f]{32}\.partial$")
 T = TypeVar("T")
 
 
@@ -137,6 +139,11 @@ def create(store: Store, key: str, data: bytes) -> None:
     sync(_in_time(_create(store, key, data), key, len(data)))
 
 
+def is_partial(name: str) -> bool:
+    """Whether a file is what a process that was killed in `write_file` or `create_file`, or in zarr's own, left."""
+    return _PARTIAL.search(name) is not None
+
+
 def measure_files(folder: Path) -> dict[str, int]:
     """Return the size of every file below ``folder``, by its path from there."""
     found: dict[str, int] = {}
@@ -216,13 +223,12 @@ async def _create(store: Store, key: str, data: bytes) -> None:
     if not isinstance(store, FsspecStore):
         await store.set_if_not_exists(key, default_buffer_prototype().buffer.from_bytes(data))
         return
-    # zarr's own way asks first and writes then; s3fs and gcsfs have conditional writes.
+    # zarr's own way asks first and writes then; s3fs has conditional writes, other backends may have.
     try:
         await store.fs._pipe_file(f"{store.path}/{key}", data, mode="create")
-    except Exception:
-        # Also a second try of a write that had arrived is told that there is something.
+    except Exception:  # noqa: BLE001  (also a second try of a write that had arrived is told that there is something)
         if not await store.exists(key):
-            raise
+            await store.set(key, default_buffer_prototype().buffer.from_bytes(data))
 
 
 async def _exist(store: Store, keys: Sequence[str]) -> list[bool]:

@@ -105,6 +105,7 @@ class ImageStore:
         self.replaced = state_of(self.target) if self._is_beside else None
         if self.resumed:
             self._mark("", run=self.run, ready=True, fingerprint=self.fingerprint)
+            self.place.delete_partial()
         else:
             begin(self.place, mark_writing(Owner.here(), run=self.run), self.zarr_format, self.run)
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from xprep.errors import StoreExistsError
 from xprep.io.consolidate import write_group
 from xprep.io.groups import Group, read_group
+from xprep.io.keys import is_partial
 from xprep.io.owner import Owner
-from xprep.io.status import describe_owner, mark_writing, read_owner, read_status
+from xprep.io.status import MARK, describe_owner, mark_writing, read_owner, read_status
 from xprep.io.stores import Place, open_store
 
 # Ends of the names of what shall replace a store, and of what was replaced.
@@ -31,7 +32,7 @@ def make_room(target: Place, overwrite: bool) -> Place:
         is a whole bucket.
     """
     names = target.list_folder()
-    if not names:
+    if _is_nothing(target, names):
         return target
     group = read_group(target)
     is_zarr = group is not None or bool({"zarr.json", ".zarray"} & set(names))
@@ -54,6 +55,16 @@ def make_room(target: Place, overwrite: bool) -> Place:
         )
     _empty(target)
     return target
+
+
+def _is_nothing(target: Place, names: Sequence[str]) -> bool:
+    """Whether there is nothing, or only what a run left that was killed while it wrote its mark; that is deleted."""
+    left = [name for name in names if not is_partial(name)]
+    if left == [".zattrs"] and MARK in (target.read_json(".zattrs") or {}):
+        left = []
+    if names and not left:
+        delete_store(target)
+    return not left
 
 
 def is_being_written(group: Group) -> bool:
