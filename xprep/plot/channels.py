@@ -42,8 +42,10 @@ def plot_channels(
     ValueError
         A dim other than c, z, y, x has more than one position, or there are several images.
 
-    Notes ----- An image of more than 1200 pixels an axis is shrunk first, averaging (labels: by nearest pixel), and
-    read once, chunk by chunk.
+    Notes
+    -----
+    An image of more than 1200 pixels an axis is shrunk first, averaging (labels: by nearest pixel), and read once,
+    chunk by chunk.
     """
     stack = drawable(image, "plot_channels", PLANE)
     as_labels = are_labels(stack, labels)
