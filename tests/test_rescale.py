@@ -486,6 +486,24 @@ def test_a_round_bead_of_flat_voxels_becomes_round(zoom):
     np.testing.assert_allclose(round_, zoom, atol=0.2)
 
 
+def test_a_bead_that_optics_made_long_stays_as_long():
+    """As `Bead_Image1_crop.tif` has them: 0.125 x 0.0225 x 0.0225 um, sigmas of 0.30 along z and 0.09 um along x.
+
+    Scaling makes voxels cubes and leaves lengths alone: the file's two beads are 0.296, 0.100, 0.090 and 0.352, 0.120, 0.109 um
+    wide along z, y, x before, and 0.299, 0.100, 0.090 and 0.355, 0.119, 0.108 after; 3.3 times as long as wide, which is what a
+    point looks like through a lens (0.70 um of half-maximum width along z, 0.21 across), not a matter of voxels.
+    """
+    voxel, sigma = np.array([0.125, 0.0225, 0.0225]), np.array([0.30, 0.10, 0.09])
+    lines = [(np.arange(n) - n // 2) * size for n, size in zip((21, 61, 61), voxel, strict=True)]
+    z, y, x = (line / width for line, width in zip(np.meshgrid(*lines, indexing="ij"), sigma, strict=True))
+    coords = {dim: (dim, line, {"units": "micrometer"}) for dim, line in zip(SPACE, lines, strict=True)}
+    bead = xr.DataArray(np.exp(-(z**2 + y**2 + x**2) / 2), dims=SPACE, coords=coords)
+    before = bead_widths(bead.values) * voxel
+    after = np.array(bead_widths(to_isotropic(bead.chunk(z=5, y=30, x=50), zoom=1 / 0.0225).values)) * 0.0225
+    np.testing.assert_allclose(before, sigma, rtol=0.02)
+    np.testing.assert_allclose(after, before, atol=0.0225 / 4)  # within a quarter of a voxel
+
+
 def test_blocks_that_drift_need_an_edge_of_both_neighbours_everywhere():
     """Uneven patterns are what dask's ordering of tasks fails on (`xprep.engine.scaling`)."""
     source = Counting((1, 1, 160))
