@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
 import scipy.ndimage
+import scipy.special
 import xarray as xr
 
 
@@ -176,7 +179,7 @@ def shrink(block: np.ndarray, factors: tuple[int, ...]) -> np.ndarray:
         sizes = np.diff([*range(0, n, factor), n]).astype(float)
         counts = counts * sizes.reshape([-1 if a == axis else 1 for a in range(block.ndim)])
     means = out / counts
-    return (np.rint(means) if block.dtype.kind in "ui" else means).astype(block.dtype)
+    return (means if block.dtype.kind == "f" else np.rint(means)).astype(block.dtype)
 
 
 def pyramid(image: xr.DataArray, scale_factors: Sequence[Any], *, method: str = "mean") -> xr.DataArray:
@@ -185,30 +188,30 @@ def pyramid(image: xr.DataArray, scale_factors: Sequence[Any], *, method: str = 
     for step in scale_factors:
         wanted = step if isinstance(step, Mapping) else dict.fromkeys("yx", step)
         factors = [wanted.get(dim, 1) for dim in image.dims]
-        values = _gaussian_level(values, factors) if method == "gaussian" else _level(values, factors, _WINDOWS[method])
+        values = _LEVELS[method](values, tuple(factors))
     return xr.DataArray(values, dims=image.dims)
 
 
-def _level(values: np.ndarray, factors: Sequence[int], of_window: Any) -> np.ndarray:
+def _largest(values: np.ndarray, factors: Sequence[int]) -> np.ndarray:
+    for axis, f in enumerate(factors):
+        values = np.maximum.reduceat(values, np.arange(0, values.shape[axis], f), axis=axis)
+    return values
+
+
+def _middle(values: np.ndarray, factors: Sequence[int]) -> np.ndarray:
+    for axis, f in enumerate(factors):
+        n = values.shape[axis]
+        values = values.take([start + (min(f, n - start) - 1) // 2 for start in range(0, n, f)], axis)
+    return values
+
+
+def _mode(values: np.ndarray, factors: Sequence[int]) -> np.ndarray:
     out = np.empty([-(-n // f) for n, f in zip(values.shape, factors, strict=True)], values.dtype)
     for at in np.ndindex(out.shape):
         window = values[tuple(slice(i * f, (i + 1) * f) for i, f in zip(at, factors, strict=True))]
-        found = of_window(window)
-        out[at] = found if values.dtype.kind == "f" else round(float(found))  # Python's round: half to even
+        found, counts = np.unique(window, return_counts=True)
+        out[at] = found[counts.argmax()]
     return out
-
-
-def _mode(window: np.ndarray) -> Any:
-    found, counts = np.unique(window, return_counts=True)
-    return found[counts.argmax()]
-
-
-_WINDOWS = {
-    "mean": lambda window: window.astype(np.float64).mean(),
-    "max": np.max,
-    "nearest": lambda window: window[tuple((n - 1) // 2 for n in window.shape)],
-    "mode": _mode,
-}
 
 
 def _gaussian_level(values: np.ndarray, factors: Sequence[int]) -> np.ndarray:
@@ -226,3 +229,124 @@ def _gaussian_level(values: np.ndarray, factors: Sequence[int]) -> np.ndarray:
     if (np.abs(out % 1 - 0.5) < 1e-7).any():
         raise DoubtfulError
     return np.rint(out).astype(values.dtype)
+
+
+_LEVELS = {"mean": shrink, "max": _largest, "nearest": _middle, "mode": _mode, "gaussian": _gaussian_level}
+
+
+def mean_weights(radius: float) -> np.ndarray:
+    """SEMANTICS §3.1: a Gaussian of half the radius, integrated over each pixel and cut at 99 %."""
+    sigma = radius / 2
+    length = ceil(6 * sigma) | 1
+    x = np.arange(length) - length // 2
+    edges = scipy.special.erf((x[:, None] + [-0.5, 0.5]) / (sigma * np.sqrt(2)))
+    weights = (edges[:, 1] - edges[:, 0]) / 2
+    weights[(x / sigma) ** 2 > 2 * scipy.special.erfinv(0.99) ** 2] = 0
+    return weights / weights.sum()
+
+
+def background(image: xr.DataArray, radius: Any = 7.0, *, dtype: str = "float32", nan: str = "propagate") -> xr.DataArray:
+    """The local mean by scipy, a channel at a time, edges repeated."""
+    out = image.astype(np.float64)
+    channels = [{"c": i} for i in range(image.sizes["c"])] if "c" in image.dims else [{}]
+    for i, channel in enumerate(channels):
+        pair = radius if np.ndim(radius) == 1 else radius[i] if np.ndim(radius) == 2 else (radius, radius)
+        part = out.isel(channel)
+        out[channel] = _local_mean(part.values, dict(zip("yx", pair, strict=True)), part.dims, nan == "normalize")
+    return out.astype(dtype)
+
+
+def _local_mean(values: np.ndarray, radii: Mapping[Any, float], dims: Sequence[Any], skipna: bool) -> np.ndarray:
+    def mean(array: np.ndarray) -> np.ndarray:
+        for axis, dim in enumerate(dims):
+            if dim in radii:
+                array = scipy.ndimage.correlate1d(array, mean_weights(radii[dim]), axis=axis, mode="nearest")
+        return array
+
+    lost = np.isnan(values)
+    known = mean(np.where(lost, 0, values))
+    if not skipna:
+        return np.where(mean(lost.astype(float)) > 1e-12, np.nan, known)
+    weights = mean((~lost).astype(float))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(weights > 1e-12, known / weights, np.nan)
+
+
+def subtract_background(
+    image: xr.DataArray, radius: Any = 7.0, *, clip: bool = False, dtype: str = "float32", nan: str = "propagate"
+) -> xr.DataArray:
+    """The image minus its local mean, in float64 until the end."""
+    left = image.astype(np.float64) - background(image, radius, dtype="float64", nan=nan)
+    return (left.where(~(left < 0), 0) if clip else left).astype(dtype)
+
+
+def rescale(image: xr.DataArray, factors: Mapping[str, float], *, order: int = 1, **how: Any) -> xr.DataArray:
+    """SEMANTICS §2.1, sample by sample, one axis after the other."""
+    values = image.values if order == 0 else image.values.astype(np.float64)
+    for axis, dim in enumerate(image.dims):
+        if dim in factors:
+            values = _resampled(values, axis, factors[dim], order, **how)
+    return xr.DataArray(values if order == 0 or image.dtype == np.float64 else values.astype(np.float32), dims=image.dims)
+
+
+def _resampled(
+    values: np.ndarray,
+    axis: int,
+    f: float,
+    order: int,
+    boundary: str = "nearest",
+    cval: float = 0.0,
+    size: str = "round",
+    origin: str = "corner",
+    anti_alias: bool = False,
+) -> np.ndarray:
+    n = values.shape[axis]
+    m = {"round": max(1, floor(n * f + 0.5 + 1e-9)), "ceil": max(1, ceil(n * f - 1e-9)), "same": n}[size]
+    rows = []
+    for i in range(m):
+        u = ((i + 0.5 - m / 2) / f + n / 2 if origin == "center" else (i + 0.5) / f) - 0.5
+        if n == 1 or (f == 1 and m == n):
+            taps = {min(i, n - 1): 1.0}
+        elif order == 0:
+            taps = {floor(_snapped(u + 0.5)): 1.0}
+        else:
+            taps = _triangle(_snapped(u), 1 / f if anti_alias and f < 1 else 1.0)
+        rows.append(
+            sum(_sample(values, axis, k, boundary, cval) * w for k, w in taps.items())
+            if order
+            else _sample(values, axis, next(iter(taps)), boundary, cval)
+        )
+    return np.stack(rows, axis)
+
+
+def _snapped(u: float) -> float:
+    return round(u) if abs(u - round(u)) < 1e-9 else u
+
+
+def _triangle(u: float, reach: float) -> dict[int, float]:
+    """Weights of the samples about ``u``; those of weight 0 are not there, so that their NaN is not either."""
+    found = {k: 1 - abs(k - u) / reach for k in range(ceil(u - reach), floor(u + reach) + 1)}
+    total = sum(weight for weight in found.values() if weight > 0)
+    return {k: weight / total for k, weight in found.items() if weight > 0}
+
+
+def _sample(values: np.ndarray, axis: int, k: int, boundary: str, cval: float) -> np.ndarray:
+    n = values.shape[axis]
+    if boundary == "constant" and not 0 <= k < n:
+        return np.full_like(values.take(0, axis), cval)
+    return values.take(min(max(k, 0), n - 1), axis)
+
+
+def to_isotropic(image: xr.DataArray, *, zoom: float = 1.0, voxel_size: Mapping[str, float], **options: Any) -> xr.DataArray:
+    """Factors are voxel sizes times the zoom."""
+    return rescale(image, {dim: size * zoom for dim, size in voxel_size.items()}, **options)
+
+
+def project(image: xr.DataArray, dim: Any, how: str = "max", *, skipna: bool | None = None) -> xr.DataArray:
+    """xarray's own reduction; sums of floats in float64."""
+    floats = image.dtype.kind == "f"
+    exact = image.astype(np.float64) if floats and how not in ("max", "min") else image
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy warns of slices of NaN
+        found = getattr(exact, how)(dim, skipna=skipna)
+    return found.astype(image.dtype) if floats else found

@@ -7,12 +7,9 @@ from math import sqrt
 from pathlib import Path
 
 import dask
-import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import ndimage
 
 from xprep.kernels.background import mean_taps
@@ -63,28 +60,6 @@ def dense(array, radius_y, radius_x):
     for axis, radius in ((-2, radius_y), (-1, radius_x)):
         found = ndimage.correlate1d(found, mean_taps(radius / 2).astype(np.float64), axis=axis, mode="nearest")
     return found
-
-
-radius = st.one_of(st.sampled_from([0.3, 0.6, 7.0]), st.floats(0.2, 12))
-
-
-@settings(max_examples=25, deadline=None)
-@given(data=st.data())
-def test_equals_scipy_however_it_is_chunked(data):
-    sizes = {"c": 2, "y": data.draw(st.integers(1, 24)), "x": data.draw(st.integers(1, 24))}
-    dims = data.draw(st.permutations(["c", "y", "x"]))
-    radii = [(data.draw(radius), data.draw(radius)) for _ in range(2)]
-    dtype = data.draw(st.sampled_from(["u2", "f4", "f8", "?"]))
-    image = xr.DataArray(
-        (np.random.default_rng(0).random(tuple(sizes.values())) * 900).astype(dtype), dims=list(sizes)
-    ).transpose(*dims)
-    whole = subtract_background(image, radii, dtype="float64")
-    wanted = np.stack([p - dense(p, *r) for p, r in zip(image.transpose("c", "y", "x").values.astype("f8"), radii, strict=True)])
-    np.testing.assert_allclose(whole.transpose("c", "y", "x"), wanted, atol=1e-9)
-    chunked = image.chunk({dim: data.draw(st.integers(1, n)) for dim, n in sizes.items()})
-    parts = subtract_background(chunked, radii, dtype="float64")
-    assert parts.dims == image.dims
-    np.testing.assert_array_equal(parts.compute(scheduler="synchronous"), whole)
 
 
 def test_subtracting_is_image_minus_background():
@@ -226,9 +201,3 @@ def test_dataset_and_tree():
     left = subtract_background(data, 3)
     assert list(left.data_vars) == ["a", "b", "labels"]
     xr.testing.assert_equal(left.labels, data.labels)
-
-
-def test_bits_do_not_depend_on_who_computes(scheduler):
-    array = np.random.default_rng(5).random((2, 50, 60))
-    lazy = subtract_background(xr.DataArray(da.from_array(array, chunks=(1, 13, 17)), dims=("t", "y", "x")), 7)
-    np.testing.assert_array_equal(lazy.compute(), lazy.compute(scheduler="synchronous"))

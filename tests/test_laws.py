@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import xprep
 from tests.dense import DoubtfulError
-from tests.operations import OPERATIONS, Operation, assert_matches, assert_same_bits, input_scale, variables
+from tests.operations import OPERATIONS, Operation, assert_blind, assert_matches, assert_same_bits, input_scale, variables
 from tests.sources import counted
 from tests.strategies import chunkings, images
 from xprep.engine.lazy import is_lazy
@@ -56,8 +56,6 @@ def example_image(
 
 @every_operation
 def test_building_reads_nothing(operation: Operation, nothing_computes: None) -> None:
-    if not operation.lazy:
-        pytest.skip("docs/design.md states it as an exception")
     image, source = counted(example_image(operation), {"c": 1, "y": 16, "x": 16})
     result = operation.call(image, **operation.example)
     assert all(is_lazy(one.data) for one in variables(result).values())
@@ -70,8 +68,6 @@ def test_building_reads_nothing(operation: Operation, nothing_computes: None) ->
 
 @every_operation
 def test_building_reads_nothing_of_containers(operation: Operation, nothing_computes: None) -> None:
-    if not operation.lazy:
-        pytest.skip("docs/design.md states it as an exception")
     image, source = counted(example_image(operation), {"c": 1, "y": 16, "x": 16})
     tree = xr.DataTree.from_dict({"a": image.to_dataset(name="image"), "b": image.isel(y=slice(0, 20)).to_dataset(name="image")})
     for container in (image.to_dataset(name="image"), tree):
@@ -85,7 +81,7 @@ def test_numpy_in_numpy_out(operation: Operation) -> None:
     result = operation.call(image, **operation.example)
     lazy = operation.call(image.chunk({"y": 11}), **operation.example)
     assert not any(is_lazy(one.data) for one in variables(result).values())
-    assert_same_bits(result, lazy)
+    assert_blind(operation, lazy, result, image)
 
 
 # 2. Blind to chunks, and 3. equal to the oracle
@@ -104,10 +100,7 @@ def test_equal_to_the_oracle_however_it_is_cut(operation: Operation, data: st.Da
     lazy = operation.call(image.chunk(chunks), **parameters)
     whole = operation.call(image, **parameters)
     assert_matches(lazy, desired, operation.rtol, input_scale(operation, image))
-    if operation.exact:
-        assert_same_bits(lazy, whole)
-    else:
-        assert_matches(lazy, whole, operation.rtol, input_scale(operation, image))
+    assert_blind(operation, lazy, whole, image)
 
 
 @every_operation
@@ -122,11 +115,7 @@ def test_sources_are_read_in_tiles_that_do_not_show(operation: Operation, data: 
     parameters = data.draw(operation.parameters(image), label="parameters")
     with xprep.set_options(tile_bytes=tile_bytes):
         result = operation.call(stored, **parameters)
-    whole = operation.call(image, **parameters)
-    if operation.exact:
-        assert_same_bits(result, whole)
-    else:
-        assert_matches(result, whole, operation.rtol, input_scale(operation, image))
+    assert_blind(operation, result, operation.call(image, **parameters), image)
 
 
 @every_operation
@@ -136,8 +125,10 @@ def test_halos_longer_than_chunks_and_axes(operation: Operation, chunks: tuple[i
     parameters = dict(operation.example)
     if "sigma" in parameters:
         parameters["sigma"] = 4  # reaches 16 pixels
+    if "radius" in parameters:
+        parameters["radius"] = 14  # 18 pixels
     lazy = image.chunk(dict(zip(image.dims, chunks, strict=True)))
-    assert_same_bits(operation.call(lazy, **parameters), operation.call(image, **parameters))
+    assert_blind(operation, operation.call(lazy, **parameters), operation.call(image, **parameters), image)
 
 
 # 4. Keeps labels
@@ -168,16 +159,15 @@ def test_attributes_by_keep_attrs_and_a_line_of_history(operation: Operation, ke
     image = example_image(operation)
     with xr.set_options(keep_attrs=keep):
         result = operation.call(image, **operation.example)
-    for one in variables(result).values():
-        assert ("lens" in one.attrs) is (keep is not False)
-        assert "valid_max" not in one.attrs, "stale: it speaks of the input's values"
-        lines = one.attrs["history"].splitlines()
-        assert operation.name in lines[-1]
-        assert xprep.__version__ in lines[-1]
-        assert lines[:-1] == ["made by a test"]
+    assert ("lens" in result.attrs) is (keep is not False)
+    assert "valid_max" not in result.attrs, "stale: it speaks of the input's values"
+    lines = result.attrs["history"].splitlines()
+    assert operation.name in lines[-1]
+    assert xprep.__version__ in lines[-1]
+    assert lines[:-1] == ["made by a test"]
     with xprep.set_options(history=False):
         silent = operation.call(image, **operation.example)
-    assert all(one.attrs.get("history", "made by a test") == "made by a test" for one in variables(silent).values())
+    assert silent.attrs.get("history", "made by a test") == "made by a test"
 
 
 @every_operation
@@ -212,7 +202,7 @@ def test_the_same_in_a_dataset_and_in_a_tree(operation: Operation) -> None:
 # 5. Bounded
 
 MEASURED = """
-    import json, sys, zlib
+    import json, os, sys, zlib
     import numpy as np, xarray as xr, dask
     import xprep
     from tests.operations import OPERATIONS, variables
@@ -225,21 +215,41 @@ MEASURED = """
             random = np.random.default_rng(zlib.crc32(repr(region).encode()))
             return random.integers(0, 4000, [p.stop - p.start for p in region], dtype="uint16")
 
-    name, height, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    operation = next(one for one in OPERATIONS if one.name == name)
-    data = read_array(Synthetic((4, height, 1024), (1, 256, 256)), token=f"synthetic-{height}")
-    image = xr.DataArray(data, dims=("c", "y", "x"), name="image")
+    def measure(operation, height, folder):
+        data = read_array(Synthetic((4, height, 1024), (1, 256, 256)), token=f"synthetic-{height}")
+        coords = {dim: 0.1 * np.arange(n) for dim, n in (("y", height), ("x", 1024))}
+        image = xr.DataArray(data, coords, dims=("c", "y", "x"), name="image")
+        result = operation.call(image, **parameters_of(operation))
+        arrays = list(variables(result).values())
+        plan = xprep.plan(result) if operation.image_out else None
+        if all({"y", "x"} <= set(one.dims) for one in arrays):
+            result.prep.to_ome_zarr(f"{folder}/{operation.name}-{height}.zarr", scale_factors=())
+        else:
+            [one.compute() for one in arrays]
+        # Not getrusage: a new process inherits the largest size of the one that started it.
+        peak = 1024 * next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+        print(json.dumps([operation.name, {"peak": peak, "planned": plan.peak_memory if plan else None, "image": image.nbytes}]))
+
+    def parameters_of(operation):
+        parameters = dict(operation.example)
+        return parameters | {"radius": 7} if isinstance(parameters.get("radius"), list) else parameters
+
     xprep.set_options(intermediates="recompute", progress="off", tile_bytes=2**21)
     dask.config.set(pool=None, num_workers=2)
-    result = operation.call(image, **operation.example)
-    plan = xprep.plan(result) if operation.image_out else None
-    if operation.image_out:
-        result.prep.to_ome_zarr(folder + "/out.zarr", scale_factors=())
-    else:
-        [one.sum().compute() if one.size > 1e6 else one.compute() for one in variables(result).values()]
-    # Not getrusage: a new program inherits the largest size of the process that started it.
-    peak = 1024 * next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
-    print(json.dumps({"peak": peak, "planned": plan.peak_memory if plan else None, "image": image.nbytes}))
+    for operation in OPERATIONS:
+        for height in map(int, sys.argv[2:]):
+            sys.stdout.flush()
+            child = os.fork()  # a process for each, without the second that imports take; no thread runs here
+            if child == 0:
+                try:
+                    measure(operation, height, sys.argv[1])
+                    sys.stdout.flush()
+                    os._exit(0)
+                except BaseException as error:
+                    sys.stderr.write(f"{operation.name}: {error!r}")
+                    os._exit(1)
+            if os.waitpid(child, 0)[1]:
+                sys.exit(1)
 """
 
 
@@ -250,21 +260,27 @@ def python(program: str, *arguments: Any, **options: Any) -> subprocess.Complete
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, timeout=240, check=False, **options)
 
 
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """Peak memory of every operation, of an image and of one six times as high."""
+    done = python(MEASURED, tmp_path_factory.mktemp("measured"), 1024, 6 * 1024)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, one in map(json.loads, done.stdout.splitlines()):
+        found.setdefault(name, []).append(one)
+    return found
+
+
 @every_operation
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_image(operation: Operation, tmp_path: Path) -> None:
-    found = []
-    for height in (1024, 9 * 1024):
-        (tmp_path / str(height)).mkdir()
-        done = python(MEASURED, operation.name, height, tmp_path / str(height))
-        assert done.returncode == 0, done.stderr
-        found.append(json.loads(done.stdout.splitlines()[-1]))
-    small, large = found
-    assert large["image"] == 9 * small["image"]
+def test_memory_does_not_grow_with_the_image(operation: Operation, measured: dict[str, list[dict[str, Any]]]) -> None:
+    small, large = measured[operation.name]
+    assert large["image"] == 6 * small["image"]
     grown = large["peak"] - small["peak"]
-    # An image that is kept would grow by 64 MiB of uint16 at least. It grows in height: tiles of a row wait for
-    # the next row's edges, so memory grows with the width up to a band of 192 MiB, which plan() counts.
-    assert grown < 0.4 * large["image"], f"peak memory grew by {grown / 2**20:.0f} MiB"
+    # An image that is kept would grow by 40 MiB of uint16 at least; 29 are allowed, as a busy machine's threads run apart.
+    # It grows in height: tiles of a row wait for the next row's edges, so memory grows with the width up to a band of
+    # 192 MiB, which plan() counts.
+    assert grown < 0.6 * large["image"], f"peak memory grew by {grown / 2**20:.0f} MiB"
     if large["planned"] is not None:
         assert large["peak"] < 1.1 * large["planned"], (
             f"plan() said {large['planned'] / 2**20:.0f} MiB, {large['peak'] / 2**20:.0f} were used"
@@ -279,14 +295,15 @@ def test_memory_does_not_grow_with_the_image(operation: Operation, tmp_path: Pat
 def test_every_engine_gives_the_same_bits(operation: Operation, scheduler: str) -> None:
     image = example_image(operation)
     result = operation.call(image.chunk({"c": 1, "y": 13, "x": 20}), **operation.example)
-    assert_same_bits(result.compute(), operation.call(image, **operation.example))
+    assert_same_bits(result.compute(), result.compute(scheduler="sync"))
+    assert_blind(operation, result, operation.call(image, **operation.example), image)
 
 
 @every_operation
 def test_every_placement_gives_the_same_bits(operation: Operation, intermediates: str) -> None:
     image = example_image(operation)
     result = operation.call(image.chunk({"c": 1, "y": 13, "x": 20}), **operation.example)
-    assert_same_bits(result.compute(), operation.call(image, **operation.example))
+    assert_blind(operation, result.compute(), operation.call(image, **operation.example), image)
 
 
 # 7. Nothing half-done

@@ -11,10 +11,15 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib import pyplot
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+import xprep
+import xprep.plot.channels
 import xprep.plot.panels
-from xprep.plot import label_colors, plot_channels, plot_projections
+from xprep.io.arrays import ZarrReadable
+from xprep.plot import label_colors, plot_channels, plot_projections, plot_rois
+from xprep.rois import RoiTable
 
 
 @pytest.fixture(autouse=True)
@@ -161,3 +166,65 @@ def test_importing_does_not_import_matplotlib():
     code = "import sys, xprep.plot; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert xprep.plot.panels.MOST_PIXELS == 1200
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The paths of the arrays that are read from stores, in order."""
+    paths, read = [], ZarrReadable.read
+
+    def counting(self, region):
+        paths.append(self.place.path)
+        return read(self, region)
+
+    monkeypatch.setattr(ZarrReadable, "read", counting)
+    for module in (xprep.plot.panels, xprep.plot.channels):
+        monkeypatch.setattr(module, "MOST_PIXELS", 50)
+    return paths
+
+
+@pytest.fixture
+def stored(tmp_path):
+    image = volume(("c", "z", "y", "x"), y=210, x=160)
+    image.prep.to_ome_zarr(tmp_path / "a.zarr", scale_factors=(2, 2, 2), chunks={"y": 32, "x": 32})
+    return tmp_path / "a.zarr"
+
+
+@pytest.mark.parametrize("how", ["xprep", "xarray"])
+def test_an_image_opened_at_its_finest_level_is_drawn_from_the_fitting_one(stored, reads, how):
+    image = xprep.open_image(stored) if how == "xprep" else xr.open_zarr(stored, group="scale0", consolidated=False).image
+    fitting = xprep.open_image(stored, level=2)
+    assert fitting.shape[2:] == (53, 40)
+    for plot in (plot_projections, plot_channels):
+        figure = plot(image)
+        assert set(reads) == {"scale2/image"}, "nothing of the 16 times as many pixels of level 0"
+        for one, other in zip(pictures_of(figure), pictures_of(plot(fitting)), strict=True):
+            np.testing.assert_allclose(one.get_array(), other.get_array(), rtol=1e-6)
+            np.testing.assert_allclose(one.get_extent(), other.get_extent())
+        reads.clear()
+
+
+def test_levels_are_of_the_whole_unchanged_image_only(stored, reads):
+    image = xprep.open_image(stored)
+    for changed in (image + 1, image.isel(y=slice(0, 200)), image.isel(c=[1, 0])):
+        plot_channels(changed)
+        assert set(reads) == {"scale0/image"}
+        reads.clear()
+    plot_channels(xprep.open_image(stored, level=3))
+    assert set(reads) == {"scale3/image"}
+
+
+def outlines_of(figure):
+    return [line.get_segments() for axes in figure.axes for line in axes.collections if isinstance(line, LineCollection)]
+
+
+def test_rois_lie_where_they_are_over_a_coarser_level(stored, reads):
+    table = RoiTable.from_pixels([[1.0] * 4], [[100, 100, 101, 101]], [[60, 61, 60, 61]])
+    wanted = plot_rois(xprep.open_image(stored).isel(y=slice(0, 209)), table)
+    reads.clear()
+    for image in (xprep.open_image(stored), xprep.open_tree(stored)):
+        figure = plot_rois(image, table)
+        assert set(reads) == {"scale2/image"}
+        for one, other in zip(outlines_of(figure), outlines_of(wanted), strict=True):
+            np.testing.assert_allclose(one, other)
+        reads.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 import weakref
 from pathlib import Path
 
@@ -12,8 +11,6 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from xprep.ops.project import project
 
@@ -35,30 +32,6 @@ def test_golden(case, dim):
         same = np.broadcast_to(True, wanted.shape) if case["case"] != "proj_nan" else ~np.isnan(wanted)
         np.testing.assert_array_equal(found.values[same], wanted[same])
     assert not found.isnull().any()
-
-
-@settings(max_examples=60, deadline=None)
-@given(data=st.data())
-def test_equals_xarray_however_it_is_chunked(data):
-    shape = data.draw(st.tuples(*[st.integers(1, 6)] * 4))
-    dims = ("t", "z", "y", "x")
-    dtype = data.draw(st.sampled_from(["u1", "i2", ">u2", "u8", "f2", "f4", "f8", "?"]))
-    array = (np.random.default_rng(data.draw(st.integers(0, 9))).normal(size=shape) * 50).astype(dtype)
-    if array.dtype.kind == "f":
-        array[np.random.default_rng(1).random(shape) < 0.3] = np.nan
-    image = xr.DataArray(array, dims=dims)
-    along = data.draw(st.one_of(st.sampled_from(dims), st.lists(st.sampled_from(dims), min_size=1, max_size=4, unique=True)))
-    how, skipna = data.draw(st.sampled_from(HOWS)), data.draw(st.sampled_from([None, True, False]))
-    exact = image.astype("f8") if array.dtype.kind == "f" and how not in ("max", "min") else image
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numpy warns of slices of NaN
-        wanted = getattr(exact, how)(along, skipna=skipna)
-    chunks = {dim: data.draw(st.integers(1, n)) for dim, n in zip(dims, shape, strict=True)}
-    for one in (image, image.chunk(chunks)):
-        found = project(one, along, how, skipna=skipna).compute(scheduler="synchronous")
-        assert found.dims == wanted.dims
-        assert found.dtype == (array.dtype if array.dtype.kind == "f" else wanted.dtype.newbyteorder("="))
-        np.testing.assert_allclose(found, wanted.astype(found.dtype), rtol=1e-3 if dtype == "f2" else 1e-6, atol=1e-6)
 
 
 def test_std_on_top_of_a_large_offset():
@@ -150,11 +123,3 @@ def test_bad_input():
         project(image.astype(complex), "y")
     with pytest.raises(ValueError, match="without pixels"):
         project(image[:0], "y")
-
-
-def test_bits_do_not_depend_on_who_computes(scheduler):
-    array = np.random.default_rng(6).normal(size=(40, 9, 8)).astype("f4")
-    image = xr.DataArray(da.from_array(array, chunks=(3, 4, 5)), dims=("z", "y", "x"))
-    lazy = [project(image, "z", how) for how in HOWS]
-    for found, one in zip(dask.compute(*lazy), lazy, strict=True):
-        np.testing.assert_array_equal(found, one.compute(scheduler="synchronous"))

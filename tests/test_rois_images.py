@@ -1,245 +1,33 @@
-"""Traces, windows, features and masks of images: against plain numpy, blind to chunks, lazy, reads counted."""
+"""Traces, windows, features and masks of images: volumes, reads counted, bad input; their laws are in `test_laws`."""
 
 import weakref
 
-import dask
 import dask.array as da
 import numpy as np
 import pytest
-import scipy.ndimage
 import xarray as xr
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from tests.sources import CountingSource, counted, refuse
+from tests.dense_rois import crop
+from tests.sources import CountingSource, counted
 from xprep.engine.sources import read_array
-from xprep.options import set_options
 from xprep.rois import RoiTable
 from xprep.rois.features import centered, roi_features
 from xprep.rois.masking import mask
 from xprep.rois.traces import traces
 
-FEATURES = ["phase_correlation", "in_vs_out", "dot_product", "correlation"]
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-# -- oracles: ten lines of plain numpy each -------------------------------------------------------------------------
-
-
-def trace_oracle(movie, rois, how, skipna):
-    """movie (frame, z, y, x); rois a list of (lam, z, y, x)."""
-    out = np.full((len(movie), len(rois)), np.nan)
-    for i, (lam, z, y, x) in enumerate(rois):
-        lam = np.asarray(lam, float)
-        values = movie[:, z, y, x].astype(float)
-        keep = ~np.isnan(values) if skipna else np.ones_like(values, bool)
-        weights = np.where(keep, lam if how in ("weighted_mean", "dot") else 1.0, 0)
-        top = (weights * np.where(keep, values, 0)).sum(1)
-        bottom = {"sum": 1.0, "dot": np.sqrt((weights**2).sum(1))}.get(how, weights.sum(1))
-        out[:, i] = np.divide(top, bottom, where=np.not_equal(bottom, 0), out=np.full(len(movie), np.nan))
-    return out
-
-
-def centre_oracle(lam, y, x):
-    total = np.sum(lam, dtype=float)
-    return None if total == 0 else tuple(int(np.trunc(np.sum(np.multiply(lam, q, dtype=float)) / total)) for q in (y, x))
-
-
-def crop_oracle(plane, centre, width, fill):
-    side = 2 * width + 1
-    if centre is None:
-        return np.full((side, side), fill, np.float32)
-    padded = np.full((plane.shape[0] + 400, plane.shape[1] + 400), fill, np.float32)
-    padded[200:-200, 200:-200] = plane
-    y, x = np.clip(np.array(centre) + 200, width, np.array(padded.shape) - width - 1)
-    return padded[y - width : y + width + 1, x - width : x + width + 1]
-
-
-def mask_oracle(lam, y, x, centre, width):
-    out = np.zeros((2 * width + 1,) * 2, np.float32)
-    for weight, row, column in zip(lam, y, x, strict=True):
-        if centre and abs(row - centre[0]) <= width and abs(column - centre[1]) <= width:
-            out[row - centre[0] + width, column - centre[1] + width] = weight
-    return out
-
-
-def feature_oracle(window, image, iterations, eps, surround):
-    cross = np.fft.fft2(window) * np.fft.fft2(image.astype(float)).conj()
-    center = window > 0
-    around = scipy.ndimage.binary_dilation(center, iterations=iterations) if iterations else center
-    inside, total = image[center].sum(dtype=float), image[around].sum(dtype=float)
-    total = total if surround == "annulus" else inside + total
-    a, b = window[around].astype(float), image[around].astype(float)
-    spread = a.size > 0 and a.std() > 0 and b.std() > 0
-    return {
-        "phase_correlation": (cross / (eps + np.abs(cross))).mean().real,
-        "in_vs_out": inside / total if total else 0.0,
-        "correlation": np.corrcoef(a, b)[0, 1] if spread else np.nan,
-    }
-
-
-# -- inputs ---------------------------------------------------------------------------------------------------------
-
-
-@st.composite
-def roi_lists(draw, shape, planar=True, max_rois=6):
-    """Lists of pixels: overlapping, doubled, at borders, empty, single; weights of any sign."""
-    depth, height, width = shape
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    kind = draw(st.sampled_from([np.float32, np.float64, np.uint8]))
-    found = []
-    for _ in range(draw(st.integers(1, max_rois))):
-        count = draw(st.sampled_from([0, 1, 2, 7, 20]))
-        y = np.clip(rng.integers(0, height) + rng.integers(-3, 4, count), 0, height - 1)
-        x = np.clip(rng.integers(0, width) + rng.integers(-3, 4, count), 0, width - 1)
-        z = np.full(count, rng.integers(0, depth)) if planar else rng.integers(0, depth, count)
-        lam = rng.choice([-1, 0, 0.5, 1, 2, 3], count) if kind is not np.uint8 else rng.integers(0, 255, count)
-        found.append((lam.astype(kind), z, y, x))
-    return found
-
-
-def table_of(found, planar=True):
-    lam, z, y, x = (list(column) for column in zip(*found, strict=True))
-    planes = [int(p[0]) if len(p) else 0 for p in z] if planar else z
-    return RoiTable.from_pixels(lam, y, x, planes, ids=np.arange(len(lam)) * 3 + 5)
-
-
-@st.composite
-def chunked(draw, image):
-    """The image in ragged chunks, down to 1."""
-    return image.chunk({dim: tuple(draw(cuts(n))) for dim, n in image.sizes.items()})
-
-
-def cuts(length):
-    steps = st.sampled_from([1, 2, 3, 5, 8, length])
-    return st.lists(steps, min_size=length, max_size=length).map(lambda sizes: fit(sizes, length))
-
-
-def fit(sizes, length):
-    out = []
-    while sum(out) < length:
-        out.append(min(sizes[len(out)], length - sum(out)))
-    return out
-
-
-@st.composite
-def movies(draw, with_z):
-    sizes = {"t": draw(st.integers(1, 7)), "y": draw(st.integers(1, 24)), "x": draw(st.integers(1, 24))}
-    if with_z:
-        sizes["z"] = draw(st.integers(1, 4))
-    dims = draw(st.permutations(list(sizes)))
-    dtype = draw(st.sampled_from([np.uint16, np.float32, np.int8, np.float64, bool, np.dtype(">u2"), np.float16]))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    values = rng.integers(0, 100, [sizes[d] for d in dims]).astype(dtype)
-    if values.dtype.kind == "f" and draw(st.booleans()):
-        values[rng.random(values.shape) < 0.1] = np.nan
-    return xr.DataArray(values, dims=dims, coords={"t": np.arange(sizes["t"]) * 0.5}, attrs={"units": "photons"}, name="movie")
-
-
-def ordered(image, *dims):
-    for dim in dims:
-        image = image if dim in image.dims else image.expand_dims(dim)
-    return image.transpose(*dims).values
-
-
-def not_computing():
-    return dask.config.set(scheduler=refuse)
-
-
-# -- laws -----------------------------------------------------------------------------------------------------------
-
-
-@FEW
-@given(
-    data=st.data(),
-    how=st.sampled_from(["weighted_mean", "mean", "sum", "dot"]),
-    skipna=st.booleans(),
-    with_z=st.booleans(),
-)
-def test_traces(data, how, skipna, with_z):
-    image = data.draw(movies(with_z))
-    planar = data.draw(st.booleans()) or not with_z
-    shape = (image.sizes.get("z", 1), image.sizes["y"], image.sizes["x"])
-    found = data.draw(roi_lists(shape, planar))
-    table = table_of(found, planar)
-    wanted = trace_oracle(ordered(image, "t", "z", "y", "x"), found, how, skipna)
-    with not_computing():
-        lazy = traces(data.draw(chunked(image)), table, how=how, skipna=skipna)
-    assert isinstance(lazy.data, da.Array)
-    for result in (traces(image, table, how=how, skipna=skipna), lazy):
-        assert result.dims == ("t", "roi")
-        assert result.dtype == np.float64
-        assert result.attrs == image.attrs
-        assert result.name == image.name
-        np.testing.assert_array_equal(result.roi, table.ids)
-        np.testing.assert_array_equal(result.t, image.t)
-        np.testing.assert_allclose(result.values, wanted, rtol=1e-12, atol=1e-12)
-
-
-@FEW
-@given(data=st.data(), width=st.integers(0, 6), fill=st.sampled_from([0.0, np.nan, -1.5]), with_z=st.booleans())
-def test_centered(data, width, fill, with_z):
-    image = data.draw(movies(with_z))
-    found = data.draw(roi_lists((image.sizes.get("z", 1), image.sizes["y"], image.sizes["x"])))
-    table = table_of(found)
-    values = ordered(image, "t", "z", "y", "x").astype(np.float32)
-    wanted = [
-        [crop_oracle(frame[z[0] if len(z) else 0], centre_oracle(lam, y, x), width, fill) for frame in values]
-        for lam, z, y, x in found
-    ]
-    with not_computing(), set_options(tile_bytes=data.draw(st.sampled_from([1, 5000, 2**25]))):
-        lazy = centered(data.draw(chunked(image)), table, width=width, fill_value=fill)
-    assert isinstance(lazy.data, da.Array)
-    for result in (centered(image, table, width=width, fill_value=fill), lazy):
-        assert result.dims == ("roi", "t", "dy", "dx")
-        assert result.dtype == np.float32
-        np.testing.assert_array_equal(result.dy, np.arange(-width, width + 1))
-        np.testing.assert_array_equal(result.values, np.array(wanted))
+# -- windows --------------------------------------------------------------------------------------------------------
 
 
 def test_centered_volumes():
     rng = np.random.default_rng(0)
     image = xr.DataArray(rng.random((2, 3, 12, 14)), dims=("c", "z", "y", "x"), coords={"z": [0.0, 2.0, 4.0]})
     table = RoiTable.from_pixels([np.ones(3)], [[0, 1, 1]], [[13, 13, 13]], [[0, 1, 2]])
-    wanted = np.stack([[crop_oracle(p, (0, 13), 2, 7) for p in channel] for channel in image.values.astype(np.float32)])
+    wanted = np.stack([[crop(p, (0, 13), 2, 7) for p in channel] for channel in image.values.astype(np.float32)])
     for img in (image, image.chunk({"z": 2, "y": 5, "x": 5})):
         result = centered(img, table, width=2, fill_value=7)
         assert result.dims == ("roi", "c", "z", "dy", "dx")
         np.testing.assert_array_equal(result.z, image.z)
         np.testing.assert_array_equal(result.values[0], wanted)
-
-
-@FEW
-@given(
-    data=st.data(),
-    width=st.integers(1, 6),
-    iterations=st.integers(0, 5),
-    eps=st.sampled_from([1e6, 1.0]),
-    surround=st.sampled_from(["filled", "annulus"]),
-)
-def test_features(data, width, iterations, eps, surround):
-    image = data.draw(movies(with_z=True))
-    if image.dtype.kind == "f":
-        image = image.fillna(1)
-    found = data.draw(roi_lists((image.sizes["z"], image.sizes["y"], image.sizes["x"])))
-    table = table_of(found)
-    options = {"width": width, "iterations": iterations, "eps": eps, "surround": surround}
-    values = ordered(image, "t", "z", "y", "x").astype(np.float32)
-    dots = trace_oracle(values, found, "dot", False).T
-    with not_computing():
-        lazy = roi_features(data.draw(chunked(image)), table, **options)
-    assert all(isinstance(variable.data, da.Array) for variable in lazy.data_vars.values())
-    for result in (roi_features(image, table, **options), lazy.compute()):
-        assert list(result) == FEATURES
-        np.testing.assert_allclose(result.dot_product.transpose("roi", "t"), dots, rtol=1e-6, atol=1e-9)
-        for i, (lam, z, y, x) in enumerate(found):
-            centre = centre_oracle(lam, y, x)
-            window = mask_oracle(lam, y, x, centre, width)
-            for t, frame in enumerate(values):
-                crop = crop_oracle(frame[z[0] if len(z) else 0], centre, width, 0)
-                for name, wanted in feature_oracle(window, crop, iterations, eps, surround).items():
-                    got = result[name].isel(roi=i, t=t).item()
-                    np.testing.assert_allclose(got, wanted, rtol=2e-4, atol=2e-5, err_msg=name)
 
 
 def test_features_windowed_and_volumetric():
@@ -262,32 +50,6 @@ def test_features_windowed_and_volumetric():
     np.testing.assert_allclose(found.correlation, rois.compute_correlation(*filtered, volumetric=True), rtol=1e-5)
     weights = roi_features(image, table, width=6, iterations=2, window=taper)
     np.testing.assert_allclose(weights.phase_correlation, found.phase_correlation, rtol=1e-6)
-
-
-@FEW
-@given(data=st.data(), invert=st.booleans(), outside=st.sampled_from([np.nan, 0, 7, -1, 0.5]), with_z=st.booleans())
-def test_mask(data, invert, outside, with_z):
-    image = data.draw(movies(with_z))
-    shape = (image.sizes.get("z", 1), image.sizes["y"], image.sizes["x"])
-    found = data.draw(roi_lists(shape))
-    inside = np.zeros(shape, bool)
-    for _, z, y, x in found:
-        inside[z, y, x] = True
-    space = ("z", "y", "x") if with_z else ("y", "x")
-    dense = xr.DataArray(inside if with_z else inside[0], dims=space)
-    wanted = ordered(image.astype(float).where(dense != invert, outside), *image.dims)
-    labels = dense.astype(np.uint8) * 9
-    lazy = data.draw(chunked(image))
-    with not_computing():
-        results = [mask(lazy, rois, outside=outside, invert=invert) for rois in (table_of(found), labels, labels.chunk(2))]
-    assert all(isinstance(result.data, da.Array) for result in results)
-    results += [mask(image, rois, outside=outside, invert=invert) for rois in (table_of(found), labels, dense, dense.values)]
-    for result in results:
-        assert result.dims == image.dims
-        assert result.attrs == image.attrs
-        np.testing.assert_array_equal(result.values.astype(float), wanted)
-        if image.dtype.kind == "f" or (image.dtype == np.uint16 and outside in (0, 7)):
-            assert result.dtype == image.dtype
 
 
 # -- reads ----------------------------------------------------------------------------------------------------------
@@ -384,16 +146,6 @@ def test_graphs_are_small():
     chunks = image.data.npartitions
     assert len(dict(traces(image, table).data.dask)) <= 3 * chunks
     assert len(dict(roi_features(image, table, width=3).__dask_graph__())) <= 5 * chunks
-
-
-def test_same_bits_in_any_engine():
-    values, table = movie_and_table(50)
-    image = xr.DataArray(da.from_array(values, chunks=(7, 20, 30)), dims=("t", "y", "x"))
-    lazy = [make(image, table) for make in (traces, roi_features, mask)]
-    engines = ("threads", "sync", "processes")
-    for one, two, three in zip(*(dask.compute(*lazy, scheduler=name) for name in engines), strict=True):
-        xr.testing.assert_identical(one, two)
-        xr.testing.assert_identical(one, three)
 
 
 # -- bad input ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The table: its door, its conversions, label images, lazy masks."""
 
 import pickle
+import tracemalloc
 
 import dask
 import dask.array as da
@@ -365,3 +366,18 @@ def test_centered_masks_of_planes():
     assert table.centered_masks(2, num_planes=4).sizes["z"] == 4
     with pytest.raises(ValueError, match="num_planes"):
         table.centered_masks(2, num_planes=1)
+
+
+def test_a_table_of_labels_takes_little_more_than_itself():
+    """8 bytes a pixel (int32 y and x) and 20 a run; lists of `numpy.nonzero` in the boxes of `find_objects` take 16."""
+    line = np.arange(1024)
+    cells = (line[:, None] // 24 * 43 + line // 24 + 1).astype("u4")
+    cells[((line[:, None] % 24 - 12) ** 2 + (line % 24 - 12) ** 2) > 110] = 0
+    RoiTable.from_labels(cells[:50, :50])  # compile
+    tracemalloc.start()
+    table = RoiTable.from_labels(cells)
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert table.ypix.size == (cells > 0).sum()
+    assert held < 8.5 * table.ypix.size
+    assert peak < 11 * table.ypix.size

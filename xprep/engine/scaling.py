@@ -69,10 +69,10 @@ def stretched_cuts(array: da.Array, stretches: Mapping[int, Stretch], itemsize: 
     merged = _merged(array, chunk, stretches)
     parts = dict.fromkeys(stretches, 1)
     cuts = [_cut(c, stretches.get(axis), merged.get(axis, 1), 1) for axis, c in enumerate(chunk)]
-    while prod(cut.chunk for cut in cuts) * itemsize > MOST_TILES * options().tile_bytes and any(
-        cuts[a].chunk > 1 for a in parts
+    while prod(cut.chunk for cut in cuts) * itemsize > MOST_TILES * options().tile_bytes and (
+        long := [axis for axis in parts if cuts[axis].chunk > 1]
     ):
-        axis = max(parts, key=lambda a: cuts[a].chunk / chunk[a])
+        axis = max(long, key=lambda a: cuts[a].chunk / chunk[a])
         parts[axis] *= 2
         cuts[axis] = _cut(chunk[axis], stretches[axis], merged[axis], parts[axis])
     shape = stretched_shape(array, stretches)

@@ -32,7 +32,7 @@ def in_tiles(array: da.Array) -> tuple[da.Array, Chunks]:
     """Return what tiles are gathered from, and the tiles: of a source these are read, of anything else put together.
 
     The blocks of another's graph stay as they are: `rechunk` would copy them into tiles, of which halos are copied anew
-    (0.09 of 0.32 CPU seconds of a local mean of 128 MiB).
+    (0.07 of 0.31 CPU seconds of a Gaussian of 128 MiB).
     """
     tile = tile_of(array)
     tiles = array if source_of(array) is None else retile(array, tile, alone=True)

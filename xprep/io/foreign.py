@@ -45,7 +45,7 @@ def _place_of(array: zarr.Array[Any]) -> Place:
     if isinstance(store, FsspecStore):
         # dask opens folders through fsspec, in a wrapper that makes its calls asynchronous; files are read directly here.
         system = getattr(store.fs, "sync_fs", store.fs)
-        secrets = dict(system.storage_options)
+        secrets = dict(getattr(system, "storage_options", {}))
         if "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)):
             store = LocalStore(store.path, read_only=True)
     return Place(store, array.path, redact_text(str(store), secrets), secrets)

@@ -83,9 +83,9 @@ def background(
 
     Notes
     -----
-    The mean is weighted by a Gaussian of ``sigma = radius / 2``, integrated over each pixel and cut at
-    2.5758 sigma (99 %), separable, with the edge repeated beyond the image (``smlmlp.bkgd_spatial_mean``). A radius
-    below 1/3 leaves the image.
+    The mean is weighted by a Gaussian of ``sigma = radius / 2``, integrated over each pixel and cut at 2.5758 sigma (99
+    %), separable, with the edge repeated beyond the image (``smlmlp.bkgd_spatial_mean``). A radius below 1/3 leaves the
+    image.
 
     With weights ``w`` (tap 0 in the middle), ``noise_gain`` is ``sqrt(1 - 2 w_y(0) w_x(0) + sum w_y**2 sum w_x**2)``:
     0.9902 at radius 7. smlmlp's ``noise_correction`` is ``sqrt(sum (d - w_y)**2) sqrt(sum (d - w_x)**2)``, with d one

@@ -49,8 +49,8 @@ def project(image: Container, dim: str | Sequence[str], how: str = "max", *, ski
 
     Notes
     -----
-    Sums are made in float64 whatever the type, and ``std`` from squared deviations joined block by block
-    (Chan, Golub and LeVeque 1979), so float32 stays right over billions of voxels and on top of a large offset.
+    Sums are made in float64 whatever the type, and ``std`` from squared deviations joined block by block (Chan, Golub
+    and LeVeque 1979), so float32 stays right over billions of voxels and on top of a large offset.
 
     The maximum is that of ``maximum_z_projection`` of pyclesperanto, with two differences: its NaNs count only when
     they come first, here `skipna` says; and ``"x"`` is (z, y), never transposed.

@@ -82,11 +82,11 @@ def rescale(
 
     Notes
     -----
-    Voxel ``i`` of the result looks at ``u = (i + 1/2) / factor``, in input voxels whose centres are at ``k
-    + 1/2`` (clEsperanto's ``scale``). The factor is the one that was asked for, not the ratio of the rounded sizes:
-    voxels are exactly ``old size / factor``, and the last may reach beyond the image. An axis of length 1 is copied,
-    whatever its factor. A voxel without weight is not read, so factor 1 gives the image, and a NaN reaches only the
-    voxels it is a part of.
+    Voxel ``i`` of the result looks at ``u = (i + 1/2) / factor``, in input voxels whose centres are at ``k + 1/2``
+    (clEsperanto's ``scale``). The factor is the one that was asked for, not the ratio of the rounded sizes: voxels are
+    exactly ``old size / factor``, and the last may reach beyond the image. An axis of length 1 is copied, whatever its
+    factor. A voxel without weight is not read, so factor 1 gives the image, and a NaN reaches only the voxels it is a
+    part of.
 
     Without `anti_alias`, shrinking reads two voxels an axis of the 1 / f that a new one covers. What that costs: at f
     = 0.2 the new voxels are as noisy as the old ones (with it they have 37 % of the noise, an axis), and stripes of

@@ -44,8 +44,8 @@ def plot_channels(
 
     Notes
     -----
-    An image of more than 1200 pixels an axis is shrunk first, averaging (labels: by nearest pixel), and
-    read once, chunk by chunk.
+    An image of more than 1200 pixels an axis is shrunk first, averaging (labels: by nearest pixel), and read once,
+    chunk by chunk.
     """
     stack = drawable(image, "plot_channels", PLANE)
     as_labels = are_labels(stack, labels)

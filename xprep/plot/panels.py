@@ -14,6 +14,7 @@ from xprep.ops.containers import images_of
 from xprep.ops.layout import CHANNEL, PLANE, SPACE, check_image
 from xprep.ops.units import metres, spacing, unit_of
 from xprep.plot.colors import label_colors
+from xprep.plot.levels import fitting_level
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,12 +25,16 @@ WINDOW = (0.5, 99.8)  # percentiles of a picture that are its darkest and its br
 SYMBOLS = {1e-6: "µm", 1e-9: "nm", 1e-3: "mm", 1e-2: "cm", 1.0: "m", 1e-10: "Å"}
 
 
-def drawable(image: Any, operation: str, needed: Sequence[str]) -> xr.DataArray:
-    """Return the one image to draw, without dims of one position besides z, y, x and c."""
+def drawable(image: Any, operation: str, needed: Sequence[str], *, finest: bool = False) -> xr.DataArray:
+    """Return the one image to draw, without dims of one position besides z, y, x and c.
+
+    Of a pyramid, and of an image that was opened from one, it is the level that fits a picture, unless the ``finest`` is
+    wanted, in whose pixels positions are.
+    """
     every = images_of(image)
     found = [array for (node, _), array in every.items() if "labels" not in node.split("/")] or list(every.values())
     if isinstance(image, xr.DataTree):
-        found = _level(found)
+        found = _level(found, finest)
     if len(found) != 1:
         raise ValueError(f"{operation} draws one image, and there are {len(found)} here. Choose one, e.g. data['image'].")
     array = found[0]
@@ -39,14 +44,17 @@ def drawable(image: Any, operation: str, needed: Sequence[str]) -> xr.DataArray:
         raise ValueError(
             f"{operation} draws c, z, y and x; choose a position of {long[0]!r} first, e.g. image.isel({long[0]}=0)."
         )
-    return array.isel(dict.fromkeys(others, 0))
+    array = array if finest else fitting_level(array, MOST_PIXELS)
+    return array.isel(dict.fromkeys(others, 0)) if others else array
 
 
-def _level(images: Sequence[xr.DataArray]) -> list[xr.DataArray]:
+def _level(images: Sequence[xr.DataArray], finest: bool) -> list[xr.DataArray]:
     """Return the smallest level that has a picture's pixels, or the largest; all where they are no levels of one."""
     if len({(image.name, image.dims) for image in images}) > 1:
         return list(images)
     by_size = sorted(images, key=lambda image: image.size)
+    if finest:
+        return by_size[-1:]
     return [next((image for image in by_size if max(image.sizes[dim] for dim in PLANE) >= MOST_PIXELS), by_size[-1])]
 
 

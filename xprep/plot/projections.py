@@ -42,7 +42,8 @@ def plot_projections(
     ----------
     image : DataArray, Dataset or DataTree
         Dims z, y and x in any order, and ``c``, a row of pictures a channel. A Dataset has to hold one image. Of a
-        DataTree (a pyramid, as `open_tree` gives it) the smallest level is drawn that has as many pixels as a picture.
+        DataTree (a pyramid, as `open_tree` gives it) the smallest level is drawn that has as many pixels as a picture, and
+        of an image that was opened from such a store, whatever its level, that one too: only it is read.
     labels : bool, optional
         Whether values are labels, each drawn in a colour of its own, always the same; by default integers of 32 or 64
         bits and booleans are.
@@ -63,8 +64,8 @@ def plot_projections(
 
     Notes
     -----
-    The volume is read once, chunk by chunk; only the pictures are held, of at most 1200 pixels an axis.
-    Greys go from the 0.5th to the 99.8th percentile of a channel's three pictures.
+    The volume is read once, chunk by chunk; only the pictures are held, of at most 1200 pixels an axis. Greys go from
+    the 0.5th to the 99.8th percentile of a channel's three pictures.
     """
     volume = drawable(image, "plot_projections", SPACE)
     dims = [dim for dim in (CHANNEL, *SPACE) if dim in volume.dims]

@@ -69,7 +69,7 @@ def plot_rois(
     >>> len(figure.axes[0].collections[0].get_segments())
     6
     """
-    reference = drawable(image, "plot_rois", PLANE)
+    reference = drawable(image, "plot_rois", PLANE, finest=True)
     rois.check_inside({"z": 2**31, **{dim: reference.sizes[dim] for dim in PLANE}})
     values = None if feature is None else feature_values(feature, rois)
     before = [] if figure is None else list(figure.axes)

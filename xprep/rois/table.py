@@ -83,6 +83,8 @@ class RoiTable(RaggedPixels):
         """
         check_lengths(lam=lam, ypix=ypix, xpix=xpix)
         columns = {name: join_lists(lists) for name, lists in (("lam", lam), ("ypix", ypix), ("xpix", xpix))}
+        for column in columns.values():
+            column.flags.writeable = False  # made here: the table need not copy them
         planes: Sequence[Any] = [0] * len(lam) if zpix is None else zpix
         names = np.arange(len(lam)) if ids is None else np.asarray(ids)
         return cls(**columns, zpix=join_planes(planes, lam), starts=starts_of(lam), ids=names, volumetric=is_volumetric(planes))

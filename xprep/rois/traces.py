@@ -134,9 +134,8 @@ def _sum_rois(movie: Any, rois: RoiTable, weighing: Weighing, ndim: int) -> Any:
     owners, leading = pixels.rois, movie.ndim - ndim
     finish = _Finish(weighing, weighing.totals(pixels.lam, owners, len(rois)))
     if not is_lazy(movie) and movie.nbytes <= EAGER_TILE_BYTES:  # one tile: nothing to share among threads
-        everything, extent = np.arange(pixels.lam.size), movie.shape[leading:]
-        whole = BlockSums.of(pixels, owners, everything, (0,) * ndim, extent, weighing)
-        return finish([whole(movie)] if everything.size else [], movie.shape[:leading])
+        whole = BlockSums.of_all(pixels, movie.shape[leading:], weighing)
+        return finish([whole(movie)] if pixels.lam.size else [], movie.shape[:leading])
     # What is computed now needs no name that equal tables share: digesting the table would take longer than the sums.
     token = rois.fingerprint if is_lazy(movie) else str(id(rois))
     lazy = as_lazy(movie)
@@ -176,6 +175,13 @@ class BlockSums:
         local = [place[chosen] - start for place, start in zip(pixels.space(len(origin)), origin, strict=True)]
         offsets = np.ascontiguousarray(flat_offsets(local, extent))
         return cls(touched[firsts[:-1]], firsts, offsets, pixels.lam[chosen], extent, weighing)
+
+    @classmethod
+    def of_all(cls, pixels: Pixels, extent: tuple[int, ...], weighing: Weighing) -> BlockSums:
+        """Return what sums the only block: every pixel lies in it, and none need be picked."""
+        filled = np.flatnonzero(np.diff(pixels.starts))
+        offsets = np.ascontiguousarray(flat_offsets(pixels.space(len(extent)), extent))
+        return cls(filled, np.append(pixels.starts[filled], pixels.lam.size), offsets, pixels.lam, extent, weighing)
 
     def __call__(self, block: Array) -> Part:
         """Return the block's part of the sums."""
