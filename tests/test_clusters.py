@@ -22,8 +22,9 @@ from zarr.storage import MemoryStore
 import xprep
 from tests.crashes import objects, wait_for
 from tests.sources import CountingSource
-from xprep.engine.cluster import SETTINGS, connect
-from xprep.engine.sources import read_array
+from xprep.engine.cluster import connect
+from xprep.engine.deliver import deliver
+from xprep.engine.sources import read_array, retile
 from xprep.engine.waiting import NobodyWorksError
 
 SETUP = {"tile_bytes": 2**15, "progress": "off"}
@@ -70,16 +71,18 @@ def test_array_expressions_are_refused_before_anything_is_written(tmp_path: Path
 
 def test_no_rechunk_is_peer_to_peer(on_cluster: Any) -> None:
     """dask's own choice where there is a client: it killed workers of 700 MiB (CLOUD §4)."""
-    lazy = xr.DataArray(da.zeros((64, 64), chunks=(64, 1)), dims=("y", "x"))
-    made = lazy.prep.gaussian_filter(2).data.rechunk((1, 64))
-    assert any("p2p" in str(key) for key in made.dask), "dask's choice; else this test proves nothing"
-    for result in (lazy.prep.gaussian_filter(2), lazy.prep.normalize(sigma=1), lazy.prep.rescale({"y": 2, "x": 2})):
-        assert not any("p2p" in str(key) or "shuffle" in str(key) for key in result.data.dask)
+    lazy = da.zeros((128, 128), chunks=(128, 1))
+    assert any("p2p" in str(key) for key in lazy.rechunk((16, 16)).dask), "dask's choice; else this test proves nothing"
+    mine = retile(lazy, (16, 16))
+    assert mine.chunks == ((16,) * 8,) * 2
+    back = deliver(mine, (0, 1), ((1,) * 128, (128,)))
+    assert not any("p2p" in str(key) for array in (mine, back) for key in array.dask)
 
 
 def test_a_local_cluster_has_the_settings_that_do_not_hang() -> None:
     with connect(workers=1) as client:
-        assert {name: dask.config.get(name) for name in SETTINGS} == SETTINGS
+        assert dask.config.get("distributed.deploy.lost-worker-timeout") == "1h"
+        assert dask.config.get("array.rechunk.method") == "tasks"
         ignored = client.run(lambda: __import__("signal").getsignal(2) == __import__("signal").SIG_IGN)
         assert list(ignored.values()) == [True]
     assert dask.config.get("distributed.deploy.lost-worker-timeout") == "15s"
@@ -132,7 +135,7 @@ class _Closing:
         pass
 
 
-def test_chunks_that_do_not_fit_the_stores_are_put_together_first(on_cluster: Any, tmp_path: Path) -> None:
+def test_chunks_that_do_not_fit_the_stores_are_put_together_first(tmp_path: Path) -> None:
     """da.store of such chunks lost half of the pixels (CLOUD §2g)."""
     pixels = np.random.default_rng(0).integers(0, 999, (200, 230)).astype(np.uint16)
     lazy = xr.DataArray(da.from_array(pixels, chunks=(48, 37)), dims=("y", "x"))
@@ -206,8 +209,9 @@ from pathlib import Path
 import xprep.io.writes as writes
 write = writes.ZarrWritable.write
 def slowly(self, region, block):  # as a bucket is slow: what is in flight takes a moment
+    stored = write(self, region, block)
     time.sleep({seconds})
-    return write(self, region, block)
+    return stored
 writes.ZarrWritable.write = slowly
 if __name__ == "__main__":
     from xprep.cli import main
@@ -265,7 +269,7 @@ def test_ctrl_c_once_finishes_what_is_in_flight(arguments: tuple[str, ...], tmp_
 
 @pytest.mark.parametrize("arguments", [(), ("--workers", "1")], ids=["threads", "workers"])
 def test_ctrl_c_twice_stops_at_once(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    process = begin(tmp_path, 0.5, *arguments)
+    process = begin(tmp_path, 40, *arguments)  # nobody waits for that
     os.killpg(process.pid, signal.SIGINT)
     assert process.stderr is not None
     said = ""
@@ -274,7 +278,7 @@ def test_ctrl_c_twice_stops_at_once(arguments: tuple[str, ...], tmp_path: Path) 
         assert line, said
         said += line
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "xprep resume RECIPE) goes on" in err
     assert "Traceback" not in said + err
