@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "asv_bench"
-MODULES = ("gaussian", "normalize", "quantile")
+MODULES = ("gaussian", "normalize", "pyramid", "quantile")
 PREFIXES = ("time_", "peakmem_", "track_")
 # A blur's tiles of one row; percentiles of float64 and normalize need up to this many readings (SPEED.md).
-MOST_READS = {"Gaussian": 1, "Quantile": 4, "Normalize": 6}
-MOST_TASKS = {"Gaussian": 8, "Quantile": 8, "Normalize": 30}
+MOST_READS = {"Gaussian": 1, "Quantile": 4, "Normalize": 6, "Pyramid": 1, "Labels": 1}
+MOST_TASKS = {"Gaussian": 8, "Quantile": 8, "Normalize": 30, "Pyramid": 8, "Labels": 8}
 
 
 @pytest.fixture(scope="module")

@@ -315,7 +315,7 @@ def big(chunks: Sequence[int] = (1, 1024, 1024), side: int = 16384) -> xr.DataAr
 
 # Tasks per chunk of the source, after dask's optimisation. A tile holds 8 chunks here: of each chunk a view of its tile
 # is handed out (1), the rest are passes over tiles.
-TASKS = {"normalize": 2.4, "quantile": 0.3, "gaussian_filter": 1.5}
+TASKS = {"normalize": 2.7, "quantile": 0.3, "gaussian_filter": 1.5}
 CALLS = {
     "normalize": lambda image: xprep.normalize(image, intermediates="recompute"),
     "quantile": lambda image: xprep.quantile(image, 0.5),

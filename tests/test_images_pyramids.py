@@ -292,3 +292,64 @@ def test_levels_that_are_none(tmp_path: Path, level: Any) -> None:
     image_of("yx").prep.to_ome_zarr(tmp_path / "a.zarr", scale_factors=(2, 2, 2))
     with pytest.raises(ValueError, match="level"):
         xprep.open_image(tmp_path / "a.zarr", level=level)
+
+
+@pytest.mark.parametrize("method", ["mean", "max", "gaussian"])
+def test_a_lazy_pyramid_is_written_with_its_levels_and_its_source_read_once(tmp_path: Path, method: str) -> None:
+    image, source = counted(image_of("cyx"), {"c": 1, "y": 8, "x": 8})
+    tree = image.prep.pyramid((2, {"y": 3}), method=method)
+    report = tree.prep.to_ome_zarr(tmp_path / "a.zarr", chunks={"y": 16, "x": 16})
+    assert source.reads_per_chunk == 1
+    assert report.shapes == ((3, 43, 53), (3, 22, 27), (3, 8, 27))
+    image_of("cyx").prep.to_ome_zarr(tmp_path / "b.zarr", scale_factors=(2, {"y": 3}), method=method, chunks={"y": 16, "x": 16})
+    for n in range(3):
+        np.testing.assert_array_equal(
+            xprep.open_image(tmp_path / "a.zarr", level=n), xprep.open_image(tmp_path / "b.zarr", level=n)
+        )
+    assert metadata_of(tmp_path / "a.zarr")["multiscales"][0]["type"] == method
+    assert xprep.open_image(tmp_path / "a.zarr").name == "slide"
+    assert xprep.validate(tmp_path / "a.zarr").is_valid
+
+
+def test_a_stored_pyramid_is_written_as_it_is(tmp_path: Path) -> None:
+    image = image_of("cyx")
+    image.prep.to_ome_zarr(
+        tmp_path / "a.zarr", scale_factors=(2, 3), method="max", labels={"cells": labels_of(image)}, layout="flat"
+    )
+    tree = xprep.open_tree(tmp_path / "a.zarr")
+    assert tree.attrs["method"] == "max"
+    tree.prep.to_ome_zarr(tmp_path / "b.zarr", version="0.4", chunks={"y": 16, "x": 16})
+    again = xprep.open_tree(tmp_path / "b.zarr")
+    for n in range(3):
+        for path in (f"scale{n}/image", f"labels/cells/scale{n}/image"):
+            np.testing.assert_array_equal(again[path], tree[path])
+            np.testing.assert_allclose(again[path].x, tree[path].x)
+    assert again.attrs["method"] == "max"
+    assert xprep.validate(tmp_path / "b.zarr").is_valid
+    tree.prep.to_ome_zarr(tmp_path / "c.zarr", scale_factors=(4,))
+    assert xprep.open_image(tmp_path / "c.zarr", level=1).shape == (3, 11, 14)
+
+
+def test_levels_of_others_are_kept_to_the_pixel(tmp_path: Path) -> None:
+    """Levels that drop what does not fill a block, as xarray's coarsen does."""
+    image = image_of("yx").astype("float32")
+    small = image.coarsen(y=2, x=2, boundary="trim").mean()
+    tree = xr.DataTree.from_dict({"scale0": image.to_dataset(name="image"), "scale1": small.to_dataset(name="image")})
+    tree.prep.to_ome_zarr(tmp_path / "a.zarr")
+    np.testing.assert_array_equal(xprep.open_image(tmp_path / "a.zarr", level=1), small)
+    np.testing.assert_allclose(xprep.open_image(tmp_path / "a.zarr", level=1).x, small.x)
+
+
+def test_levels_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    image = image_of("yx")
+    tree = image.prep.pyramid((2,))
+    other = tree.copy()
+    other["scale1"] = tree["scale1"].to_dataset().astype("uint8")
+    with pytest.raises(ValueError, match="differ in size only"):
+        other.prep.to_ome_zarr(tmp_path / "a.zarr")
+    swapped = xr.DataTree.from_dict({"scale0": tree["scale1"].to_dataset(), "scale1": tree["scale0"].to_dataset()})
+    with pytest.raises(ValueError, match="longer than the level before"):
+        swapped.prep.to_ome_zarr(tmp_path / "a.zarr")
+    with pytest.raises(ValueError, match="resume=True"):
+        tree.prep.to_ome_zarr(tmp_path / "a.zarr", resume=True)
+    assert not (tmp_path / "a.zarr").exists()

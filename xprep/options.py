@@ -33,6 +33,9 @@ class Options:
         Whether provenance carries the time; without, two equal runs write equal bytes.
     progress : {"auto", "on", "off"}
         Progress bars: ``"auto"`` shows one where somebody looks (a terminal, a notebook).
+    chained_urls : bool
+        Whether fsspec's chains (``zip::s3://…``, ``simplecache::…``) are opened. Some can read any file of this machine, so
+        only URLs that you wrote yourself should be.
     """
 
     intermediates: Intermediates = "auto"
@@ -43,6 +46,7 @@ class Options:
     history: bool = True
     timestamps: bool = True
     progress: Literal["auto", "on", "off"] = "auto"
+    chained_urls: bool = False
 
     def __post_init__(self) -> None:
         if self.intermediates not in get_args(Intermediates):
@@ -73,7 +77,7 @@ class set_options:
     ----------
     **changes
         Fields of `Options`: ``intermediates``, ``memory_limit``, ``scratch_url``, ``scratch_options``,
-        ``tile_bytes``, ``history``, ``timestamps``, ``progress``.
+        ``tile_bytes``, ``history``, ``timestamps``, ``progress``, ``chained_urls``.
 
     Raises
     ------

@@ -36,7 +36,7 @@ def deliver(
     nested = [_nested(tiles.chunks[axis], chunks[i]) for i, axis in enumerate(axes)]
     if any(places is None for places in nested):
         moved = deliver(tiles, axes, tuple(tiles.chunks[axis] for axis in axes), statistics, plan)
-        return moved.rechunk(chunks)
+        return moved.rechunk(chunks, method="tasks")
     name = unique("deliver", tiles.name, tuple(axes), chunks)
 
     def make(index: tuple[int, ...]) -> tuple[Any, ...]:

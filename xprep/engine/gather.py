@@ -12,6 +12,7 @@ import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
 
+from xprep.engine.assemble import assembled
 from xprep.engine.graph import SKIPPED, BlockTasks, Cost, Key, array_of, is_skipped, key_of, unique
 from xprep.engine.grid import Piece, pieces, starts, wrapped_pieces
 from xprep.engine.sources import View, reader, reading_cost
@@ -21,7 +22,7 @@ Span: TypeAlias = tuple[int, int]
 Needs: TypeAlias = Callable[[int, int, int], Span]
 
 
-ROWS = 3  # of tiles that are alive while tiles with a halo are made row by row: two, and those being read
+ROWS = 2  # of tiles that are alive while tiles with a halo are made row by row: one, and the next as it is read
 FRONT_BYTES = 192 * 2**20  # of these rows, together
 
 
@@ -201,17 +202,32 @@ class GatherBlock:
             return SKIPPED
         place = Place(tuple(a.input for a in self.along), tuple(a.output for a in self.along), how.shape)
         region = tuple(slice(*span) for span in place.input)
-        block = _assemble(blocks, self.along) if how.view is None else how.view.read(region)
+        block = self._assembled(blocks, place) if how.view is None else how.view.read(region)
         return how.function(block, place, *values[how.ngates : how.ngates + how.nstates])
 
+    def _assembled(self, blocks: Sequence[Any], place: Place) -> Any:
+        shape = tuple(stop - start for start, stop in place.input)
+        return assembled(blocks, [axis.pieces for axis in self.along], shape, takes_planes(self.how.function))
 
-def _assemble(blocks: Sequence[Array], along: Sequence[Along]) -> Array:
-    """Return the region as one array: a view where one block holds it, otherwise each voxel copied once."""
-    ways = list(product(*(axis.pieces for axis in along)))
-    if len(ways) == 1:
-        return blocks[0][tuple(slice(p.start, p.stop) for p in ways[0])]
-    shape = tuple(axis.input[1] - axis.input[0] for axis in along)
-    region = np.empty(shape, blocks[0].dtype if blocks else float)
-    for way, block in zip(ways, blocks, strict=True):
-        region[tuple(slice(p.to, p.to + p.stop - p.start) for p in way)] = block[tuple(slice(p.start, p.stop) for p in way)]
-    return region
+
+@dataclass(frozen=True, eq=False)
+class Then:
+    """One function after another: ``following(function(block, place, *states), place, *more)``."""
+
+    function: BlockFunction
+    following: Callable[..., Any]
+    nstates: int
+
+    @property
+    def by_plane(self) -> bool:
+        """Whether the block may come plane by plane."""
+        return takes_planes(self.function)
+
+    def __call__(self, block: Array, place: Place, *states: Any) -> Any:
+        """Return what the second function makes of the first one's result."""
+        return self.following(self.function(block, place, *states[: self.nstates]), place, *states[self.nstates :])
+
+
+def takes_planes(function: Callable[..., Any]) -> bool:
+    """Whether a function says (``by_plane``) that it looks at whole planes of its block only, one after the other."""
+    return bool(getattr(function, "by_plane", False))

@@ -7,7 +7,7 @@ passes says here what it wants.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -15,7 +15,7 @@ import dask.array as da
 from dask.delayed import Delayed
 
 from xprep.engine.folds import Fold, fold
-from xprep.engine.gather import BlockFunction, Needs, Place, gather, same
+from xprep.engine.gather import BlockFunction, Needs, Place, Then, gather, same
 from xprep.engine.memory import memory_limit
 from xprep.engine.sources import View, read_array, retile, source_of
 from xprep.io.scratch import Scratch
@@ -146,7 +146,7 @@ class Stream:
 
     def fold(self, how: Fold, *states: Any, number: int, unless: Delayed | None = None, label: str = "fold") -> Delayed:
         """Fold the image in pass ``number``; it is never there as a whole."""
-        through = _Through(self.function, how.summarize, len(self.states))
+        through = Then(self.function, how.summarize, len(self.states))
         tiles = self.kept.reading(number, unless)
         return fold(Fold(through, how.join), tiles, *self.states, *states, needs=self.needs, unless=unless, label=label)
 
@@ -154,13 +154,3 @@ class Stream:
         """Return the image as a dask array in tiles, made in pass ``number``."""
         tiles = self.kept.reading(number)
         return gather(self.function, tiles, *self.states, dtype=self.dtype, needs=self.needs, label=label)
-
-
-@dataclass(frozen=True, eq=False)
-class _Through:
-    function: BlockFunction
-    summarize: Callable[..., Any]
-    nstates: int
-
-    def __call__(self, block: Array, place: Place, *states: Any) -> Any:
-        return self.summarize(self.function(block, place, *states[: self.nstates]), place, *states[self.nstates :])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 import numpy as np
 
@@ -52,6 +53,26 @@ class Ledger:
     past: Mapping[tuple[int, Spans], Past] = field(default_factory=dict)
     note: Callable[[int, Spans, Array, Seen | None], None] = forget
     read: Callable[[int, Region], Array] = nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Noted:
+    """What the tasks of one level share: its number, and the ledger they note in.
+
+    Work that leaves something behind is never the same twice: a cluster that still holds the result of an equal task would
+    give that, and write nothing. So every such object has a number of its own.
+    """
+
+    level: int
+    ledger: Ledger
+    number: str = field(default_factory=lambda: uuid4().hex, kw_only=True)
+
+    def __dask_tokenize__(self) -> str:
+        return self.number
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A task does not carry what other tasks' past was.
+        return {**self.__dict__, "ledger": replace(self.ledger, past={})}
 
 
 @dataclass(frozen=True, eq=False)

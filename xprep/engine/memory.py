@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import dask
+from dask.system import CPU_COUNT
 from dask.utils import parse_bytes as dask_parse_bytes
 
 from xprep.options import options
@@ -65,6 +67,14 @@ def active_client() -> Any:
         return distributed.get_client()
     except ValueError:
         return None
+
+
+def worker_threads() -> int:
+    """Return how many threads will work: those of the active client's workers, or of this machine."""
+    client = active_client()
+    if client is not None and not client.asynchronous:
+        return sum(client.nthreads().values()) or 1
+    return int(dask.config.get("num_workers", None) or CPU_COUNT)
 
 
 def peak_memory() -> int:

@@ -2,8 +2,8 @@
 
 A tile with a halo waits for its neighbours. Left to itself, dask reads ahead: of 12 × 12 tiles up to 111 are alive at once,
 of 24 × 24 up to 460. Here tiles are read row by row, and each reading waits for the last tile that does not need it; and an
-image that is wide is worked on in bands of columns, whose borders are read twice. So some three rows of one band are alive,
-whatever the image's size.
+image that is wide is worked on in bands of columns, whose borders are read twice. Of tiles that are made only the borders
+stay, for those below (`rims`). So a row of one band and a few tiles are alive, whatever the image's size.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from xprep.engine.gather import (
 )
 from xprep.engine.graph import Cost, Key, Tasks, key_of, unique
 from xprep.engine.grid import pieces, starts
+from xprep.engine.memory import worker_threads
+from xprep.engine.rims import Border, Widths, border_widths
 from xprep.engine.sources import Origin, ReadBlock, source_of
 from xprep.types import Chunks
-
-SLACK = 2  # tiles that may be read ahead, so that no thread waits for another
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,20 +76,43 @@ def _paced(
     tasks: Tasks = {}
     keys: dict[tuple[int, ...], Key] = {}
     made: list[Key] = []
+    slack = max(1, worker_threads() - 1)  # tiles read ahead, so that no thread waits for what another one makes
     reach = max(one.pieces[-1].index - i for i, one in enumerate(axes[-2]) if one.pieces)
+    heights = border_widths(starts(work.chunks[-2]), [one.pieces for one in axes[-2]])
     for band, lead, row in _rows(work, axes):
-        waits = _awaited(made, band, reach)
+        waits = _awaited(made, band, reach, slack)
         tasks.update(_reads(f"{name}-read", origin, work, band, lead, row, [key_of(gate) for gate in gates], waits))
+        tasks.update(_rims(name, band, (*lead, row), heights[row], work.chunks[-2][row]))
         for column in range(band.first, band.last):
             index = (*lead, row, column)
             along = (*(axis[i] for axis, i in zip(axes[:-1], index[:-1], strict=True)), band.along[column - band.first])
-            inputs = [(f"{name}-read", band.first, *(p.index for p in way)) for way in product(*(one.pieces for one in along))]
-            tasks[name, *index] = (GatherBlock(how, along), *extra, *inputs)
+            tasks[name, *index] = (GatherBlock(how, along), *extra, *_inputs(name, band, index, along, heights, work.chunks[-2]))
             keys[index] = (name, *index)
             made.append(keys[index])
     cost = gather_cost(work.label, work.array, axes, None, work.unless is not None)
     reads = prod(work.array.shape) * work.array.dtype.itemsize
     return keys, tasks, [*gates, *work.states], Cost(work.label, reads, work.unless is not None, cost.block, cost.front)
+
+
+def _inputs(
+    name: str, band: _Band, index: tuple[int, ...], along: Sequence[Along], heights: Sequence[Widths], rows: Sequence[int]
+) -> Iterator[Key]:
+    """Yield the keys of what a tile is made of: its own reading, and the borders of its neighbours."""
+    own = index[-2], index[-1] - band.first
+    for way in product(*(one.pieces for one in along)):
+        row, column = at = way[-2].index, way[-1].index
+        whole = at == own or not band.border(column, heights[row]).is_small(rows[row], band.width(column))
+        yield (f"{name}-read" if whole else f"{name}-rim", band.first, *(piece.index for piece in way))
+
+
+def _rims(name: str, band: _Band, line: tuple[int, ...], heights: Widths, height: int) -> Tasks:
+    """Return the tasks that cut the borders of one row of one band."""
+    borders = {column: band.border(column, heights) for column in range(len(band.along))}
+    return {
+        (f"{name}-rim", band.first, *line, column): (border, (f"{name}-read", band.first, *line, column))
+        for column, border in borders.items()
+        if border.is_small(height, band.width(column))
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +123,15 @@ class _Band:
     last: int
     edges: tuple[int, ...]
     along: tuple[Along, ...]
+    widths: tuple[Widths, ...]
+
+    def width(self, column: int) -> int:
+        """Return how many columns of pixels are read for one column of tiles."""
+        return self.edges[column + 1] - self.edges[column]
+
+    def border(self, column: int, rows: Widths) -> Border:
+        """Return what neighbours need of a tile of this column, in a row of which they need ``rows``."""
+        return Border(rows, self.widths[column])
 
 
 def _rows(work: Work, axes: Sequence[Sequence[Along]]) -> Iterator[tuple[_Band, tuple[int, ...], int]]:
@@ -118,17 +150,17 @@ def _bands(work: Work, columns: Sequence[Along]) -> Iterator[_Band]:
         low, high = columns[first].input[0], columns[last - 1].input[1]
         own = (low, *edges[first + 1 : last], high)
         along = tuple(Along(one.input, one.output, pieces(own, *one.input)) for one in columns[first:last])
-        yield _Band(first, last, own, along)
+        yield _Band(first, last, own, along, tuple(border_widths(own, [one.pieces for one in along])))
 
 
-def _awaited(made: Sequence[Key], band: _Band, reach: int) -> list[Key | None]:
+def _awaited(made: Sequence[Key], band: _Band, reach: int, slack: int) -> list[Key | None]:
     """Return what the readings of the next row wait for: the tile that far back in the order of making.
 
     A tile needs ``reach`` rows below its own, and columns to its right: what is read must not wait for a tile that needs it.
     """
     width = band.last - band.first
     ahead = max(one.pieces[-1].index - i for i, one in enumerate(band.along) if one.pieces)
-    lag = reach * width + ahead + 1 + SLACK
+    lag = reach * width + ahead + 1 + slack
     first = len(made) - lag
     return [made[first + i] if 0 <= first + i < len(made) else None for i in range(width)]
 

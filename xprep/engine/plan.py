@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import dask.array as da
 import numpy as np
 
 from xprep.engine.graph import Cost
+from xprep.engine.memory import worker_threads
 from xprep.engine.sources import READING
 
 # Imports, compiled kernels and the interpreter; measured 290–320 MiB resident before the first block.
@@ -56,7 +56,7 @@ def estimate(arrays: Sequence[Any], threads: int | None = None) -> Estimate:
     reads = [Pass(cost.label, cost.reads, cost.maybe) for cost in costs.values() if cost.reads]
     block = max([cost.block for cost in costs.values()] + [_block(array) for array in lazy], default=0)
     front = max((cost.front for cost in costs.values()), default=0)
-    workers = threads or os.cpu_count() or 1
+    workers = threads or worker_threads()
     return Estimate(
         passes=tuple(sorted(reads, key=lambda one: one.label == READING)),
         persisted=persisted,

@@ -7,11 +7,10 @@ still read once; what is read again are the pixels that were just written.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 from typing import Any, Protocol
-from uuid import uuid4
 
 import dask.array as da
 from dask.delayed import Delayed
@@ -20,9 +19,9 @@ from xprep.engine.folds import FAN_IN
 from xprep.engine.gather import Place, Span
 from xprep.engine.graph import Key, Tasks, call, key_of, unique, value_of
 from xprep.engine.grid import regular_chunks, starts, tile_shape
-from xprep.engine.ledger import Ledger, Spans
-from xprep.engine.seen import Seen, join_seen
-from xprep.engine.write import Target, write
+from xprep.engine.ledger import Ledger, Noted, Spans
+from xprep.engine.seen import Seen, together
+from xprep.engine.write import write_alone
 from xprep.options import options
 from xprep.types import Array, Readable, Writable
 
@@ -73,36 +72,21 @@ def write_rereading(
     Delayed
         `Seen`, as of `write`.
     """
-    ones, ledger = (1,) * array.ndim, ledger or Ledger()
-    written = [write(array, [Target(arrays[0], ones)], _no_shrink, channel, ledger)]
+    ledger = ledger or Ledger()
+    written = [write_alone(array, arrays[0], channel, ledger)]
     for level, (target, step) in enumerate(zip(arrays[1:], steps, strict=True), 1):
-        how = _How(arrays[level - 1].readable(), target, step, level, ledger)
+        how = _How(level, ledger, arrays[level - 1].readable(), target, step)
         written.append(_write_level(how, written[-1]))
-    return call(_together, *written, label="levels")
-
-
-def _no_shrink(_block: Array, _factors: tuple[int, ...]) -> Array:
-    raise AssertionError("a level that stands alone has no next one")
+    return call(together, *written, label="levels")
 
 
 @dataclass(frozen=True, eq=False)
-class _How:
-    """How the tiles of a level are made: from what, into what, and where that is noted."""
+class _How(Noted):
+    """How the tiles of a level are made: from what, into what."""
 
     source: Readable
     target: Writable
     step: Step
-    level: int
-    ledger: Ledger
-    # As in `write`: an equal task's result must not stand for the writing.
-    number: str = field(default_factory=lambda: uuid4().hex)
-
-    def __dask_tokenize__(self) -> str:
-        return self.number
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A task does not carry what other tasks' past was.
-        return {**self.__dict__, "ledger": replace(self.ledger, past={})}
 
 
 def _write_level(how: _How, after: Delayed) -> Delayed:
@@ -149,11 +133,6 @@ def _join(name: str, tasks: Tasks) -> Key:
     while len(level) > 1 or depth == 0:
         groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
         level = [name if len(groups) == 1 else (f"{name}-join", depth, i) for i in range(len(groups))]
-        tasks.update({key: (_together, *group) for key, group in zip(level, groups, strict=True)})
+        tasks.update({key: (together, *group) for key, group in zip(level, groups, strict=True)})
         depth += 1
     return level[0]
-
-
-def _together(*seen: Seen) -> Seen:
-    """Return what was seen of the first level, and what was written of all."""
-    return join_seen(seen)

@@ -11,18 +11,17 @@ from typing import Any
 import dask
 import dask.threaded
 from dask.array.optimization import optimize
-from dask.base import get_scheduler
 from dask.callbacks import Callback
 from dask.core import flatten
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
-from dask.system import CPU_COUNT
 
-from xprep.engine.memory import active_client
+from xprep.engine.memory import active_client, worker_threads
 from xprep.engine.waiting import compute_on_cluster
 from xprep.types import Listener
 
 Advance = Callable[[int, int], None]
+THREADS = (None, "threads", "threading", dask.threaded.get)  # the ways to name dask's default
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,8 @@ def run(values: Sequence[Delayed], stage: str, listener: Listener | None = None)
 
 def _here(values: Sequence[Delayed], advance: Advance) -> tuple[Any, ...]:
     with Callback(posttask=lambda _, result, *more: advance(1, _bytes_of(result))):
-        if get_scheduler(collections=values) is not dask.threaded.get or dask.config.get("pool", None) is not None:
+        # Asking dask which scheduler it would take imports distributed (0.3 s, 11 MiB), though no client is active here.
+        if dask.config.get("scheduler", None) not in THREADS or dask.config.get("pool", None) is not None:
             return _computed(values)
         return _on_threads(values)
 
@@ -83,9 +83,9 @@ def _on_threads(values: Sequence[Delayed]) -> tuple[Any, ...]:
 
     On dask's threads they would go on behind the caller's back, and write into a store that was given up.
     """
-    pool = ThreadPoolExecutor(dask.config.get("num_workers", None) or CPU_COUNT)
+    pool = ThreadPoolExecutor(worker_threads())
     try:
-        return _computed(values, scheduler="threads", pool=pool)
+        return _computed(values, scheduler=dask.threaded.get, pool=pool)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

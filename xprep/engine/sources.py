@@ -256,7 +256,8 @@ def retile(
             origin.view, chunks=tuple(tile), reading=reading, after=origin.after, unless=unless, alone=alone, held=held
         )
     fresh = array if reading is None else clone(array, reading)
-    return fresh.rechunk(regular_chunks(array.shape, tile))
+    # By tasks, also with a cluster: a p2p rechunk writes the whole image to the workers' disks, and choosing imports distributed.
+    return fresh.rechunk(regular_chunks(array.shape, tile), method="tasks")
 
 
 def again(array: da.Array, reading: int) -> da.Array:

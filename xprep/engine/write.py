@@ -7,10 +7,9 @@ once, whatever the number of levels.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import lcm
 from typing import Any
-from uuid import uuid4
 
 import dask.array as da
 import numpy as np
@@ -18,10 +17,10 @@ from dask.delayed import Delayed
 
 from xprep.engine.deliver import made_of
 from xprep.engine.folds import FAN_IN
-from xprep.engine.gather import Gathered, Place, same
+from xprep.engine.gather import Gathered, Place, Then, same
 from xprep.engine.graph import Key, Tasks, origin_of, unique, value_of
 from xprep.engine.grid import regular
-from xprep.engine.ledger import Index, Layer, Ledger, add_tile, find_layers
+from xprep.engine.ledger import Index, Layer, Ledger, Noted, add_tile, find_layers
 from xprep.engine.pacing import Work, work_tasks
 from xprep.engine.seen import SAMPLE, Seen, join_seen, look, sample_size
 from xprep.engine.sources import retile
@@ -76,7 +75,7 @@ def write(
     """
     tiles, ledger = writing_tiles(array, targets), ledger or Ledger()
     layers = find_layers(tiles.chunks, [target.factors for target in targets], tiles.dtype, ledger)
-    hows = [_How(target.array, level, factors, shrink, ledger) for level, (target, factors) in enumerate(_steps(targets))]
+    hows = [_How(level, ledger, target.array, factors, shrink) for level, (target, factors) in enumerate(_steps(targets))]
     level, tasks, parents, cost = work_tasks(_first_level(tiles, hows[0], channel))
     name = unique("write", next(iter(level.values()))[0], [id(target.array) for target in targets])
     for depth, (how, layer) in enumerate(zip(hows, layers, strict=True)):
@@ -87,6 +86,15 @@ def write(
         tasks |= _restored(level, how, layer, layers[depth + 1 :])
     key = _join(name, tasks, list(level.values()))
     return value_of(name, tasks, key, parents, cost)
+
+
+def write_alone(array: da.Array, target: Writable, channel: int | None, ledger: Ledger | None = None) -> Delayed:
+    """Return the lazy writing of ``array`` to one level that no other is made from; as `write`."""
+    return write(array, [Target(target, (1,) * array.ndim)], _no_shrink, channel, ledger)
+
+
+def _no_shrink(_block: Array, _factors: tuple[int, ...]) -> Array:
+    raise AssertionError("a level that stands alone has no next one")
 
 
 def _steps(targets: Sequence[Target]) -> list[tuple[Target, tuple[int, ...] | None]]:
@@ -105,24 +113,12 @@ def _restored(level: Mapping[Index, Key], how: _How, layer: Layer, above: Sequen
 
 
 @dataclass(frozen=True, eq=False)
-class _How:
+class _How(Noted):
     """How the tiles of one level are written: where, and by what factors they shrink to the next."""
 
     target: Writable
-    level: int
     following: tuple[int, ...] | None
     shrink: Shrink
-    ledger: Ledger
-    # Work that leaves something behind is never the same twice: a cluster that still holds the result of an equal task
-    # would give that, and write nothing.
-    number: str = field(default_factory=lambda: uuid4().hex)
-
-    def __dask_tokenize__(self) -> str:
-        return self.number
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A task does not carry what other tasks' past was.
-        return {**self.__dict__, "ledger": replace(self.ledger, past={})}
 
     def smaller(self, block: Array) -> Array | None:
         """Return what ``block`` becomes in the next level, if there is one."""
@@ -134,19 +130,9 @@ def _first_level(tiles: da.Array, how: _How, channel: int | None) -> Work:
     write = _WriteMade(how, channel, sample_size(tiles.npartitions))
     made = origin_of(tiles)
     if isinstance(made, Gathered) and not made.wrap:
-        through = _Through(made.function, write, len(made.states))
+        through = Then(made.function, write, len(made.states))
         return Work(through, made.array, made.states, made.chunks, made.needs, None, made.label)
     return Work(write, tiles, (), tiles.chunks, same, None, "write")
-
-
-@dataclass(frozen=True, eq=False)
-class _Through:
-    function: Callable[..., Array]
-    write: _WriteMade
-    nstates: int
-
-    def __call__(self, block: Array, place: Place, *states: Any) -> _Written:
-        return self.write(self.function(block, place, *states), place)
 
 
 @dataclass(frozen=True, eq=False)

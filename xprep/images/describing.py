@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,24 +11,20 @@ import xarray as xr
 
 from xprep.engine.seen import Seen
 from xprep.images.appearance import channel_labels, wanted_channels, wanted_label
-from xprep.images.levels import Shape, placement
-from xprep.io.ome import Channel, Multiscale, Window, make_axes, spell_unit
+from xprep.io.ome import Channel, Level, Multiscale, Window, make_axes, spell_unit
 from xprep.version import version as xprep_version
 
 COLORS = ("00FFFF", "FF00FF", "FFFF00", "FF0000", "00FF00", "0000FF", "FFFFFF")
 DISPLAYED = (0.1, 99.9)  # percentiles of what a viewer shows
 
 
-def describe(
-    image: xr.DataArray, shapes: Sequence[Shape], path: Callable[[int], str], method: str, seen: Seen | None
-) -> Multiscale:
-    """Return the metadata of an image whose level n is at ``path(n)``; without ``seen``, of a label image."""
+def describe(image: xr.DataArray, levels: Sequence[Level], method: str, seen: Seen | None) -> Multiscale:
+    """Return the metadata of an image at these levels; without ``seen``, of a label image."""
     units = {str(dim): spell_unit(str(image.coords[dim].attrs.get("units", ""))) for dim in image.dims if dim in image.coords}
-    levels = tuple(placement(image, shape, path(n)) for n, shape in enumerate(shapes))
     label = seen is None
     return Multiscale(
         axes=make_axes(tuple(map(str, image.dims)), units),
-        levels=levels,
+        levels=tuple(levels),
         name=str(image.name or "image"),
         channels=() if seen is None else _channels(image, seen),
         method=method if len(levels) > 1 else "",

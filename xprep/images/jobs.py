@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from xprep.engine.apart import write_apart
 from xprep.engine.deliver import made_of
 from xprep.engine.lazy import as_lazy
 from xprep.engine.memory import active_client, peak_memory
@@ -20,18 +20,19 @@ from xprep.engine.sources import sources_below
 from xprep.engine.write import Target, write
 from xprep.images.appearance import pixel_attributes
 from xprep.images.describing import describe
-from xprep.images.levels import Shape
+from xprep.images.levels import Shape, as_it_is, placement
 from xprep.images.report import Report
 from xprep.images.resuming import checkpointed, fingerprint_of, ledger_of, no_fingerprint
 from xprep.images.specifying import Options, ordered, specify, specify_label
 from xprep.io.arrays import ZarrReadable
 from xprep.io.groups import read_group
 from xprep.io.layout import ImageStore
+from xprep.io.ome import Level
 from xprep.io.outputs import create_image, resume_image, tidy
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import read_mark
 from xprep.io.stores import Place, open_store
-from xprep.io.urls import check_name, inside
+from xprep.io.urls import check_name, overlap
 from xprep.kernels.downsample import shrink
 from xprep.ops.labels import history_line
 from xprep.ops.layout import CHANNEL
@@ -47,11 +48,21 @@ class _Pixels:
     shapes: Sequence[Shape]
     levels: Sequence[Any]
     method: str
+    given: Sequence[xr.DataArray] = ()
+
+    def placed(self, path: Callable[[int], str]) -> list[Level]:
+        """Return scale and translation of every level; those that are given lie where they say."""
+        if self.given:
+            return [placement(level, as_it_is(level), path(n)) for n, level in enumerate((self.image, *self.given))]
+        return [placement(self.image, shape, path(n)) for n, shape in enumerate(self.shapes)]
 
     def value(self, store: ImageStore) -> Any:
         """Return the lazy writing."""
         channel = self.image.dims.index(CHANNEL) if CHANNEL in self.image.dims else None
         ledger = ledger_of(store, self.levels)
+        if self.given:
+            pixels = [as_lazy(level.data) for level in (self.image, *self.given)]
+            return write_apart(pixels, self.levels, channel, ledger)
         if self.method == "gaussian":
             steps = [Shrinking(shape.factors, self.method) for shape in self.shapes[1:]]
             return write_rereading(as_lazy(self.image.data), self.levels, steps, channel, ledger)
@@ -105,7 +116,9 @@ class Job:
         )
 
     def _describe(self, pixels: _Pixels, seen: Any) -> Any:
-        return describe(pixels.image, pixels.shapes, self.store.level_path, pixels.method, seen)
+        found = describe(pixels.image, pixels.placed(self.store.level_path), pixels.method, seen)
+        # Whoever made levels that were given made them by their own rules.
+        return replace(found, metadata={}) if pixels.given else found
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +164,9 @@ class _Order:
     def of(cls, image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> _Order:
         image = ordered(image)
         check_method(options.method, image.dtype)
-        _check_apart(image, url, options.storage_options)
+        coarser = options.given.levels[1:] if options.given else ()
+        for one in (image, *coarser, *labels.values()):
+            _check_apart(one, url, options.storage_options)
         levels = specify(image, options)
         named = {check_name(name): specify_label(name, label, image, options) for name, label in labels.items()}
         fingerprint = fingerprint_of(image, levels[1], {name: one for name, (one, _, _) in named.items()}, options)
@@ -173,7 +188,10 @@ class _Order:
         store.check_complete(pixels=False)
         store.mark_ready()
         made = made_of(self.image.data)
-        image = _Pixels(self.image, shapes, store.levels, options.method)
+        given = options.given
+        coarser = () if given is None else tuple(ordered(level) for level in given.levels[1:])
+        method = options.method if given is None else given.method
+        image = _Pixels(self.image, shapes, store.levels, method, coarser)
         return Job(store, image, pixels, made.statistics if made else {})
 
 
@@ -217,13 +235,11 @@ def finish_all(jobs: Sequence[Job | Done], single: bool, *results: Any, seconds:
 
 def _check_apart(image: xr.DataArray, url: Any, storage_options: Mapping[str, Any] | None) -> None:
     """Refuse to write into what is being read."""
-    if not isinstance(url, str | Path):
-        return
     where = open_store(url, storage_options, "r+").url
     # The store as it was opened, not the array in it: nothing may be written among an image's levels either.
     origins = {source.place.shown for source in sources_below(image.data) if isinstance(source, ZarrReadable)}
     for source in sorted(origins):
-        if inside(where, source) or inside(source, where):
+        if overlap(where, source):
             raise ValueError(
                 f"the output {where} and the input {source} lie in each other: the input would be lost. Give another URL."
             )

@@ -27,6 +27,12 @@ class Shape:
     shape: tuple[int, ...]
 
 
+def as_it_is(image: xr.DataArray) -> Shape:
+    """Return the level that is the image itself."""
+    ones = (1,) * image.ndim
+    return Shape(ones, ones, image.shape)
+
+
 def plan_levels(image: xr.DataArray, scale_factors: Any, chunk: Sequence[int]) -> list[Shape]:
     """Return the levels of ``image``: the first, and one for every entry of ``scale_factors``.
 
@@ -35,8 +41,7 @@ def plan_levels(image: xr.DataArray, scale_factors: Any, chunk: Sequence[int]) -
     ValueError
         A factor is no whole number of at least 1, or of an unknown dim.
     """
-    ones = (1,) * image.ndim
-    levels = [Shape(ones, ones, image.shape)]
+    levels = [as_it_is(image)]
     auto = isinstance(scale_factors, str) and scale_factors == "auto"
     for step in _auto(image, chunk) if auto else check_steps(scale_factors):
         factors = factors_of(step, image)

@@ -20,6 +20,7 @@ from xprep.io.identity import identify
 from xprep.io.ome import Level, Multiscale
 from xprep.io.status import check_finished, inherit_status, read_status
 from xprep.io.stores import Place, open_store
+from xprep.io.urls import check_key
 from xprep.ops.layout import chunks_for
 from xprep.ops.units import Length
 
@@ -123,13 +124,19 @@ def open_tree(url: str | Path | Any, *, chunks: Any = None, storage_options: Map
         raise StoreFormatError(f"{place} is no Zarr group; open_image opens a bare array.")
     check_finished(group)
     nodes: dict[str, xr.Dataset] = {}
+    stored: dict[str, Multiscale] = {}
     for entry in list_images(group):
         image = read_group(place.child(entry.path)) if entry.path else group
         if image is not None:
             nodes.update(_levels(image, f"/{entry.path}".rstrip("/"), chunks))
+            stored[entry.path] = read_image(image)
     if not nodes:
         raise StoreFormatError(f"{place} holds no OME-Zarr image.")
-    return xr.DataTree.from_dict(nodes)
+    tree = xr.DataTree.from_dict(nodes, name=stored[""].name or None if "" in stored else None)
+    for path, found in stored.items():
+        if found.method:
+            (tree[path] if path else tree).attrs["method"] = found.method
+    return tree
 
 
 def _levels(group: Group, prefix: str, chunks: Any) -> dict[str, xr.Dataset]:
@@ -194,13 +201,14 @@ def _stored_coords(place: Place, dims: Sequence[str], array: ZarrReadable) -> di
         return {}
     beside = Place(place.store, place.path.rpartition("/")[0], place.shown, place.secrets)
     others = str(array.attributes.get("coordinates", "")).split()
-    found = {}
-    for name in (*dims, *others):
-        if beside.child(name).exists("zarr.json") or beside.child(name).exists(".zarray"):
-            found[name] = _variable(read_coord(beside.child(name), array.missing))
-        elif name in others and array.missing == "error":
+    names = [check_key(name) for name in (*dims, *others)]
+    file = "zarr.json" if array.array.metadata.zarr_format == 3 else ".zarray"
+    lost = beside.missing([f"{name}/{file}" for name in names])
+    for name in others if array.missing == "error" else ():
+        if f"{name}/{file}" in lost:
             raise StoreFormatError(f"{array.place} has the coordinate {name!r}, which is not in the store: it was lost.")
-    return found
+    there = [name for name in names if f"{name}/{file}" not in lost]
+    return {name: _variable(read_coord(beside.child(name), array.missing)) for name in there}
 
 
 def _variable(coord: Coord) -> xr.Variable:

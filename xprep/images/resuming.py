@@ -35,8 +35,10 @@ def fingerprint_of(
     """Return a text for what a run computes and how it is stored: equal for equal runs, in any process.
 
     Of the sources, the operations with their parameters, labels, coordinates, shapes, chunks and versions. None where the
-    origin of the pixels is not known.
+    origin of the pixels is not known, and of a pyramid with levels of its own.
     """
+    if options.given is not None:
+        return None
     if options.fingerprint is not None:
         pixels: list[str | None] = [options.fingerprint]
     else:

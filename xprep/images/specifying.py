@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import xarray as xr
 
-from xprep.images.levels import Shape, coords_of, default_chunk, plan_levels, spacing_of
+from xprep.images.given import Given, given_shapes
+from xprep.images.levels import Shape, as_it_is, coords_of, default_chunk, plan_levels, spacing_of
 from xprep.io.specs import LevelSpec
 from xprep.io.urls import check_name
 from xprep.ops.layout import PLANE, SPACE, check_image, chunks_for
@@ -32,6 +34,7 @@ class Options:
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
     resume: bool = False
     fingerprint: str | None = None
+    given: Given | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_choice(self.method, METHODS, "method")
@@ -39,6 +42,11 @@ class Options:
         check_choice(self.layout, ("dual", "flat"), "layout")
         if self.version == "0.4" and self.shards is not None:
             raise ValueError("OME-Zarr 0.4 is Zarr v2, which has no shards; leave shards out, or write version='0.5'.")
+        if self.resume and self.given is not None:
+            raise ValueError(
+                "resume=True: levels that are given cannot be told from others. Give overwrite=True; or write the finest level, "
+                "tree['scale0/image'], and let its levels be made."
+            )
 
 
 def ordered(image: xr.DataArray) -> xr.DataArray:
@@ -67,12 +75,15 @@ def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[Le
     ValueError
         Chunks, shards or factors that are none; coordinates that OME-Zarr cannot say.
     """
-    for dim in image.dims:
-        spacing_of(image, str(dim))  # refused now, and not when everything is computed
+    levels = [image] if options.given is None else [ordered(level) for level in options.given.levels]
+    for level, dim in product(levels, image.dims):
+        spacing_of(level, str(dim))  # refused now, and not when everything is computed
     default = default_chunk(image)
     chunk = default if options.chunks is None else _completed(image, options.chunks, default)
     shard = None if options.shards is None else _completed(image, options.shards, chunk)
     _check_shards(image, chunk, shard)
+    if options.given is not None:
+        return given_shapes(levels), [_level_spec(level, as_it_is(level), chunk, shard) for level in levels]
     shapes = plan_levels(image, options.scale_factors, chunk)
     return shapes, [_level_spec(image, shape, chunk, shard) for shape in shapes]
 
@@ -127,6 +138,7 @@ def specify_label(
         scale_factors=_of_dims(label, options.scale_factors),
         chunks=_of_dims(label, options.chunks),
         shards=_of_dims(label, options.shards),
+        given=None,
     )
     return label, *specify(label, fitting)
 

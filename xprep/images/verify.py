@@ -158,6 +158,8 @@ def _units(array: ZarrReadable) -> int:
 
 def _compare(array: ZarrReadable, root: Place) -> Iterator[tuple[int, int, list[Damage]]]:
     """Yield for some objects at a time how many, of how many bytes, and what is wrong with them."""
+    if not array.place.keeps_notes:
+        raise StoreFormatError(f"{array.place}: icechunk keeps checksums of its own, and takes no list of xprep's.")
     kept = read_manifest(array.place)
     if kept is None:
         raise StoreFormatError(f"{array.place} has no list of checksums: xprep did not write it, so nothing can be compared.")

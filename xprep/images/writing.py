@@ -12,6 +12,7 @@ import xarray as xr
 from xprep.engine.graph import call
 from xprep.engine.progress import default_listener
 from xprep.engine.run import run
+from xprep.images.given import given_of, plan_given
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, start_all
 from xprep.images.report import Report
 from xprep.images.specifying import Options
@@ -45,11 +46,13 @@ def to_ome_zarr(
     image : DataArray, Dataset or DataTree
         Dims among ``t, c, z, y, x``, in any order; stored in that order. Several images of a Dataset or DataTree are written
         below ``url``, each under its node's and its own name, and computed together: shared statistics once.
+        A pyramid (a DataTree of `pyramid` or `open_tree`: ``scale0 … scaleN``, and ``labels``) is one image.
     url : str, Path or zarr store
         Where.
     scale_factors : "auto" or sequence
         One entry a level, relative to the level before: a number shrinks y and x, a mapping names its dims. ``"auto"`` halves y
-        and x until a level fits one chunk; ``()`` writes the first level only.
+        and x until a level fits one chunk; ``()`` writes the first level only. Of a pyramid, ``"auto"`` writes the levels
+        that it has; labels are shrunk anew.
     method : {"mean", "max", "nearest", "mode", "gaussian"}
         How levels are made, as by `pyramid`; integers round half to even. A level of all but ``"gaussian"`` is made while the
         one before is written; that one is made of blocks and their surroundings, and reads the level before back.
@@ -109,7 +112,13 @@ def to_ome_zarr(
     >>> report.shapes
     ((2, 64, 64),)
     """
-    options = Options(scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint)
+    given = given_of(image)
+    if given is not None:
+        image, labels = given.levels[0], {**given.labels, **(labels or {})}
+        scale_factors, method, given = plan_given(given, scale_factors, method)
+    options = Options(
+        scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint, given
+    )  # fmt: skip
     images = images_of(image) if not isinstance(image, xr.DataArray) else {("", image.name): image}
     single = len(images) == 1
     if labels and not single:

@@ -256,10 +256,12 @@ def open_array(place: Place, missing: Missing = "fill") -> ZarrReadable:
     StoreFormatError
         No array there, or metadata that no image has: see `check_array_metadata`.
     """
-    check_array_metadata(read_array_metadata(place), place.url)
+    metadata = read_array_metadata(place)
+    check_array_metadata(metadata, place.url)
     try:
         with place.errors("open"):
-            array = zarr.open_array(place.store, path=place.path, mode="r")
+            # Of a known format, or zarr asks for the files of both.
+            array = zarr.open_array(place.store, path=place.path, mode="r", zarr_format=metadata.get("zarr_format"))
     except (ValueError, TypeError, KeyError, NodeTypeValidationError) as error:
         raise StoreFormatError(f"{place} is not a Zarr array that can be opened: {error}") from None
     return ZarrReadable(array, place, missing)

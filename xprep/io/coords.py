@@ -103,7 +103,7 @@ def read_coord(place: Place, missing: Missing = "fill") -> Coord:
         raise StoreFormatError(f"{place} of shape {metadata['shape']} is too large to be a coordinate.")
     store, path = _fetch(place, metadata, missing)
     try:
-        array = zarr.open_array(store, path=path, mode="r")
+        array = zarr.open_array(store, path=path, mode="r", zarr_format=metadata.get("zarr_format"))
         values = np.asarray(array[...])
     except (ValueError, TypeError, KeyError, NodeTypeValidationError) as error:
         raise StoreFormatError(f"{place} cannot be read as a coordinate: {error}") from None

@@ -17,7 +17,10 @@ def identify(place: Place) -> str:
     """
     digest = blake2b(place.url.encode(), digest_size=16)
     for name in _METADATA:
-        digest.update(place.get(name) or b"")
+        if (data := place.get(name)) is None:
+            continue
+        digest.update(data)
         if (folder := place.folder) is not None and (path := folder / name).exists():
             digest.update(str(path.stat().st_mtime_ns).encode())
+        break
     return digest.hexdigest()

@@ -72,6 +72,8 @@ class Journal:
     def add(self, record: Record) -> None:
         """Keep ``record``: in one write, so that it is there whole or not at all."""
         line = record.to_json()
+        if not self.place.keeps_notes:
+            return
         if (folder := self.place.folder) is not None:
             path = f"{folder}/{PARTS}/{socket.gethostname()}-{os.getpid()}.jsonl"
             _append(path, f"\n{line}\n".encode(), self.place)
@@ -87,15 +89,17 @@ class Journal:
 
     def save(self, name: str, value: Mapping[str, Any]) -> None:
         """Keep a JSON object for the time of the run."""
-        self.place.write_json(f"{PARTS}/{name}.value", value)
+        if self.place.keeps_notes:
+            self.place.write_json(f"{PARTS}/{name}.value", value)
 
     def load(self, name: str) -> dict[str, Any] | None:
         """Return what was saved, None if nothing was."""
-        return self.place.read_json(f"{PARTS}/{name}.value")
+        return self.place.read_json(f"{PARTS}/{name}.value") if self.place.keeps_notes else None
 
     def _lines(self) -> Iterator[bytes]:
         parts = self.place.child(PARTS)
-        names = [name for name in parts.list_names() if not name.endswith((".value", ".partial"))]
+        listed = parts.list_names() if self.place.keeps_notes else []
+        names = [name for name in listed if not name.endswith((".value", ".partial"))]
         for at in range(0, len(names), 256):
             for data in parts.get_many(names[at : at + 256]):
                 yield from (data or b"").split(b"\n")
@@ -118,6 +122,8 @@ def _append(path: str, data: bytes, place: Place) -> None:
 
 def write_manifest(place: Place, stored: Array, units: int) -> None:
     """Keep size and crc32c of all ``units`` of the array in the folder ``place``, in C order."""
+    if not place.keeps_notes:
+        return
     kept = np.zeros(units, _KEPT)
     kept["size"] = -1
     for name in _KEPT.names or ():
@@ -135,7 +141,7 @@ def read_manifest(place: Place) -> Array | None:
     StoreFormatError
         It is damaged.
     """
-    if (data := place.get(MANIFEST)) is None:
+    if not place.keeps_notes or (data := place.get(MANIFEST)) is None:
         return None
     try:
         kept = np.load(io.BytesIO(data), allow_pickle=False)

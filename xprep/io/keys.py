@@ -10,13 +10,13 @@ import asyncio
 import os
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
 from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
-from zarr.core.buffer import default_buffer_prototype
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore
 
@@ -137,7 +137,14 @@ def measure_files(folder: Path) -> dict[str, int]:
 
 def measure(store: Store, prefix: str) -> dict[str, int]:
     """Return the size of every key that begins with ``prefix``, without it; one listing where the store gives sizes."""
+    _forget_listings(store)
     return sync(_in_time(_measure(store, prefix), prefix, _LISTING_BYTES))
+
+
+def _forget_listings(store: Store) -> None:
+    # A store object may come with a cache of listings, which hides what others wrote or deleted since.
+    if isinstance(store, FsspecStore):
+        store.fs.invalidate_cache()
 
 
 def exist(store: Store, keys: Sequence[str]) -> list[bool]:
@@ -145,9 +152,10 @@ def exist(store: Store, keys: Sequence[str]) -> list[bool]:
     return sync(_exist(store, keys))
 
 
-def collect(names: AsyncIterator[str], deep: bool = False) -> list[str]:
-    """Return what a listing yields."""
-    return sync(_in_time(_collect(names), "a listing", _LISTING_BYTES if deep else 0))
+def collect(store: Store, begin: Callable[[], AsyncIterator[str]], deep: bool = False) -> list[str]:
+    """Return what a listing of ``store`` yields; it is begun on zarr's event loop, as obstore wants it."""
+    _forget_listings(store)
+    return sync(_in_time(_collect(begin), "a listing", _LISTING_BYTES if deep else 0))
 
 
 async def _in_time(doing: Awaitable[T], key: str, nbytes: int = 0) -> T:
@@ -155,7 +163,7 @@ async def _in_time(doing: Awaitable[T], key: str, nbytes: int = 0) -> T:
     try:
         return await asyncio.wait_for(doing, seconds)
     except TimeoutError as error:
-        raise TimeoutError(f"{key!r}: {error or f'no answer within {seconds:.0f} s, whatever was tried'}") from None
+        raise TimeoutError(f"{key!r}: {str(error) or f'no answer within {seconds:.0f} s, whatever was tried'}") from None
 
 
 async def _fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteRequest | None]) -> list[bytes | None]:
@@ -163,10 +171,21 @@ async def _fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteReque
 
     async def one(key: str, request: ByteRequest | None) -> bytes | None:
         async with gate:
-            buffer = await _in_time(store.get(key, prototype, request), key)
+            buffer = await _in_time(_get(store, key, prototype, request), key)
         return None if buffer is None else buffer.to_bytes()
 
     return list(await asyncio.gather(*(one(key, request) for key, request in zip(keys, requests, strict=True))))
+
+
+async def _get(store: Store, key: str, prototype: BufferPrototype, request: ByteRequest | None) -> Buffer | None:
+    if isinstance(request, SuffixByteRequest) and isinstance(store, FsspecStore) and "abfs" in store.fs.protocol:
+        # Azure has no suffix ranges, and adlfs 2026.8 passes a negative offset on: the server refuses it.
+        try:
+            size = await store.getsize(key)
+        except FileNotFoundError:
+            return None
+        request = RangeByteRequest(max(0, size - request.suffix), size)
+    return await store.get(key, prototype, request)
 
 
 async def _put(store: Store, objects: Mapping[str, bytes]) -> None:
@@ -225,5 +244,5 @@ async def _measure(store: Store, prefix: str) -> dict[str, int]:
     return {name.removeprefix(prefix): size for name, size in zip(names, sizes, strict=True)}
 
 
-async def _collect(names: AsyncIterator[str]) -> list[str]:
-    return [name async for name in names]
+async def _collect(begin: Callable[[], AsyncIterator[str]]) -> list[str]:
+    return [name async for name in begin()]

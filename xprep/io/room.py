@@ -44,7 +44,7 @@ def make_room(target: Place, overwrite: bool) -> Place:
         raise StoreExistsError(f"{target} exists{_unfinished(group)}. overwrite=True replaces it; or give another URL.")
     if (folder := target.folder) is not None:
         return _sibling(target, folder)
-    if "/" not in target.shown.rstrip("/").split("://")[-1] and not target.path:
+    if target.is_bucket:
         raise StoreExistsError(f"{target} is a whole bucket; give a folder in it, a bucket is never overwritten.")
     if group is None or read_status(group) != "writing":
         warnings.warn(
@@ -127,6 +127,14 @@ def _empty(target: Place) -> None:
         if name not in ("zarr.json", ".zgroup", ".zattrs"):
             target.child(name).delete()
     target.delete()
+
+
+def delete_partial(place: Place) -> None:
+    """Delete what a killed process left of files that it was writing, in a folder of this machine."""
+    with place.errors("delete"):
+        for path in place.folder.rglob("*.partial") if place.folder is not None else ():
+            if is_partial(path.name):
+                path.unlink(missing_ok=True)
 
 
 def delete_store(place: Place) -> None:

@@ -14,11 +14,16 @@ from zarr.core.sync import sync
 from zarr.storage import FsspecStore, LocalStore
 
 from xprep.errors import StoreFormatError
-from xprep.io import keys, urls
+from xprep.io import keys, objects, urls
 
 Mode = Literal["r", "r+"]
 # A plate's consolidated metadata takes some MB; a metadata file of more than this is an attack or a mistake.
 METADATA_BYTES: Final = 64 * 2**20
+# A cached listing hides what another process wrote or deleted; adlfs lost whole datasets by it.
+_FRESH: Final = {"use_listings_cache": False}
+# By default s3fs asks for the size of every object before it reads it, so that it could read 50 MiB at a time: chunks are
+# smaller, and a request to a bucket takes 10 to 100 ms.
+_DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {"s3": {**_FRESH, "max_concurrency": 1}, "gs": _FRESH, "az": _FRESH}
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,17 @@ class Place:
         """The folder on this machine, or None where the store is elsewhere."""
         return self.store.root / self.path if type(self.store) is LocalStore else None
 
+    @property
+    def is_bucket(self) -> bool:
+        """Whether it is a whole bucket, which may hold what nobody here knows of."""
+        protocol, _, path = self.url.partition("://")
+        return urls.PROTOCOLS.get(protocol) in ("s3", "gs", "az") and "/" not in path.strip("/")
+
+    @property
+    def keeps_notes(self) -> bool:
+        """Whether it takes keys that are not Zarr's: a journal. icechunk does not; its commits are all or nothing."""
+        return not objects.is_icechunk(self.store)
+
     def child(self, path: str) -> Place:
         """Return the folder ``path`` below this one."""
         below = urls.check_key(path) if path else ""
@@ -78,6 +94,11 @@ class Place:
         """Write ``data`` to ``name``, at once and whole."""
         self.set_many({name: data})
 
+    @property
+    def at_once(self) -> int:
+        """How many objects are worth writing in one call: a bucket takes 16 at a time, a folder one after the other."""
+        return 16 if self.folder is None else 1
+
     def set_many(self, objects: Mapping[str, bytes]) -> None:
         """Write every object under its name, each at once and whole."""
         with self.errors("write"):
@@ -97,8 +118,7 @@ class Place:
 
     def exists(self, name: str) -> bool:
         """Whether there is something under ``name``."""
-        with self.errors("read"):
-            return sync(self.store.exists(self.key(name)))
+        return not self.missing([name])
 
     def missing(self, names: Iterable[str]) -> list[str]:
         """Return the names under which there is nothing."""
@@ -113,7 +133,7 @@ class Place:
         """Return every name below this folder, sorted; asks the store once."""
         prefix = f"{self.path}/" if self.path else ""
         with self.errors("list"):
-            found = keys.collect(self.store.list_prefix(prefix), deep=True)
+            found = keys.collect(self.store, lambda: self.store.list_prefix(prefix), deep=True)
         return sorted(key.removeprefix(prefix) for key in found)
 
     def list_sizes(self) -> dict[str, int]:
@@ -126,24 +146,16 @@ class Place:
     def list_folder(self) -> list[str]:
         """Return the names directly in this folder, files and folders, sorted."""
         with self.errors("list"):
-            return sorted({name for name in keys.collect(self.store.list_dir(self.path)) if name})
+            return sorted({name for name in keys.collect(self.store, lambda: self.store.list_dir(self.path)) if name})
 
     def delete(self) -> None:
         """Delete everything below this folder; a bucket itself stays."""
-        is_bucket = isinstance(self.store, FsspecStore) and "/" not in self.store.path.strip("/") and not self.path
         with self.errors("delete"):
-            if isinstance(self.store, FsspecStore) and not is_bucket:
+            if isinstance(self.store, FsspecStore) and not self.is_bucket:
                 # zarr's own way to empty such a store stops at the first key that is gone already.
                 sync(self.store.delete_dir(self.path))
             else:
                 sync(self.store.delete_dir(self.path) if self.path else self.store.clear())
-
-    def delete_partial(self) -> None:
-        """Delete what a killed process left of files that it was writing, in a folder of this machine."""
-        with self.errors("delete"):
-            for path in self.folder.rglob("*.partial") if self.folder is not None else ():
-                if keys.is_partial(path.name):
-                    path.unlink(missing_ok=True)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Return the JSON object ``name``, None if there is none.
@@ -206,25 +218,17 @@ def _advice(kind: type[OSError]) -> str:
     return ""
 
 
-def open_store(
-    url: str | Path | Store | Place,
-    storage_options: Mapping[str, Any] | None = None,
-    mode: Mode = "r",
-    *,
-    chained: bool = False,
-) -> Place:
+def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, Any] | None = None, mode: Mode = "r") -> Place:
     """Return the root of a store; nothing is read, created or checked there.
 
     Parameters
     ----------
     url : str, Path, zarr store or Place
-        Where; a Zarr store object (obstore, icechunk, …) is taken as it is.
+        Where; a store object of zarr (of obstore, icechunk, …) is taken as it is.
     storage_options : mapping, optional
         For fsspec: credentials, endpoint. Kept in memory only.
     mode : {"r", "r+"}
         Whether it is written to.
-    chained : bool
-        Whether chained URLs are allowed.
 
     Returns
     -------
@@ -233,15 +237,16 @@ def open_store(
     Raises
     ------
     ValueError
-        A URL that is not allowed (`xprep.io.urls.parse`), or writing to http.
+        A URL that is not allowed (`xprep.io.urls.parse`), writing to http or to a store object that is for reading;
+        ``storage_options`` for a store object.
     ImportError
         Its backend is not installed.
     """
     if isinstance(url, Place):
         return url
-    if isinstance(url, Store):
-        return Place(url, shown=urls.redact_text(str(url)))
-    where = urls.parse(url, chained=chained)
+    if (given := objects.take_store(url)) is not None:
+        return _open_object(*given, storage_options, mode)
+    where = urls.parse(url)  # type: ignore[arg-type]  # a store was taken above
     if mode != "r" and where.protocol in urls.READ_ONLY:
         raise ValueError(f"{where.shown}: http is for reading only; write to a folder or a bucket.")
     urls.check_backend(where)
@@ -252,11 +257,22 @@ def open_store(
     return Place(_open_remote(where, options, mode), shown=where.shown, secrets=secrets)
 
 
+def _open_object(store: Store, path: str, storage_options: Mapping[str, Any] | None, mode: Mode) -> Place:
+    shown = objects.name_store(store)
+    if storage_options:
+        raise ValueError(f"storage_options go with a URL; the store object {shown} was made with its own.")
+    if mode != "r" and store.read_only:
+        raise ValueError(f"the store object {shown} is for reading only; make it with read_only=False to write to it.")
+    return Place(store, urls.check_key(path) if path else "", shown)
+
+
 def _open_remote(where: urls.Url, options: dict[str, Any], mode: Mode) -> Store:
-    # A cached listing hides what another process wrote or deleted; adlfs lost whole datasets by it.
-    fresh = {"use_listings_cache": False, **options} if where.protocol in ("s3", "gs", "az") else options
+    defaults = _DEFAULTS.get(where.protocol, {})
     try:
-        return FsspecStore.from_url(where.text, storage_options=fresh, read_only=mode == "r")
+        store = FsspecStore.from_url(where.text, storage_options={**defaults, **options}, read_only=mode == "r")
+        if where.protocol == "az":
+            objects.drop_finalizers(store.fs)
+        return store
     except Exception as error:  # noqa: BLE001  (any backend, any error; none may carry a secret)
         raise explain(error, f"cannot open {where.shown}", options) from None
 

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from xprep.options import options
+
 _SCHEME: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*)://")
 _ANY_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>,;)\]}]+")
 # Spelling to the one name that comparisons use.
@@ -69,16 +71,16 @@ class Url:
         return self.shown
 
 
-def parse(url: str | Path, *, chained: bool = False) -> Url:
+def parse(url: str | Path, *, chained: bool | None = None) -> Url:
     """Check ``url`` and return its parts.
 
     Parameters
     ----------
     url : str or Path
         A local path or a URL. A `Path` is taken as it is, whatever characters it has.
-    chained : bool
-        Whether fsspec's chains (``simplecache::s3://…``) are allowed. They are not by default: ``reference::``
-        can make a chunk of any file of this machine.
+    chained : bool, optional
+        Whether fsspec's chains (``simplecache::s3://…``) are allowed; by default the option ``chained_urls`` says. They
+        are not unless somebody asks: ``reference::`` can make a chunk of any file of this machine.
 
     Returns
     -------
@@ -97,11 +99,11 @@ def parse(url: str | Path, *, chained: bool = False) -> Url:
     if isinstance(url, Path):
         return _local(url)
     if not isinstance(url, str):
-        raise TypeError(f"a URL is a str or a Path; got {type(url).__name__}.")
+        raise TypeError(f"a URL is a str or a Path, or a store object of zarr; got {type(url).__name__}.")
     if not url.strip():
         raise ValueError("the URL is empty; give a folder or a URL such as 's3://bucket/image.ome.zarr'.")
     if "::" in url:
-        return _chain(url, chained)
+        return _chain(url, options().chained_urls if chained is None else chained)
     if not (match := _SCHEME.match(url)):
         return _local(Path(url))
     return _remote(url, match.group(1).lower())
@@ -118,7 +120,7 @@ def _chain(url: str, chained: bool) -> Url:
     if not chained:
         raise ValueError(
             f"{redact(url)} is a chained URL, which can read any file of this machine; chains are refused unless they "
-            "are asked for (chained=True). A folder whose name holds '::' is given as a pathlib.Path."
+            "are asked for (xprep.set_options(chained_urls=True)). A folder whose name holds '::' is given as a pathlib.Path."
         )
     return Url("chain", url.rstrip("/"), url.rstrip("/"))
 
@@ -215,6 +217,14 @@ def inside(child: str | Path, parent: str | Path) -> bool:
         return Path(below.path).resolve().is_relative_to(Path(above.path).resolve())
     low, high = (re.sub(r"/+", "/", _without_user(url.path)) for url in (below, above))
     return low == high or low.startswith(high + "/")
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether one of two places lies in the other; names of store objects that are no URL are one place or two."""
+    try:
+        return inside(one, other) or inside(other, one)
+    except ValueError:
+        return one == other
 
 
 def redact(url: str | Path) -> str:

@@ -136,7 +136,7 @@ class ZarrWritable:
             data = self._chain.encode(self._padded(block[there], here))
             objects[self.chunk_key(position)] = data
             stored.append((self.grid.number(position), len(data), checksum_of(data)))
-            if len(objects) == 16:  # what is encoded and not yet written is memory
+            if len(objects) == self.place.at_once:  # what is encoded and not yet written is memory
                 self.place.set_many(objects)
                 objects = {}
         self.place.set_many(objects)

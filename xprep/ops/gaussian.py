@@ -70,7 +70,7 @@ def gaussian_filter(
     --------
     >>> import numpy as np, xarray as xr, xprep
     >>> image = xr.DataArray(np.eye(5, dtype="uint16") * 100, dims=("y", "x"))
-    >>> float(image.prep.gaussian_filter(1)[2, 2].round(2))
+    >>> round(float(image.prep.gaussian_filter(1)[2, 2]), 2)
     28.32
     """
     check_choice(mode, MODES, "mode")
@@ -121,6 +121,11 @@ class _Blur:
     dtype: Any
     mode: Boundary
     skipna: bool
+
+    @property
+    def by_plane(self) -> bool:
+        """Whether every plane is blurred for itself."""
+        return not self.others
 
     def radii(self, ndim: int) -> tuple[int, ...]:
         found = [0] * ndim

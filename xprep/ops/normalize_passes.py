@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -94,6 +94,7 @@ class _Total:
 class _Finish:
     """The result, as far as the states go: ``has`` names those that there are, of p, p_sum and p_post."""
 
+    by_plane: ClassVar = True
     recipe: TileRecipe
     has: tuple[str, ...]
 

@@ -1,0 +1,81 @@
+"""What is particular to single kinds of stores: how zarr's own objects are named as URLs, and what a backend does wrong."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from zarr.abc.store import Store
+from zarr.storage import FsspecStore, ObjectStore, StorePath
+
+from xprep.io.urls import redact, redact_text
+
+# obstore's classes, which are not imported: by name, to where they are.
+_OBSTORE: Final[Mapping[str, Callable[[Any], str]]] = {
+    "S3Store": lambda store: f"s3://{store.config['bucket']}",
+    "GCSStore": lambda store: f"gs://{store.config['bucket']}",
+    "AzureStore": lambda store: f"az://{store.config['container_name']}",
+    "LocalStore": lambda store: "",  # its prefix is the folder
+    "HTTPStore": lambda store: redact(store.url),
+}
+
+
+def take_store(given: Any) -> tuple[Store, str] | None:
+    """Return the store, and the path in it, that an object of zarr's or obstore's is; None of anything else."""
+    if isinstance(given, StorePath):
+        return given.store, given.path
+    if type(given).__module__.partition(".")[0] == "obstore" and type(given).__name__ in (*_OBSTORE, "MemoryStore"):
+        return ObjectStore(given), ""
+    return (given, "") if isinstance(given, Store) else None
+
+
+def name_store(store: Store) -> str:
+    """Return where ``store`` is, as a URL if it has one, without secrets.
+
+    Stores in memory, and sessions of icechunk that can be written, hold what no other has, so their name holds their
+    object's number: two of them never pass for one.
+
+    Examples
+    --------
+    >>> from zarr.storage import LocalStore
+    >>> name_store(LocalStore("/data/slide.zarr"))
+    'file:///data/slide.zarr'
+    """
+    if isinstance(store, FsspecStore):
+        return redact(store.fs.unstrip_protocol(store.path))
+    if isinstance(store, ObjectStore):
+        return _name_obstore(store.store)
+    if is_icechunk(store):
+        return _name_icechunk(store)
+    return redact_text(" ".join(str(store).split()))
+
+
+def is_icechunk(store: Store) -> bool:
+    """Whether ``store`` is icechunk's: it takes no keys but those of Zarr, and keeps its own account of what is complete."""
+    return type(store).__module__.partition(".")[0] == "icechunk"
+
+
+def _name_obstore(store: Any) -> str:
+    kind = type(store).__name__
+    if kind not in _OBSTORE:
+        return f"{kind}://{id(store)}"
+    root, prefix = _OBSTORE[kind](store), str(getattr(store, "prefix", None) or "").rstrip("/")
+    return f"{root.rstrip('/')}/{prefix.lstrip('/')}".rstrip("/") if root else prefix
+
+
+def _name_icechunk(store: Any) -> str:
+    session = store.session
+    name = f"icechunk://{session.branch or session.snapshot_id}"
+    return name if store.read_only else f"{name}/{id(store)}"
+
+
+def drop_finalizers(system: Any) -> None:
+    """Let an asynchronous filesystem of adlfs go without its farewell at Python's end.
+
+    It would close its clients on the loop of its own that it does not have (2026.8): a traceback after every run.
+    """
+    registry: Mapping[Any, Any] = getattr(weakref.finalize, "_registry", {})
+    for finalizer, info in list(registry.items()):
+        if any(argument is system for argument in info.args or ()):
+            finalizer.detach()
