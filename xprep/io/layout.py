@@ -18,7 +18,7 @@ from xprep.io.journal import PARTS, write_manifest
 from xprep.io.ome import Multiscale, Version
 from xprep.io.ome_write import write_labels, write_multiscale
 from xprep.io.owner import Owner
-from xprep.io.room import delete_store, move_over
+from xprep.io.room import delete_partial, delete_store, move_over
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import mark_finished, mark_writing, read_status
 from xprep.io.stores import Place
@@ -105,7 +105,7 @@ class ImageStore:
         self.replaced = state_of(self.target) if self._is_beside else None
         if self.resumed:
             self._mark("", run=self.run, ready=True, fingerprint=self.fingerprint)
-            self.place.delete_partial()
+            delete_partial(self.place)
         else:
             begin(self.place, mark_writing(Owner.here(), run=self.run), self.zarr_format, self.run)
 

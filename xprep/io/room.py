@@ -129,6 +129,14 @@ def _empty(target: Place) -> None:
     target.delete()
 
 
+def delete_partial(place: Place) -> None:
+    """Delete what a killed process left of files that it was writing, in a folder of this machine."""
+    with place.errors("delete"):
+        for path in place.folder.rglob("*.partial") if place.folder is not None else ():
+            if is_partial(path.name):
+                path.unlink(missing_ok=True)
+
+
 def delete_store(place: Place) -> None:
     """Delete everything in the folder ``place``."""
     if (folder := place.folder) is not None:

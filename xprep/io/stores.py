@@ -166,13 +166,6 @@ class Place:
             else:
                 sync(self.store.delete_dir(self.path) if self.path else self.store.clear())
 
-    def delete_partial(self) -> None:
-        """Delete what a killed process left of files that it was writing, in a folder of this machine."""
-        with self.errors("delete"):
-            for path in self.folder.rglob("*.partial") if self.folder is not None else ():
-                if keys.is_partial(path.name):
-                    path.unlink(missing_ok=True)
-
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Return the JSON object ``name``, as `parse_json` checks it; None if there is none."""
         return None if (data := self.get(name)) is None else parse_json(data, f"{self.url}/{name}")
