@@ -37,7 +37,10 @@ BUCKETS = [
 ]
 SHARDS = {"y": 64, "x": 64}
 # gcsfs and adlfs leave sessions to the garbage collector, and azurite's answers have headers that azure-core warns of.
-pytestmark = pytest.mark.filterwarnings("ignore:.*([Uu]nclosed|Loop is not running|never awaited)")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*([Uu]nclosed|Loop is not running|never awaited)"),
+    pytest.mark.filterwarnings("ignore:.* is deleted now, before what replaces it is made"),  # test_io_stores has it
+]
 
 
 @pytest.fixture(params=BUCKETS)
