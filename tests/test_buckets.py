@@ -38,7 +38,10 @@ BUCKETS = [
 ]
 SHARDS = {"y": 64, "x": 64}
 # gcsfs and adlfs leave sessions to the garbage collector, and azurite's answers have headers that azure-core warns of.
-pytestmark = pytest.mark.filterwarnings("ignore:.*([Uu]nclosed|Loop is not running|never awaited)")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*([Uu]nclosed|Loop is not running|never awaited)"),
+    pytest.mark.filterwarnings("ignore:.* is deleted now, before what replaces it is made"),  # test_io_stores has it
+]
 
 
 @pytest.fixture(params=BUCKETS)
@@ -105,6 +108,11 @@ def test_obstore_gives_the_same_bits_as_fsspec(bucket: Bucket, source: Path, wan
     if bucket.obstore is None:
         pytest.skip("obstore's interface to Google (XML) is none that fake-gcs-server takes writes by, or it is not installed")
     store = ObjectStore(bucket.obstore("o/plain.zarr"))
+    if not bucket.conditional:
+        # rclone ignores conditional writes, by which zarr makes groups through obstore: it overwrites those that are there.
+        with pytest.raises(xprep.StoreExistsError, match="taken over"):
+            write(source, store)
+        return
     report = write(source, store, shards=SHARDS)
     assert report.url == f"{bucket.url}/o/plain.zarr"
     assert contents(report.url, dict(bucket.options)) == wanted["sharded"]
@@ -120,7 +128,7 @@ def test_lost_and_torn_chunks_through_obstore(rclone: Server, rclone_bucket: Buc
     if rclone_bucket.obstore is None:
         pytest.skip(NOT_INSTALLED.format("obstore"))
     assert rclone.folder is not None
-    write(source, rclone_bucket.obstore("lost.zarr"))
+    write(source, f"{rclone_bucket.url}/lost.zarr", storage_options=dict(rclone_bucket.options))
     chunk = rclone.folder / rclone_bucket.url.removeprefix("s3://") / "lost.zarr/scale0/image/c/0/1/1"
     good = chunk.read_bytes()
     chunk.write_bytes(good[:-1] + b"\0")
