@@ -59,7 +59,7 @@ class FaultProxy:
 
     def __exit__(self, *error: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(10)
 
     @property
     def endpoint(self) -> str:
@@ -73,12 +73,20 @@ class FaultProxy:
         asyncio.set_event_loop(self._loop)
 
         async def begin() -> None:
-            server = await asyncio.start_server(self._client, "127.0.0.1", 0, limit=2**20)
+            self._server = server = await asyncio.start_server(self._client, "127.0.0.1", 0, limit=2**20)
             self.port = server.sockets[0].getsockname()[1]
             self._ready.set()
 
         self._loop.run_until_complete(begin())
         self._loop.run_forever()
+        # Connections that are open still are closed here, and not whenever their remains are collected.
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._server.close()
+        self._loop.run_until_complete(asyncio.sleep(0.05))
+        self._loop.close()
 
     def _pick(self, key: str) -> str:
         with self._lock:

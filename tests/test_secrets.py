@@ -53,7 +53,7 @@ def run(url: str, options: dict[str, Any], **how: Any) -> Any:
 @pytest.mark.parametrize("given", ["options", "in_environment"])
 def test_nothing_that_is_kept_has_the_secret(s3: Server, given: str, request: pytest.FixtureRequest, logs: Any) -> None:
     bucket, options = s3.new_bucket(), request.getfixturevalue(given)
-    image = xprep.datasets.blobs(channels=1, shape=(128, 64))
+    image = xprep.datasets.blobs(channels=2, shape=(128, 128))
     image.prep.to_ome_zarr(f"{bucket}/in.zarr", chunks={"y": 64, "x": 64}, storage_options=options)
 
     class Peeking:
