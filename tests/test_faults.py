@@ -255,7 +255,7 @@ def test_a_cluster_without_workers_is_an_error(tmp_path: Path, workers: Any) -> 
     assert time.monotonic() - start < 30
     assert "resume=True" in caught.value.__notes__[0]
     (tmp_path / "open").touch()
-    with dask.config.set({"xprep.patience": 1}), pytest.warns(UserWarning, match="no worker for 1 s; waiting"):
+    with dask.config.set({"xprep.patience": 1}), pytest.warns(UserWarning, match="waiting for the first"):
         image.prep.to_ome_zarr(tmp_path / "x.zarr", resume=True, progress=After(6, nannies.start))
     assert (xprep.open_image(tmp_path / "x.zarr") == 1).all()
 

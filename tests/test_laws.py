@@ -314,20 +314,20 @@ KILLED = """
 
     class Killer:
         steps = 0
-        def __init__(self, when, after): self.when, self.after = when, after
+        def __init__(self, when, percent): self.when, self.percent = when, percent
         def _now(self, when):
-            if when == self.when and self.steps >= self.after:
+            if when == self.when and self.steps >= self.percent / 100 * self.total:
                 os.kill(os.getpid(), signal.SIGKILL)
-        def started(self, stage, total): self._now("started")
+        def started(self, stage, total): self.total = total; self._now("started")
         def advanced(self, stage, steps, nbytes): self.steps += steps; self._now("advanced")
         def finished(self, stage): self._now("finished")
 
-    source, target, version, when, after, overwrite = sys.argv[1:]
+    source, target, version, when, percent, overwrite = sys.argv[1:]
     image = xprep.open_image(source)
     out = image.prep.normalize(sigma=1, intermediates="recompute")
     xprep.set_options(tile_bytes=1)
     out.prep.to_ome_zarr(target, version=version, scale_factors=(2,), overwrite=overwrite == "yes",
-        labels={"cells": image.isel(c=0, drop=True)}, progress=Killer(when, int(after)))
+        labels={"cells": image.isel(c=0, drop=True)}, progress=Killer(when, int(percent)))
 """
 
 
@@ -341,19 +341,19 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 KILLS = [
     ("0.5", "started", 0),
     ("0.5", "advanced", 1),
-    ("0.5", "advanced", 25),
-    ("0.4", "advanced", 40),
+    ("0.5", "advanced", 40),
+    ("0.4", "advanced", 80),
     ("0.6", "finished", 0),
     ("0.5", "finished", 0),
 ]
 
 
-@pytest.mark.parametrize(("version", "when", "after"), KILLS)
+@pytest.mark.parametrize(("version", "when", "percent"), KILLS)
 def test_a_killed_writer_leaves_a_store_that_does_not_open(
-    stored: Path, tmp_path: Path, version: str, when: str, after: int
+    stored: Path, tmp_path: Path, version: str, when: str, percent: int
 ) -> None:
     target = tmp_path / "out.zarr"
-    done = python(KILLED, stored, target, version, when, after, "no")
+    done = python(KILLED, stored, target, version, when, percent, "no")
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert target.exists()
     for door in (xprep.open_image, xprep.open_tree):
@@ -371,7 +371,7 @@ def test_a_killed_writer_leaves_a_store_that_does_not_open(
 def test_a_killed_overwrite_leaves_the_old_store(stored: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.zarr"
     xprep.open_image(stored).prep.to_ome_zarr(target)
-    done = python(KILLED, stored, target, "0.5", "advanced", 25, "yes")
+    done = python(KILLED, stored, target, "0.5", "advanced", 40, "yes")
     assert done.returncode == -signal.SIGKILL, done.stderr
     np.testing.assert_array_equal(xprep.open_image(target).values, xprep.open_image(stored).values)
     xprep.open_image(stored).prep.to_ome_zarr(target, overwrite=True)

@@ -113,7 +113,8 @@ class _Watch:
 
     def _tell_of_waiting(self) -> None:
         """Say once that no worker has come yet: of a batch system's queue, they may take hours."""
-        if self._had_workers or self._told or monotonic() - self._begun < NOTICE_SECONDS:
+        patience = float(dask.config.get("xprep.patience", PATIENCE_SECONDS))
+        if self._had_workers or self._told or monotonic() - self._begun < min(NOTICE_SECONDS, patience):
             return
         self._told = True
         warnings.warn(
