@@ -120,3 +120,23 @@ def test_strips_are_copies_and_nothing_else_is_given() -> None:
         assert np.array_equal(rim[region], tile_then[region])
     with pytest.raises(AssertionError, match="no strip holds"):
         rim[:, 2:4, 0:3]
+
+
+def test_a_later_pass_does_not_read_before_its_turn() -> None:
+    """Its tiles would lie in memory until what they are made with is known."""
+    source = LivingSource(np.zeros((1, 8 * 64, 8 * 64), "uint8"), (1, 64, 64))
+    begun = []
+
+    def first(block: np.ndarray, place: Place) -> int:
+        begun.append(source.total)
+        return int(block[0, 0, 0])
+
+    array = [read_array(source, chunks=(1, 64, 64), reading=n, alone=True, token=f"twice-{id(source)}") for n in (0, 1)]  # type: ignore[arg-type]
+    one = fold(Fold(first, sum), array[0], needs=Reach((0, 2, 2)), label="first")
+    two = fold(
+        Fold(lambda block, place, known: known + int(block[0, 0, 0]), sum), array[1], one, needs=Reach((0, 2, 2)), label="second"
+    )
+    assert two.compute(scheduler="threads", num_workers=2) == 0
+    assert len(begun) == 64
+    assert max(begun) <= 64
+    assert source.total == 128
