@@ -33,8 +33,8 @@ class Coord:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_coord(place: Place, coord: Coord, zarr_format: Literal[2, 3]) -> None:
-    """Write ``coord`` as the array in the folder ``place``.
+def write_coord(place: Place, coord: Coord, zarr_format: Literal[2, 3], overwrite: bool = False) -> None:
+    """Write ``coord`` as the array in the folder ``place``; with ``overwrite`` also over what is there.
 
     Raises
     ------
@@ -64,6 +64,7 @@ def write_coord(place: Place, coord: Coord, zarr_format: Literal[2, 3]) -> None:
             dtype=str if text else values.dtype,
             attributes=attributes,
             config={"write_empty_chunks": True},
+            overwrite=overwrite,
             **options,
             **fill,
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from zarr.errors import ContainsArrayError
 
 from xprep.io.complete import coord_objects
 from xprep.io.consolidate import write_group
@@ -48,10 +49,15 @@ def create_level(base: Place, path: str, level: LevelSpec, spec: ArraySpec, how:
         return replace(reopen_array(base.child(path)), coords=ndims)
     others = [name for name in coords if name not in spec.dims]
     attributes = plain(spec.attributes, "attributes") | ({"coordinates": " ".join(others)} if others else {})
-    array = create_array(
-        base.child(path), level.shape, level.chunks, spec.dtype,
-        shards=level.shards, dims=spec.dims, codec=spec.codec, zarr_format=how.zarr_format, attributes=attributes,
-    )  # fmt: skip
+    try:
+        array = create_array(
+            base.child(path), level.shape, level.chunks, spec.dtype,
+            shards=level.shards, dims=spec.dims, codec=spec.codec, zarr_format=how.zarr_format, attributes=attributes,
+        )  # fmt: skip
+    except ContainsArrayError:
+        if not how.resumed:
+            raise
+        array = reopen_array(base.child(path))  # as above: what arrived late is of the same run
     return replace(array, coords=ndims)
 
 
@@ -67,4 +73,5 @@ def _create_coord(place: Place, coord: Coord, how: Creation) -> None:
         if not place.missing(coord_objects("", np.ndim(coord.values), how.zarr_format)):
             return
         delete_store(place)
-    write_coord(place, coord, how.zarr_format)
+    # A request that an earlier run gave up may still arrive.
+    write_coord(place, coord, how.zarr_format, overwrite=how.resumed)
