@@ -101,17 +101,17 @@ def _inputs(
     own = index[-2], index[-1] - band.first
     for way in product(*(one.pieces for one in along)):
         row, column = at = way[-2].index, way[-1].index
-        whole = at == own or not band.border(column, heights[row]).is_small(rows[row], band.width(column))
+        whole = at == own or band.border(column, heights[row], rows[row]) is None
         yield (f"{name}-read" if whole else f"{name}-rim", band.first, *(piece.index for piece in way))
 
 
 def _rims(name: str, band: _Band, line: tuple[int, ...], heights: Widths, height: int) -> Tasks:
     """Return the tasks that cut the borders of one row of one band."""
-    borders = {column: band.border(column, heights) for column in range(len(band.along))}
+    borders = {column: band.border(column, heights, height) for column in range(len(band.along))}
     return {
         (f"{name}-rim", band.first, *line, column): (border, (f"{name}-read", band.first, *line, column))
         for column, border in borders.items()
-        if border.is_small(height, band.width(column))
+        if border is not None
     }
 
 
@@ -125,13 +125,13 @@ class _Band:
     along: tuple[Along, ...]
     widths: tuple[Widths, ...]
 
-    def width(self, column: int) -> int:
-        """Return how many columns of pixels are read for one column of tiles."""
-        return self.edges[column + 1] - self.edges[column]
+    def border(self, column: int, rows: Widths, height: int) -> Border | None:
+        """Return what neighbours need of a tile of this column, in a row of ``height`` of which they need ``rows``.
 
-    def border(self, column: int, rows: Widths) -> Border:
-        """Return what neighbours need of a tile of this column, in a row of which they need ``rows``."""
-        return Border(rows, self.widths[column])
+        None where they may as well have all of it.
+        """
+        found = Border(rows, self.widths[column])
+        return found if found.is_small(height, self.edges[column + 1] - self.edges[column]) else None
 
 
 def _rows(work: Work, axes: Sequence[Sequence[Along]]) -> Iterator[tuple[_Band, tuple[int, ...], int]]:

@@ -14,7 +14,7 @@ import dask.array as da
 import numpy as np
 from dask._task_spec import Alias, DataNode, Task, TaskRef
 
-from xprep.engine.sources import Origin, ReadBlock, read_array
+from xprep.engine.sources import Origin, ReadBlock, read_array, source_of
 from xprep.types import Array
 
 NAMES = ("getitem-", "slice-")  # how dask names what indexing makes; slices before a list are in the list's layer
@@ -33,9 +33,8 @@ class Part:
 
 def follow(array: da.Array) -> da.Array:
     """Return ``array`` as a reading of its source, if it is a part of one in whole chunks; otherwise itself."""
-    layers = array.dask.layers
-    part = _part_of(layers, array.name, array.numblocks)
-    if part is None or isinstance(getattr(layers[array.name], "origin", None), Origin):
+    part = None if source_of(array) else _part_of(array.dask.layers, array.name, array.numblocks)
+    if part is None:
         return array
     view = part.origin.view
     for axis, blocks in zip(part.axes, part.positions, strict=True):

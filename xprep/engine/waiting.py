@@ -107,14 +107,12 @@ class _Watch:
         self._tell_of_waiting()
         if working or self._done != before or not self._had_workers:
             self._idle_since = monotonic()
-        patience = float(dask.config.get("xprep.patience", PATIENCE_SECONDS))
-        if monotonic() - self._idle_since > patience:
-            raise NobodyWorksError(_nobody(len(workers), patience))
+        if monotonic() - self._idle_since > _patience():
+            raise NobodyWorksError(_nobody(len(workers), _patience()))
 
     def _tell_of_waiting(self) -> None:
         """Say once that no worker has come yet: of a batch system's queue, they may take hours."""
-        patience = float(dask.config.get("xprep.patience", PATIENCE_SECONDS))
-        if self._had_workers or self._told or monotonic() - self._begun < min(NOTICE_SECONDS, patience):
+        if self._had_workers or self._told or monotonic() - self._begun < min(NOTICE_SECONDS, _patience()):
             return
         self._told = True
         warnings.warn(
@@ -145,6 +143,11 @@ class _Watch:
         done = min(self._total, max(self._done, self._total - left))
         self._advance(done - self._done, int(written - (written if self._bytes is None else self._bytes)))
         self._done, self._bytes = done, written
+
+
+def _patience() -> float:
+    """Return for how many seconds nobody need work."""
+    return float(dask.config.get("xprep.patience", PATIENCE_SECONDS))
 
 
 def _nobody(workers: int, patience: float) -> str:

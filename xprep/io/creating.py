@@ -57,7 +57,7 @@ def create_level(base: Place, path: str, level: LevelSpec, spec: ArraySpec, how:
     except ContainsArrayError:
         if not how.resumed:
             raise
-        array = reopen_array(base.child(path))  # as above: what arrived late is of the same run
+        array = reopen_array(base.child(path))  # a request that the earlier run gave up arrived late: its array is the same
     return replace(array, coords=ndims)
 
 
