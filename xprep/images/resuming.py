@@ -16,10 +16,11 @@ from xprep.engine.identity import identity_of, token
 from xprep.engine.ledger import Ledger, Past, Spans
 from xprep.engine.seen import Seen, seen_from_json
 from xprep.images.specifying import Options
+from xprep.io.compression import DEFAULT_CODEC
 from xprep.io.journal import Journal, Record, whole_records
 from xprep.io.layout import ImageStore
 from xprep.io.specs import LevelSpec
-from xprep.io.writes import DEFAULT_CODEC, ZarrWritable
+from xprep.io.writes import ZarrWritable
 from xprep.ops.statistics import Statistic
 from xprep.options import options as current_options
 from xprep.types import Array, Region

@@ -10,10 +10,10 @@ import asyncio
 import os
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
@@ -187,6 +187,18 @@ async def _in_time(doing: Awaitable[T], key: str, nbytes: int = 0) -> T:
         raise TimeoutError(f"{key!r}: {str(error) or f'no answer within {seconds:.0f} s, whatever was tried'}") from None
 
 
+async def _every(doing: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Await all; where one fails, the others are called off and waited for: no request arrives after its caller was told."""
+    tasks = [asyncio.ensure_future(one) for one in doing]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
 async def _fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteRequest | None]) -> list[bytes | None]:
     gate, prototype = asyncio.Semaphore(REQUESTS), default_buffer_prototype()
 
@@ -195,7 +207,7 @@ async def _fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteReque
             buffer = await _in_time(_get(store, key, prototype, request), key)
         return None if buffer is None else buffer.to_bytes()
 
-    return list(await asyncio.gather(*(one(key, request) for key, request in zip(keys, requests, strict=True))))
+    return await _every(one(key, request) for key, request in zip(keys, requests, strict=True))
 
 
 async def _get(store: Store, key: str, prototype: BufferPrototype, request: ByteRequest | None) -> Buffer | None:
@@ -216,7 +228,7 @@ async def _put(store: Store, objects: Mapping[str, bytes]) -> None:
         async with gate:
             await _in_time(store.set(key, buffer.from_bytes(data)), key, len(data))
 
-    await asyncio.gather(*(one(key, data) for key, data in objects.items()))
+    await _every(one(key, data) for key, data in objects.items())
 
 
 async def _create(store: Store, key: str, data: bytes) -> None:
@@ -238,7 +250,7 @@ async def _exist(store: Store, keys: Sequence[str]) -> list[bool]:
         async with gate:
             return await _in_time(store.exists(key), key)
 
-    return list(await asyncio.gather(*(one(key) for key in keys)))
+    return await _every(one(key) for key in keys)
 
 
 async def _measure(store: Store, prefix: str) -> dict[str, int]:
@@ -261,7 +273,7 @@ async def _measure(store: Store, prefix: str) -> dict[str, int]:
         async with gate:
             return await store.getsize(key)
 
-    sizes = await asyncio.gather(*(one(name) for name in names))
+    sizes = await _every(one(name) for name in names)
     return {name.removeprefix(prefix): size for name, size in zip(names, sizes, strict=True)}
 
 

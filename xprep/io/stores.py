@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,13 +12,11 @@ from zarr.abc.store import Store
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore, LocalStore
 
-from xprep.errors import StoreFormatError
 from xprep.io import keys, objects, urls
+from xprep.io.documents import encode_json, parse_json
 from xprep.options import options
 
 Mode = Literal["r", "r+"]
-# A plate's consolidated metadata takes some MB; a metadata file of more than this is an attack or a mistake.
-METADATA_BYTES: Final = 64 * 2**20
 # A cached listing hides what another process wrote or deleted; adlfs lost whole datasets by it.
 _FRESH: Final = {"use_listings_cache": False}
 # By default s3fs asks for the size of every object before it reads it, to read 50 MiB at a time: chunks are
@@ -172,7 +169,7 @@ class Place:
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write ``value`` as JSON; NaN and infinities, which JSON has not, are refused."""
-        self.set(name, json.dumps(value, indent=2, allow_nan=False).encode())
+        self.set(name, encode_json(value))
 
     def errors(self, action: str) -> _Explained:
         """Return a context in which errors of the store say ``action`` and this URL, without secrets."""
@@ -274,24 +271,3 @@ def _open_remote(where: urls.Url, given: dict[str, Any], mode: Mode) -> Store:
         return store
     except Exception as error:  # noqa: BLE001  (any backend, any error; none may carry a secret)
         raise explain(error, f"cannot open {where.shown}", given) from None
-
-
-def parse_json(data: bytes, where: str) -> dict[str, Any]:
-    """Return the JSON object in ``data``, a metadata file at ``where``.
-
-    Raises
-    ------
-    StoreFormatError
-        Not JSON, not an object, too large or nested too deeply.
-    """
-    if len(data) > METADATA_BYTES:
-        raise StoreFormatError(f"{where} has {len(data)} bytes; metadata has at most {METADATA_BYTES}.")
-    try:
-        value = json.loads(data)
-    except RecursionError:
-        raise StoreFormatError(f"{where} is nested too deeply to be metadata.") from None
-    except ValueError as error:
-        raise StoreFormatError(f"{where} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise StoreFormatError(f"{where} holds a JSON {type(value).__name__}; metadata is an object.")
-    return value
