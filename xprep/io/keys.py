@@ -7,6 +7,7 @@ Files are read and written in the thread that asks: zarr-python's local store se
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import re
 import uuid
@@ -18,7 +19,7 @@ from typing import Any, Final, TypeVar
 from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.core.sync import sync
-from zarr.storage import FsspecStore
+from zarr.storage import FsspecStore, ObjectStore
 
 from xprep.errors import StoreFormatError
 
@@ -136,7 +137,7 @@ def put(store: Store, objects: Mapping[str, bytes]) -> None:
 
 def create(store: Store, key: str, data: bytes) -> None:
     """Write an object if there is none of its key; of several who do so at once one succeeds, where the store can tell."""
-    sync(_in_time(_create(store, key, data), key, len(data)))
+    sync(in_time(_create(store, key, data), key, len(data)))
 
 
 def is_partial(name: str) -> bool:
@@ -159,7 +160,7 @@ def measure_files(folder: Path) -> dict[str, int]:
 def measure(store: Store, prefix: str) -> dict[str, int]:
     """Return the size of every key that begins with ``prefix``, without it; one listing where the store gives sizes."""
     _forget_listings(store)
-    return sync(_in_time(_measure(store, prefix), prefix, _LISTING_BYTES))
+    return sync(in_time(_measure(store, prefix), prefix, _LISTING_BYTES))
 
 
 def _forget_listings(store: Store) -> None:
@@ -176,10 +177,11 @@ def exist(store: Store, keys: Sequence[str]) -> list[bool]:
 def collect(store: Store, begin: Callable[[], AsyncIterator[str]], deep: bool = False) -> list[str]:
     """Return what a listing of ``store`` yields; it is begun on zarr's event loop, as obstore wants it."""
     _forget_listings(store)
-    return sync(_in_time(_collect(begin), "a listing", _LISTING_BYTES if deep else 0))
+    return sync(in_time(_collect(begin), "a listing", _LISTING_BYTES if deep else 0))
 
 
-async def _in_time(doing: Awaitable[T], key: str, nbytes: int = 0) -> T:
+async def in_time(doing: Awaitable[T], key: str, nbytes: int = 0) -> T:
+    """Await what is done to ``key``, with ``nbytes`` to be moved, no longer than that may take."""
     seconds = DEADLINE_SECONDS + nbytes / BYTES_PER_SECOND
     try:
         return await asyncio.wait_for(doing, seconds)
@@ -187,7 +189,7 @@ async def _in_time(doing: Awaitable[T], key: str, nbytes: int = 0) -> T:
         raise TimeoutError(f"{key!r}: {str(error) or f'no answer within {seconds:.0f} s, whatever was tried'}") from None
 
 
-async def _every(doing: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def every(doing: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Await all; where one fails, the others are called off and waited for: no request arrives after its caller was told."""
     tasks = [asyncio.ensure_future(one) for one in doing]
     try:
@@ -204,10 +206,10 @@ async def _fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteReque
 
     async def one(key: str, request: ByteRequest | None) -> bytes | None:
         async with gate:
-            buffer = await _in_time(_get(store, key, prototype, request), key)
+            buffer = await in_time(_get(store, key, prototype, request), key)
         return None if buffer is None else buffer.to_bytes()
 
-    return await _every(one(key, request) for key, request in zip(keys, requests, strict=True))
+    return await every(one(key, request) for key, request in zip(keys, requests, strict=True))
 
 
 async def _get(store: Store, key: str, prototype: BufferPrototype, request: ByteRequest | None) -> Buffer | None:
@@ -226,9 +228,9 @@ async def _put(store: Store, objects: Mapping[str, bytes]) -> None:
 
     async def one(key: str, data: bytes) -> None:
         async with gate:
-            await _in_time(store.set(key, buffer.from_bytes(data)), key, len(data))
+            await in_time(store.set(key, buffer.from_bytes(data)), key, len(data))
 
-    await _every(one(key, data) for key, data in objects.items())
+    await every(one(key, data) for key, data in objects.items())
 
 
 async def _create(store: Store, key: str, data: bytes) -> None:
@@ -248,9 +250,9 @@ async def _exist(store: Store, keys: Sequence[str]) -> list[bool]:
 
     async def one(key: str) -> bool:
         async with gate:
-            return await _in_time(store.exists(key), key)
+            return await in_time(store.exists(key), key)
 
-    return await _every(one(key) for key in keys)
+    return await every(one(key) for key in keys)
 
 
 async def _measure(store: Store, prefix: str) -> dict[str, int]:
@@ -266,6 +268,9 @@ async def _measure(store: Store, prefix: str) -> dict[str, int]:
             for name, info in found.items()
             if name.lstrip("/").startswith(begin)
         }
+    if isinstance(store, ObjectStore):
+        listed = await importlib.import_module("obstore").list(store.store, prefix.rstrip("/") or None).collect_async()
+        return {one["path"].removeprefix(prefix): int(one["size"]) for one in listed if one["path"].startswith(prefix)}
     names = [key async for key in store.list_prefix(prefix)]
     gate = asyncio.Semaphore(REQUESTS)
 
@@ -273,7 +278,7 @@ async def _measure(store: Store, prefix: str) -> dict[str, int]:
         async with gate:
             return await store.getsize(key)
 
-    sizes = await _every(one(name) for name in names)
+    sizes = await every(one(name) for name in names)
     return {name.removeprefix(prefix): size for name, size in zip(names, sizes, strict=True)}
 
 
