@@ -119,7 +119,7 @@ def _room_beside(target: Place) -> Place | str:
     StoreExistsError
         Another process of this machine, which still runs, is making a store that shall be there.
     """
-    left_there = [(left, read_group(left)) for left in find_siblings(target)]
+    left_there = [(left, _read_left(left)) for left in find_siblings(target)]
     for _, group in left_there:
         if group is not None and is_being_written(group):
             raise StoreExistsError(
@@ -139,6 +139,13 @@ def _room_beside(target: Place) -> Place | str:
         return "such a store cannot rename, nor copy by itself"
     above, name = found
     return try_copy(above, f".{name}.xprep-try") or above.child(f".{name}.{beside}")
+
+
+def _read_left(place: Place) -> Group | None:
+    """Return the group at ``place``, also one of which a killed run wrote the attributes only."""
+    if (group := read_group(place)) is None and (attributes := place.read_json(".zattrs")) is not None:
+        return Group(place, attributes, 2)
+    return group
 
 
 def _empty(target: Place) -> None:

@@ -49,6 +49,11 @@ def check_finished(group: Group) -> None:
     """
     if read_status(group) != "writing":
         return
+    if beside := read_mark(group).get("from"):
+        raise UnfinishedStoreError(
+            f"{group.place} is not finished: it is replaced by {beside!r}, which is whole, beside it; {describe_owner(group)}. "
+            "Finish it by running the same command with resume=True, or any with overwrite=True; or open that."
+        )
     raise UnfinishedStoreError(
         f"{group.place} is not finished: {describe_owner(group)}. What is missing would read as zeros. Finish it by "
         "running the same command with resume=True, write it anew with overwrite=True, or delete it."
