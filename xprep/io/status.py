@@ -49,11 +49,6 @@ def check_finished(group: Group) -> None:
     """
     if read_status(group) != "writing":
         return
-    if beside := read_mark(group).get("from"):
-        raise UnfinishedStoreError(
-            f"{group.place} is not finished: it is replaced by {beside!r}, which is whole, beside it; {describe_owner(group)}. "
-            "Finish it by running the same command with resume=True, or any with overwrite=True; or open that."
-        )
     raise UnfinishedStoreError(
         f"{group.place} is not finished: {describe_owner(group)}. What is missing would read as zeros. Finish it by "
         "running the same command with resume=True, write it anew with overwrite=True, or delete it."
@@ -71,7 +66,8 @@ def describe_owner(group: Group) -> str:
     if (owner := read_owner(group)) is None:
         return "nobody knows who wrote it"
     state = {True: "is being written by", False: "was left by", None: "was begun by"}[owner.is_alive]
-    return f"it {state} {owner}"
+    beside = read_mark(group).get("from")
+    return f"it {state} {owner}" + (f", to be replaced by {beside!r}, which lies whole beside it" if beside else "")
 
 
 def inherit_status(group: Group, above: Group) -> Group:
