@@ -42,7 +42,7 @@ class Creation:
 def create_level(base: Place, path: str, level: LevelSpec, spec: ArraySpec, how: Creation) -> ZarrWritable:
     """Create the array of a level at ``path`` below the image's group ``base``, and its coordinates beside it.
 
-    Everything is written in one call: in a bucket side by side, 16 requests at a time.
+    In a bucket side by side, 16 requests at a time: first what describes arrays, then what is in them, as icechunk wants it.
     """
     coords = dict(level.coords) if how.dual else {}
     array = _declared(level, spec, coords, how)
@@ -50,7 +50,8 @@ def create_level(base: Place, path: str, level: LevelSpec, spec: ArraySpec, how:
     if how.dual:
         objects |= _group(base, path.rpartition("/")[0], coords, how)
     there = set(objects) - set(base.missing(objects)) if how.resumed else set()
-    base.set_many({name: data for name, data in objects.items() if name not in there})
+    for described in (True, False):
+        base.set_many({name: objects[name] for name in objects if name not in there and _describes(name) is described})
     place = base.child(path)
     made = reopen_array(place) if node_objects(path, "array", how.zarr_format)[0] in there else new_writable(place, array)
     return replace(made, coords={name: np.ndim(coord.values) for name, coord in coords.items()})
@@ -72,6 +73,10 @@ def _group(base: Place, path: str, coords: dict[str, Coord], how: Creation) -> d
         below = f"{path}/{check_name(name)}"
         objects |= _named(below, encode_coord(coord, how.zarr_format, f"{base}/{below}"))
     return objects
+
+
+def _describes(name: str) -> bool:
+    return name.rpartition("/")[2] in ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 
 
 def _named(path: str, objects: Mapping[str, bytes]) -> dict[str, bytes]:
