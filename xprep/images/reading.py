@@ -14,10 +14,10 @@ from xprep.engine.sources import read_array
 from xprep.errors import StoreFormatError
 from xprep.images.appearance import appearance_of
 from xprep.images.choosing import choose_level
+from xprep.io.array_nodes import find_arrays
 from xprep.io.arrays import Missing, ZarrReadable, open_array, open_node
 from xprep.io.coords import Coord, read_coords
 from xprep.io.groups import Group, list_images, list_labels, read_group, read_image
-from xprep.io.nodes import find_arrays
 from xprep.io.ome import Level, Multiscale
 from xprep.io.status import check_finished, inherit_status, read_status
 from xprep.io.stores import Place, open_store

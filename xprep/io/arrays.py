@@ -13,9 +13,9 @@ import zarr
 from zarr.storage import MemoryStore
 
 from xprep.errors import ChunkError
+from xprep.io.array_nodes import ArrayNode, find_array
 from xprep.io.codecs import Chain, Shard, is_stored, read_chain
 from xprep.io.keys import read_file_into
-from xprep.io.nodes import ArrayNode, find_array
 from xprep.io.stores import Place, explain
 from xprep.io.units import Grid
 from xprep.types import Array, Region

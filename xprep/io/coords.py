@@ -14,10 +14,10 @@ from zarr.errors import NodeTypeValidationError
 from zarr.storage import MemoryStore
 
 from xprep.errors import ChunkError, StoreFormatError
+from xprep.io.array_nodes import ArrayNode, find_array
 from xprep.io.arrays import Missing
 from xprep.io.bombs import check_inflation
 from xprep.io.declare import declare_values
-from xprep.io.nodes import ArrayNode, find_array
 from xprep.io.stores import Place, explain
 from xprep.types import Array
 
