@@ -40,7 +40,7 @@ def run(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Run a recipe over many images; one that fails does not stop the others. 1 if any has no result."""
+    """Run a recipe over many images; one that fails does not stop the others. The exit code is 1 if any has no result."""
     how = {"overwrite": True if overwrite else None, "report": report}
     _run(recipe, how, progress, scheduler, workers, quiet, debug, plan)
 
@@ -71,7 +71,7 @@ def resume(
 
 
 def show_status(recipe: RecipeFile, debug: Debug = False) -> None:
-    """Say how far each image of a recipe is; 1 if any is not finished."""
+    """Say how far each image of a recipe is. The exit code is 1 if any is not finished."""
     out = make_console()
     with reported(make_console(stderr=True), debug=debug):
         found = status(recipe)
