@@ -10,7 +10,7 @@ import typer
 import xarray as xr
 from rich.text import Text
 
-from xprep.batch import Recipe, Task, find_tasks, group_tasks, load_recipe, prepare, status
+from xprep.batch import Recipe, Task, check_values, find_tasks, group_tasks, load_recipe, prepare, status
 from xprep.batch import run as run_recipe
 from xprep.cli.arguments import Debug, Overwrite, Quiet, Scheduler, Workers
 from xprep.cli.failures import FAILED, describe, in_command_words, reported
@@ -115,8 +115,10 @@ def plan_recipe(path: Path, scheduler: str | None, workers: int | None, debug: b
 def _print_plans(recipe: Recipe) -> None:
     """Print the plan of every experiment; one that cannot be planned does not stop the others."""
     out, failed = make_console(), False
+    groups = group_tasks(find_tasks(recipe))
+    check_values(recipe, groups)
     with set_options(**recipe.settings):
-        for tasks in group_tasks(find_tasks(recipe)):
+        for tasks in groups:
             for task in tasks:
                 out.print(Text(task.shown, style="bold"), soft_wrap=True)
             try:
