@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import zarr
-from zarr.errors import NodeTypeValidationError
 from zarr.storage import MemoryStore
 
 from xprep.errors import ChunkError, StoreFormatError
+from xprep.io.array_nodes import ArrayNode, find_array
+from xprep.io.bombs import find_unbounded
+from xprep.io.bounded import bound_array
 from xprep.io.codecs import Chain, Shard, is_stored, read_chain
-from xprep.io.guard import check_array_metadata, read_array_metadata
 from xprep.io.keys import read_file_into
 from xprep.io.stores import Place, explain
 from xprep.io.units import Grid
+from xprep.options import options
 from xprep.types import Array, Region
 
 Missing = Literal["fill", "error"]
@@ -38,12 +41,15 @@ class ZarrReadable:
         What a chunk that is not in the store means: the fill value, as Zarr has it, or a loss.
     keeper : object
         Whatever must live as long as this: the scratch folder it lies in.
+    identity : str
+        What tells it from others, and from what was there before: `ArrayNode.identity`.
     """
 
     array: zarr.Array[Any] = field(repr=False)
     place: Place
     missing: Missing = "fill"
     keeper: object = field(default=None, repr=False)
+    identity: str = field(default="", repr=False)
     shape: tuple[int, ...] = field(init=False)
     dtype: np.dtype[Any] = field(init=False)
     chunks: tuple[int, ...] = field(init=False)
@@ -62,6 +68,14 @@ class ZarrReadable:
         }
         for name, value in known.items():
             object.__setattr__(self, name, value)
+
+    @cached_property
+    def _bounded(self) -> zarr.Array[Any]:
+        return bound_array(self.array)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Made anew where it is read: zarr's shards go through JSON when they are pickled, which knows of no bounds.
+        return {name: value for name, value in self.__dict__.items() if name != "_bounded"}
 
     @property
     def unit(self) -> tuple[int, ...]:
@@ -208,7 +222,7 @@ class ZarrReadable:
         if self.missing == "error" and (lost := self.place.missing(names)):
             raise self._lost(lost)
         try:
-            out[...] = self.array[region]
+            out[...] = self._bounded[region]
         except Exception as error:  # noqa: BLE001  (every codec has its own; the chunk is named whatever it was)
             raise self._chunk_error(names, error) from None
 
@@ -255,14 +269,21 @@ def open_array(place: Place, missing: Missing = "fill") -> ZarrReadable:
     Raises
     ------
     StoreFormatError
-        No array there, or metadata that no image has: see `check_array_metadata`.
+        No array there, metadata that no image has (see `check_array_metadata`), or a codec that may inflate to anything.
     """
-    metadata = read_array_metadata(place)
-    check_array_metadata(metadata, place.url)
-    try:
-        with place.errors("open"):
-            # Of a known format, or zarr asks for the files of both.
-            array = zarr.open_array(place.store, path=place.path, mode="r", zarr_format=metadata.get("zarr_format"))
-    except (ValueError, TypeError, KeyError, NodeTypeValidationError) as error:
-        raise StoreFormatError(f"{place} is not a Zarr array that can be opened: {error}") from None
-    return ZarrReadable(array, place, missing)
+    return open_node(find_array(place), missing)
+
+
+def open_node(node: ArrayNode, missing: Missing = "fill") -> ZarrReadable:
+    """Return the array ``node`` to read from; nothing is asked of the store."""
+    array = node.array()
+    _check_bounds(node.metadata, node.place)
+    return ZarrReadable(array, node.place, missing, identity=node.identity)
+
+
+def _check_bounds(metadata: Mapping[str, Any], place: Place) -> None:
+    if not options().unbounded_codecs and (codec := find_unbounded(metadata)):
+        raise StoreFormatError(
+            f"{place}: what the codec {codec!r} inflates a chunk to cannot be bounded, so a small file could take all memory. "
+            "If you trust who made it: xprep.set_options(unbounded_codecs=True)."
+        )
