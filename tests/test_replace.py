@@ -136,11 +136,20 @@ def test_killed_at_every_request(source: str, memory: None, versions: tuple[str,
         assert killed(source, after)
         Mortal.lives = FOR_EVER
         stages.add(found := look(old, new))
+        emptied, there = '"emptied": true' in text_of("a.zarr/zarr.json") + text_of("a.zarr/.zattrs"), set(Mortal.store)
+        Mortal.changes.clear()
         report = write(source, mortal("a.zarr"), sigma=1, version=after, **NEXT[lives % 2])
         assert objects(mortal("a.zarr")) == new, f"after a kill at change {lives}"
         assert "beside" not in found or report.units == 0, "what was made is moved and not made again"
+        again = [name for name in Mortal.changes if name in there and name.startswith("/lab/a.zarr/scale")]
+        assert not emptied or not again, "what was copied is not copied again"
+        assert not [name for name in Mortal.changes if name.startswith("/lab/a.zarr/scale") and "/parts/" in name]
         assert not [name for name in Mortal.store if "/.a.zarr" in name], f"after a kill at change {lives}"
     assert stages == {"old", "old, and new whole beside", "new whole beside", "new"}
+
+
+def text_of(name: str) -> str:
+    return Mortal.store[f"/lab/{name}"].getvalue().decode() if f"/lab/{name}" in Mortal.store else ""
 
 
 def kills(source: str, began: dict[str, Any], version: str, step: int) -> list[int]:
@@ -181,6 +190,21 @@ def look(old: dict[str, bytes], new: dict[str, bytes]) -> str:
 def is_whole_here(name: str) -> bool:
     group = read_group(open_store(mortal(name)))
     return group is not None and read_status(group) == "finished"
+
+
+def test_leftovers_that_a_killed_run_was_cleaning(source: str, memory: None) -> None:
+    write(source, mortal("a.zarr"))
+    Mortal.lives = 14
+    assert killed(source, "0.5")
+    left = dict(Mortal.store)
+    count = sum("xprep-new/" in name for name in left)
+    assert count > 8
+    for lives in range(count):
+        Mortal.restore(left, lives)
+        assert killed(source, "0.5")
+        Mortal.lives = FOR_EVER
+        write(source, mortal("a.zarr"), sigma=1, overwrite=True)
+        assert not [name for name in Mortal.store if "/.a.zarr" in name], f"after a kill at deletion {lives}"
 
 
 @pytest.mark.parametrize("after_note", [-5, 3, 8, 20])
