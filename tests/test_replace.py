@@ -284,6 +284,21 @@ class Meanwhile:
     def finished(self, stage: str) -> None: ...
 
 
+class Hearing:
+    """Counts the steps of every stage: how many there will be, and were."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, list[int]] = {}
+
+    def started(self, stage: str, total: int) -> None:
+        self.stages[stage] = [total, 0]
+
+    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
+        self.stages[stage][1] += steps
+
+    def finished(self, stage: str) -> None: ...
+
+
 def run(source: str, target: Any, sigma: float, **options: Any) -> Any:
     """Write with a listener."""
     image = xprep.open_image(source).prep.gaussian_filter(sigma)
@@ -357,6 +372,17 @@ def test_an_error_before_it_is_whole_takes_the_note_back(source: str, memory: No
     assert find_move(target) is None
 
 
+def test_a_whole_store_is_moved_before_another_is_announced(source: str, memory: None) -> None:
+    one, other = made_beside(source, "1", "2")
+    target = open_store(mortal("a.zarr"), mode="r+")
+    with pytest.raises(RuntimeError), announced(one, target, "run1"):
+        one.set("zarr.json", one.get("zarr.json").replace(b"writing", b"finished"))
+        raise RuntimeError
+    with pytest.raises(StoreExistsError, match="overwrite=True and resume=True"), announced(other, target, "run2"):
+        pass
+    assert is_whole_here(".a.zarr.1.xprep-new")
+
+
 def test_who_was_taken_over_deletes_nothing(source: str, memory: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that slept while another moved its store, and replaced it: it wakes up before each of its deletions."""
     write(source, mortal("a.zarr"))
@@ -420,7 +446,7 @@ COPY = r"^PUT .*/a\.zarr/scale0"
 
 def test_the_old_store_stays_and_no_pixel_passes_this_machine(behind: Any, source: str, wanted: Any) -> None:
     proxy, url, options = behind
-    looks = []
+    looks, heard = [], Hearing()
 
     def look_at_old() -> None:
         looks.append(contents(url, options) == wanted[0] and xprep.verify(url, storage_options=options).is_whole)
@@ -433,7 +459,10 @@ def test_the_old_store_stays_and_no_pixel_passes_this_machine(behind: Any, sourc
     assert xprep.verify(url, storage_options=options).is_whole
     assert folder_of(url, options) == ["a.zarr"]
     proxy.log.clear()
-    write(source, url, storage_options=options, overwrite=True)
+    xprep.open_image(source).prep.to_ome_zarr(
+        url, scale_factors=(), chunks=CHUNKS, storage_options=options, overwrite=True, progress=heard
+    )
+    assert heard.stages["moving"] == [len(wanted[0]) - 1] * 2
     assert not [key for key in proxy.log if key.startswith("GET") and re.search(r"/c/\d", key)], "a chunk was read"
     assert len([key for key in proxy.log if re.search(COPY, key)]) == len(wanted[0]) - 1, "every object is copied once"
 
@@ -484,7 +513,7 @@ def test_faults_that_stay(behind: Any, source: str, wanted: Any, match: str, fau
     assert contents(siblings(url, options)[0], options) == wanted[1], "the new one is whole beside it"
     if is_whole(url, options):
         assert contents(url, options) == wanted[0]
-    report = write(source, url, sigma=1, storage_options=options, overwrite=True, resume=True)
+    report = write(source, url, sigma=1, storage_options=options, **NEXT[fault == "drop_put"])
     assert report.units == 0
     assert contents(url, options) == wanted[1]
     assert folder_of(url, options) == ["a.zarr"]
