@@ -159,7 +159,12 @@ def kills(source: str, began: dict[str, Any], version: str, step: int) -> list[i
     write(source, mortal("a.zarr"), sigma=1, version=version, overwrite=True)
     note = Mortal.changes.index("/lab/.a.zarr.xprep-move")
     assert len(Mortal.changes) > note + 40
-    return [*range(1, note, 9), *range(note, note + 4), *range(note + 4, len(Mortal.changes), step), len(Mortal.changes) - 1]
+    return [
+        *range(1, note, 4 if step > 1 else 12),
+        *range(note, note + 4),
+        *range(note + 4, len(Mortal.changes), step),
+        len(Mortal.changes) - 1,
+    ]
 
 
 def killed(source: str, version: str) -> bool:
@@ -305,7 +310,10 @@ def run(source: str, target: Any, sigma: float, **options: Any) -> Any:
     return image.prep.to_ome_zarr(target, scale_factors=(), chunks=CHUNKS, **options)
 
 
-def test_of_two_machines_that_replace_one_store_one_wins(source: str, memory: None, host: Any) -> None:
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_of_two_machines_that_replace_one_store_one_wins(
+    source: str, memory: None, host: Any, monkeypatch: pytest.MonkeyPatch, at_the_end: bool
+) -> None:
     write(source, mortal("a.zarr"))
     write(source, mortal("b.zarr"), sigma=2)
 
@@ -315,12 +323,38 @@ def test_of_two_machines_that_replace_one_store_one_wins(source: str, memory: No
         host("here")
 
     host("here")
+    again = Meanwhile(elsewhere)
+    if at_the_end:  # between its last look and its note
+
+        def late(*which: Any) -> Any:
+            again.started("", 0)
+            return announced(*which)
+
+        monkeypatch.setattr("xprep.io.layout.announced", late)
     with pytest.raises(StoreExistsError, match=r"a\.zarr was written by another run while this one"):
-        run(source, mortal("a.zarr"), 1, overwrite=True, progress=Meanwhile(elsewhere))
+        run(source, mortal("a.zarr"), 1, overwrite=True, progress=Meanwhile(lambda: None) if at_the_end else again)
+    monkeypatch.undo()
+    host("here")
     assert objects(mortal("a.zarr")) == objects(mortal("b.zarr"))
     assert run(source, mortal("a.zarr"), 1, overwrite=True, resume=True, progress=False).units
     write(source, mortal("c.zarr"), sigma=1)
     assert objects(mortal("a.zarr")) == objects(mortal("c.zarr"))
+    assert not [name for name in Mortal.store if "/.a.zarr" in name]
+
+
+def test_what_took_the_place_of_a_move_stays(source: str, memory: None) -> None:
+    """Somebody deleted the old store, and wrote there: what was to replace the old one does not replace that."""
+    write(source, mortal("a.zarr"))
+    began = dict(Mortal.store)
+    kills(source, began, "0.5", 1)
+    Mortal.restore(began, Mortal.changes.index("/lab/.a.zarr.xprep-move") + 3)
+    assert killed(source, "0.5")
+    Mortal.restore({name: file for name, file in Mortal.store.items() if name.startswith("/lab/.a.zarr")})
+    write(source, mortal("a.zarr"), sigma=2)
+    theirs, looks = objects(mortal("a.zarr")), []
+    look_again = Meanwhile(lambda: looks.append(objects(mortal("a.zarr")) == theirs))
+    run(source, mortal("a.zarr"), 1, overwrite=True, progress=look_again)
+    assert looks == [True]
     assert not [name for name in Mortal.store if "/.a.zarr" in name]
 
 
