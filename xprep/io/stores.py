@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,8 @@ Mode = Literal["r", "r+"]
 METADATA_BYTES: Final = 64 * 2**20
 # A cached listing hides what another process wrote or deleted; adlfs lost whole datasets by it.
 _FRESH: Final = {"use_listings_cache": False}
+# The numbers of errors that come without: the engine asks them whether trying again may help.
+_ERRNOS: Final = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES, TimeoutError: errno.ETIMEDOUT}
 # By default s3fs asks for the size of every object before it reads it, to read 50 MiB at a time: chunks are
 # smaller, and a request to a bucket takes 10 to 100 ms.
 _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {"s3": {**_FRESH, "max_concurrency": 1}, "gs": _FRESH, "az": _FRESH}
@@ -209,7 +212,7 @@ def explain(error: BaseException, what: str, secrets: Mapping[str, Any] | None =
         kind = PermissionError
     reason = urls.redact_text(f"{type(error).__name__}: {error}", secrets)
     explained = kind(f"{what}: {reason}{_advice(kind)}")
-    explained.errno = getattr(error, "errno", None)
+    explained.errno = getattr(error, "errno", None) or _ERRNOS.get(kind)
     return explained
 
 
