@@ -39,6 +39,8 @@ class Options:
     outside_links : bool
         Whether symbolic links in a store on this machine may lead out of it (git-annex and DataLad keep chunks so). The
         pixels of a store from elsewhere could otherwise be those of any file.
+    deadline : float
+        Seconds that one request to a bucket may take, with all that its client tries; writing has one more for every MiB.
     """
 
     intermediates: Intermediates = "auto"
@@ -51,6 +53,7 @@ class Options:
     progress: Literal["auto", "on", "off"] = "auto"
     chained_urls: bool = False
     outside_links: bool = False
+    deadline: float = 50.0
 
     def __post_init__(self) -> None:
         if self.intermediates not in get_args(Intermediates):
@@ -59,6 +62,8 @@ class Options:
             raise ValueError(f"memory_limit must be a positive number of bytes or None; got {self.memory_limit!r}.")
         if self.tile_bytes <= 0:
             raise ValueError(f"tile_bytes must be positive; got {self.tile_bytes!r}.")
+        if not self.deadline > 0:
+            raise ValueError(f"deadline must be a positive number of seconds; got {self.deadline!r}.")
         if self.progress not in ("auto", "on", "off"):
             raise ValueError(f"progress must be 'auto', 'on' or 'off'; got {self.progress!r}.")
 
@@ -82,7 +87,7 @@ class set_options:
     **changes
         Fields of `Options`: ``intermediates``, ``memory_limit``, ``scratch_url``, ``scratch_options``,
         ``tile_bytes``, ``history``, ``timestamps``, ``progress``, ``chained_urls``,
-        ``outside_links``.
+        ``outside_links``, ``deadline``.
 
     Raises
     ------

@@ -37,7 +37,7 @@ FITTING = {
 }  # fmt: skip
 
 
-def fault_trials(  # noqa: PLR0913  (all but the server's are by keyword in use)
+def fault_trials(
     count: int,
     seed: int,
     server: Server,

@@ -8,9 +8,14 @@ So tasks are never repeated by dask: one read or write is, for a moment, if it f
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from time import monotonic, sleep
 from typing import Any, Final, TypeVar
+
+from xprep.io.waits import WANTED
 
 # A folder that is mounted again, a byte that was flipped on its way: these pass, or they do not.
 PAUSES: Final = (0.05, 0.2, 0.8)
@@ -24,14 +29,35 @@ T = TypeVar("T")
 def attempt(work: Callable[..., T], *arguments: Any) -> T:
     """Return ``work(*arguments)``, which is called again, up to three times, after an error that may pass."""
     last = monotonic() + BEGUN_WITHIN_SECONDS
-    for pause in PAUSES:
-        try:
-            return work(*arguments)
-        except OSError as error:
-            if not may_pass(error) or monotonic() + pause > last:
-                raise
-        sleep(pause)
-    return work(*arguments)
+    with _heeding_cluster():
+        for pause in PAUSES:
+            try:
+                return work(*arguments)
+            except OSError as error:
+                if not may_pass(error) or monotonic() + pause > last:
+                    raise
+            sleep(pause)
+        return work(*arguments)
+
+
+@contextmanager
+def _heeding_cluster() -> Iterator[None]:
+    """Let requests inside end soon once a cluster has cancelled this task, as it does when a run fails or is stopped."""
+    module = sys.modules.get("distributed.worker")
+    key = getattr(getattr(module, "thread_state", None), "key", None)
+    if module is None or key is None:  # no task of a cluster
+        yield
+        return
+    before = WANTED.set(partial(_is_wanted, module.get_worker(), key))
+    try:
+        yield
+    finally:
+        WANTED.reset(before)
+
+
+def _is_wanted(worker: Any, key: Any) -> bool:
+    task = worker.state.tasks.get(key)
+    return task is not None and task.state != "cancelled"
 
 
 def may_pass(error: OSError) -> bool:

@@ -17,7 +17,7 @@ from xprep.engine.progress import WRITTEN
 POLL_SECONDS: Final = 0.5
 FAILED: Final = ("error", "cancelled", "lost")
 MAX_FAILURES: Final = 5
-DRAIN_SECONDS: Final = 60.0  # a task that waits for a server gives up after 50
+DRAIN_SECONDS: Final = 60.0  # a task that waits for a server gives up within 5 (io/waits), one that computes takes its time
 NOTICE_SECONDS: Final = 30.0
 # Without a worker that works. `dask.config.set({"xprep.patience": …})` changes it: spot machines may come back.
 PATIENCE_SECONDS: Final = 45.0

@@ -16,6 +16,7 @@ from zarr.storage import MemoryStore
 from xprep.errors import ChunkError, StoreFormatError
 from xprep.io.arrays import Missing
 from xprep.io.bombs import check_inflation
+from xprep.io.declare import declare_values
 from xprep.io.guard import check_array_metadata, read_array_metadata
 from xprep.io.stores import Place, explain
 from xprep.types import Array
@@ -33,16 +34,16 @@ class Coord:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_coord(place: Place, coord: Coord, zarr_format: Literal[2, 3], overwrite: bool = False) -> None:
-    """Write ``coord`` as the array in the folder ``place``; with ``overwrite`` also over what is there.
+def encode_coord(coord: Coord, zarr_format: Literal[2, 3], where: str) -> Mapping[str, bytes]:
+    """Return the objects of ``coord``, an array that errors call ``where``, by their names in its folder.
 
     Raises
     ------
     TypeError
         A dtype that has no form in Zarr: objects other than strings, complex numbers.
     """
-    values, extra = _storable(coord, str(place))
-    attributes = {**plain(coord.attributes, str(place)), **extra}
+    values, extra = _storable(coord, where)
+    attributes = {**plain(coord.attributes, where), **extra}
     # With a checksum, as pixels have one: zstd alone decodes a flipped bit to another place.
     options: dict[str, Any] = {
         "zarr_format": 3,
@@ -55,20 +56,7 @@ def write_coord(place: Place, coord: Coord, zarr_format: Literal[2, 3], overwrit
     text = values.dtype == object
     # Without a fill value, or xarray takes v2's for "missing" and a coordinate 0 for NaN.
     fill: dict[str, Any] = {"fill_value": None} if zarr_format == 2 and not text else {}
-    with place.errors("write"):
-        array = zarr.create_array(
-            place.store,
-            name=place.path,
-            shape=values.shape,
-            chunks=tuple(max(length, 1) for length in values.shape),
-            dtype=str if text else values.dtype,
-            attributes=attributes,
-            config={"write_empty_chunks": True},
-            overwrite=overwrite,
-            **options,
-            **fill,
-        )
-        array[...] = values
+    return declare_values(values, dtype=str if text else values.dtype, attributes=attributes, **options, **fill).objects
 
 
 def _storable(coord: Coord, where: str) -> tuple[Array, dict[str, Any]]:
