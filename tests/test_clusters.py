@@ -144,29 +144,6 @@ def test_chunks_that_do_not_fit_the_stores_are_put_together_first(tmp_path: Path
     np.testing.assert_array_equal(xprep.open_image(tmp_path / "a.zarr"), pixels)
 
 
-class _Flaky:
-    """A source whose first reading of every chunk fails, as a network folder's may."""
-
-    def __init__(self, pixels: np.ndarray, folder: Path) -> None:
-        self.pixels, self.folder = pixels, folder
-        self.shape, self.dtype, self.chunks = pixels.shape, pixels.dtype, (32, 32)
-
-    def read(self, region: tuple[slice, ...]) -> np.ndarray:
-        try:
-            (self.folder / "-".join(str(part.start) for part in region)).touch(exist_ok=False)
-        except FileExistsError:
-            return self.pixels[region]
-        raise OSError("the server was away for a moment")
-
-
-def test_what_passes_is_tried_again(on_cluster: Any, tmp_path: Path) -> None:
-    pixels = np.arange(64.0 * 64).reshape(64, 64)
-    (tmp_path / "tried").mkdir()
-    source = xr.DataArray(read_array(_Flaky(pixels, tmp_path / "tried"), token="flaky"), dims=("y", "x"))
-    source.prep.to_ome_zarr(tmp_path / "a.zarr", scale_factors=())
-    np.testing.assert_array_equal(xprep.open_image(tmp_path / "a.zarr"), pixels)
-
-
 def test_a_store_in_memory_is_not_written_by_other_processes(on_cluster: Any) -> None:
     with pytest.raises(ValueError, match="lies in the memory of this process, which workers cannot write to"):
         write(image(), MemoryStore())
