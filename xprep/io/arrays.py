@@ -11,12 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 import zarr
-from zarr.errors import NodeTypeValidationError
 from zarr.storage import MemoryStore
 
-from xprep.errors import ChunkError, StoreFormatError
+from xprep.errors import ChunkError
+from xprep.io.array_nodes import ArrayNode, find_array
 from xprep.io.codecs import Chain, Shard, is_stored, read_chain
-from xprep.io.guard import check_array_metadata, read_array_metadata
 from xprep.io.keys import read_file_into
 from xprep.io.stores import Place, explain
 from xprep.io.units import Grid
@@ -39,12 +38,15 @@ class ZarrReadable:
         What a chunk that is not in the store means: the fill value, as Zarr has it, or a loss.
     keeper : object
         Whatever must live as long as this: the scratch folder it lies in.
+    identity : str
+        What tells it from others, and from what was there before: `ArrayNode.identity`.
     """
 
     array: zarr.Array[Any] = field(repr=False)
     place: Place
     missing: Missing = "fill"
     keeper: object = field(default=None, repr=False)
+    identity: str = field(default="", repr=False)
     shape: tuple[int, ...] = field(init=False)
     dtype: np.dtype[Any] = field(init=False)
     chunks: tuple[int, ...] = field(init=False)
@@ -263,12 +265,9 @@ def open_array(place: Place, missing: Missing = "fill") -> ZarrReadable:
     StoreFormatError
         No array there, or metadata that no image has: see `check_array_metadata`.
     """
-    metadata = read_array_metadata(place)
-    check_array_metadata(metadata, place.url)
-    try:
-        with place.errors("open"):
-            # Of a known format, or zarr asks for the files of both.
-            array = zarr.open_array(place.store, path=place.path, mode="r", zarr_format=metadata.get("zarr_format"))
-    except (ValueError, TypeError, KeyError, NodeTypeValidationError) as error:
-        raise StoreFormatError(f"{place} is not a Zarr array that can be opened: {error}") from None
-    return ZarrReadable(array, place, missing)
+    return open_node(find_array(place), missing)
+
+
+def open_node(node: ArrayNode, missing: Missing = "fill") -> ZarrReadable:
+    """Return the array ``node`` to read from; nothing is asked of the store."""
+    return ZarrReadable(node.array(), node.place, missing, identity=node.identity)

@@ -49,7 +49,7 @@ def check_units(array: ZarrWritable, have: Mapping[str, int], path: str, stored:
     before = f"{path}/"
     inside = {key.removeprefix(before): size for key, size in have.items() if key.startswith(before)}
     lost = array.missing_units(stored, inside)
-    if not lost and stored is not None and MANIFEST not in inside:
+    if not lost and stored is not None and array.place.keeps_notes and MANIFEST not in inside:
         lost = [MANIFEST]
     if lost:
         raise UnfinishedStoreError(

@@ -39,25 +39,32 @@ class Creation:
     resumed: bool = False
 
 
-def create_level(base: Place, path: str, level: LevelSpec, spec: ArraySpec, how: Creation) -> ZarrWritable:
-    """Create the array of a level at ``path`` below the image's group ``base``, and its coordinates beside it.
+def create_levels(base: Place, levels: Mapping[str, LevelSpec], spec: ArraySpec, how: Creation) -> tuple[ZarrWritable, ...]:
+    """Create the arrays of ``levels``, at their paths below the image's group ``base``, and the coordinates beside each.
 
-    Everything is written in one call: in a bucket side by side, 16 requests at a time.
+    In a bucket side by side, 16 requests at a time: first what describes arrays, then what is in them, as icechunk wants it.
     """
-    coords = dict(level.coords) if how.dual else {}
-    array = _declared(level, spec, coords, how)
-    objects = _named(path, array.objects)
-    if how.dual:
-        objects |= _group(base, path.rpartition("/")[0], coords, how)
+    arrays = {path: _declared(level, spec, how) for path, level in levels.items()}
+    objects = {name: data for path, array in arrays.items() for name, data in _named(path, array.objects).items()}
+    for path, level in levels.items() if how.dual else ():
+        objects |= _group(base, path.rpartition("/")[0], level.coords, how)
     there = set(objects) - set(base.missing(objects)) if how.resumed else set()
-    base.set_many({name: data for name, data in objects.items() if name not in there})
-    place = base.child(path)
-    made = reopen_array(place) if node_objects(path, "array", how.zarr_format)[0] in there else new_writable(place, array)
-    return replace(made, coords={name: np.ndim(coord.values) for name, coord in coords.items()})
+    for described in (True, False):
+        base.set_many({name: objects[name] for name in objects if name not in there and _describes(name) is described})
+    made = []
+    for path, array in arrays.items():
+        begun = node_objects(path, "array", how.zarr_format)[0] in there
+        writable = reopen_array(base.child(path)) if begun else new_writable(base.child(path), array)
+        made.append(replace(writable, coords=_ndims(levels[path], how)))
+    return tuple(made)
 
 
-def _declared(level: LevelSpec, spec: ArraySpec, coords: dict[str, Coord], how: Creation) -> NewArray:
-    others = [name for name in coords if name not in spec.dims]
+def _ndims(level: LevelSpec, how: Creation) -> dict[str, int]:
+    return {name: np.ndim(coord.values) for name, coord in level.coords.items()} if how.dual else {}
+
+
+def _declared(level: LevelSpec, spec: ArraySpec, how: Creation) -> NewArray:
+    others = [name for name in level.coords if name not in spec.dims] if how.dual else []
     attributes = plain(spec.attributes, "attributes") | ({"coordinates": " ".join(others)} if others else {})
     return declare_array(
         level.shape, level.chunks, spec.dtype,
@@ -65,13 +72,17 @@ def _declared(level: LevelSpec, spec: ArraySpec, coords: dict[str, Coord], how: 
     )  # fmt: skip
 
 
-def _group(base: Place, path: str, coords: dict[str, Coord], how: Creation) -> dict[str, bytes]:
+def _group(base: Place, path: str, coords: Mapping[str, Coord], how: Creation) -> dict[str, bytes]:
     """Return the objects of a level's group and of the coordinates in it."""
     objects = _named(path, group_objects(mark_writing(Owner.here()), how.zarr_format))
     for name, coord in coords.items():
         below = f"{path}/{check_name(name)}"
         objects |= _named(below, encode_coord(coord, how.zarr_format, f"{base}/{below}"))
     return objects
+
+
+def _describes(name: str) -> bool:
+    return name.rpartition("/")[2] in ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 
 
 def _named(path: str, objects: Mapping[str, bytes]) -> dict[str, bytes]:
