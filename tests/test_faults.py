@@ -135,7 +135,7 @@ def test_writes_that_were_lost_are_noticed(behind: Any, whole: Any, match: str, 
 
 
 # Among the first, while the mark, metadata and coordinates are made; among the chunks; among the last.
-@pytest.mark.parametrize("skip", [1, 9, 25, 45, 69])
+@pytest.mark.parametrize("skip", [1, 9, 25, 45, 58])
 def test_a_bucket_that_vanishes_on_the_way(behind: Any, skip: int) -> None:
     proxy, source, target, options = behind
     proxy.set(Rule(r"^(PUT|GET|HEAD|DELETE) ", "reset", skip=skip))
@@ -278,6 +278,6 @@ def test_workers_that_are_all_paused_are_an_error(source: str, tmp_path: Path) -
             n_workers=2, threads_per_worker=1, memory_limit="1GiB", dashboard_address=None, silence_logs=50
         ) as found,
         distributed.Client(found),
+        pytest.raises(RuntimeError, match="all 2 workers have been paused for 3 s"),
     ):
-        with pytest.raises(RuntimeError, match="all 2 workers have been paused for 3 s"):
-            job(source, tmp_path / "x.zarr", progress=After(120, give_up))
+        job(source, tmp_path / "x.zarr", progress=After(120, give_up))
