@@ -23,6 +23,7 @@ import xprep
 from tests.crashes import objects, wait_for
 from tests.servers import Server
 from xprep.batch import BatchReport, RecipeError, find_tasks, load_recipe, status
+from xprep.batch.steps import _refused, stand_in
 from xprep.cli.app import app
 from xprep.engine.progress import Bar
 
@@ -265,10 +266,112 @@ def test_wrong_recipes_are_refused(tmp_path: Path, change: tuple[str, str], mess
     assert not (tmp_path / "out").exists()
 
 
-def test_wrong_values_fail_the_image_and_name_the_line(tmp_path: Path) -> None:
+# A step in line 3, what is said of it, and where (the key in the mapping's own lines where there are several).
+WRONG_VALUES: dict[str, str] = {
+    "normalize: {{p: 120}}": "normalize.p: p is a percentile and must lie between 0 and 100; got 120",
+    "normalize: {{p: 99, p_sum: high}}": "normalize.p_sum: p_sum must be one percentile",
+    "normalize: {{sigma: -1}}": "normalize.sigma: sigma must be a finite number of pixels, 0 or more; got -1",
+    "normalize: {{sigma: [1, -1]}}": "normalize.sigma: sigma",
+    "normalize: {{pool: median}}": "normalize.pool: pool must be one of 'mean', 'exact'; got 'median'",
+    "normalize: {{dtype: float}}": None,
+    "normalize: {{dtype: int8}}": "normalize.dtype: dtype must be float32, float64 or None",
+    "normalize: {{norm_sum: 'no'}}": "normalize.norm_sum: must be true or false; got 'no'",
+    "normalize: {{chunks: {{y: 0}}}}": "normalize.chunks: ",
+    "gaussian_filter: {{sigma: 1, mode: foo}}": "gaussian_filter.mode: ",
+    "gaussian_filter: {{sigma: wide, truncate: 3}}": "gaussian_filter.sigma: ",
+    "gaussian_filter: {{sigma: -1, mode: foo}}": "gaussian_filter.(sigma|mode): ",
+    "gaussian_filter: {{sigma: {{y: -1}}}}": "gaussian_filter.sigma: ",
+    "gaussian_filter: {{sigma: 2 kg}}": "gaussian_filter.sigma: ",
+    "subtract_background: {{radius: 0}}": "subtract_background.radius: ",
+    "subtract_background: {{clip: 1}}": "subtract_background.clip: must be true or false; got 1",
+    "rescale: {{factors: {{y: 0}}}}": "rescale.factors: ",
+    "rescale: {{factors: {{y: 0.5}}, size: big}}": "rescale.size: ",
+    "rescale: {{factors: {{y: 0.5}}, order: 0, anti_alias: true}}": "rescale.(order|anti_alias): ",
+    "to_isotropic: {{zoom: 0}}": "to_isotropic.zoom: ",
+    "to_isotropic: {{boundary: mirror}}": "to_isotropic.boundary: ",
+    "to_isotropic: {{rescale_options: {{}}}}": "to_isotropic.rescale_options: unknown key 'rescale_options'",
+    "project: {{dim: y, how: median}}": "project.how: ",
+    "project: {{dim: y, skipna: 'yes'}}": "project.skipna: must be true or false; got 'yes'",
+    "mask: {{rois: cells, outside: dark}}": "mask.outside: ",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("step", "message"), WRONG_VALUES.items(), ids=WRONG_VALUES)
+def test_wrong_values_are_the_recipes_fault(tmp_path: Path, step: str, message: str | None) -> None:
+    """Before anything is computed or written, once and not for each image; by `run` and by `plan`."""
+    for path in images(tmp_path / "in", 2):
+        labels = xr.DataArray(np.zeros((48, 48), "i4"), dims=("y", "x"))
+        xprep.open_image(path).prep.to_ome_zarr(path.parent / f"l{path.name}", scale_factors=(), labels={"cells": labels})
+        shutil.rmtree(path)
+    text = RECIPE.replace("normalize: {{p: 99, sigma: 1}}", step)
+    path = recipe(tmp_path, text)
+    if message is None:
+        assert xprep.run(path, progress=False).ok
+        return
+    with pytest.raises(RecipeError, match=rf"recipe\.yaml, line 3: steps\[0\]\.{message}"):
+        xprep.run(path, progress=False)
+    for arguments in (("run", path, "--report", tmp_path / "report.json"), ("plan", path)):
+        result = command(*arguments)
+        assert result.exit_code == 2
+        assert "line 3: steps[0]." in result.stderr
+        assert result.stderr.count("line 3") == 1
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "report.json").exists()
+
+
+def test_the_line_is_that_of_the_value(tmp_path: Path) -> None:
     images(tmp_path / "in", 1)
-    found = xprep.run(recipe(tmp_path, RECIPE.replace("sigma: 1}", "sigma: -1}")), progress=False)
-    assert "recipe.yaml, line 3, normalize: sigma" in found.outcomes[0].reason
+    text = RECIPE.replace("      sigma: 1\n", "      sigma: 1\n      truncate: -2\n")
+    with pytest.raises(RecipeError, match=r"line 6: steps\[1\]\.gaussian_filter\.truncate: "):
+        xprep.run(recipe(tmp_path, text), progress=False)
+
+
+# What the image of zeros must have for these to be right, or what only some images have: no value of these is wrong.
+RIGHT_VALUES = [
+    "normalize: {{sigma: [1, 2, 3]}}",
+    "normalize: {{sigma: {{DAPI: 1, GFP: 0, RFP: 2}}, channels: [DAPI, GFP, RFP]}}",
+    "normalize: {{channels: [GFP, DAPI], sigma: [1, 2]}}",
+    "normalize: {{channels: GFP}}",
+    "normalize: {{sigma: 0.5 um}}",
+    "subtract_background: {{radius: {{y: 3, x: 2}}}}",
+    "subtract_background: {{radius: [[3, 2], [4, 4], [5, 5]]}}",
+    "gaussian_filter: {{sigma: {{z: 1}}}}",
+    "gaussian_filter: {{sigma: [1, 2, 3]}}",
+    "rescale: {{factors: {{z: 2, y: 0.01}}}}",
+    "to_isotropic: {{zoom: 0.01, order: 0}}",
+    "to_isotropic: {{voxel_size: {{z: 2 um, y: 1, x: 1}}}}",
+    "project: {{dim: [z, t], how: mean}}",
+    "mask: {{rois: cells, invert: true}}",
+]
+
+
+@pytest.mark.parametrize("step", RIGHT_VALUES)
+def test_the_image_of_zeros_fits_what_fits_some_image(tmp_path: Path, step: str) -> None:
+    found = load_recipe(recipe(tmp_path, RECIPE.replace("normalize: {{p: 99, sigma: 1}}", step)))
+    image = stand_in(found.steps)
+    assert [_refused(one, image) for one in found.steps] == [None, None]
+
+
+def test_what_does_not_fit_one_image_fails_that_image(tmp_path: Path) -> None:
+    """The first of two has no z: it fails alone, as do both whose channels another recipe named."""
+    images(tmp_path / "in", 1)
+    stack = xprep.datasets.blobs(channels=1, shape=(48, 48)).expand_dims(z=2, axis=1)
+    stack.prep.to_ome_zarr(tmp_path / "in/stack.zarr", scale_factors=())
+    text = RECIPE.replace("normalize: {{p: 99, sigma: 1}}", "project: {{dim: z}}")
+    found = xprep.run(recipe(tmp_path, text), progress=False)
+    assert [one.state for one in found.outcomes] == ["failed", "written"]
+    assert "recipe.yaml, line 3, project: " in found.outcomes[0].reason
+    text = RECIPE.replace("p: 99,", "channels: [Cy5],")
+    found = xprep.run(recipe(tmp_path, text), progress=False, overwrite=True)
+    assert [one.error for one in found.outcomes] == ["KeyError", "KeyError"]
+
+
+def test_wrong_values_are_found_behind_a_corrupt_image(tmp_path: Path) -> None:
+    """The first image cannot be opened: the second one tells."""
+    first, _ = images(tmp_path / "in", 2)
+    (first / "zarr.json").write_text("{")
+    with pytest.raises(RecipeError, match=r"normalize\.sigma: "):
+        xprep.run(recipe(tmp_path, RECIPE.replace("sigma: 1}", "sigma: -1}")), progress=False)
 
 
 def test_two_results_of_one_name(tmp_path: Path) -> None:

@@ -39,6 +39,9 @@ class Options:
     outside_links : bool
         Whether symbolic links in a store on this machine may lead out of it (git-annex and DataLad keep chunks so). The
         pixels of a store from elsewhere could otherwise be those of any file.
+    unbounded_codecs : bool
+        Whether images are opened whose codecs may inflate a small chunk to any size: zfpy, pcodec, and those that other packages
+        register (imagecodecs). Of all others xprep refuses what is more than the chunk that the metadata declare.
     deadline : float
         Seconds that one request to a bucket may take, with all that its client tries; writing has one more for every MiB.
     """
@@ -53,6 +56,7 @@ class Options:
     progress: Literal["auto", "on", "off"] = "auto"
     chained_urls: bool = False
     outside_links: bool = False
+    unbounded_codecs: bool = False
     deadline: float = 50.0
 
     def __post_init__(self) -> None:
@@ -87,7 +91,7 @@ class set_options:
     **changes
         Fields of `Options`: ``intermediates``, ``memory_limit``, ``scratch_url``, ``scratch_options``,
         ``tile_bytes``, ``history``, ``timestamps``, ``progress``, ``chained_urls``,
-        ``outside_links``, ``deadline``.
+        ``outside_links``, ``unbounded_codecs``, ``deadline``.
 
     Raises
     ------

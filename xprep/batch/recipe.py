@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from string import Formatter
-from typing import Any, Final, Literal
+from types import NoneType
+from typing import Any, Final, Literal, get_args, get_type_hints
 
 from xprep import ops
 from xprep.batch.located import Located, RecipeError, locate, read_yaml
@@ -45,6 +46,7 @@ class Step:
     name: str
     parameters: Mapping[str, Any]
     where: str
+    given: Mapping[str, Located] = field(default_factory=dict, repr=False)
 
     def __call__(self, image: Any) -> Any:
         """Return the result, lazily."""
@@ -143,12 +145,37 @@ def _step(given: Located) -> Step:
         ((key, parameters),) = entries.items()
         name = Located(key, parameters.where, given.path)
     operation = STEPS[name.choice(tuple(STEPS))]
-    known = tuple(inspect.signature(operation).parameters)[1:]
-    needed = [key for key, one in inspect.signature(operation).parameters.items() if one.default is one.empty][1:]
     if parameters.value is None:
         parameters = Located({}, parameters.where, parameters.path)
-    parameters.mapping(known, needed)
-    return Step(str(name.value), parameters.plain(), name.where)
+    kinds = _kinds(operation)
+    entries = parameters.mapping(tuple(kinds), find_needed(operation))
+    for key, one in entries.items():
+        _check_kind(one, kinds[key])
+    return Step(str(name.value), parameters.plain(), name.where, entries)
+
+
+def find_needed(operation: Callable[..., Any]) -> list[str]:
+    """Return the parameters of an operation, behind the image, that have no default."""
+    rest = list(inspect.signature(operation).parameters.items())[1:]
+    return [key for key, one in rest if one.default is one.empty and one.kind is not one.VAR_KEYWORD]
+
+
+def _kinds(operation: Callable[..., Any]) -> dict[str, Any]:
+    """Return the types of an operation's parameters behind the image, those of its further options among them."""
+    hints, found = get_type_hints(operation), dict[str, Any]()
+    for key, one in list(inspect.signature(operation).parameters.items())[1:]:
+        if one.kind is one.VAR_KEYWORD:
+            found |= get_type_hints(get_args(hints[key])[0])
+        else:
+            found[key] = hints[key]
+    return found
+
+
+def _check_kind(given: Located, kind: Any) -> None:
+    """Refuse a text for a switch, which Python would take for true; what else a value may be its operation knows."""
+    kinds = get_args(kind) or (kind,)
+    if bool in kinds and not isinstance(given.value, bool) and not (given.value is None and NoneType in kinds):
+        given.refuse(f"must be true or false; got {given.plain()!r}.")
 
 
 def _output(given: Located) -> str:

@@ -8,11 +8,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import xarray as xr
-
 from xprep.batch.inputs import Task, find_tasks, group_tasks
 from xprep.batch.outcome import BatchReport, Outcome
-from xprep.batch.recipe import Recipe, Step, load_recipe
+from xprep.batch.recipe import Recipe, load_recipe
+from xprep.batch.steps import check_values, prepare
 from xprep.engine.progress import default_listener
 from xprep.images import Report, WriteOptions, open_image, write_images
 from xprep.io.urls import redact, redact_text
@@ -53,7 +52,8 @@ def run(
     Raises
     ------
     RecipeError
-        The recipe is wrong, with the line and the key; a pattern fits nothing; two results would have one name.
+        The recipe is wrong, with the line and the key: also a value that no image could be prepared with; a pattern fits
+        nothing; two results would have one name.
     OSError
         A bucket that cannot be listed.
 
@@ -75,6 +75,7 @@ def run(
     checked = load_recipe(recipe)
     start, outcomes, interrupted = perf_counter(), list[Outcome](), False
     groups = group_tasks(find_tasks(checked))
+    check_values(checked, groups)
     tasks = [task for group in groups for task in group]
     listener = default_listener() if progress is None or progress is True else progress or None
     how = replace(
@@ -113,39 +114,6 @@ def _run_group(tasks: Sequence[Task], recipe: Recipe, how: WriteOptions, progres
     except Exception as error:  # noqa: BLE001  (whatever it is, the other images go on)
         return _failed(tasks, culprit, error, recipe, perf_counter() - start)
     return [_written(task, report) for task, report in zip(tasks, reports, strict=True)]
-
-
-def prepare(
-    images: Sequence[xr.DataArray], steps: Sequence[Step], storage_options: Mapping[str, Any], urls: Sequence[str]
-) -> list[xr.DataArray]:
-    """Return the lazy results of ``steps``; several images are one experiment and share statistics."""
-    if len(images) == 1:
-        result = images[0]
-        for step in steps:
-            result = _apply(_with_labels(step, urls[0], storage_options), result)
-        return [result]
-    names = [f"/{n}" for n in range(len(images))]
-    nodes = {name: image.rename("image").to_dataset() for name, image in zip(names, images, strict=True)}
-    tree = xr.DataTree.from_dict(nodes)
-    for step in steps:
-        tree = _apply(step, tree)
-    return [tree[name]["image"].rename(image.name) for name, image in zip(names, images, strict=True)]
-
-
-def _with_labels(step: Step, url: str, storage_options: Mapping[str, Any]) -> Step:
-    """Return a step whose ``rois``, the name of the image's labels, are opened."""
-    if not isinstance(step.parameters.get("rois"), str):
-        return step
-    labels = open_image(url, label=step.parameters["rois"], storage_options=storage_options)
-    return replace(step, parameters={**step.parameters, "rois": labels})
-
-
-def _apply(step: Step, image: Any) -> Any:
-    try:
-        return step(image)
-    except (ValueError, KeyError, TypeError) as error:
-        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-        raise type(error)(f"{step.where}, {step.name}: {text}") from error
 
 
 def _written(task: Task, report: Report) -> Outcome:

@@ -56,11 +56,14 @@ class Bar:
         self._progress.stop()
 
     def started(self, stage: str, total: int) -> None:
-        """Add a bar; of those that are full, only the last few stay: a batch has hundreds."""
+        """Add a bar; of those that are full, only the last few stay: a batch has hundreds.
+
+        What has nothing to do (a result that was finished before) counts as one step, which rich can show as done.
+        """
         for old in [name for name, task in self._tasks.items() if self._is_full(task)][:-KEPT]:
             self._progress.remove_task(self._tasks.pop(old))
         self._bytes[stage] = 0
-        self._tasks[stage] = self._progress.add_task(stage, total=total, written="")
+        self._tasks[stage] = self._progress.add_task(stage, total=total or 1, written="")
 
     def advanced(self, stage: str, steps: int, nbytes: int) -> None:
         """Make it longer."""

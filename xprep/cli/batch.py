@@ -10,7 +10,7 @@ import typer
 import xarray as xr
 from rich.text import Text
 
-from xprep.batch import Recipe, Task, find_tasks, group_tasks, load_recipe, prepare, status
+from xprep.batch import Recipe, Task, check_values, find_tasks, group_tasks, load_recipe, prepare, status
 from xprep.batch import run as run_recipe
 from xprep.cli.arguments import Debug, Overwrite, Quiet, Scheduler, Workers
 from xprep.cli.failures import FAILED, describe, in_command_words, reported
@@ -40,7 +40,7 @@ def run(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Run a recipe over many images; one that fails does not stop the others. 1 if any has no result."""
+    """Run a recipe over many images; one that fails does not stop the others. The exit code is 1 if any has no result."""
     how = {"overwrite": True if overwrite else None, "report": report}
     _run(recipe, how, progress, scheduler, workers, quiet, debug, plan)
 
@@ -71,7 +71,7 @@ def resume(
 
 
 def show_status(recipe: RecipeFile, debug: Debug = False) -> None:
-    """Say how far each image of a recipe is; 1 if any is not finished."""
+    """Say how far each image of a recipe is. The exit code is 1 if any is not finished."""
     out = make_console()
     with reported(make_console(stderr=True), debug=debug):
         found = status(recipe)
@@ -115,8 +115,10 @@ def plan_recipe(path: Path, scheduler: str | None, workers: int | None, debug: b
 def _print_plans(recipe: Recipe) -> None:
     """Print the plan of every experiment; one that cannot be planned does not stop the others."""
     out, failed = make_console(), False
+    groups = group_tasks(find_tasks(recipe))
+    check_values(recipe, groups)
     with set_options(**recipe.settings):
-        for tasks in group_tasks(find_tasks(recipe)):
+        for tasks in groups:
             for task in tasks:
                 out.print(Text(task.shown, style="bold"), soft_wrap=True)
             try:

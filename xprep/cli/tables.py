@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from xprep.images import ArrayInfo, Report, StoreInfo, human_bytes
@@ -56,11 +55,9 @@ def print_store(console: Console, info: StoreInfo) -> None:
     if info.images:
         _print_images(console, info)
     if info.arrays:
-        console.print()
-        console.print(_arrays(info))
+        _print_table(console, _arrays(info))
     if info.channels:
-        console.print()
-        console.print(_channels(info))
+        _print_table(console, _channels(info))
 
 
 def _print_images(console: Console, info: StoreInfo) -> None:
@@ -77,26 +74,34 @@ def _print_rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:
         console.print(Text.assemble((f"{name:{width}}", "bold"), "  ", value), soft_wrap=True)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns:
-        table.add_column(name, no_wrap=True)
-    return table
+def _print_table(console: Console, rows: Sequence[Sequence[str | Text]]) -> None:
+    """Print rows below their header, aligned; not a table of rich, which cuts words where a terminal is narrow."""
+    texts = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*texts, strict=True)]
+    console.print()
+    for n, row in enumerate(texts):
+        for cell, width in zip(row[:-1], widths, strict=False):
+            cell.pad_right(width + 2 - cell.cell_len)
+        console.print(Text.assemble(*row, style="" if n else "bold"), soft_wrap=True)
 
 
-def _arrays(info: StoreInfo) -> Table:
+def _arrays(info: StoreInfo) -> list[list[str | Text]]:
     dims = ",".join(info.arrays[0].dims)
     pyramid = bool(info.arrays[0].spacing)
-    table = _table("level" if pyramid else "array", dims or "shape", "type", "chunks", "shards", "size", "pixel")
+    table: list[list[str | Text]] = [
+        ["level" if pyramid else "array", dims or "shape", "type", "chunks", "shards", "size", "pixel"]
+    ]
     for n, array in enumerate(info.arrays):
-        table.add_row(
-            f"{n}  {array.path}" if pyramid else array.path or ".",
-            _sizes(array.shape),
-            array.dtype,
-            _sizes(array.chunks),
-            _sizes(array.shards) if array.shards else "-",
-            human_bytes(array.nbytes),
-            _pixel(array, info.units),
+        table.append(
+            [
+                f"{n}  {array.path}" if pyramid else array.path or ".",
+                _sizes(array.shape),
+                array.dtype,
+                _sizes(array.chunks),
+                _sizes(array.shards) if array.shards else "-",
+                human_bytes(array.nbytes),
+                _pixel(array, info.units),
+            ]
         )
     return table
 
@@ -114,13 +119,13 @@ def _pixel(array: ArrayInfo, units: dict[str, str]) -> str:
     return f"{' × '.join(f'{step:.4g}' for step in found.values())} {unit}"
 
 
-def _channels(info: StoreInfo) -> Table:
-    table = _table("channel", "colour", "shown", "range")
+def _channels(info: StoreInfo) -> list[list[str | Text]]:
+    table: list[list[str | Text]] = [["channel", "colour", "shown", "range"]]
     for channel in info.channels:
         window = channel.window
         swatch = Text.assemble(("██ ", f"#{channel.color}" if _is_color(channel.color) else ""), channel.color)
         shown, span = ("-", "-") if window is None else (_span(window.start, window.end), _span(window.min, window.max))
-        table.add_row(Text(channel.label), swatch, shown, span)
+        table.append([channel.label, swatch, shown, span])
     return table
 
 

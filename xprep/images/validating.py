@@ -133,7 +133,7 @@ def _check_pyramid(report: _Report, group: Group, where: str) -> tuple[Multiscal
     except StoreFormatError as error:
         report.add("metadata", where, "failed", str(error))
         return None
-    report.add("metadata", where, "ok", f"OME-Zarr {image.version}, {', '.join(image.dims)}, {len(image.levels)} levels.")
+    report.add("metadata", where, "ok", f"OME-Zarr {image.version}, {', '.join(image.dims)}, levels: {len(image.levels)}.")
     report.findings.append(check_model(group.attributes, image.version, where))
     arrays = [_check_array(report, group, image, level.path, _join(where, level.path)) for level in image.levels]
     opened = [array for array in arrays if array is not None]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -13,12 +14,15 @@ import numpy as np
 import zarr
 from zarr.storage import MemoryStore
 
-from xprep.errors import ChunkError
+from xprep.errors import ChunkError, StoreFormatError
 from xprep.io.array_nodes import ArrayNode, find_array
+from xprep.io.bombs import find_unbounded
+from xprep.io.bounded import bound_array
 from xprep.io.codecs import Chain, Shard, is_stored, read_chain
 from xprep.io.keys import read_file_into
 from xprep.io.stores import Place, explain
 from xprep.io.units import Grid
+from xprep.options import options
 from xprep.types import Array, Region
 
 Missing = Literal["fill", "error"]
@@ -65,6 +69,14 @@ class ZarrReadable:
         }
         for name, value in known.items():
             object.__setattr__(self, name, value)
+
+    @cached_property
+    def _bounded(self) -> zarr.Array[Any]:
+        return bound_array(self.array)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Made anew where it is read: zarr's shards go through JSON when they are pickled, which knows of no bounds.
+        return {name: value for name, value in self.__dict__.items() if name != "_bounded"}
 
     @property
     def unit(self) -> tuple[int, ...]:
@@ -211,7 +223,7 @@ class ZarrReadable:
         if self.missing == "error" and (lost := self.place.missing(names)):
             raise self._lost(lost)
         try:
-            out[...] = self.array[region]
+            out[...] = self._bounded[region]
         except Exception as error:  # noqa: BLE001  (every codec has its own; the chunk is named whatever it was)
             raise self._chunk_error(names, error) from None
 
@@ -263,11 +275,21 @@ def open_array(place: Place, missing: Missing = "fill") -> ZarrReadable:
     Raises
     ------
     StoreFormatError
-        No array there, or metadata that no image has: see `check_array_metadata`.
+        No array there, metadata that no image has (see `check_array_metadata`), or a codec that may inflate to anything.
     """
     return open_node(find_array(place), missing)
 
 
 def open_node(node: ArrayNode, missing: Missing = "fill") -> ZarrReadable:
     """Return the array ``node`` to read from; nothing is asked of the store."""
-    return ZarrReadable(node.array(), node.place, missing, identity=node.identity)
+    array = node.array()
+    _check_bounds(node.metadata, node.place)
+    return ZarrReadable(array, node.place, missing, identity=node.identity)
+
+
+def _check_bounds(metadata: Mapping[str, Any], place: Place) -> None:
+    if not options().unbounded_codecs and (codec := find_unbounded(metadata)):
+        raise StoreFormatError(
+            f"{place}: what the codec {codec!r} inflates a chunk to cannot be bounded, so a small file could take all memory. "
+            "If you trust who made it: xprep.set_options(unbounded_codecs=True)."
+        )

@@ -8,6 +8,7 @@ import zarr
 from zarr.storage import FsspecStore, LocalStore
 
 from xprep.io.arrays import ZarrReadable
+from xprep.io.bombs import find_unbounded
 from xprep.io.stores import Place
 from xprep.io.urls import redact_text
 
@@ -22,6 +23,8 @@ def readable_of(data: Any) -> ZarrReadable | None:
         return None
     grid = getattr(array.metadata, "chunk_grid", None)
     if grid is not None and "Regular" not in type(grid).__name__:  # chunks of different lengths have no one shape
+        return None
+    if find_unbounded(array.metadata.to_dict()):  # who opened it reads it
         return None
     return ZarrReadable(array, _place_of(array))
 
