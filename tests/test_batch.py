@@ -174,7 +174,9 @@ def test_fields_of_a_plate(tmp_path: Path) -> None:
     assert result.exit_code == 1, "another recipe made them"
     shutil.rmtree(tmp_path / "out")
     result = command("run", path, "--progress", "json")
-    assert json.loads(result.stderr.splitlines()[-1])["stage"] == "[1-3/3] plate_A_1_0 … plate_B_2_0 writing"
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert lines[-4]["stage"] == "[1-3/3] plate_A_1_0 … plate_B_2_0 writing"
+    assert [line["state"] for line in lines[-3:]] == ["written"] * 3
 
 
 def test_a_plan_says_what_would_fail(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -251,13 +252,18 @@ class ZarrReadable:
         return 0 if self.array.fill_value is None else self.array.fill_value
 
     def _lost(self, names: Sequence[str]) -> ChunkError:
-        return ChunkError(
+        lost = ChunkError(
             f"{_list(names)} of {self.place}: not in the store, or incomplete. Zarr would give the fill value; the "
             "store was written complete, so this is a loss. Write it again, or restore it from a copy."
         )
+        lost.errno = errno.ENOENT
+        return lost
 
     def _chunk_error(self, names: Sequence[str], error: BaseException) -> ChunkError:
-        return ChunkError(str(explain(error, f"{_list(names)} of {self.place} cannot be read", self.place.secrets)))
+        explained = explain(error, f"{_list(names)} of {self.place} cannot be read", self.place.secrets)
+        found = ChunkError(str(explained))
+        found.errno = explained.errno
+        return found
 
     def _errors(self, position: tuple[int, ...]) -> _NamedChunk:
         return _NamedChunk(self, position)
