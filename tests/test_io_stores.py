@@ -14,7 +14,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +89,7 @@ def test_overwriting_in_a_bucket(server: Server) -> None:
     finish(begin(join(bucket, "a.zarr2"), options))
     with pytest.raises(StoreExistsError, match="overwrite=True"):
         begin(join(bucket, "a.zarr"), options)
-    with pytest.warns(UserWarning, match="is deleted now, before"):
-        finish(begin(join(bucket, "a.zarr"), options, overwrite=True))
+    finish(begin(join(bucket, "a.zarr"), options, overwrite=True))
     check(join(bucket, "a.zarr"), options)
     check(join(bucket, "a.zarr2"), options)
     assert open_store(join(bucket, "a.zarr"), options).list_folder() == ["scale0", "scale1", "zarr.json"]
@@ -264,8 +262,7 @@ def test_other_protocols(url: str, tmp_path: Path) -> None:
     check(where)
     with pytest.raises(StoreExistsError):
         begin(where)
-    with pytest.warns(UserWarning, match="is deleted now") if url != "file" else nullcontext():
-        finish(begin(where, overwrite=True))
+    finish(begin(where, overwrite=True))
     check(where)
 
 

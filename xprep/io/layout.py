@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,10 +16,12 @@ from xprep.io.coords import plain
 from xprep.io.creating import Creation, create_levels
 from xprep.io.groups import read_group
 from xprep.io.journal import PARTS, write_manifest
+from xprep.io.moving import Move
 from xprep.io.ome import Multiscale, Version
 from xprep.io.ome_write import write_labels, write_multiscale
 from xprep.io.owner import Owner
-from xprep.io.room import delete_partial, delete_store, move_over
+from xprep.io.replacing import announced
+from xprep.io.room import delete_partial, delete_store, put_in_place
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import mark_finished, mark_writing, read_status
 from xprep.io.stores import Place
@@ -180,11 +183,13 @@ class ImageStore:
                 write_group(place, {}, self.zarr_format)
         self.check_complete(stored)
         self.check_owned()
-        write_root(self.place, attributes, self.zarr_format, self._node_paths())
-        self._check_marked()
-        for levels in self.pyramids.values() if stored else ():
-            levels[0].place.child(PARTS).delete()
-        self._move_into_place()
+        with self._announced() as move:
+            self._check_replaced()
+            write_root(self.place, attributes, self.zarr_format, self._node_paths())
+            self._check_marked()
+            for levels in self.pyramids.values() if stored else ():
+                levels[0].place.child(PARTS).delete()
+            self._move_into_place(move)
 
     def discard(self) -> None:
         """Delete what was written so far; what it was to replace stays."""
@@ -241,12 +246,22 @@ class ImageStore:
     def _is_beside(self) -> bool:
         return (self.place.path, self.place.shown) != (self.target.path, self.target.shown)
 
-    def _move_into_place(self) -> None:
+    def _announced(self) -> AbstractContextManager[Move | None]:
+        """Return a context in which, in a bucket, this store and no other may replace what is at ``target``."""
+        if not self._is_beside or self.target.folder is not None:
+            return nullcontext()
+        return announced(self.place, self.target, self.run)
+
+    def _move_into_place(self, move: Move | None) -> None:
         if not self._is_beside:
+            return
+        if move is not None:
+            move.carry_out()
+            self.place = self.target
             return
         with hold(self.target):
             self._check_replaced()
-            aside = move_over(self.place, self.target)
+            aside = put_in_place(self.place, self.target, self.run)
         self.place = self.target
         if aside is not None:
             delete_store(aside)

@@ -12,6 +12,7 @@ from xprep.io.claims import hold
 from xprep.io.journal import PARTS
 from xprep.io.layout import ImageStore, Layout
 from xprep.io.ome import Version
+from xprep.io.replacing import go_on_moving
 from xprep.io.resume import find_begun
 from xprep.io.room import delete_old, make_room
 from xprep.io.specs import ArraySpec, LevelSpec
@@ -28,11 +29,12 @@ def create_image(
     overwrite: bool = False,
     fingerprint: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
-) -> ImageStore:
+) -> ImageStore | Place:
     """Create the store of an image, marked as unfinished, and return its arrays to be filled.
 
-    On a local disk, a store that is overwritten stays until the new one is finished, which is written beside it and
-    renamed over it. In a bucket there is no renaming: the old one is deleted first.
+    A store that is overwritten stays until the new one is finished, which is written beside it: on a local disk it is
+    then renamed, in a bucket copied (`xprep.io.moving`). Where neither can be done (`xprep.io.copying`) the old one is deleted
+    first, with a warning.
 
     Parameters
     ----------
@@ -53,6 +55,12 @@ def create_image(
     storage_options : mapping, optional
         For fsspec.
 
+    Returns
+    -------
+    ImageStore or Place
+        The store; or, with ``overwrite``, where the finished one of the same ``fingerprint`` is, if a run was killed while it
+        moved that there.
+
     Raises
     ------
     StoreExistsError
@@ -64,6 +72,8 @@ def create_image(
         raise ValueError(f"layout must be 'dual' or 'flat'; got {layout!r}.")
     target = open_store(url, storage_options, "r+")
     with hold(target):
+        if overwrite and go_on_moving(target, fingerprint, overwrite):
+            return target
         store = ImageStore(make_room(target, overwrite), target, version, layout, fingerprint=fingerprint)
         store.claim()
     store.levels = store.create_levels("", levels, spec)
