@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import s3fs
 import xarray as xr
 from zarr.storage import LocalStore, MemoryStore
 
@@ -227,6 +228,7 @@ def test_no_credentials_at_all(s3: Server, monkeypatch: pytest.MonkeyPatch, tmp_
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    s3fs.S3FileSystem.clear_instance_cache()  # another test's found them
     monkeypatch.setenv("HOME", str(tmp_path))
     options = {"client_kwargs": s3.storage_options()["client_kwargs"]}
     with pytest.raises(PermissionError, match="Are the credentials right"):

@@ -136,11 +136,20 @@ def test_killed_at_every_request(source: str, memory: None, versions: tuple[str,
         assert killed(source, after)
         Mortal.lives = FOR_EVER
         stages.add(found := look(old, new))
+        emptied, there = '"emptied": true' in text_of("a.zarr/zarr.json") + text_of("a.zarr/.zattrs"), set(Mortal.store)
+        Mortal.changes.clear()
         report = write(source, mortal("a.zarr"), sigma=1, version=after, **NEXT[lives % 2])
         assert objects(mortal("a.zarr")) == new, f"after a kill at change {lives}"
         assert "beside" not in found or report.units == 0, "what was made is moved and not made again"
+        again = [name for name in Mortal.changes if name in there and name.startswith("/lab/a.zarr/scale")]
+        assert not emptied or not again, "what was copied is not copied again"
+        assert not [name for name in Mortal.changes if name.startswith("/lab/a.zarr/scale") and "/parts/" in name]
         assert not [name for name in Mortal.store if "/.a.zarr" in name], f"after a kill at change {lives}"
     assert stages == {"old", "old, and new whole beside", "new whole beside", "new"}
+
+
+def text_of(name: str) -> str:
+    return Mortal.store[f"/lab/{name}"].getvalue().decode() if f"/lab/{name}" in Mortal.store else ""
 
 
 def kills(source: str, began: dict[str, Any], version: str, step: int) -> list[int]:
@@ -181,6 +190,21 @@ def look(old: dict[str, bytes], new: dict[str, bytes]) -> str:
 def is_whole_here(name: str) -> bool:
     group = read_group(open_store(mortal(name)))
     return group is not None and read_status(group) == "finished"
+
+
+def test_leftovers_that_a_killed_run_was_cleaning(source: str, memory: None) -> None:
+    write(source, mortal("a.zarr"))
+    Mortal.lives = 14
+    assert killed(source, "0.5")
+    left = dict(Mortal.store)
+    count = sum("xprep-new/" in name for name in left)
+    assert count > 8
+    for lives in range(count):
+        Mortal.restore(left, lives)
+        assert killed(source, "0.5")
+        Mortal.lives = FOR_EVER
+        write(source, mortal("a.zarr"), sigma=1, overwrite=True)
+        assert not [name for name in Mortal.store if "/.a.zarr" in name], f"after a kill at deletion {lives}"
 
 
 @pytest.mark.parametrize("after_note", [-5, 3, 8, 20])
@@ -260,6 +284,21 @@ class Meanwhile:
     def finished(self, stage: str) -> None: ...
 
 
+class Hearing:
+    """Counts the steps of every stage: how many there will be, and were."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, list[int]] = {}
+
+    def started(self, stage: str, total: int) -> None:
+        self.stages[stage] = [total, 0]
+
+    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
+        self.stages[stage][1] += steps
+
+    def finished(self, stage: str) -> None: ...
+
+
 def run(source: str, target: Any, sigma: float, **options: Any) -> Any:
     """Write with a listener."""
     image = xprep.open_image(source).prep.gaussian_filter(sigma)
@@ -333,6 +372,17 @@ def test_an_error_before_it_is_whole_takes_the_note_back(source: str, memory: No
     assert find_move(target) is None
 
 
+def test_a_whole_store_is_moved_before_another_is_announced(source: str, memory: None) -> None:
+    one, other = made_beside(source, "1", "2")
+    target = open_store(mortal("a.zarr"), mode="r+")
+    with pytest.raises(RuntimeError), announced(one, target, "run1"):
+        one.set("zarr.json", one.get("zarr.json").replace(b"writing", b"finished"))
+        raise RuntimeError
+    with pytest.raises(StoreExistsError, match="overwrite=True and resume=True"), announced(other, target, "run2"):
+        pass
+    assert is_whole_here(".a.zarr.1.xprep-new")
+
+
 def test_who_was_taken_over_deletes_nothing(source: str, memory: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that slept while another moved its store, and replaced it: it wakes up before each of its deletions."""
     write(source, mortal("a.zarr"))
@@ -396,7 +446,7 @@ COPY = r"^PUT .*/a\.zarr/scale0"
 
 def test_the_old_store_stays_and_no_pixel_passes_this_machine(behind: Any, source: str, wanted: Any) -> None:
     proxy, url, options = behind
-    looks = []
+    looks, heard = [], Hearing()
 
     def look_at_old() -> None:
         looks.append(contents(url, options) == wanted[0] and xprep.verify(url, storage_options=options).is_whole)
@@ -409,7 +459,10 @@ def test_the_old_store_stays_and_no_pixel_passes_this_machine(behind: Any, sourc
     assert xprep.verify(url, storage_options=options).is_whole
     assert folder_of(url, options) == ["a.zarr"]
     proxy.log.clear()
-    write(source, url, storage_options=options, overwrite=True)
+    xprep.open_image(source).prep.to_ome_zarr(
+        url, scale_factors=(), chunks=CHUNKS, storage_options=options, overwrite=True, progress=heard
+    )
+    assert heard.stages["moving"] == [len(wanted[0]) - 1] * 2
     assert not [key for key in proxy.log if key.startswith("GET") and re.search(r"/c/\d", key)], "a chunk was read"
     assert len([key for key in proxy.log if re.search(COPY, key)]) == len(wanted[0]) - 1, "every object is copied once"
 
@@ -459,7 +512,7 @@ def test_faults_that_stay(behind: Any, source: str, wanted: Any, match: str, fau
     assert contents(siblings(url, options)[0], options) == wanted[1], "the new one is whole beside it"
     if is_whole(url, options):
         assert contents(url, options) == wanted[0]
-    report = write(source, url, sigma=1, storage_options=options, overwrite=True, resume=True)
+    report = write(source, url, sigma=1, storage_options=options, **NEXT[fault == "drop_put"])
     assert report.units == 0
     assert contents(url, options) == wanted[1]
     assert folder_of(url, options) == ["a.zarr"]

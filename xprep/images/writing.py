@@ -147,12 +147,12 @@ def write_images(
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
     _check_reachable(targets, options)
     jobs: list[Job | Done] = []
+    listener: Any = default_listener() if progress in (None, True) else (progress or None)
     try:
-        for job in start_all(targets, options, labels or {}):
+        for job in start_all(targets, options, labels or {}, listener):
             jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
-        listener = default_listener() if progress in (None, True) else (progress or None)
-        results, went = run(lazy_values(jobs), "writing", listener)  # type: ignore[arg-type]
-        reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds)
+        results, went = run(lazy_values(jobs), "writing", listener)
+        reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds, listener=listener)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(jobs)) from None
     except Exception as error:

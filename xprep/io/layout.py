@@ -27,7 +27,7 @@ from xprep.io.status import mark_finished, mark_writing, read_status
 from xprep.io.stores import Place
 from xprep.io.urls import check_name
 from xprep.io.writes import ZarrWritable
-from xprep.types import Array
+from xprep.types import Array, Listener
 
 Layout = Literal["dual", "flat"]
 
@@ -144,6 +144,7 @@ class ImageStore:
         labels: Mapping[str, Multiscale] | None = None,
         about: Mapping[str, Any] | None = None,
         stored: Mapping[str, Sequence[Array]] | None = None,
+        listener: Listener | None = None,
     ) -> None:
         """Check by key that every unit is there, then say so: the image's OME metadata are written last.
 
@@ -157,6 +158,8 @@ class ImageStore:
             Kept in the root's ``xprep`` attribute beside the status: provenance.
         stored : mapping of str to sequence of array
             What was written (`STORED`), by level, of the image (``""``) and of every label image: kept beside the pixels.
+        listener : Listener, optional
+            Hears of the objects that are copied, where the store replaces another in a bucket.
 
         Raises
         ------
@@ -189,7 +192,7 @@ class ImageStore:
             self._check_marked()
             for levels in self.pyramids.values() if stored else ():
                 levels[0].place.child(PARTS).delete()
-            self._move_into_place(move)
+            self._move_into_place(move, listener)
 
     def discard(self) -> None:
         """Delete what was written so far; what it was to replace stays."""
@@ -252,11 +255,11 @@ class ImageStore:
             return nullcontext()
         return announced(self.place, self.target, self.run)
 
-    def _move_into_place(self, move: Move | None) -> None:
+    def _move_into_place(self, move: Move | None, listener: Listener | None) -> None:
         if not self._is_beside:
             return
         if move is not None:
-            move.carry_out()
+            move.carry_out(listener)
             self.place = self.target
             return
         with hold(self.target):

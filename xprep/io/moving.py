@@ -29,7 +29,7 @@ elsewhere.
 The note is the lock, too: of two runs that come to 2 one makes it, where writes can be conditional; the other is told, its N
 stays unfinished and can be resumed. The note of a process of this machine that died is taken over; so is that of another machine
 if N is whole (two that move one N do the same), or is unfinished after ten minutes. Who was taken over sees it before the next
-thousand objects, and before every deletion.
+500 objects, and before every deletion.
 """
 
 from __future__ import annotations
@@ -49,9 +49,11 @@ from xprep.io.journal import PARTS
 from xprep.io.owner import Owner
 from xprep.io.status import MARK, mark_writing, read_mark, read_status
 from xprep.io.stores import Place
+from xprep.types import Listener
 
-# Objects between two looks at the note: some seconds.
-BATCH: Final = 1000
+# Objects between two looks at the note, and two words to who listens: seconds.
+BATCH: Final = 500
+STAGE: Final = "moving"
 # Times that what a listing lacks is copied; a server that loses more is not to be trusted.
 _TURNS: Final = 3
 # Metadata of a root, in the order in which they are copied; the last says that the store is finished.
@@ -140,8 +142,10 @@ class Move:
         mine.write()
         return mine
 
-    def carry_out(self) -> None:
+    def carry_out(self, listener: Listener | None = None) -> None:
         """Copy the new store to its place, from wherever that was left, and delete it where it was made.
+
+        A ``listener`` hears of the objects that are copied.
 
         Raises
         ------
@@ -154,7 +158,7 @@ class Move:
         """
         try:
             if self.stage() != "done":
-                self._fill()
+                self._fill(listener)
             self.clear()
         except (OSError, UnfinishedStoreError):
             self.check_mine()  # who was taken over finds that things are gone
@@ -169,12 +173,12 @@ class Move:
         if (self.above.read_json(self.note) or {}).get("from") == self.beside:  # and not the next run's
             remove(self.above, self.note)
 
-    def _fill(self) -> None:
+    def _fill(self, listener: Listener | None) -> None:
         sizes = {name: size for name, size in self.new.list_sizes().items() if f"/{PARTS}/" not in f"/{name}"}
         if (new := read_group(self.new)) is None or read_status(new) != "finished":
             raise UnfinishedStoreError(f"{self.new}, which was to replace {self.target}, is not whole any longer.")
         self._empty(new.zarr_format)
-        self._copy_all({name: size for name, size in sizes.items() if name not in _ROOTS[new.zarr_format]})
+        self._copy_all({name: size for name, size in sizes.items() if name not in _ROOTS[new.zarr_format]}, listener)
         self.check_mine()
         self._copy_roots(new.zarr_format)
 
@@ -203,14 +207,19 @@ class Move:
             self.check_mine()
             self.target.child(name).delete()
 
-    def _copy_all(self, sizes: dict[str, int]) -> None:
+    def _copy_all(self, sizes: dict[str, int], listener: Listener | None) -> None:
         for _ in range(_TURNS):
-            lacking = self._lacking(sizes)
-            for start in range(0, len(lacking), BATCH):
-                self.check_mine()
-                self._copy(lacking[start : start + BATCH], sizes)
-            if not lacking:
+            if not (lacking := self._lacking(sizes)):
                 return
+            if listener is not None:
+                listener.started(STAGE, len(lacking))
+            for some in (lacking[start : start + BATCH] for start in range(0, len(lacking), BATCH)):
+                self.check_mine()
+                self._copy(some, sizes)
+                if listener is not None:
+                    listener.advanced(STAGE, len(some), sum(sizes[name] for name in some))
+            if listener is not None:
+                listener.finished(STAGE)
         if lost := self._lacking(sizes):
             raise UnfinishedStoreError(
                 f"{self.target} lacks {len(lost)} objects, the first is {lost[0]!r}, which its server said to have copied "

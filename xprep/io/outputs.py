@@ -17,6 +17,7 @@ from xprep.io.resume import find_begun
 from xprep.io.room import delete_old, make_room
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.stores import Place, open_store
+from xprep.types import Listener
 
 
 def create_image(
@@ -29,7 +30,7 @@ def create_image(
     overwrite: bool = False,
     fingerprint: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
-) -> ImageStore | Place:
+) -> ImageStore:
     """Create the store of an image, marked as unfinished, and return its arrays to be filled.
 
     A store that is overwritten stays until the new one is finished, which is written beside it: on a local disk it is
@@ -55,12 +56,6 @@ def create_image(
     storage_options : mapping, optional
         For fsspec.
 
-    Returns
-    -------
-    ImageStore or Place
-        The store; or, with ``overwrite``, where the finished one of the same ``fingerprint`` is, if a run was killed while it
-        moved that there.
-
     Raises
     ------
     StoreExistsError
@@ -72,8 +67,8 @@ def create_image(
         raise ValueError(f"layout must be 'dual' or 'flat'; got {layout!r}.")
     target = open_store(url, storage_options, "r+")
     with hold(target):
-        if overwrite and go_on_moving(target, fingerprint, overwrite):
-            return target
+        if overwrite:
+            go_on_moving(target, None, overwrite)
         store = ImageStore(make_room(target, overwrite), target, version, layout, fingerprint=fingerprint)
         store.claim()
     store.levels = store.create_levels("", levels, spec)
@@ -89,6 +84,7 @@ def resume_image(
     version: Version,
     overwrite: bool,
     fingerprint: str,
+    listener: Listener | None = None,
 ) -> ImageStore | Place:
     """Take over what an earlier run of the same ``fingerprint``, so of these ``levels`` and ``spec``, left; or begin.
 
@@ -103,7 +99,7 @@ def resume_image(
         Another's store is there and ``overwrite`` is off; or another process is writing it.
     """
     with hold(target):
-        found = find_begun(target, fingerprint, overwrite)
+        found = find_begun(target, fingerprint, overwrite, listener)
         if found.state == "finished":
             return found.place
         place = make_room(target, overwrite) if found.state == "nothing" else found.place

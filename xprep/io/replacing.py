@@ -14,6 +14,7 @@ from xprep.io.moving import Move, note_of
 from xprep.io.owner import Owner
 from xprep.io.status import read_mark
 from xprep.io.stores import Place
+from xprep.types import Listener
 
 # End of the names of what shall replace a store.
 NEW: Final = ".xprep-new"
@@ -89,8 +90,8 @@ def _is_gone(owner: Owner | None) -> bool:
     return owner.is_alive is None and owner.age_seconds > _STALE_SECONDS
 
 
-def go_on_moving(target: Place, fingerprint: str | None, overwrite: bool) -> bool:
-    """Finish moving a whole store to ``target``, where a run was killed at it.
+def go_on_moving(target: Place, fingerprint: str | None, overwrite: bool, listener: Listener | None = None) -> bool:
+    """Finish moving a whole store to ``target``, where a run was killed at it; a ``listener`` hears how.
 
     Returns
     -------
@@ -118,7 +119,7 @@ def go_on_moving(target: Place, fingerprint: str | None, overwrite: bool) -> boo
     if stage == "stale":
         move.taken_over().clear()
         return False
-    move.taken_over().carry_out()
+    move.taken_over().carry_out(listener)
     return same
 
 

@@ -13,6 +13,7 @@ from xprep.io.replacing import go_on_moving
 from xprep.io.room import delete_store, find_siblings, is_being_written, put_in_place
 from xprep.io.status import describe_owner, read_mark, read_status
 from xprep.io.stores import Place
+from xprep.types import Listener
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Found:
     place: Place
 
 
-def find_begun(target: Place, fingerprint: str, overwrite: bool) -> Found:
+def find_begun(target: Place, fingerprint: str, overwrite: bool, listener: Listener | None = None) -> Found:
     """Return what an earlier run of the same ``fingerprint`` left at ``target``, or beside it where it was to be replaced.
 
     Raises
@@ -31,7 +32,7 @@ def find_begun(target: Place, fingerprint: str, overwrite: bool) -> Found:
     StoreExistsError
         Another's store is there and ``overwrite`` is off; or another process is writing it.
     """
-    if go_on_moving(target, fingerprint, overwrite):
+    if go_on_moving(target, fingerprint, overwrite, listener):
         return Found("finished", target)
     group = read_group(target)
     if group is not None and is_being_written(group):
