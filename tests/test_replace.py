@@ -8,6 +8,7 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partialmethod
 from typing import Any, ClassVar
 
