@@ -146,3 +146,59 @@ def test_no_command_prints_the_secret(s3: Server, options: dict[str, Any], tmp_p
         assert CANARY not in result.output + result.stderr, command
     assert CANARY not in Path(report).read_text()
     names_with_bytes(bucket, options)
+
+
+def test_secrets_in_urls_of_a_recipe(tmp_path: Path, logs: Any) -> None:
+    """URLs with a password are refused, image by image; each command says of which, and none says the password."""
+    secret = f"s3://ann:{CANARY}@lab"
+    xprep.datasets.blobs(channels=1, shape=(32, 32)).prep.to_ome_zarr(tmp_path / "a.zarr")
+    xprep.datasets.blobs(channels=1, shape=(32, 32)).prep.to_ome_zarr(tmp_path / "b.zarr")
+    good = [str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr")]
+    recipes: list[dict[str, Any]] = [
+        {"inputs": f"{secret}/a.zarr", "output": str(tmp_path / "out")},
+        {"inputs": good, "output": f"{secret}/out"},
+        {"inputs": [f"{secret}/a.zarr", *good], "output": f"{secret}/out", "statistics": "all"},
+        {"inputs": good, "output": f"{secret}/one.zarr/{{parent}}"},
+        {"inputs": f"{secret}/*.zarr", "output": str(tmp_path / "out")},
+        {"inputs": good[0], "output": f"{secret}/one.zarr?sig={CANARY}"},
+    ]
+    path, report = tmp_path / "recipe.yaml", tmp_path / "report.json"
+    for recipe in recipes:
+        path.write_text(json.dumps({**recipe, "steps": [{"gaussian_filter": {"sigma": 1}}]}))
+        commands = [["run", path, "--report", report, "--progress", "json"], ["plan", path], ["status", path], ["resume", path]]
+        for command in commands:
+            result = CliRunner().invoke(app, [str(one) for one in command])
+            assert "a.ome.zarr" in result.output or "lab" in result.output + result.stderr, (recipe, command)
+            assert CANARY not in result.output + result.stderr, (recipe, command)
+        for ask in (xprep.run, xprep.batch.status):
+            try:
+                said = repr(ask(path)) + str(ask(path))
+            except ValueError as error:
+                said = f"{error} {error!r}"
+            assert CANARY not in said
+        assert not report.exists() or CANARY not in report.read_text()
+
+
+def test_secrets_in_what_others_say(tmp_path: Path, s3: Server, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that puts the credentials it was given into its own message."""
+    from s3fs import S3FileSystem
+
+    async def tell(*_: Any, **__: Any) -> Any:
+        raise OSError(f"signature of {CANARY} does not match for https://ann:{CANARY}@lab/x?sig={CANARY}")
+
+    for name in ("_cat_file", "_info", "_ls", "_find", "_exists", "_lsdir"):
+        monkeypatch.setattr(S3FileSystem, name, tell)
+    path = tmp_path / "recipe.yaml"
+    recipe = {"inputs": "s3://lab/a.zarr", "steps": ["normalize"], "output": "s3://lab/out", "storage_options": options}
+    path.write_text(json.dumps(recipe))
+    for command in (["run", path], ["plan", path], ["status", path], ["resume", path]):
+        result = CliRunner().invoke(app, [str(one) for one in command])
+        assert "does not match" in result.output + result.stderr, command
+        assert CANARY not in result.output + result.stderr, command
+    for ask in (lambda: xprep.open_image("s3://lab/a.zarr", storage_options=options), lambda: xprep.run(path)):
+        try:
+            said = repr(ask())
+        except OSError as error:
+            said = f"{error} {error!r}"
+        assert "does not match" in said
+        assert CANARY not in said
