@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -12,11 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+import zarr
 from typer.testing import CliRunner
+from zarr.storage import FsspecStore, MemoryStore
 
 import xprep
 from tests.servers import Server
 from xprep.cli.app import app
+from xprep.io.foreign import readable_of
+from xprep.io.objects import name_store
+from xprep.io.stores import explain
+from xprep.io.urls import parse
 
 CANARY = "canary-9f8e7d6c5b4a"
 
@@ -202,3 +210,65 @@ def test_secrets_in_what_others_say(tmp_path: Path, s3: Server, options: dict[st
             said = f"{error} {error!r}"
         assert "does not match" in said
         assert CANARY not in said
+
+
+def test_a_command_lets_no_secret_through(tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last net, below all others: whatever an error or a warning says of what a command was given."""
+    from rich.console import Console
+
+    import xprep.cli.batch
+    from xprep.cli.failures import reported
+
+    text = f"{CANARY} in https://ann:{CANARY}@lab/x?sig={CANARY}"
+    stream = io.StringIO()
+
+    def warn_and_fail() -> None:
+        warnings.simplefilter("default")
+        warnings.warn(text, UserWarning, stacklevel=1)
+        raise ValueError(text)
+
+    with pytest.raises(typer.Exit), reported(Console(file=stream, width=240), secrets=options):
+        warn_and_fail()
+    assert stream.getvalue().count("*** in https://lab/x") == 2
+    assert CANARY not in stream.getvalue()
+
+    def tell(*_: Any, **__: Any) -> Any:
+        raise ValueError(text)
+
+    monkeypatch.setattr(xprep.cli.batch, "open_image", tell)
+    recipe = {"inputs": "s3://lab/a.zarr", "steps": ["normalize"], "output": "s3://lab/out", "storage_options": options}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+    result = CliRunner().invoke(app, ["plan", str(tmp_path / "recipe.yaml")])
+    assert "would fail: *** in https://lab/x" in result.output
+    assert CANARY not in result.output + result.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"reference::https://ann:{CANARY}@lab/x", f"simplecache::https://lab/x?sig={CANARY}", f"ftp://ann:{CANARY}@lab/x",
+        f"https://lab/x?sig={CANARY}", f"s3://ann:{CANARY}@lab/x", f"gs://ann:{CANARY}@lab/x", f"https://ann:{CANARY}@lab/\0",
+    ],
+)  # fmt: skip
+def test_urls_that_are_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="lab") as caught:
+        parse(url)
+    assert CANARY not in str(caught.value)
+
+
+def test_names_of_stores() -> None:
+    """What other libraries' stores call themselves is where they are: their credentials too."""
+
+    class Named(MemoryStore):
+        def __str__(self) -> str:
+            return f"https://ann:{CANARY}@lab/x?sig={CANARY}"
+
+    remote = FsspecStore.from_url(f"https://ann:{CANARY}@lab/x.zarr", read_only=True)
+    array = zarr.create_array(Named(), shape=(4,), chunks=(2,), dtype="u1")
+    place = readable_of(array)
+    assert place is not None
+    shown = [name_store(remote), name_store(Named()), str(place.place), repr(place), str(parse(f"https://ann:{CANARY}@lab/x"))]
+    shown.append(str(explain(OSError(f"no https://ann:{CANARY}@lab/x, {CANARY}"), "lab", {"key": CANARY})))
+    for name in shown:
+        assert "lab/x" in name
+        assert CANARY not in name
