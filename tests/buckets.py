@@ -15,7 +15,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,6 @@ class Bucket:
     url: str
     options: Mapping[str, Any]
     obstore: Callable[[str], Any] | None = None
-    conditional: bool = True  # writes that must not overwrite are refused where something is
 
 
 class _Ranges(http.server.BaseHTTPRequestHandler):
@@ -122,7 +121,7 @@ def moto_here() -> Iterator[Bucket]:
 def rclone_bucket(rclone: Server) -> Iterator[Bucket]:
     """A bucket in rclone's server, with ranges as S3 answers them: so botocore's default checksums and obstore work."""
     with proper_ranges(int(rclone.endpoint.rpartition(":")[2])) as endpoint:
-        yield replace(s3_bucket(rclone, endpoint), conditional=False)
+        yield s3_bucket(rclone, endpoint)
 
 
 @contextmanager

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
 import xprep
+from xprep.cli.demo import run_demo
 
 NO_NETWORK = (
     "import socket\n"
@@ -31,7 +34,7 @@ def test_the_demo_does_the_whole_job_and_says_where_it_is(tmp_path: Path) -> Non
     assert (said.returncode, said.stderr) == (0, "")
     result = tmp_path / "xprep-demo" / "cells_normalized.ome.zarr"
     image = xprep.open_image(result)
-    np.testing.assert_array_equal(image.values, xprep.datasets.cells().prep.normalize().values)
+    np.testing.assert_array_equal(image.values, xprep.datasets.cells().prep.normalize(p_sum=75).values)
     assert len(xprep.open_tree(result).children) == 3
     assert (tmp_path / "xprep-demo" / "before_after.png").read_bytes().startswith(b"\x89PNG")
     for text in (str(result), "before_after.png", "xprep info", "napari", "pass 1", "peak memory"):
@@ -40,6 +43,16 @@ def test_the_demo_does_the_whole_job_and_says_where_it_is(tmp_path: Path) -> Non
     assert (again.returncode, again.stderr) == (0, "")
     left = sorted(path.name for path in (tmp_path / "xprep-demo").iterdir())
     assert left == ["before_after.png", "cells.ome.zarr", "cells_normalized.ome.zarr"]
+
+
+def test_no_bar_is_drawn_over_what_was_said(tmp_path: Path) -> None:
+    """On a terminal, a bar that is still alive moves the cursor up and clears the lines that were printed since."""
+    terminal = io.StringIO()
+    console = Console(file=terminal, force_terminal=True, width=60, highlight=False, markup=False)
+    run_demo(tmp_path, console, console)
+    drawn = terminal.getvalue()
+    assert "\x1b[2K" in drawn
+    assert "\x1b[2K" not in drawn[drawn.rindex("wrote ") :]
 
 
 def test_the_demo_deletes_nobody_elses_files(tmp_path: Path) -> None:

@@ -19,9 +19,11 @@ from zarr.storage import MemoryStore
 from xprep.errors import ChunkError, StoreFormatError
 from xprep.io.arrays import ZarrReadable, open_array
 from xprep.io.codecs import Chain, checksum_of
+from xprep.io.compression import DEFAULT_CODEC, RAW, Codec
+from xprep.io.declare import NewArray, declare_array
 from xprep.io.guard import check_array_metadata
 from xprep.io.stores import Place, open_store
-from xprep.io.writes import DEFAULT_CODEC, RAW, Codec, create_array
+from xprep.io.writes import ZarrWritable, new_writable
 
 V3: dict[str, Any] = {
     "none": {"compressors": None},
@@ -46,6 +48,11 @@ def make(url: str | Path | MemoryStore, kind: str, image: np.ndarray, shards: tu
         options["shards"] = shards
     array = zarr.create_array(url, name="a", shape=image.shape, chunks=(8, 16), dtype=image.dtype, **options)
     array[...] = image
+
+
+def created(place: Place, array: NewArray) -> ZarrWritable:
+    place.set_many(array.objects)
+    return new_writable(place, array)
 
 
 def noise(shape: tuple[int, ...], dtype: str, seed: int = 0) -> np.ndarray:
@@ -114,7 +121,7 @@ def test_zarr_reads_what_is_written(data: st.DataObject) -> None:
     image = noise(shape, data.draw(st.sampled_from(["uint16", "float32", "bool", "uint8"])))
     place = Place(MemoryStore(), shown="memory").child("a")
     whole = tuple(a * b for a, b in zip(chunks, shards, strict=True)) if shards else None
-    written = create_array(place, shape, chunks, image.dtype, shards=whole, codec=codec, zarr_format=zarr_format)
+    written = created(place, declare_array(shape, chunks, image.dtype, shards=whole, codec=codec, zarr_format=zarr_format))
     assert len(written.missing_units()) > 0
     written.write(FULL, image)
     assert written.missing_units() == []
@@ -124,7 +131,7 @@ def test_zarr_reads_what_is_written(data: st.DataObject) -> None:
 
 def test_units_are_never_cut(tmp_path: Path) -> None:
     place = open_store(tmp_path / "z", mode="r+").child("a")
-    written = create_array(place, (40, 40), (8, 8), "uint16", shards=(16, 16), dims=("y", "x"))
+    written = created(place, declare_array((40, 40), (8, 8), "uint16", shards=(16, 16), dims=("y", "x")))
     assert written.unit == (16, 16)
     block = np.ones((40, 40), np.uint16)
     for region in ((slice(0, 8), slice(0, 16)), (slice(8, 24), slice(0, 16)), (slice(0, 33), slice(0, 40))):
@@ -140,7 +147,7 @@ def test_units_are_never_cut(tmp_path: Path) -> None:
 
 
 def test_zeros_are_written_and_recorded(tmp_path: Path) -> None:
-    written = create_array(open_store(tmp_path / "z", mode="r+").child("a"), (8, 8), (4, 4), "uint8")
+    written = created(open_store(tmp_path / "z", mode="r+").child("a"), declare_array((8, 8), (4, 4), "uint8"))
     stored = written.write(FULL, np.zeros((8, 8), np.uint8))
     names = [written.chunk_key(written.grid.position(unit)) for unit in stored["unit"]]
     assert names == ["c/0/0", "c/0/1", "c/1/0", "c/1/1"]
@@ -170,7 +177,7 @@ def test_bad_chunks_are_named(tmp_path: Path, kind: str, shards: tuple[int, ...]
 
 
 def test_every_flipped_bit_is_found_with_the_default_codec(tmp_path: Path) -> None:
-    written = create_array(open_store(tmp_path / "z", mode="r+").child("a"), (16, 16), (16, 16), "uint16")
+    written = created(open_store(tmp_path / "z", mode="r+").child("a"), declare_array((16, 16), (16, 16), "uint16"))
     written.write(FULL, noise((16, 16), "uint16"))
     chunk = tmp_path / "z/a/c/0/0"
     good = bytearray(chunk.read_bytes())
@@ -263,14 +270,14 @@ def test_no_array_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", ["object", "complex64", "U5", "datetime64[ns]"])
 def test_images_are_numbers(tmp_path: Path, dtype: str) -> None:
     with pytest.raises(TypeError, match="an image holds"):
-        create_array(open_store(tmp_path / "z", mode="r+"), (4,), (4,), dtype)
+        created(open_store(tmp_path / "z", mode="r+"), declare_array((4,), (4,), dtype))
 
 
 def test_dims_of_both_formats(tmp_path: Path) -> None:
     for zarr_format in (2, 3):
         place = open_store(tmp_path / str(zarr_format), mode="r+").child("a")
-        array = create_array(place, (4, 4), (4, 4), "uint8", dims=("y", "x"), zarr_format=zarr_format)
+        array = created(place, declare_array((4, 4), (4, 4), "uint8", dims=("y", "x"), zarr_format=zarr_format))
         assert array.readable().dims == ("y", "x")
         assert open_array(place).cost == "local"
     with pytest.raises(ValueError, match="no shards"):
-        create_array(place, (4,), (4,), "uint8", shards=(4,), zarr_format=2)
+        created(place, declare_array((4,), (4,), "uint8", shards=(4,), zarr_format=2))

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from xprep.errors import StoreFormatError
 from xprep.io.consolidate import write_group
+from xprep.io.documents import METADATA_BYTES, parse_json
 from xprep.io.groups import list_images, list_labels, read_group, read_image
 from xprep.io.ome import VERSIONS, Axis, Channel, ImageLabel, Level, Multiscale, Window, make_axes
 from xprep.io.ome_read import read_multiscale
 from xprep.io.ome_write import write_labels, write_multiscale
-from xprep.io.stores import METADATA_BYTES, open_store, parse_json
+from xprep.io.stores import open_store
 
 SPACES = [("y", "x"), ("z", "y", "x")]
 POSITIVE = st.floats(1e-6, 1e6)

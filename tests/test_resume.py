@@ -20,12 +20,12 @@ import xprep
 from tests.crashes import kill_after, objects, start, wait_for
 from tests.servers import Server
 from xprep.errors import ChunkError, StoreExistsError, UnfinishedStoreError
-from xprep.images import human_bytes
 from xprep.io.claims import begin, is_mine
 from xprep.io.journal import Journal, Record
 from xprep.io.owner import Owner
 from xprep.io.status import mark_writing
 from xprep.io.stores import open_store
+from xprep.sizes import format_bytes
 
 FACTORS, CHUNKS = (2, 2), {"y": 32, "x": 32}
 
@@ -141,7 +141,7 @@ def test_what_is_told_as_written_is_what_this_run_wrote(source: Path, tmp_path: 
     assert resumed.nbytes + resumed.nbytes_before == whole.nbytes
     assert resumed.nbytes_before >= before > 0
     assert heard["resumed"].nbytes == resumed.nbytes > 0
-    assert f"({human_bytes(resumed.nbytes_before)} were there) in" in str(resumed)
+    assert f"({format_bytes(resumed.nbytes_before)} were there) in" in str(resumed)
     again = write(job(source), tmp_path / "x.zarr", resume=True, progress=heard["again"])
     assert (again.nbytes, again.nbytes_before, heard["again"].nbytes) == (0, whole.nbytes, 0)
 

@@ -27,9 +27,9 @@ def with_xprep(source: str, out: str, codec: str, labels: bool) -> None:
     # The codec is no option of to_ome_zarr: the same writing, one layer below.
     from xprep.engine.run import run
     from xprep.engine.write import Target, write
+    from xprep.io.compression import Codec
     from xprep.io.outputs import create_image
     from xprep.io.specs import ArraySpec, LevelSpec
-    from xprep.io.writes import Codec
     from xprep.kernels.downsample import shrink
 
     shapes = [(*image.shape[:-2], *(-(-n // 2**k) for n in image.shape[-2:])) for k in range(steps + 1)]

@@ -37,14 +37,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command(no_args_is_help=True)(batch.run)
-app.command(no_args_is_help=True)(batch.resume)
-app.command("status", no_args_is_help=True)(batch.show_status)
-app.command(no_args_is_help=True)(verify)
-
-
-app.command(no_args_is_help=True)(validate)
-
 
 @app.command()
 def demo(
@@ -52,8 +44,20 @@ def demo(
 ) -> None:
     """Run the whole job on a real image that comes with xprep: no argument, no network."""
     out, err = make_console(), make_console(stderr=True)
-    with reported(err, debug=debug), Bar(err) as bar:
-        run_demo(folder, out, bar)
+    with reported(err, debug=debug):
+        run_demo(folder, out, err)
+
+
+@app.command(no_args_is_help=True)
+def info(
+    url: Annotated[str, typer.Argument(help="A Zarr store: path or URL.")],
+    storage_options: StorageOptions = None,
+    debug: Debug = False,
+) -> None:
+    """Say what is in a store: levels, chunks, compression, channels, labels, and whether it is finished."""
+    options = parse_storage_options(storage_options or [])
+    with reported(make_console(stderr=True), debug=debug, secrets=options):
+        print_store(make_console(), describe_store(url, options))
 
 
 @app.command(no_args_is_help=True)
@@ -106,16 +110,11 @@ def _nodes(images: list[xr.DataArray]) -> dict[str, xr.Dataset]:
     return {f"/{n}": image.to_dataset(name="image") for n, image in enumerate(images)}
 
 
-@app.command(no_args_is_help=True)
-def info(
-    url: Annotated[str, typer.Argument(help="A Zarr store: path or URL.")],
-    storage_options: StorageOptions = None,
-    debug: Debug = False,
-) -> None:
-    """Say what is in a store: levels, chunks, compression, channels, labels, and whether it is finished."""
-    options = parse_storage_options(storage_options or [])
-    with reported(make_console(stderr=True), debug=debug, secrets=options):
-        print_store(make_console(), describe_store(url, options))
+app.command(no_args_is_help=True)(batch.run)
+app.command(no_args_is_help=True)(batch.resume)
+app.command("status", no_args_is_help=True)(batch.show_status)
+app.command(no_args_is_help=True)(validate)
+app.command(no_args_is_help=True)(verify)
 
 
 @app.command()

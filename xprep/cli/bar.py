@@ -16,8 +16,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
-from xprep.engine.progress import format_bytes
+from xprep.batch import Outcome
+from xprep.sizes import format_bytes
 
 KEPT: Final = 3
 
@@ -56,11 +58,14 @@ class Bar:
         self._progress.stop()
 
     def started(self, stage: str, total: int) -> None:
-        """Add a bar; of those that are full, only the last few stay: a batch has hundreds."""
+        """Add a bar; of those that are full, only the last few stay: a batch has hundreds.
+
+        What has nothing to do (a result that was finished before) counts as one step, which rich can show as done.
+        """
         for old in [name for name, task in self._tasks.items() if self._is_full(task)][:-KEPT]:
             self._progress.remove_task(self._tasks.pop(old))
         self._bytes[stage] = 0
-        self._tasks[stage] = self._progress.add_task(stage, total=total, written="")
+        self._tasks[stage] = self._progress.add_task(stage, total=total or 1, written="")
 
     def advanced(self, stage: str, steps: int, nbytes: int) -> None:
         """Make it longer."""
@@ -72,6 +77,11 @@ class Bar:
         """Fill it."""
         task = self._tasks[stage]
         self._progress.update(task, completed=self._find(task).total)
+
+    def ended(self, outcome: Outcome, number: int, total: int) -> None:
+        """Say at once that an image of a batch failed: the batch may run all night."""
+        if outcome.state == "failed":
+            self._progress.console.print(Text(f"[{number}/{total}] {outcome}", style="red"), soft_wrap=True)
 
     def _is_full(self, task: TaskID) -> bool:
         return self._find(task).finished

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from xprep.images import ArrayInfo, Report, StoreInfo, human_bytes
+from xprep.images import ArrayInfo, Report, StoreInfo
 from xprep.ops import Plan
+from xprep.sizes import format_bytes
 
 MANY = 20  # rows of a list that is cut
 
@@ -27,6 +27,42 @@ def print_plan(console: Console, plan: Plan, outputs: Sequence[str]) -> None:
         console.print(f"would write {url}", soft_wrap=True)
 
 
+def print_batch_plan(console: Console, moves: Sequence[tuple[str, str]], plan: Plan) -> None:
+    """Print what one run of a batch would do: from where to where, image by image, and what it costs together."""
+    _print_moves(console, moves)
+    count = sum(not one.maybe for one in plan.passes)
+    passes = f"{count} pass{'es' * (count != 1)}"
+    console.print(
+        f"    reads {format_bytes(plan.bytes_read)} in {passes}, makes {format_bytes(plan.bytes_made)} "
+        f"in {plan.chunks:,} blocks, {plan.tasks:,} tasks; peak memory about {format_bytes(plan.peak_memory)}",
+        style="dim",
+        soft_wrap=True,
+    )
+
+
+def print_batch_failure(console: Console, moves: Sequence[tuple[str, str]], why: str) -> None:
+    """Print that a run of a batch cannot be planned."""
+    _print_moves(console, moves)
+    console.print(Text(f"    would fail: {why}", style="red"), soft_wrap=True)
+
+
+def print_batch_total(console: Console, images: int, plans: Sequence[Plan], failing: int) -> None:
+    """Print what a whole batch would do."""
+    count = len(plans) + failing
+    runs = f"{count} run{'s' * (count != 1)}" + (f", {failing} would fail" if failing else "")
+    console.print(
+        f"{images} images in {runs}: {format_bytes(sum(plan.bytes_read for plan in plans))} to read, "
+        f"{format_bytes(sum(plan.bytes_made for plan in plans))} to make (uncompressed, without pyramids); peak memory about "
+        f"{format_bytes(max((plan.peak_memory for plan in plans), default=0))}",
+        soft_wrap=True,
+    )
+
+
+def _print_moves(console: Console, moves: Sequence[tuple[str, str]]) -> None:
+    for source, output in moves:
+        console.print(Text.assemble((source, "bold"), " → ", output), soft_wrap=True)
+
+
 def print_reports(console: Console, reports: Iterable[Report], bytes_read: int) -> None:
     """Print what was written and how it went."""
     found = list(reports)
@@ -35,10 +71,10 @@ def print_reports(console: Console, reports: Iterable[Report], bytes_read: int) 
         console.print(f"      {' → '.join(map(_sizes, report.shapes))}, {report.codec}", style="dim", soft_wrap=True)
     last = found[-1]
     kept = sum(report.nbytes_before for report in found)
-    before = f", besides {human_bytes(kept)} that were there," if kept else ""
+    before = f", besides {format_bytes(kept)} that were there," if kept else ""
     console.print(
-        f"read {human_bytes(bytes_read)}, wrote {human_bytes(sum(report.nbytes for report in found))} (uncompressed){before} "
-        f"in {last.seconds:.1f} s; peak memory {human_bytes(last.peak_memory)}",
+        f"read {format_bytes(bytes_read)}, wrote {format_bytes(sum(report.nbytes for report in found))} (uncompressed){before} "
+        f"in {last.seconds:.1f} s; peak memory {format_bytes(last.peak_memory)}",
         soft_wrap=True,
     )
     for note in dict.fromkeys(note for report in found for note in report.notes):
@@ -58,11 +94,9 @@ def print_store(console: Console, info: StoreInfo) -> None:
     if info.images:
         _print_images(console, info)
     if info.arrays:
-        console.print()
-        console.print(_arrays(info))
+        _print_table(console, _arrays(info))
     if info.channels:
-        console.print()
-        console.print(_channels(info))
+        _print_table(console, _channels(info))
 
 
 def _print_images(console: Console, info: StoreInfo) -> None:
@@ -79,26 +113,34 @@ def _print_rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:
         console.print(Text.assemble((f"{name:{width}}", "bold"), "  ", value), soft_wrap=True)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns:
-        table.add_column(name, no_wrap=True)
-    return table
+def _print_table(console: Console, rows: Sequence[Sequence[str | Text]]) -> None:
+    """Print rows below their header, aligned; not a table of rich, which cuts words where a terminal is narrow."""
+    texts = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*texts, strict=True)]
+    console.print()
+    for n, row in enumerate(texts):
+        for cell, width in zip(row[:-1], widths, strict=False):
+            cell.pad_right(width + 2 - cell.cell_len)
+        console.print(Text.assemble(*row, style="" if n else "bold"), soft_wrap=True)
 
 
-def _arrays(info: StoreInfo) -> Table:
+def _arrays(info: StoreInfo) -> list[list[str | Text]]:
     dims = ",".join(info.arrays[0].dims)
     pyramid = bool(info.arrays[0].spacing)
-    table = _table("level" if pyramid else "array", dims or "shape", "type", "chunks", "shards", "size", "pixel")
+    table: list[list[str | Text]] = [
+        ["level" if pyramid else "array", dims or "shape", "type", "chunks", "shards", "size", "pixel"]
+    ]
     for n, array in enumerate(info.arrays):
-        table.add_row(
-            f"{n}  {array.path}" if pyramid else array.path or ".",
-            _sizes(array.shape),
-            array.dtype,
-            _sizes(array.chunks),
-            _sizes(array.shards) if array.shards else "-",
-            human_bytes(array.nbytes),
-            _pixel(array, info.units),
+        table.append(
+            [
+                f"{n}  {array.path}" if pyramid else array.path or ".",
+                _sizes(array.shape),
+                array.dtype,
+                _sizes(array.chunks),
+                _sizes(array.shards) if array.shards else "-",
+                format_bytes(array.nbytes),
+                _pixel(array, info.units),
+            ]
         )
     return table
 
@@ -116,13 +158,13 @@ def _pixel(array: ArrayInfo, units: dict[str, str]) -> str:
     return f"{' × '.join(f'{step:.4g}' for step in found.values())} {unit}"
 
 
-def _channels(info: StoreInfo) -> Table:
-    table = _table("channel", "colour", "shown", "range")
+def _channels(info: StoreInfo) -> list[list[str | Text]]:
+    table: list[list[str | Text]] = [["channel", "colour", "shown", "range"]]
     for channel in info.channels:
         window = channel.window
         swatch = Text.assemble(("██ ", f"#{channel.color}" if _is_color(channel.color) else ""), channel.color)
         shown, span = ("-", "-") if window is None else (_span(window.start, window.end), _span(window.min, window.max))
-        table.add_row(Text(channel.label), swatch, shown, span)
+        table.append([channel.label, swatch, shown, span])
     return table
 
 

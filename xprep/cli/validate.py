@@ -22,7 +22,7 @@ def validate(
     storage_options: StorageOptions = None,
     debug: Debug = False,
 ) -> None:
-    """Check metadata, chunks and levels of a store, whoever wrote it; 1 if something is wrong."""
+    """Check metadata, chunks and levels of a store, whoever wrote it. The exit code is 1 if something is wrong."""
     options = parse_storage_options(storage_options or [])
     with reported(make_console(stderr=True), debug=debug, secrets=options):
         found = validate_store(url, samples=samples, storage_options=options)

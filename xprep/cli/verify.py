@@ -20,7 +20,7 @@ def verify(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Compare every chunk with the checksum that was kept when it was written; 1 if any is missing, cut or changed."""
+    """Compare every chunk with the checksum that was kept when it was written. The exit code is 1 if any is not the same."""
     options = parse_storage_options(storage_options or [])
     err, out = make_console(stderr=True), make_console()
     with reported(err, debug=debug, secrets=options), Bar(err, quiet=quiet) as bar:

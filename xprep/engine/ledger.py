@@ -11,9 +11,11 @@ from uuid import uuid4
 
 import numpy as np
 
+from xprep.engine.attempts import attempt
 from xprep.engine.grid import starts
+from xprep.engine.progress import note_written
 from xprep.engine.seen import Seen, join_seen
-from xprep.types import Array, Chunks, Region
+from xprep.types import Array, Chunks, Region, Writable
 
 Spans: TypeAlias = tuple[tuple[int, int], ...]
 Index: TypeAlias = tuple[int, ...]
@@ -57,7 +59,7 @@ class Ledger:
 
 @dataclass(frozen=True, eq=False)
 class Noted:
-    """What the tasks of one level share: its number, and the ledger they note in.
+    """What the tasks of one level share: its number, the ledger they note in, and the array that they fill.
 
     Work that leaves something behind is never the same twice: a cluster that still holds the result of an equal task would
     give that, and write nothing. So every such object has a number of its own.
@@ -65,7 +67,18 @@ class Noted:
 
     level: int
     ledger: Ledger
+    target: Writable
     number: str = field(default_factory=lambda: uuid4().hex, kw_only=True)
+
+    def fill(self, spans: Spans, block: Array) -> Any:
+        """Write a tile; return what was stored."""
+        stored = attempt(self.target.write, tuple(slice(*span) for span in spans), block)
+        note_written(block.nbytes)
+        return stored
+
+    def note(self, spans: Spans, stored: Any, seen: Seen | None = None) -> None:
+        """Note that a tile was written."""
+        attempt(self.ledger.note, self.level, spans, stored, seen)
 
     def __dask_tokenize__(self) -> str:
         return self.number

@@ -234,7 +234,8 @@ def finish_all(jobs: Sequence[Job | Done], single: bool, *results: Any, seconds:
         reports[report.url] = report
         at += job.count
     if active_client() is not None:  # a worker's warnings are lost; those of threads were seen
-        for note in dict.fromkeys(note for report in reports.values() for note in report.notes):
+        written = [reports[job.store.url] for job in jobs if isinstance(job, Job)]
+        for note in dict.fromkeys(note for report in written for note in report.notes):
             warnings.warn(note, UserWarning, stacklevel=3)
     return next(iter(reports.values())) if single else reports
 

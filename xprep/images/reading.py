@@ -14,10 +14,10 @@ from xprep.engine.sources import read_array
 from xprep.errors import StoreFormatError
 from xprep.images.appearance import appearance_of
 from xprep.images.choosing import choose_level
-from xprep.io.arrays import Missing, ZarrReadable, open_array
-from xprep.io.coords import Coord, read_coord
+from xprep.io.array_nodes import find_arrays
+from xprep.io.arrays import Missing, ZarrReadable, open_array, open_node
+from xprep.io.coords import Coord, read_coords
 from xprep.io.groups import Group, list_images, list_labels, read_group, read_image
-from xprep.io.identity import identify
 from xprep.io.ome import Level, Multiscale
 from xprep.io.status import check_finished, inherit_status, read_status
 from xprep.io.stores import Place, open_store
@@ -209,12 +209,10 @@ def _stored_coords(place: Place, dims: Sequence[str], array: ZarrReadable) -> di
         return {}
     beside = replace(place, path=place.path.rpartition("/")[0])
     others = str(array.attributes.get("coordinates", "")).split()
-    names = [check_key(name) for name in (*dims, *others)]
-    file = "zarr.json" if array.array.metadata.zarr_format == 3 else ".zarray"
-    lost = {key.removesuffix(f"/{file}") for key in beside.missing([f"{name}/{file}" for name in names])}
-    if array.missing == "error" and (gone := lost.intersection(others)):
+    nodes = find_arrays(beside, [check_key(name) for name in dict.fromkeys((*dims, *others))], array.array.metadata.zarr_format)
+    if array.missing == "error" and (gone := set(others).difference(nodes)):
         raise StoreFormatError(f"{array.place} has the coordinate {min(gone)!r}, which is not in the store: it was lost.")
-    return {name: _variable(read_coord(beside.child(name), array.missing)) for name in names if name not in lost}
+    return {name: _variable(coord) for name, coord in read_coords(beside, nodes, array.missing).items()}
 
 
 def _variable(coord: Coord) -> xr.Variable:
@@ -226,7 +224,8 @@ def _variable(coord: Coord) -> xr.Variable:
 def _xarray_image(group: Group, chunks: Any) -> xr.DataArray:
     """Open the one image of a group that xarray wrote."""
     names = [name for name in group.place.list_folder() if not name.startswith((".", "zarr.json"))]
-    arrays = {name: open_array(group.place.child(name)) for name in names if _is_array(group.place.child(name))}
+    nodes = find_arrays(group.place, names)
+    arrays = {name: open_node(node) for name, node in nodes.items()}
     images = [name for name, array in arrays.items() if array.dims and {"y", "x"} <= set(array.dims)]
     if len(images) != 1:
         raise StoreFormatError(
@@ -234,17 +233,13 @@ def _xarray_image(group: Group, chunks: Any) -> xr.DataArray:
             f"{': ' + ', '.join(images) if images else ''}. Give the URL of one array, or of an image's group."
         )
     array = arrays[images[0]]
-    coords = {
-        name: _variable(read_coord(group.place.child(name)))
+    beside = {
+        name: nodes[name]
         for name, other in arrays.items()
         if name not in images and other.dims and set(other.dims) <= set(array.dims or ()) and len(other.shape) <= 1
     }
+    coords = {name: _variable(coord) for name, coord in read_coords(group.place, beside).items()}
     return _wrap(array, array.dims or (), coords, images[0], chunks)
-
-
-def _is_array(place: Place) -> bool:
-    data = place.read_json("zarr.json")
-    return (data or {}).get("node_type") == "array" or place.exists(".zarray")
 
 
 def _bare(array: ZarrReadable, chunks: Any, label: str | None) -> xr.DataArray:
@@ -262,9 +257,8 @@ def _wrap(array: ZarrReadable, dims: Sequence[str], coords: Mapping[str, Any], n
     if len(set(dims)) != len(dims):
         raise StoreFormatError(f"{array.place} names a dimension twice: {tuple(dims)}.")
     array.check_bounds()
-    token = identify(array.place)
-    image = xr.DataArray(read_array(array, token=token), coords=dict(coords), dims=tuple(dims)).rename(name)
+    image = xr.DataArray(read_array(array, token=array.identity), coords=dict(coords), dims=tuple(dims)).rename(name)
     image.attrs = {key: value for key, value in array.attributes.items() if key not in OWN_ATTRIBUTES}
     if chunks is None:
         return image
-    return image.copy(data=read_array(array, token=token, chunks=chunks_for(image, chunks)))
+    return image.copy(data=read_array(array, token=array.identity, chunks=chunks_for(image, chunks)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from xprep.sizes import format_bytes
+
 
 @dataclass(frozen=True)
 class Report:
@@ -47,24 +49,11 @@ class Report:
 
     def __str__(self) -> str:
         sizes = ", ".join("×".join(map(str, shape)) for shape in self.shapes)
-        kept = f" ({human_bytes(self.nbytes_before)} were there)" if self.nbytes_before else ""
+        kept = f" ({format_bytes(self.nbytes_before)} were there)" if self.nbytes_before else ""
         lines = [
             f"{self.url}: {len(self.shapes)} level{'s' * (len(self.shapes) > 1)} ({sizes})",
-            f"{human_bytes(self.nbytes)}{kept} in {self.seconds:.1f} s, {self.codec}; "
-            f"peak memory {human_bytes(self.peak_memory)}",
+            f"{format_bytes(self.nbytes)}{kept} in {self.seconds:.1f} s, {self.codec}; "
+            f"peak memory {format_bytes(self.peak_memory)}",
             *(f"note: {note}" for note in self.notes),
         ]
         return "\n".join(lines)
-
-
-def human_bytes(count: float) -> str:
-    """Return a number of bytes as people write it.
-
-    >>> human_bytes(1536)
-    '1.5 KiB'
-    """
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if count < 1024 or unit == "TiB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} PiB"

@@ -16,10 +16,11 @@ from xprep.engine.identity import identity_of, token
 from xprep.engine.ledger import Ledger, Past, Spans
 from xprep.engine.seen import Seen, seen_from_json
 from xprep.images.specifying import Options
+from xprep.io.compression import DEFAULT_CODEC
 from xprep.io.journal import Journal, Record, whole_records
 from xprep.io.layout import ImageStore
 from xprep.io.specs import LevelSpec
-from xprep.io.writes import DEFAULT_CODEC, ZarrWritable
+from xprep.io.writes import ZarrWritable
 from xprep.ops.statistics import Statistic
 from xprep.options import options as current_options
 from xprep.types import Array, Region
@@ -99,7 +100,7 @@ def ledger_of(store: ImageStore, levels: Sequence[ZarrWritable]) -> Ledger:
     journal = Journal(levels[0].place)
     past: dict[tuple[int, Spans], Past] = {}
     if store.resumed:
-        whole = whole_records(journal.records(), [level.unit_sizes() for level in levels])
+        whole = whole_records(journal.records(sum(level.about for level in levels)), [level.unit_sizes() for level in levels])
         past = {(record.level, record.region): one for record in whole if (one := _past(record, levels)) is not None}
     return Ledger(past, Note(store, journal), Read(levels))
 

@@ -133,7 +133,7 @@ def _check_pyramid(report: _Report, group: Group, where: str) -> tuple[Multiscal
     except StoreFormatError as error:
         report.add("metadata", where, "failed", str(error))
         return None
-    report.add("metadata", where, "ok", f"OME-Zarr {image.version}, {', '.join(image.dims)}, {len(image.levels)} levels.")
+    report.add("metadata", where, "ok", f"OME-Zarr {image.version}, {', '.join(image.dims)}, levels: {len(image.levels)}.")
     report.findings.append(check_model(group.attributes, image.version, where))
     arrays = [_check_array(report, group, image, level.path, _join(where, level.path)) for level in image.levels]
     opened = [array for array in arrays if array is not None]
@@ -190,7 +190,7 @@ def _find_objects(array: ZarrReadable, grid: Grid) -> tuple[list[str], int]:
     keys = (array.chunk_key(at) for at in grid.positions(tuple(slice(0, n) for n in array.shape)))
     if array.place.shown.startswith(("http:", "https:")):
         return [key for some in _batches(keys) for key in array.place.missing(some)], 0
-    have = array.place.list_sizes()
+    have = array.place.list_sizes(2 * prod(grid.lengths) + 1000)
     missing, nbytes = [], 0
     for key in keys:
         if key in have:

@@ -116,7 +116,7 @@ class Validation:
             [
                 f"{self.url}: {'valid' if self.is_valid else 'NOT VALID'} ({counts})",
                 *map(str, self.findings),
-                f"{len(self.arrays)} arrays, {objects - missing} of {objects} objects; report {self.checksum}",
+                f"arrays: {len(self.arrays)}; objects: {objects - missing} of {objects}; report {self.checksum}",
             ]
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,14 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 import zarr
-from zarr.errors import NodeTypeValidationError
 from zarr.storage import MemoryStore
 
 from xprep.errors import ChunkError, StoreFormatError
+from xprep.io.array_nodes import ArrayNode, find_array
 from xprep.io.bombs import find_unbounded
 from xprep.io.bounded import bound_array
 from xprep.io.codecs import Chain, Shard, is_stored, read_chain
-from xprep.io.guard import check_array_metadata, read_array_metadata
 from xprep.io.keys import read_file_into
 from xprep.io.stores import Place, explain
 from xprep.io.units import Grid
@@ -42,12 +42,15 @@ class ZarrReadable:
         What a chunk that is not in the store means: the fill value, as Zarr has it, or a loss.
     keeper : object
         Whatever must live as long as this: the scratch folder it lies in.
+    identity : str
+        What tells it from others, and from what was there before: `ArrayNode.identity`.
     """
 
     array: zarr.Array[Any] = field(repr=False)
     place: Place
     missing: Missing = "fill"
     keeper: object = field(default=None, repr=False)
+    identity: str = field(default="", repr=False)
     shape: tuple[int, ...] = field(init=False)
     dtype: np.dtype[Any] = field(init=False)
     chunks: tuple[int, ...] = field(init=False)
@@ -249,13 +252,18 @@ class ZarrReadable:
         return 0 if self.array.fill_value is None else self.array.fill_value
 
     def _lost(self, names: Sequence[str]) -> ChunkError:
-        return ChunkError(
+        lost = ChunkError(
             f"{_list(names)} of {self.place}: not in the store, or incomplete. Zarr would give the fill value; the "
             "store was written complete, so this is a loss. Write it again, or restore it from a copy."
         )
+        lost.errno = errno.ENOENT
+        return lost
 
     def _chunk_error(self, names: Sequence[str], error: BaseException) -> ChunkError:
-        return ChunkError(str(explain(error, f"{_list(names)} of {self.place} cannot be read", self.place.secrets)))
+        explained = explain(error, f"{_list(names)} of {self.place} cannot be read", self.place.secrets)
+        found = ChunkError(str(explained))
+        found.errno = explained.errno
+        return found
 
     def _errors(self, position: tuple[int, ...]) -> _NamedChunk:
         return _NamedChunk(self, position)
@@ -288,12 +296,9 @@ def open_array(place: Place, missing: Missing = "fill") -> ZarrReadable:
     StoreFormatError
         No array there, or metadata that no image has: see `check_array_metadata`.
     """
-    metadata = read_array_metadata(place)
-    check_array_metadata(metadata, place.url)
-    try:
-        with place.errors("open"):
-            # Of a known format, or zarr asks for the files of both.
-            array = zarr.open_array(place.store, path=place.path, mode="r", zarr_format=metadata.get("zarr_format"))
-    except (ValueError, TypeError, KeyError, NodeTypeValidationError) as error:
-        raise StoreFormatError(f"{place} is not a Zarr array that can be opened: {error}") from None
-    return ZarrReadable(array, place, missing)
+    return open_node(find_array(place), missing)
+
+
+def open_node(node: ArrayNode, missing: Missing = "fill") -> ZarrReadable:
+    """Return the array ``node`` to read from; nothing is asked of the store."""
+    return ZarrReadable(node.array(), node.place, missing, identity=node.identity)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -10,6 +9,7 @@ from time import monotonic, sleep
 from typing import Any, Final, Literal
 
 from xprep.errors import StoreExistsError, UnfinishedStoreError
+from xprep.io.consolidate import group_objects
 from xprep.io.groups import read_group
 from xprep.io.status import describe_owner, read_mark, read_status
 from xprep.io.stores import Place
@@ -84,20 +84,16 @@ def begin(place: Place, mark: Mapping[str, Any], zarr_format: Literal[2, 3], run
     UnfinishedStoreError
         The store lost the mark, or it was deleted at once.
     """
-    name, content = (".zattrs", mark) if zarr_format == 2 else ("zarr.json", _group(mark))
-    place.create(name, json.dumps(content, indent=2, allow_nan=False).encode())
-    if zarr_format == 2:
-        place.write_json(".zgroup", {"zarr_format": 2})
+    objects = group_objects(mark, zarr_format)
+    name, data = objects.popitem()  # of v2 the attributes, which say whose it is
+    place.create(name, data)
+    place.set_many(objects)
     if (group := read_group(place)) is None:
         raise UnfinishedStoreError(f"{place} lost {name}, which was written; run again.")
     if read_mark(group).get("run") != run:
         raise StoreExistsError(
             f"{place}: {describe_owner(group)}; it began at the same moment. Two writers would destroy each other's work."
         )
-
-
-def _group(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
 
 
 def is_mine(place: Place, run: str) -> bool:

@@ -27,7 +27,7 @@ def check_pyramids(
     UnfinishedStoreError
         Naming the first object that is not there.
     """
-    have, names = place.list_sizes(), []
+    have, names = place.list_sizes(sum(array.about for levels in pyramids.values() for array in levels.values())), []
     for name, levels in pyramids.items():
         known = (stored or {}).get(name, [None] * len(levels))
         names += node_objects(f"labels/{name}", "group", zarr_format) if name else []
@@ -49,7 +49,7 @@ def check_units(array: ZarrWritable, have: Mapping[str, int], path: str, stored:
     before = f"{path}/"
     inside = {key.removeprefix(before): size for key, size in have.items() if key.startswith(before)}
     lost = array.missing_units(stored, inside)
-    if not lost and stored is not None and MANIFEST not in inside:
+    if not lost and stored is not None and array.place.keeps_notes and MANIFEST not in inside:
         lost = [MANIFEST]
     if lost:
         raise UnfinishedStoreError(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from xprep.errors import UnfinishedStoreError
+from xprep.io.documents import encode_json
 from xprep.io.stores import Place
 
 _NONE: Mapping[str, Any] = {"kind": "inline", "must_understand": False, "metadata": {}}
@@ -14,11 +15,15 @@ _NONE: Mapping[str, Any] = {"kind": "inline", "must_understand": False, "metadat
 
 def write_group(place: Place, attributes: Mapping[str, Any], zarr_format: Literal[2, 3]) -> None:
     """Write the metadata of the group in the folder ``place``."""
+    for name, data in group_objects(attributes, zarr_format).items():
+        place.set(name, data)
+
+
+def group_objects(attributes: Mapping[str, Any], zarr_format: Literal[2, 3]) -> dict[str, bytes]:
+    """Return the metadata of a group, by the names of the objects; attributes come last."""
     if zarr_format == 3:
-        place.write_json("zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)})
-        return
-    place.write_json(".zgroup", {"zarr_format": 2})
-    place.write_json(".zattrs", dict(attributes))
+        return {"zarr.json": encode_json({"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)})}
+    return {".zgroup": encode_json({"zarr_format": 2}), ".zattrs": encode_json(attributes)}
 
 
 def write_root(place: Place, attributes: Mapping[str, Any], zarr_format: Literal[2, 3], paths: Sequence[str]) -> None:

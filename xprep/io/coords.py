@@ -14,9 +14,10 @@ from zarr.errors import NodeTypeValidationError
 from zarr.storage import MemoryStore
 
 from xprep.errors import ChunkError, StoreFormatError
+from xprep.io.array_nodes import ArrayNode, find_array
 from xprep.io.arrays import Missing
 from xprep.io.bombs import check_inflation
-from xprep.io.guard import check_array_metadata, read_array_metadata
+from xprep.io.declare import declare_values
 from xprep.io.stores import Place, explain
 from xprep.types import Array
 
@@ -33,16 +34,16 @@ class Coord:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_coord(place: Place, coord: Coord, zarr_format: Literal[2, 3], overwrite: bool = False) -> None:
-    """Write ``coord`` as the array in the folder ``place``; with ``overwrite`` also over what is there.
+def encode_coord(coord: Coord, zarr_format: Literal[2, 3], where: str) -> Mapping[str, bytes]:
+    """Return the objects of ``coord``, an array that errors call ``where``, by their names in its folder.
 
     Raises
     ------
     TypeError
         A dtype that has no form in Zarr: objects other than strings, complex numbers.
     """
-    values, extra = _storable(coord, str(place))
-    attributes = {**plain(coord.attributes, str(place)), **extra}
+    values, extra = _storable(coord, where)
+    attributes = {**plain(coord.attributes, where), **extra}
     # With a checksum, as pixels have one: zstd alone decodes a flipped bit to another place.
     options: dict[str, Any] = {
         "zarr_format": 3,
@@ -55,20 +56,7 @@ def write_coord(place: Place, coord: Coord, zarr_format: Literal[2, 3], overwrit
     text = values.dtype == object
     # Without a fill value, or xarray takes v2's for "missing" and a coordinate 0 for NaN.
     fill: dict[str, Any] = {"fill_value": None} if zarr_format == 2 and not text else {}
-    with place.errors("write"):
-        array = zarr.create_array(
-            place.store,
-            name=place.path,
-            shape=values.shape,
-            chunks=tuple(max(length, 1) for length in values.shape),
-            dtype=str if text else values.dtype,
-            attributes=attributes,
-            config={"write_empty_chunks": True},
-            overwrite=overwrite,
-            **options,
-            **fill,
-        )
-        array[...] = values
+    return declare_values(values, dtype=str if text else values.dtype, attributes=attributes, **options, **fill).objects
 
 
 def _storable(coord: Coord, where: str) -> tuple[Array, dict[str, Any]]:
@@ -89,60 +77,73 @@ def _storable(coord: Coord, where: str) -> tuple[Array, dict[str, Any]]:
 
 
 def read_coord(place: Place, missing: Missing = "fill") -> Coord:
-    """Return the array in the folder ``place``, read whole; strings as objects, dates not decoded.
+    """Return the array in the folder ``place``, read whole, as `read_coords` does."""
+    return read_coords(place, {"": find_array(place)}, missing)[""]
+
+
+def read_coords(place: Place, nodes: Mapping[str, ArrayNode], missing: Missing = "fill") -> dict[str, Coord]:
+    """Return arrays below ``place``, read whole, in one round of requests; strings as objects, dates not decoded.
+
+    Each chunk is fetched once and looked at before it is decoded. Zarr gives fill values for a chunk that is missing, and to ask
+    afterwards whether it was does not tell: a server that lost it for a moment has it again.
 
     Raises
     ------
     StoreFormatError
-        No array, or one too large for a coordinate.
+        An array that is too large for a coordinate, or cannot be one.
     ChunkError
         It cannot be read, or (``missing="error"``) its chunk is not there.
     """
-    check_array_metadata(metadata := read_array_metadata(place), place.url)
-    if np.prod([float(n) for n in metadata["shape"]]) > MAX_COORDINATE:
-        raise StoreFormatError(f"{place} of shape {metadata['shape']} is too large to be a coordinate.")
+    kept: dict[str, dict[str, Buffer]] = {name: {} for name in nodes}
+    arrays = {name: _small(node, kept[name]) for name, node in nodes.items()}
+    keys = [(name, key) for name, array in arrays.items() for key in _chunk_keys(array)]
+    for (name, key), data in zip(keys, _fetched(place, nodes, keys), strict=True):
+        if data is not None:
+            kept[name][key] = default_buffer_prototype().buffer.from_bytes(data)
+        elif missing == "error":
+            raise ChunkError(
+                f"chunk {key!r} of the coordinate {nodes[name].place}: not in the store, which was written complete."
+            )
+    return {name: _decoded(nodes[name], array, kept[name]) for name, array in arrays.items()}
+
+
+def _small(node: ArrayNode, objects: dict[str, Buffer]) -> zarr.Array[Any]:
+    """Return a coordinate's array, over ``objects`` in memory."""
+    array = node.array(MemoryStore(objects))
+    if np.prod([float(n) for n in array.shape]) > MAX_COORDINATE:
+        raise StoreFormatError(f"{node.place} of shape {list(array.shape)} is too large to be a coordinate.")
+    return array
+
+
+def _chunk_keys(array: zarr.Array[Any]) -> list[str]:
+    unit = array.shards or array.chunks
+    counts = [-(-length // max(1, chunk)) for length, chunk in zip(array.shape, unit, strict=True)]
+    return [array.metadata.encode_chunk_key(at) for at in np.ndindex(*counts)]
+
+
+def _fetched(place: Place, nodes: Mapping[str, ArrayNode], keys: Sequence[tuple[str, str]]) -> list[bytes | None]:
+    names = [f"{name}/{key}" if name else key for name, key in keys]
     try:
-        array = _fetched(place, metadata, missing)
+        return place.get_many(names)
+    except OSError as error:
+        raise ChunkError(f"cannot read coordinates of {place}, one of the chunks {', '.join(names[:4])}: {error}") from None
+
+
+def _decoded(node: ArrayNode, array: zarr.Array[Any], objects: Mapping[str, Buffer]) -> Coord:
+    try:
+        for data in objects.values():
+            check_inflation(node.metadata, data.to_bytes())
         values = np.asarray(array[...])
     except (ValueError, TypeError, KeyError, NodeTypeValidationError) as error:
-        raise StoreFormatError(f"{place} cannot be read as a coordinate: {error}") from None
+        raise StoreFormatError(f"{node.place} cannot be read as a coordinate: {error}") from None
     except ChunkError:
         raise
-    except Exception as error:  # noqa: BLE001  (codecs and stores have errors of their own)
-        raise ChunkError(str(explain(error, f"cannot read the coordinate {place}", place.secrets))) from None
+    except Exception as error:  # noqa: BLE001  (codecs have errors of their own)
+        raise ChunkError(str(explain(error, f"cannot read the coordinate {node.place}", node.place.secrets))) from None
     attributes = dict(array.attrs)
     named: Any = getattr(array.metadata, "dimension_names", None) or attributes.pop("_ARRAY_DIMENSIONS", None)
     dims = tuple(str(name) for name in named) if isinstance(named, list | tuple) and len(named) == values.ndim else ()
     return Coord(dims, values.astype(object) if values.dtype.kind in "TU" else values, attributes)
-
-
-def _fetched(place: Place, metadata: Mapping[str, Any], missing: Missing) -> zarr.Array[Any]:
-    """Return a coordinate's array over what was fetched of it: each chunk once, looked at before it is decoded.
-
-    Zarr gives fill values for a chunk that is missing. To ask afterwards whether it was does not tell: a server that lost it for
-    a moment has it again.
-    """
-    zarr_format = metadata.get("zarr_format")
-    objects: dict[str, Buffer] = {}
-    _fetch(place, ["zarr.json"] if zarr_format == 3 else [".zarray", ".zattrs"], objects)
-    array = zarr.open_array(MemoryStore(objects), mode="r", zarr_format=zarr_format)
-    grid = metadata["chunk_grid"]["configuration"]["chunk_shape"] if zarr_format == 3 else metadata["chunks"]
-    counts = [-(-length // max(1, chunk)) for length, chunk in zip(array.shape, grid, strict=True)]
-    names = [array.metadata.encode_chunk_key(at) for at in np.ndindex(*counts)]
-    lost = _fetch(place, names, objects)
-    if lost and missing == "error":
-        raise ChunkError(f"chunk {lost[0]!r} of the coordinate {place}: not in the store, which was written complete.")
-    for name in set(names).intersection(objects):
-        check_inflation(metadata, objects[name].to_bytes())
-    return array
-
-
-def _fetch(place: Place, names: Sequence[str], objects: dict[str, Buffer]) -> list[str]:
-    """Put what is under ``names`` into ``objects``; return those under which there is nothing."""
-    found = dict(zip(names, place.get_many(names), strict=True))
-    make = default_buffer_prototype().buffer.from_bytes
-    objects.update({name: make(data) for name, data in found.items() if data is not None})
-    return [name for name, data in found.items() if data is None]
 
 
 def plain(value: Any, where: str = "an attribute") -> Any:

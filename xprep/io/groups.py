@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from xprep.errors import StoreFormatError
+from xprep.io.documents import parse_json
 from xprep.io.node import Node
 from xprep.io.ome import Multiscale
 from xprep.io.ome_read import find_ome, is_image, read_multiscale
-from xprep.io.stores import Place, parse_json
+from xprep.io.stores import Place
 from xprep.io.urls import check_key
 
 

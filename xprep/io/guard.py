@@ -7,40 +7,12 @@ from math import prod
 from typing import Any, Final
 
 from xprep.errors import StoreFormatError
-from xprep.io.stores import Place
 
 # 2**40 x 2**40 pixels in chunks of 2 opens without complaint and never ends; 10 TB in chunks of 64 KiB is 1.6e8.
 MAX_CHUNKS: Final = 2**28
 # One chunk is in memory whole, several at a time.
 MAX_CHUNK_PIXELS: Final = 2**31
 MAX_LENGTH: Final = 2**63 - 1
-
-
-def read_array_metadata(place: Place) -> dict[str, Any]:
-    """Return the JSON of an array's metadata, v3 or v2.
-
-    Raises
-    ------
-    StoreFormatError
-        There is none.
-    FileNotFoundError
-        There is nothing at all.
-    """
-    for name in ("zarr.json", ".zarray"):
-        if (found := place.read_json(name)) is not None:
-            if found.get("node_type", "array") != "array":
-                raise StoreFormatError(f"{place} is a Zarr {found['node_type']}, not an array.")
-            return found
-    if not _has_anything(place):
-        raise FileNotFoundError(f"there is nothing at {place}: no such store, folder or bucket.")
-    raise StoreFormatError(f"{place} holds no Zarr array (no zarr.json, no .zarray).")
-
-
-def _has_anything(place: Place) -> bool:
-    try:
-        return bool(place.list_folder())
-    except OSError:
-        return True  # http lists nothing
 
 
 def check_array_metadata(metadata: Mapping[str, Any], where: str) -> None:

@@ -12,7 +12,7 @@ from xprep.io.claims import begin, hold, is_mine, state_of
 from xprep.io.complete import check_pyramids
 from xprep.io.consolidate import write_group, write_root
 from xprep.io.coords import plain
-from xprep.io.creating import Creation, create_level
+from xprep.io.creating import Creation, create_levels
 from xprep.io.groups import read_group
 from xprep.io.journal import PARTS, write_manifest
 from xprep.io.ome import Multiscale, Version
@@ -235,7 +235,7 @@ class ImageStore:
         if prefix and not self.resumed:
             self._mark(prefix)
         how = Creation(self.layout == "dual", self.zarr_format, self.resumed)
-        return tuple(create_level(base, self.level_path(n), level, spec, how) for n, level in enumerate(levels))
+        return create_levels(base, {self.level_path(n): level for n, level in enumerate(levels)}, spec, how)
 
     @property
     def _is_beside(self) -> bool:

@@ -18,16 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import zarr
-from zarr.storage import MemoryStore, StorePath
-
 from xprep.errors import ScratchFullError, StoreFormatError
 from xprep.io.arrays import ZarrReadable
+from xprep.io.compression import RAW, Codec
 from xprep.io.consolidate import write_group
+from xprep.io.declare import declare_array
 from xprep.io.owner import Owner
 from xprep.io.stores import Place, open_store
 from xprep.io.urls import join
-from xprep.io.writes import RAW, Codec, ZarrWritable, create_array
+from xprep.io.writes import ZarrWritable, new_writable
 from xprep.types import Array, Region
 
 _PREFIX: Final = "xprep-scratch-"
@@ -105,11 +104,9 @@ class Scratch:
         self, name: str, shape: Sequence[int], dtype: Any, unit: Sequence[int], codec: Codec = RAW
     ) -> tuple[ScratchWritable, ZarrReadable]:
         """Return an array, to be written and to be read; reading what was not written is an error. No I/O yet."""
-        memory = create_array(Place(MemoryStore()).child("a"), shape, unit, dtype, codec=codec)
-        metadata = memory.array.metadata.to_dict()
         place = self.place.child(_NO_NAME.sub("-", name))
-        array = zarr.Array.from_dict(StorePath(place.store, place.path), metadata)
-        return ScratchWritable(self, ZarrWritable(array, place)), ZarrReadable(array, place, "error", keeper=self)
+        made = new_writable(place, declare_array(shape, unit, dtype, codec=codec))
+        return ScratchWritable(self, made), ZarrReadable(made.array, place, "error", keeper=self)
 
     def check_space(self, nbytes: int) -> None:
         """Refuse to begin what cannot fit.

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from xprep.io.compression import DEFAULT_CODEC, Codec
 from xprep.io.coords import Coord
-from xprep.io.writes import DEFAULT_CODEC, Codec
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from xprep.engine.lazy import as_lazy, is_lazy
 from xprep.engine.sources import View, read_array, source_of
 from xprep.io.arrays import ZarrReadable, open_array
 from xprep.io.groups import Group, read_group, read_image
-from xprep.io.identity import identify
 from xprep.io.ome import Level
 from xprep.io.stores import Place
 from xprep.ops.layout import PLANE
@@ -60,7 +59,7 @@ def _group_of(place: Place) -> tuple[Group, Level] | None:
 
 def _at_level(image: xr.DataArray, array: ZarrReadable, own: Level, level: Level) -> xr.DataArray:
     """Return the pixels of a level where the image's coordinates say that they lie."""
-    data = read_array(array, token=identify(array.place))
+    data = read_array(array, token=array.identity)
     moved = [str(dim) for dim, n in zip(image.dims, array.shape, strict=True) if image.sizes[dim] != n]
     coords = {name: coord for name, coord in image.coords.items() if not set(coord.dims) & set(moved)}
     for dim in moved:
