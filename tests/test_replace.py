@@ -376,9 +376,14 @@ def test_an_error_before_it_is_whole_takes_the_note_back(source: str, memory: No
 def test_a_whole_store_is_moved_before_another_is_announced(source: str, memory: None) -> None:
     one, other = made_beside(source, "1", "2")
     target = open_store(mortal("a.zarr"), mode="r+")
-    with pytest.raises(RuntimeError), announced(one, target, "run1"):
-        one.set("zarr.json", one.get("zarr.json").replace(b"writing", b"finished"))
-        raise RuntimeError
+
+    def finish_and_die() -> None:
+        with announced(one, target, "run1"):
+            one.set("zarr.json", one.get("zarr.json").replace(b"writing", b"finished"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        finish_and_die()
     with pytest.raises(StoreExistsError, match="overwrite=True and resume=True"), announced(other, target, "run2"):
         pass
     assert is_whole_here(".a.zarr.1.xprep-new")
