@@ -8,6 +8,7 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partialmethod
 from typing import Any, ClassVar
 
@@ -25,7 +26,7 @@ from tests.crashes import objects, wait_for
 from tests.faulty import FaultProxy, Rule
 from tests.servers import SECRET, Server
 from xprep.errors import StoreExistsError, UnfinishedStoreError
-from xprep.io import copying, keys, owner
+from xprep.io import copying, owner
 from xprep.io.copying import copy, split
 from xprep.io.groups import read_group
 from xprep.io.moving import Move
@@ -409,10 +410,14 @@ def test_an_error_before_it_is_whole_takes_the_note_back(source: str, memory: No
 def test_a_whole_store_is_moved_before_another_is_announced(source: str, memory: None) -> None:
     one, other = made_beside(source, "1", "2")
     target = open_store(mortal("a.zarr"), mode="r+")
-    announcing = announced(one, target, "run1")
-    announcing.__enter__()
-    one.set("zarr.json", one.get("zarr.json").replace(b"writing", b"finished"))
-    assert not announcing.__exit__(RuntimeError, RuntimeError("of moving"), None)
+
+    def finish_and_die() -> None:
+        with announced(one, target, "run1"):
+            one.set("zarr.json", one.get("zarr.json").replace(b"writing", b"finished"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        finish_and_die()
     with pytest.raises(StoreExistsError, match="overwrite=True and resume=True"), announced(other, target, "run2"):
         pass
     assert is_whole_here(".a.zarr.1.xprep-new")
@@ -535,15 +540,14 @@ def test_faults_of_copies_that_pass(behind: Any, source: str, wanted: Any, fault
         (r"^POST .*delete", "403", "PermissionError.*cannot delete"),
     ],
 )
-def test_faults_that_stay(behind: Any, source: str, wanted: Any, match: str, fault: str, says: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr(keys, "DEADLINE_SECONDS", 2.0 if "hang" in fault else keys.DEADLINE_SECONDS)
+def test_faults_that_stay(behind: Any, source: str, wanted: Any, match: str, fault: str, says: str) -> None:
     proxy, url, options = behind
     proxy.set(Rule(match, fault, skip="POST" in match and 2))
-    with pytest.raises((OSError, UnfinishedStoreError)) as caught:
+    quick = xprep.set_options(deadline=2) if "hang" in fault else nullcontext()
+    with quick, pytest.raises((OSError, UnfinishedStoreError)) as caught:
         write(source, url, sigma=1, storage_options=options, overwrite=True)
     assert re.search(says, f"{type(caught.value).__name__}: {caught.value}"), caught.value
     assert SECRET not in repr(caught.getrepr(style="long", showlocals=False))
-    monkeypatch.undo()
     proxy.set()
     assert contents(siblings(url, options)[0], options) == wanted[1], "the new one is whole beside it"
     if is_whole(url, options):

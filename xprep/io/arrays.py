@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -13,13 +13,14 @@ import numpy as np
 import zarr
 from zarr.storage import MemoryStore
 
-from xprep.errors import ChunkError, StoreFormatError
+from xprep.errors import StoreFormatError
 from xprep.io.array_nodes import ArrayNode, find_array
+from xprep.io.blame import lost, naming, unreadable
 from xprep.io.bombs import find_unbounded
 from xprep.io.bounded import bound_array
 from xprep.io.codecs import Chain, Shard, is_stored, read_chain
 from xprep.io.keys import read_file_into
-from xprep.io.stores import Place, explain
+from xprep.io.stores import Place
 from xprep.io.units import Grid
 from xprep.options import options
 from xprep.types import Array, Region
@@ -54,16 +55,19 @@ class ZarrReadable:
     dtype: np.dtype[Any] = field(init=False)
     chunks: tuple[int, ...] = field(init=False)
     _chain: Chain | Shard | None = field(init=False, repr=False)
+    _unbounded: str | None = field(init=False, repr=False)
     _grid: Grid = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         dtype = np.dtype(self.array.dtype)
-        chain = read_chain(self.array.metadata.to_dict(), dtype)
+        metadata = self.array.metadata.to_dict()
+        chain = read_chain(metadata, dtype)
         known = {
             "shape": tuple(self.array.shape),
             "dtype": dtype.newbyteorder("=") if dtype.kind in "iufc" else dtype,
             "chunks": tuple(self.array.chunks),
             "_chain": chain,
+            "_unbounded": find_unbounded(metadata) if chain is None and not options().unbounded_codecs else None,
             "_grid": Grid(tuple(self.array.shape), self.unit),
         }
         for name, value in known.items():
@@ -106,6 +110,20 @@ class ZarrReadable:
         known = isinstance(names, list | tuple) and len(names) == len(self.shape) and None not in names
         return tuple(str(name) for name in names) if known else None
 
+    def check_bounds(self) -> None:
+        """Refuse an array in a codec that may inflate a small chunk to anything.
+
+        Raises
+        ------
+        StoreFormatError
+            It names the codec, and how to read it all the same.
+        """
+        if self._unbounded:
+            raise StoreFormatError(
+                f"{self.place}: what the codec {self._unbounded!r} inflates a chunk to cannot be bounded, so a small file could "
+                "take all memory. If you trust who made it: xprep.set_options(unbounded_codecs=True)."
+            )
+
     def read(self, region: Region) -> Array:
         """Return ``region`` as a new array.
 
@@ -113,6 +131,8 @@ class ZarrReadable:
         ------
         ChunkError
             A chunk is corrupt or cut short, cannot be had, or (``missing="error"``) is not there.
+        StoreFormatError
+            See `check_bounds`.
         """
         whole = self._checked(region)
         out = np.empty(tuple(part.stop - part.start for part in whole), self.dtype)
@@ -145,7 +165,7 @@ class ZarrReadable:
             return
         for position, data in zip(positions, self._fetch(positions), strict=True):
             there, here = self._grid.cut(region, position)
-            with self._errors(position):
+            with naming(self.place, self.chunk_key(position)):
                 self._decode(chain, data, here, out[there], position)
 
     def _read_plain(self, folder: Path, positions: list[tuple[int, ...]], region: Region, out: Array) -> None:
@@ -153,7 +173,7 @@ class ZarrReadable:
         for position in positions:
             target = out[self._grid.cut(region, position)[0]]
             direct = target if target.flags.c_contiguous else np.empty(target.shape, self.dtype)
-            with self._errors(position):
+            with naming(self.place, self.chunk_key(position)):
                 found = read_file_into(folder, self.chunk_key(position), direct.reshape(-1).view(np.uint8).data)
                 if found is None:
                     direct[...] = self._fill(position)
@@ -177,7 +197,7 @@ class ZarrReadable:
         inner = Grid(shard.shape, shard.inner.shape)
         for position in positions:
             there, here = self._grid.cut(region, position)
-            with self._errors(position):
+            with naming(self.place, self.chunk_key(position)):
                 wanted = list(inner.positions(here))
                 for at, data in zip(wanted, self._fetch_parts(shard, position, wanted), strict=True):
                     inside, part = inner.cut(here, at)
@@ -188,7 +208,7 @@ class ZarrReadable:
         try:
             return self.place.get_many(names)
         except OSError as error:
-            raise self._chunk_error(names, error) from None
+            raise unreadable(self.place, names, error) from None
 
     def _fetch_parts(
         self, shard: Shard, position: tuple[int, ...], wanted: Sequence[tuple[int, ...]]
@@ -216,51 +236,20 @@ class ZarrReadable:
         return [view[int(index[at][0]) : int(index[at].sum())] if is_stored(index[at], len(data)) else None for at in wanted]
 
     def _read_through_zarr(self, region: Region, out: Array) -> None:
-        positions = list(self._grid.positions(region))
-        names = [self.chunk_key(position) for position in positions]
+        self.check_bounds()
+        names = [self.chunk_key(position) for position in self._grid.positions(region)]
         self.place.check_links(names)
-        if self.missing == "error" and (lost := self.place.missing(names)):
-            raise self._lost(lost)
+        if self.missing == "error" and (gone := self.place.missing(names)):
+            raise lost(self.place, gone)
         try:
             out[...] = self._bounded[region]
         except Exception as error:  # noqa: BLE001  (every codec has its own; the chunk is named whatever it was)
-            raise self._chunk_error(names, error) from None
+            raise unreadable(self.place, names, error) from None
 
     def _fill(self, position: tuple[int, ...]) -> Any:
         if self.missing == "error":
-            raise self._lost([self.chunk_key(position)])
+            raise lost(self.place, [self.chunk_key(position)])
         return 0 if self.array.fill_value is None else self.array.fill_value
-
-    def _lost(self, names: Sequence[str]) -> ChunkError:
-        return ChunkError(
-            f"{_list(names)} of {self.place}: not in the store, or incomplete. Zarr would give the fill value; the "
-            "store was written complete, so this is a loss. Write it again, or restore it from a copy."
-        )
-
-    def _chunk_error(self, names: Sequence[str], error: BaseException) -> ChunkError:
-        return ChunkError(str(explain(error, f"{_list(names)} of {self.place} cannot be read", self.place.secrets)))
-
-    def _errors(self, position: tuple[int, ...]) -> _NamedChunk:
-        return _NamedChunk(self, position)
-
-
-class _NamedChunk:
-    """What goes wrong inside names the chunk at ``position``."""
-
-    def __init__(self, readable: ZarrReadable, position: tuple[int, ...]) -> None:
-        self._readable, self._position = readable, position
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, ChunkError):
-            raise self._readable._chunk_error([self._readable.chunk_key(self._position)], error) from None
-
-
-def _list(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:3])
-    return f"chunk{'s' * (len(names) > 1)} {shown}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def open_array(place: Place, missing: Missing = "fill") -> ZarrReadable:
@@ -269,21 +258,11 @@ def open_array(place: Place, missing: Missing = "fill") -> ZarrReadable:
     Raises
     ------
     StoreFormatError
-        No array there, metadata that no image has (see `check_array_metadata`), or a codec that may inflate to anything.
+        No array there, or metadata that no image has: see `check_array_metadata`.
     """
     return open_node(find_array(place), missing)
 
 
 def open_node(node: ArrayNode, missing: Missing = "fill") -> ZarrReadable:
     """Return the array ``node`` to read from; nothing is asked of the store."""
-    array = node.array()
-    _check_bounds(node.metadata, node.place)
-    return ZarrReadable(array, node.place, missing, identity=node.identity)
-
-
-def _check_bounds(metadata: Mapping[str, Any], place: Place) -> None:
-    if not options().unbounded_codecs and (codec := find_unbounded(metadata)):
-        raise StoreFormatError(
-            f"{place}: what the codec {codec!r} inflates a chunk to cannot be bounded, so a small file could take all memory. "
-            "If you trust who made it: xprep.set_options(unbounded_codecs=True)."
-        )
+    return ZarrReadable(node.array(), node.place, missing, identity=node.identity)

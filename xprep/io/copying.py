@@ -20,8 +20,9 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore, MemoryStore, ObjectStore
 
-from xprep.io.keys import REQUESTS, every, in_time
+from xprep.io.keys import BYTES_PER_SECOND, REQUESTS
 from xprep.io.stores import Place
+from xprep.io.waits import every, in_time
 
 _FSSPEC: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"})
 _OBSTORE: Final = frozenset({"S3Store", "GCSStore"})
@@ -119,7 +120,7 @@ def copy(above: Place, names: Mapping[str, str], sizes: Mapping[str, int]) -> No
 def remove(place: Place, name: str) -> None:
     """Delete one object, if it is there."""
     with place.errors("delete"):
-        sync(in_time(place.store.delete(place.key(name)), name))
+        sync(in_time(place.store.delete(place.key(name)), name, place.deadline))
 
 
 async def _copy_all(above: Place, names: Mapping[str, str], sizes: Mapping[str, int]) -> None:
@@ -128,7 +129,9 @@ async def _copy_all(above: Place, names: Mapping[str, str], sizes: Mapping[str, 
     async def one(source: str, target: str) -> None:
         async with gate:
             size = sizes[source]
-            await in_time(_copy(above.store, above.key(source), above.key(target), size), target, size)
+            await in_time(
+                _copy(above.store, above.key(source), above.key(target), size), target, above.deadline + size / BYTES_PER_SECOND
+            )
 
     await every(one(source, target) for source, target in names.items())
 
