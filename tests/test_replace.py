@@ -132,7 +132,7 @@ def test_killed_at_every_request(source: str, memory: None, versions: tuple[str,
     write(source, mortal("new.zarr"), sigma=1, version=after)
     new = objects(mortal("new.zarr"))
     stages = set()
-    for lives in kills(source, began, after, 1 if before == after else 6):
+    for lives in kills(source, began, after, 1 if before == after else 9):
         Mortal.restore(began, lives)
         assert killed(source, after)
         Mortal.lives = FOR_EVER
