@@ -253,7 +253,7 @@ def test_ctrl_c_once_finishes_what_is_in_flight(arguments: tuple[str, ...], tmp_
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "what is in flight is being finished. Ctrl-C again stops at once." in err
-    assert f"xprep resume {tmp_path / 'recipe.json'} goes on" in err
+    assert f"xprep resume {tmp_path / 'recipe.json'} runs what has no result" in err
     assert "Traceback" not in err
     assert "not run" in out
     # Every chunk that is there was noted: nothing was cut off between writing and noting.

@@ -6,7 +6,9 @@ import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from html import escape
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from xprep.types import Listener
 
 State = Literal["written", "finished before", "failed", "not run"]
 
@@ -46,6 +48,14 @@ class Outcome:
         what = {"written": "wrote", "finished before": "was there", "failed": "FAILED", "not run": "not run"}[self.state]
         text = f"{what:9} {self.output}"
         return f"{text}\n          from {self.input}: {self.reason}" if self.reason else text
+
+
+@runtime_checkable
+class OutcomeListener(Listener, Protocol):
+    """Who wants to hear, beside how runs go, what became of each image."""
+
+    def ended(self, outcome: Outcome, number: int, total: int) -> None:
+        """Hear of the image ``number``, from 1, of ``total``."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from xprep.batch.inputs import Task, find_tasks, group_tasks
-from xprep.batch.outcome import BatchReport, Outcome
+from xprep.batch.outcome import BatchReport, Outcome, OutcomeListener
 from xprep.batch.recipe import Recipe, load_recipe
 from xprep.batch.steps import check_values, prepare
 from xprep.engine.progress import default_listener
@@ -40,7 +40,8 @@ def run(
     overwrite : bool, optional
         Replace results that are there; by default as the recipe's ``store`` says.
     progress : bool or listener, optional
-        A bar, by default where somebody looks; or an object that is told.
+        A bar, by default where somebody looks; or an object that is told, also of every image's outcome if it has a method
+        ``ended(outcome, number, total)``.
     report : str or Path, optional
         A file for the report as JSON; written anew after every image.
 
@@ -73,7 +74,7 @@ def run(
     True
     """
     checked = load_recipe(recipe)
-    start, outcomes, interrupted = perf_counter(), list[Outcome](), False
+    start, outcomes, interrupted, found = perf_counter(), list[Outcome](), False, BatchReport((), 0.0)
     groups = group_tasks(find_tasks(checked))
     check_values(checked, groups)
     tasks = [task for group in groups for task in group]
@@ -91,12 +92,20 @@ def run(
             except KeyboardInterrupt:
                 interrupted = True
                 outcomes += [_not_run(task, "interrupted") for task in tasks[len(outcomes) :]]
+            _tell(listener, outcomes, told=len(found.outcomes), total=len(tasks))
             found = BatchReport(tuple(outcomes), perf_counter() - start, interrupted)
             if report is not None:
                 Path(report).write_text(found.to_json())
             if interrupted:
                 break
     return found
+
+
+def _tell(listener: Listener | None, outcomes: Sequence[Outcome], told: int, total: int) -> None:
+    """Tell a listener that wants to know what became of the images after the first ``told``."""
+    if isinstance(listener, OutcomeListener):
+        for number, outcome in enumerate(outcomes[told:], told + 1):
+            listener.ended(outcome, number, total)
 
 
 def _run_group(tasks: Sequence[Task], recipe: Recipe, how: WriteOptions, progress: Any) -> list[Outcome]:

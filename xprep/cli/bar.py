@@ -16,8 +16,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
-from xprep.engine.progress import format_bytes
+from xprep.batch import Outcome
+from xprep.sizes import format_bytes
 
 KEPT: Final = 3
 
@@ -75,6 +77,11 @@ class Bar:
         """Fill it."""
         task = self._tasks[stage]
         self._progress.update(task, completed=self._find(task).total)
+
+    def ended(self, outcome: Outcome, number: int, total: int) -> None:
+        """Say at once that an image of a batch failed: the batch may run all night."""
+        if outcome.state == "failed":
+            self._progress.console.print(Text(f"[{number}/{total}] {outcome}", style="red"), soft_wrap=True)
 
     def _is_full(self, task: TaskID) -> bool:
         return self._find(task).finished

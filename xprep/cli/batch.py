@@ -16,7 +16,7 @@ from xprep.cli.arguments import Debug, Overwrite, Quiet, Scheduler, Workers
 from xprep.cli.failures import FAILED, describe, in_command_words, reported
 from xprep.cli.interrupts import interruptible
 from xprep.cli.lines import Progress, listening
-from xprep.cli.tables import make_console, print_plan
+from xprep.cli.tables import make_console, print_batch_failure, print_batch_plan, print_batch_total
 from xprep.engine.cluster import connect
 from xprep.images import open_image
 from xprep.io.urls import redact, redact_text
@@ -102,8 +102,9 @@ def _run(
                 found = run_recipe(recipe, progress=listener, **how)
     if not quiet:
         make_console().print(Text(in_command_words(str(found))), soft_wrap=True)
-    if found.interrupted:
-        err.print(f"interrupted. xprep resume {path} goes on.", style="yellow", soft_wrap=True)
+    if not found.ok:
+        before = "interrupted. " if found.interrupted else ""
+        err.print(f"{before}xprep resume {path} runs what has no result, and nothing else.", style="yellow", soft_wrap=True)
     raise typer.Exit(found.exit_code)
 
 
@@ -114,19 +115,20 @@ def plan_recipe(path: Path, scheduler: str | None, workers: int | None, debug: b
 
 def _print_plans(recipe: Recipe) -> None:
     """Print the plan of every experiment; one that cannot be planned does not stop the others."""
-    out, failed = make_console(), False
+    out, plans = make_console(), list[Plan]()
     groups = group_tasks(find_tasks(recipe))
     check_values(recipe, groups)
     with set_options(**recipe.settings):
         for tasks in groups:
-            for task in tasks:
-                out.print(Text(task.shown, style="bold"), soft_wrap=True)
+            moves = [(task.shown, redact(task.output)) for task in tasks]
             try:
-                print_plan(out, _plan(recipe, tasks), [redact(task.output) for task in tasks])
+                plans.append(_plan(recipe, tasks))
+                print_batch_plan(out, moves, plans[-1])
             except (OSError, ValueError, KeyError, TypeError) as error:
-                failed = True
-                out.print(Text(redact_text(f"would fail: {describe(error)}", recipe.storage_options)), soft_wrap=True)
-    if failed:
+                why = redact_text(describe(error), recipe.storage_options)
+                print_batch_failure(out, moves, why)
+    print_batch_total(out, sum(map(len, groups)), plans, failing=len(groups) - len(plans))
+    if len(plans) < len(groups):
         raise typer.Exit(FAILED)
 
 

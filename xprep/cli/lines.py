@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Annotated, Any, Final
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
+from xprep.batch import Outcome
 from xprep.cli.bar import Bar
 from xprep.types import Listener
 
@@ -52,12 +54,15 @@ class Lines:
         self._done = self._total
         self._print("finished", stage)
 
+    def ended(self, outcome: Outcome, number: int, total: int) -> None:
+        """Print what became of an image of a batch."""
+        self._write({"event": "image", "number": number, "of": total, **asdict(outcome), "seconds": round(outcome.seconds, 3)})
+
     def _print(self, event: str, stage: str) -> None:
         self._last = monotonic()
         seconds = self._last - self._start
         left = seconds * (self._total - self._done) / self._done if self._done else None
-        line: dict[str, Any] = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        line = {
             "event": event,
             "stage": stage,
             "tasks": self._done,
@@ -66,7 +71,11 @@ class Lines:
             "seconds": round(seconds, 3),
             "left": None if left is None else round(left, 1),
         }
-        self._console.file.write(json.dumps(line) + "\n")
+        self._write(line)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._console.file.write(json.dumps({"time": now, **line}) + "\n")
         self._console.file.flush()
 
 

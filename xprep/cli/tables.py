@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from xprep.images import ArrayInfo, Report, StoreInfo, human_bytes
+from xprep.images import ArrayInfo, Report, StoreInfo
 from xprep.ops import Plan
+from xprep.sizes import format_bytes
 
 MANY = 20  # rows of a list that is cut
 
@@ -26,6 +27,42 @@ def print_plan(console: Console, plan: Plan, outputs: Sequence[str]) -> None:
         console.print(f"would write {url}", soft_wrap=True)
 
 
+def print_batch_plan(console: Console, moves: Sequence[tuple[str, str]], plan: Plan) -> None:
+    """Print what one run of a batch would do: from where to where, image by image, and what it costs together."""
+    _print_moves(console, moves)
+    count = sum(not one.maybe for one in plan.passes)
+    passes = f"{count} pass{'es' * (count != 1)}"
+    console.print(
+        f"    reads {format_bytes(plan.bytes_read)} in {passes}, makes {format_bytes(plan.bytes_made)} "
+        f"in {plan.chunks:,} blocks, {plan.tasks:,} tasks; peak memory about {format_bytes(plan.peak_memory)}",
+        style="dim",
+        soft_wrap=True,
+    )
+
+
+def print_batch_failure(console: Console, moves: Sequence[tuple[str, str]], why: str) -> None:
+    """Print that a run of a batch cannot be planned."""
+    _print_moves(console, moves)
+    console.print(Text(f"    would fail: {why}", style="red"), soft_wrap=True)
+
+
+def print_batch_total(console: Console, images: int, plans: Sequence[Plan], failing: int) -> None:
+    """Print what a whole batch would do."""
+    count = len(plans) + failing
+    runs = f"{count} run{'s' * (count != 1)}" + (f", {failing} would fail" if failing else "")
+    console.print(
+        f"{images} images in {runs}: {format_bytes(sum(plan.bytes_read for plan in plans))} to read, "
+        f"{format_bytes(sum(plan.bytes_made for plan in plans))} to make (uncompressed, without pyramids); peak memory about "
+        f"{format_bytes(max((plan.peak_memory for plan in plans), default=0))}",
+        soft_wrap=True,
+    )
+
+
+def _print_moves(console: Console, moves: Sequence[tuple[str, str]]) -> None:
+    for source, output in moves:
+        console.print(Text.assemble((source, "bold"), " → ", output), soft_wrap=True)
+
+
 def print_reports(console: Console, reports: Iterable[Report], bytes_read: int) -> None:
     """Print what was written and how it went."""
     found = list(reports)
@@ -33,9 +70,11 @@ def print_reports(console: Console, reports: Iterable[Report], bytes_read: int) 
         console.print(f"wrote {report.url}", soft_wrap=True)
         console.print(f"      {' → '.join(map(_sizes, report.shapes))}, {report.codec}", style="dim", soft_wrap=True)
     last = found[-1]
+    kept = sum(report.nbytes_before for report in found)
+    before = f", besides {format_bytes(kept)} that were there," if kept else ""
     console.print(
-        f"read {human_bytes(bytes_read)}, wrote {human_bytes(sum(report.nbytes for report in found))} (uncompressed) "
-        f"in {last.seconds:.1f} s; peak memory {human_bytes(last.peak_memory)}",
+        f"read {format_bytes(bytes_read)}, wrote {format_bytes(sum(report.nbytes for report in found))} (uncompressed){before} "
+        f"in {last.seconds:.1f} s; peak memory {format_bytes(last.peak_memory)}",
         soft_wrap=True,
     )
     for note in dict.fromkeys(note for report in found for note in report.notes):
@@ -99,7 +138,7 @@ def _arrays(info: StoreInfo) -> list[list[str | Text]]:
                 array.dtype,
                 _sizes(array.chunks),
                 _sizes(array.shards) if array.shards else "-",
-                human_bytes(array.nbytes),
+                format_bytes(array.nbytes),
                 _pixel(array, info.units),
             ]
         )

@@ -19,8 +19,13 @@ SETTINGS: Final = {
     "array.rechunk.method": "tasks",
 }
 CONNECT_SECONDS: Final = 30
-# Ctrl-C in a terminal goes to the workers too: they would die with their tasks, and a page of tracebacks each.
-_DEAF: Final = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+# Ctrl-C in a terminal goes to the workers too: they would die with their tasks, and a page of tracebacks each. And when they end,
+# aiohttp complains, by asyncio, of every session that s3fs leaves to the end of the process.
+_QUIET: Final = """
+import logging, signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+"""
 
 
 @contextmanager
@@ -77,8 +82,8 @@ def _local(distributed: Any, workers: int) -> Iterator[Any]:
         n_workers=workers,
         threads_per_worker=threads,
         dashboard_address="localhost:0",
-        silence_logs=logging.ERROR,
-        preload=[*dask.config.get("distributed.worker.preload", []), _DEAF],
+        silence_logs=logging.CRITICAL,  # workers log each error of a task with its traceback; it is raised here as well
+        preload=[*dask.config.get("distributed.worker.preload", []), _QUIET],
     )
     with cluster, distributed.Client(cluster) as client:
         yield client

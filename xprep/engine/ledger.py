@@ -127,7 +127,8 @@ def _next(layer: Layer, below: Layer, level: int, steps: Sequence[int], dtype: n
         children = list(product(*(_children(i, f, len(e) - 1) for i, f, e in zip(index, steps, below.edges, strict=True))))
         if past is not None and all(child in below.done for child in children):
             nbytes = prod(stop - start for start, stop in spans) * dtype.itemsize
-            layer.done[index] = add_tile([below.done[child] for child in children], level, past.stored, nbytes)
+            seen = add_tile([below.done[child] for child in children], level, past.stored, nbytes)
+            layer.done[index] = replace(seen, before=seen.nbytes)
     return layer
 
 
@@ -139,7 +140,7 @@ def add_tile(children: Sequence[Seen], level: int, stored: Array | None, nbytes:
     """Return what was seen of ``children``, and of the tile that they became, of ``nbytes``."""
     seen = join_seen(children)
     kept = dict(seen.stored) if stored is None else {**seen.stored, level: (stored,)}
-    return Seen(seen.channels, seen.nbytes + nbytes, seen.units + 1, kept)
+    return Seen(seen.channels, seen.nbytes + nbytes, seen.units + 1, kept, seen.before)
 
 
 def shrunk_edges(edges: Sequence[int], factor: int) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Final, TextIO
 
 from xprep.options import options
+from xprep.sizes import format_bytes
 from xprep.types import Listener
 
 WIDTH = 30
@@ -19,22 +20,6 @@ def note_written(nbytes: int) -> None:
     metrics = sys.modules.get("distributed.metrics")
     if metrics is not None:
         metrics.context_meter.digest_metric(WRITTEN, nbytes, "bytes")
-
-
-def format_bytes(nbytes: float) -> str:
-    """Return a number of bytes in a few letters.
-
-    Examples
-    --------
-    >>> format_bytes(0), format_bytes(1536), format_bytes(3 * 2**40)
-    ('0 B', '1.5 KiB', '3.0 TiB')
-    """
-    size = float(nbytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
 
 
 class Bar:

@@ -117,7 +117,7 @@ class _MakeTile:
         how = self.how
         nbytes = prod(stop - start for start, stop in self.spans) * how.target.dtype.itemsize
         if self.stored is not None:
-            return Seen({}, nbytes, 1, {how.level: (self.stored,)})
+            return Seen({}, nbytes, 1, {how.level: (self.stored,)}, nbytes)
         needs = [how.step.needs(axis, *span) for axis, span in enumerate(self.spans)]
         within = tuple((max(0, a), min(n, b)) for (a, b), n in zip(needs, how.source.shape, strict=True))
         block = attempt(how.source.read, tuple(slice(*span) for span in within))

@@ -77,7 +77,7 @@ def run(values: Sequence[Delayed], stage: str, listener: Listener | None = None)
 
     results = compute(ready, advance)
     # A writing that was fused with what follows told nothing; nor did workers, since their last heartbeat.
-    written = sum(result.nbytes for result in results if isinstance(result, Seen))
+    written = sum(result.nbytes - result.before for result in results if isinstance(result, Seen))
     announce.advanced(stage, 0, max(0, written - told))
     announce.finished(stage)
     return results, Run(perf_counter() - start, total)

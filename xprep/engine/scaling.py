@@ -18,6 +18,7 @@ from xprep.engine.lazy import EAGER_TILE_BYTES, Memory, as_lazy, is_lazy
 from xprep.engine.memory import free_memory
 from xprep.engine.sources import MAX_BLOCKS, View, read_array
 from xprep.options import options
+from xprep.sizes import format_bytes
 
 MOST_TILES = 8  # of `tile_bytes` in a chunk of the result: what doubling z, y and x makes of 8 MiB of uint16
 
@@ -78,7 +79,7 @@ def stretched_cuts(array: da.Array, stretches: Mapping[int, Stretch], itemsize: 
     shape = stretched_shape(array, stretches)
     if (blocks := count(shape, [cut.chunk for cut in cuts])) > MAX_BLOCKS:
         raise ValueError(
-            f"the result would have the shape {shape}: {spell_bytes(prod(shape) * itemsize)} in {blocks:.3g} blocks; "
+            f"the result would have the shape {shape}: {format_bytes(prod(shape) * itemsize)} in {blocks:.3g} blocks; "
             f"at most {MAX_BLOCKS:,} can be planned. Is the factor right? It is new voxels per old voxel."
         )
     return cuts
@@ -184,19 +185,7 @@ def check_room(shape: tuple[int, ...], dtype: np.dtype) -> None:
     nbytes, room = prod(shape) * dtype.itemsize, free_memory()
     if nbytes > room:
         raise ValueError(
-            f"the result would have the shape {shape}: {spell_bytes(nbytes)} of {dtype}, and {spell_bytes(room)} of "
+            f"the result would have the shape {shape}: {format_bytes(nbytes)} of {dtype}, and {format_bytes(room)} of "
             f"memory are free. Is the factor right? It is new voxels per old voxel. If it is, chunk the image first "
             f"(image.chunk()) and write the result to a store."
         )
-
-
-def spell_bytes(nbytes: float) -> str:
-    """Return a size for people.
-
-    >>> spell_bytes(3 * 2**40), spell_bytes(512)
-    ('3.0 TiB', '512 bytes')
-    """
-    for power, unit in ((6, "EiB"), (5, "PiB"), (4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
-        if nbytes >= 1024**power:
-            return f"{nbytes / 1024**power:.1f} {unit}"
-    return f"{nbytes:.0f} bytes"

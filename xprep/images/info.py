@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from xprep.errors import StoreFormatError
-from xprep.io.arrays import ZarrReadable, open_array
+from xprep.io.array_nodes import find_arrays
+from xprep.io.arrays import ZarrReadable, open_array, open_node
 from xprep.io.codec_names import name_codecs
 from xprep.io.groups import Entry, Group, list_images, list_labels, read_group, read_image
 from xprep.io.ome import Channel, Level, Multiscale
@@ -176,19 +177,15 @@ def _array(array: ZarrReadable, path: str, dims: tuple[str, ...] | None = None, 
 
 def _variables(place: Place) -> Iterator[ArrayInfo]:
     """Yield the arrays of a group, and of the groups in it: variables of xarray, levels of an unfinished image."""
-    for path in _children(place):
-        below = place.child(path)
-        if _is_array(below):
-            yield _array(open_array(below), path)
-        else:
-            for name in _children(below):
-                if _is_array(below.child(name)):
-                    yield _array(open_array(below.child(name)), f"{path}/{name}")
+    names = _children(place)
+    found = find_arrays(place, names)
+    for name in names:
+        if name in found:
+            yield _array(open_node(found[name]), name)
+            continue
+        inner = find_arrays(place, [f"{name}/{one}" for one in _children(place.child(name))])
+        yield from (_array(open_node(node), path) for path, node in inner.items())
 
 
 def _children(place: Place) -> list[str]:
     return [name for name in place.list_folder() if not name.startswith(".") and name != "zarr.json"]
-
-
-def _is_array(place: Place) -> bool:
-    return (place.read_json("zarr.json") or {}).get("node_type") == "array" or place.exists(".zarray")

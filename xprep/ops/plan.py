@@ -11,6 +11,7 @@ import xarray as xr
 
 from xprep.engine.plan import Pass, estimate
 from xprep.ops.containers import images_of
+from xprep.sizes import format_bytes
 
 
 @dataclass(frozen=True)
@@ -45,16 +46,16 @@ class Plan:
 
     def rows(self) -> list[tuple[str, str]]:
         """Return what there is to say, in pairs of text."""
-        reads = [(f"pass {i}: {one.label}", _size(one.nbytes)) for i, one in enumerate(self._sure(), 1)]
+        reads = [(f"pass {i}: {one.label}", format_bytes(one.nbytes)) for i, one in enumerate(self._sure(), 1)]
         if maybe := [one for one in self.passes if one.maybe]:
-            reads.append((f"up to {len(maybe)} more, where a guess is wrong", _size(sum(one.nbytes for one in maybe))))
+            reads.append((f"up to {len(maybe)} more, where a guess is wrong", format_bytes(sum(one.nbytes for one in maybe))))
         return [
             *reads,
-            ("read in all", _size(self.bytes_read)),
-            ("result", f"{_size(self.bytes_made)} in {self.chunks:,} blocks"),
-            ("kept in memory between passes", _size(self.persisted)),
+            ("read in all", format_bytes(self.bytes_read)),
+            ("result", f"{format_bytes(self.bytes_made)} in {self.chunks:,} blocks"),
+            ("kept in memory between passes", format_bytes(self.persisted)),
             ("tasks", f"{self.tasks:,} ({self.tasks / max(1, self.chunks):.2g} a block)"),
-            ("peak memory, about", _size(self.peak_memory)),
+            ("peak memory, about", format_bytes(self.peak_memory)),
         ]
 
     def _sure(self) -> list[Pass]:
@@ -125,11 +126,3 @@ def _planned(container: Any) -> list[xr.DataArray]:
         if not every:
             raise
         return every
-
-
-def _size(nbytes: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if nbytes < 1024:
-            return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.1f} {unit}"
-        nbytes /= 1024
-    return f"{nbytes:.1f} TiB"
