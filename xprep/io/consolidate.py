@@ -26,6 +26,17 @@ def group_objects(attributes: Mapping[str, Any], zarr_format: Literal[2, 3]) -> 
     return {".zgroup": encode_json({"zarr_format": 2}), ".zattrs": encode_json(attributes)}
 
 
+def below(path: str, objects: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return objects by their names as seen from ``path``'s upper end.
+
+    Examples
+    --------
+    >>> below("scale0/image", {"zarr.json": b"{}"})
+    {'scale0/image/zarr.json': b'{}'}
+    """
+    return {f"{path}/{name}": data for name, data in objects.items()}
+
+
 def write_root(place: Place, attributes: Mapping[str, Any], zarr_format: Literal[2, 3], paths: Sequence[str]) -> None:
     """Write the root's metadata with those of all ``paths`` consolidated: one read opens the tree.
 

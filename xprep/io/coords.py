@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+import numcodecs
 import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
@@ -18,6 +19,7 @@ from xprep.io.array_nodes import ArrayNode, find_array
 from xprep.io.arrays import Missing
 from xprep.io.bombs import check_inflation
 from xprep.io.declare import declare_values
+from xprep.io.documents import encode_json, parse_json
 from xprep.io.stores import Place, explain
 from xprep.types import Array
 
@@ -44,19 +46,27 @@ def encode_coord(coord: Coord, zarr_format: Literal[2, 3], where: str) -> Mappin
     """
     values, extra = _storable(coord, where)
     attributes = {**plain(coord.attributes, where), **extra}
-    # With a checksum, as pixels have one: zstd alone decodes a flipped bit to another place.
-    options: dict[str, Any] = {
-        "zarr_format": 3,
-        "dimension_names": coord.dims,
-        "compressors": (ZstdCodec(level=0), Crc32cCodec()),
-    }
-    if zarr_format == 2:
-        attributes["_ARRAY_DIMENSIONS"] = list(coord.dims)
-        options = {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "configuration": {"separator": "/"}}}
     text = values.dtype == object
+    how = {"dtype": str if text else values.dtype, "attributes": attributes}
+    # With checksums, as pixels have them: zstd alone decodes a flipped bit to another place.
+    if zarr_format == 3:
+        return declare_values(
+            values, **how, zarr_format=3, dimension_names=coord.dims, compressors=(ZstdCodec(level=0), Crc32cCodec())
+        ).objects
+    attributes["_ARRAY_DIMENSIONS"] = list(coord.dims)
     # Without a fill value, or xarray takes v2's for "missing" and a coordinate 0 for NaN.
-    fill: dict[str, Any] = {"fill_value": None} if zarr_format == 2 and not text else {}
-    return declare_values(values, dtype=str if text else values.dtype, attributes=attributes, **options, **fill).objects
+    fill = {} if text else {"fill_value": None}
+    keys = {"name": "v2", "configuration": {"separator": "/"}}
+    zstd = numcodecs.Zstd(level=0, checksum=True)
+    made = declare_values(values, **how, **fill, zarr_format=2, chunk_key_encoding=keys, compressors=zstd).objects
+    return {**made, ".zarray": _without_checksum(made[".zarray"], where)}
+
+
+def _without_checksum(metadata: bytes, where: str) -> bytes:
+    """Return v2 metadata that do not say that zstd has a checksum: libzstd looks at it all the same; not all readers know it."""
+    found = parse_json(metadata, where)
+    del found["compressor"]["checksum"]
+    return encode_json(found)
 
 
 def _storable(coord: Coord, where: str) -> tuple[Array, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from xprep.io.complete import node_objects
-from xprep.io.consolidate import group_objects
+from xprep.io.consolidate import below, group_objects
 from xprep.io.coords import Coord, encode_coord, plain
 from xprep.io.declare import NewArray, declare_array
 from xprep.io.owner import Owner
@@ -45,7 +45,7 @@ def create_levels(base: Place, levels: Mapping[str, LevelSpec], spec: ArraySpec,
     In a bucket side by side, 16 requests at a time: first what describes arrays, then what is in them, as icechunk wants it.
     """
     arrays = {path: _declared(level, spec, how) for path, level in levels.items()}
-    objects = {name: data for path, array in arrays.items() for name, data in _named(path, array.objects).items()}
+    objects = {name: data for path, array in arrays.items() for name, data in below(path, array.objects).items()}
     for path, level in levels.items() if how.dual else ():
         objects |= _group(base, path.rpartition("/")[0], level.coords, how)
     there = set(objects) - set(base.missing(objects)) if how.resumed else set()
@@ -74,16 +74,12 @@ def _declared(level: LevelSpec, spec: ArraySpec, how: Creation) -> NewArray:
 
 def _group(base: Place, path: str, coords: Mapping[str, Coord], how: Creation) -> dict[str, bytes]:
     """Return the objects of a level's group and of the coordinates in it."""
-    objects = _named(path, group_objects(mark_writing(Owner.here()), how.zarr_format))
+    objects = below(path, group_objects(mark_writing(Owner.here()), how.zarr_format))
     for name, coord in coords.items():
-        below = f"{path}/{check_name(name)}"
-        objects |= _named(below, encode_coord(coord, how.zarr_format, f"{base}/{below}"))
+        place = f"{path}/{check_name(name)}"
+        objects |= below(place, encode_coord(coord, how.zarr_format, f"{base}/{place}"))
     return objects
 
 
 def _describes(name: str) -> bool:
     return name.rpartition("/")[2] in ("zarr.json", ".zgroup", ".zarray", ".zattrs")
-
-
-def _named(path: str, objects: Mapping[str, bytes]) -> dict[str, bytes]:
-    return {f"{path}/{name}": data for name, data in objects.items()}

@@ -120,17 +120,15 @@ def _append(path: str, data: bytes, place: Place) -> None:
             os.close(file)
 
 
-def write_manifest(place: Place, stored: Array, units: int) -> None:
-    """Keep size and crc32c of all ``units`` of the array in the folder ``place``, in C order."""
-    if not place.keeps_notes:
-        return
+def encode_manifest(stored: Array, units: int) -> bytes:
+    """Return the object that keeps size and crc32c of all ``units`` of an array, in C order."""
     kept = np.zeros(units, _KEPT)
     kept["size"] = -1
     for name in _KEPT.names or ():
         kept[name][stored["unit"]] = stored[name]
     buffer = io.BytesIO()
     np.save(buffer, kept, allow_pickle=False)
-    place.set(MANIFEST, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def read_manifest(place: Place) -> Array | None:

@@ -11,11 +11,11 @@ from typing import Any, Literal
 from xprep.errors import StoreExistsError, UnfinishedStoreError
 from xprep.io.claims import begin, hold, is_mine, state_of
 from xprep.io.complete import check_pyramids
-from xprep.io.consolidate import write_group, write_root
+from xprep.io.consolidate import below, group_objects, write_group, write_root
 from xprep.io.coords import plain
 from xprep.io.creating import Creation, create_levels
 from xprep.io.groups import read_group
-from xprep.io.journal import PARTS, write_manifest
+from xprep.io.journal import MANIFEST, PARTS, encode_manifest
 from xprep.io.moving import Move
 from xprep.io.ome import Multiscale, Version
 from xprep.io.ome_write import write_labels, write_multiscale
@@ -173,17 +173,7 @@ class ImageStore:
             raise ValueError(f"metadata are needed for the labels {sorted(self.labels)}; got {sorted(given)}.")
         known = {} if self.fingerprint is None else {"fingerprint": self.fingerprint}
         attributes = {**write_multiscale(image, self.version), **mark_finished({**plain(about or {}, "about"), **known})}
-        for name, objects in (stored or {}).items():
-            for array, one in zip(self.pyramids[name], objects, strict=True):
-                write_manifest(array.place, one, array.nunits)
-        for name, label in given.items():
-            write_group(self.place.child(f"labels/{name}"), write_multiscale(label, self.version), self.zarr_format)
-        if given:
-            write_group(self.place.child("labels"), write_labels(list(given), self.version), self.zarr_format)
-        for name, levels in self.pyramids.items() if self.layout == "dual" else ():
-            for n in range(len(levels)):
-                place = self.place.child(f"labels/{name}/scale{n}" if name else f"scale{n}")
-                write_group(place, {}, self.zarr_format)
+        self.place.set_many({**self._manifests(stored or {}), **self._finished_groups(given)})
         self.check_complete(stored)
         self.check_owned()
         with self._announced() as move:
@@ -193,6 +183,34 @@ class ImageStore:
             for levels in self.pyramids.values() if stored else ():
                 levels[0].place.child(PARTS).delete()
             self._move_into_place(move, listener)
+
+    def _manifests(self, stored: Mapping[str, Sequence[Array]]) -> dict[str, bytes]:
+        """Return what is kept beside the pixels of what was written."""
+        objects = {}
+        for name, found in stored.items() if self.place.keeps_notes else ():
+            for (path, array), one in zip(self._paths(name).items(), found, strict=True):
+                objects[f"{path}/{MANIFEST}"] = encode_manifest(one, array.nunits)
+        return objects
+
+    def _finished_groups(self, labels: Mapping[str, Multiscale]) -> dict[str, bytes]:
+        """Return the metadata of all groups but the root: they say no longer that they are being written."""
+        groups: dict[str, Mapping[str, Any]] = {}
+        for name, label in labels.items():
+            groups[f"labels/{name}"] = write_multiscale(label, self.version)
+        if labels:
+            groups["labels"] = write_labels(list(labels), self.version)
+        for name in self.pyramids if self.layout == "dual" else ():
+            groups |= {path.rpartition("/")[0]: {} for path in self._paths(name)}
+        return {
+            key: data
+            for path, attributes in groups.items()
+            for key, data in below(path, group_objects(attributes, self.zarr_format)).items()
+        }
+
+    def _paths(self, name: str) -> dict[str, ZarrWritable]:
+        """Return the levels of the image (``""``) or of a label image, by their paths below the root."""
+        before = f"labels/{name}/" if name else ""
+        return {f"{before}{self.level_path(n)}": array for n, array in enumerate(self.pyramids[name])}
 
     def discard(self) -> None:
         """Delete what was written so far; what it was to replace stays."""
@@ -211,10 +229,7 @@ class ImageStore:
         UnfinishedStoreError
             Naming the first object that is not there.
         """
-        named = {
-            name: {f"labels/{name}/{self.level_path(n)}" if name else self.level_path(n): one for n, one in enumerate(levels)}
-            for name, levels in self.pyramids.items()
-        }
+        named = {name: self._paths(name) for name in self.pyramids}
         check_pyramids(self.place, named, self.layout == "dual", self.zarr_format, stored if pixels else None, pixels)
 
     def _check_marked(self) -> None:
