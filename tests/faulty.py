@@ -108,7 +108,7 @@ class FaultProxy:
             up_reader, up = await asyncio.open_connection("127.0.0.1", self.upstream, limit=2**20)
             while await self._exchange(reader, writer, up_reader, up):
                 pass
-        except (asyncio.IncompleteReadError, OSError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, OSError):  # cancelled: the proxy ends while it hangs
             pass
         finally:
             for one in filter(None, (writer, up)):

@@ -166,7 +166,7 @@ def test_fields_of_a_plate(tmp_path: Path) -> None:
         result = command(*arguments)
         assert result.exit_code == 0, result.output
         assert "3 images in 1 run: " in result.stdout, result.stdout
-        assert result.stdout.count("would write") == 3
+        assert result.stdout.count(" → ") == 3
     result = command("run", path)
     assert result.exit_code == 1
     assert "exists. --overwrite replaces it" in result.stdout
@@ -174,7 +174,9 @@ def test_fields_of_a_plate(tmp_path: Path) -> None:
     assert result.exit_code == 1, "another recipe made them"
     shutil.rmtree(tmp_path / "out")
     result = command("run", path, "--progress", "json")
-    assert json.loads(result.stderr.splitlines()[-1])["stage"] == "[1-3/3] plate_A_1_0 … plate_B_2_0 writing"
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert lines[-4]["stage"] == "[1-3/3] plate_A_1_0 … plate_B_2_0 writing"
+    assert [line["state"] for line in lines[-3:]] == ["written"] * 3
 
 
 def test_a_plan_says_what_would_fail(tmp_path: Path) -> None:
@@ -221,7 +223,7 @@ def test_in_a_bucket_with_credentials_from_the_environment(
     assert all(line["tasks"] == line["total"] for line in lines if line["event"] == "finished")
     told = [(line["number"], line["of"], line["state"]) for line in lines if line["event"] == "image"]
     assert told == [(n, len(told), "written") for n in range(1, len(told) + 1)]
-    assert lines[-1]["stage"] == "[2/2] 1 writing"
+    assert [line["stage"] for line in lines if line["event"] == "finished"][-1] == "[2/2] 1 writing"
     assert [one.state for one in status(path)] == ["finished", "finished"]
     for text in (result.output, path.read_text(), (tmp_path / "report.json").read_text(), repr(load_recipe(path))):
         assert secret not in text

@@ -230,6 +230,9 @@ def test_codecs_without_a_bound_are_refused(tmp_path: Path, monkeypatch: pytest.
     says = r"a\.zarr: what the codec 'endless' inflates a chunk to cannot be bounded.*unbounded_codecs=True"
     with pytest.raises(xprep.StoreFormatError, match=says):
         xprep.open_image(tmp_path / "a.zarr")
+    readable = open_array(open_store(tmp_path / "a.zarr"))  # as `info` and `validate` look at it
+    with pytest.raises(xprep.StoreFormatError, match="unbounded_codecs"):
+        readable.read((slice(0, 1), slice(0, 1)))
     with xprep.set_options(unbounded_codecs=True):
         np.testing.assert_array_equal(xprep.open_image(tmp_path / "a.zarr").values[:32, :32], PIXELS[:32, :32])
 

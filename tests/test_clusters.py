@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,22 @@ def test_a_local_cluster_has_the_settings_that_do_not_hang() -> None:
     assert dask.config.get("distributed.deploy.lost-worker-timeout") == "15s"
 
 
+def wake(dask_worker: Any) -> None:
+    from distributed.core import Status
+
+    dask_worker.status = Status.running
+
+
+def test_a_worker_whose_restart_takes_long_is_not_given_up() -> None:
+    """dask forgets a worker, and its nanny, that is not back in time: CLOUD §4, for ever without workers in 2 of 2 runs."""
+    # dask's own 15 s are less than two restarts of a busy machine; this is less than one of any.
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "50ms"}), connect(workers=1) as client:
+        for _ in range(2):  # without the setting, the first restart is the last
+            (before,) = client.run(os.getpid).values()
+            os.kill(before, signal.SIGKILL)
+            wait_for(lambda before=before: client.submit(os.getpid, pure=False).result(timeout=60) != before, 60)
+
+
 def test_paused_workers_are_not_waited_for(small_cluster: Any, tmp_path: Path) -> None:
     def pause(dask_worker: Any) -> None:
         from distributed.core import Status
@@ -97,8 +114,12 @@ def test_paused_workers_are_not_waited_for(small_cluster: Any, tmp_path: Path) -
 
     small_cluster.run(pause)
     wait_for(lambda: {w["status"] for w in small_cluster.scheduler_info()["workers"].values()} == {"paused"})
+    # Nobody would wait for ever for this test to fail: after a minute the worker goes on, and nothing is raised.
+    waking = threading.Timer(60, small_cluster.run, [wake])
+    waking.start()
     with dask.config.set({"xprep.patience": 1}), pytest.raises(NobodyWorksError, match="all 1 workers have been paused for 1 s"):
         write(image(), tmp_path / "a.zarr")
+    waking.cancel()
     with pytest.raises(xprep.UnfinishedStoreError):
         xprep.open_image(tmp_path / "a.zarr")
 
@@ -141,29 +162,6 @@ def test_chunks_that_do_not_fit_the_stores_are_put_together_first(tmp_path: Path
     lazy = xr.DataArray(da.from_array(pixels, chunks=(48, 37)), dims=("y", "x"))
     with xprep.set_options(**SETUP):
         lazy.prep.to_ome_zarr(tmp_path / "a.zarr", chunks={"y": 64, "x": 64}, shards={"y": 128, "x": 128})
-    np.testing.assert_array_equal(xprep.open_image(tmp_path / "a.zarr"), pixels)
-
-
-class _Flaky:
-    """A source whose first reading of every chunk fails, as a network folder's may."""
-
-    def __init__(self, pixels: np.ndarray, folder: Path) -> None:
-        self.pixels, self.folder = pixels, folder
-        self.shape, self.dtype, self.chunks = pixels.shape, pixels.dtype, (32, 32)
-
-    def read(self, region: tuple[slice, ...]) -> np.ndarray:
-        try:
-            (self.folder / "-".join(str(part.start) for part in region)).touch(exist_ok=False)
-        except FileExistsError:
-            return self.pixels[region]
-        raise OSError("the server was away for a moment")
-
-
-def test_what_passes_is_tried_again(on_cluster: Any, tmp_path: Path) -> None:
-    pixels = np.arange(64.0 * 64).reshape(64, 64)
-    (tmp_path / "tried").mkdir()
-    source = xr.DataArray(read_array(_Flaky(pixels, tmp_path / "tried"), token="flaky"), dims=("y", "x"))
-    source.prep.to_ome_zarr(tmp_path / "a.zarr", scale_factors=())
     np.testing.assert_array_equal(xprep.open_image(tmp_path / "a.zarr"), pixels)
 
 

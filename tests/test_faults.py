@@ -17,7 +17,8 @@ import pytest
 import xarray as xr
 
 import xprep
-from tests import campaign
+from tests.campaign import clusters, faults, kills
+from tests.campaign.lab import THREADS, Lab, expected_objects, job, make_source
 from tests.crashes import objects, wait_for
 from tests.faulty import FaultProxy, Rule
 from tests.servers import SECRET, Server
@@ -26,22 +27,22 @@ from tests.servers import SECRET, Server
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> str:
     url = tmp_path_factory.mktemp("campaign") / "source.zarr"
-    campaign.make_source(url)
+    make_source(url)
     return str(url)
 
 
 @pytest.fixture(scope="module")
 def expected(source: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    return campaign.expected_objects(tmp_path_factory.mktemp("expected"), source)
+    return expected_objects(tmp_path_factory.mktemp("expected"), source)
 
 
 def test_kills_on_this_machine(source: str, expected: dict[str, bytes], tmp_path: Path) -> None:
-    found = campaign.kill_trials(5, 11, tmp_path, source, None, expected, seconds=0.4)
+    found = kills.kill_trials(5, 11, Lab(source, tmp_path, None, expected), seconds=0.4)
     assert not found.wrong, found
 
 
 def test_faults_of_the_network(s3: Server) -> None:
-    found = campaign.fault_trials(25, 13, s3)
+    found = faults.fault_trials(25, 13, s3)
     assert not found.wrong, found
     assert sum(found.injected.values()) >= 25
 
@@ -51,7 +52,7 @@ def test_runs_that_begin_at_the_same_moment(source: str, tmp_path: Path, overwri
     url = tmp_path / "x.zarr"
     if overwrite:
         small(source, url)
-    said = campaign.race(3, source, str(url), overwrite=overwrite)
+    said = kills.race(3, source, str(url), overwrite=overwrite)
     assert set(said) == {"StoreExistsError", "finished"}
     assert overwrite or said.count("finished") == 1
     assert xprep.verify(url).is_whole
@@ -60,7 +61,7 @@ def test_runs_that_begin_at_the_same_moment(source: str, tmp_path: Path, overwri
 
 def test_runs_that_begin_at_the_same_moment_in_a_bucket(source: str, s3: Server) -> None:
     url = s3.new_bucket() + "/x.zarr"
-    said = campaign.race(2, source, url, s3.storage_options())
+    said = kills.race(2, source, url, s3.storage_options())
     assert said == ["StoreExistsError", "finished"]
     assert xprep.verify(url, storage_options=s3.storage_options()).is_whole
 
@@ -76,8 +77,8 @@ def lab(s3: Server) -> Iterator[tuple[FaultProxy, str, dict[str, Any]]]:
     """A bucket behind a proxy, with the image of the trials in it."""
     with FaultProxy(int(s3.endpoint.rpartition(":")[2])) as proxy:
         bucket, direct = s3.new_bucket(), s3.storage_options()
-        campaign.make_source(f"{bucket}/source.zarr", direct)
-        yield proxy, bucket, campaign.behind_proxy(direct, proxy)
+        make_source(f"{bucket}/source.zarr", direct)
+        yield proxy, bucket, faults.behind_proxy(direct, proxy)
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_writes_that_were_lost_are_noticed(behind: Any, whole: Any, match: str, 
 
 
 # Among the first, while the mark, metadata and coordinates are made; among the chunks; among the last.
-@pytest.mark.parametrize("skip", [1, 9, 25, 45, 69])
+@pytest.mark.parametrize("skip", [1, 9, 25, 45, 58])
 def test_a_bucket_that_vanishes_on_the_way(behind: Any, skip: int) -> None:
     proxy, source, target, options = behind
     proxy.set(Rule(r"^(PUT|GET|HEAD|DELETE) ", "reset", skip=skip))
@@ -162,12 +163,12 @@ def test_a_full_disk(source: str, expected: dict[str, bytes], tmp_path: Path) ->
         pytest.skip("only root can mount a small file system")
     try:
         with pytest.raises(OSError, match="No space left"):
-            campaign.job(source, target / "x.zarr")
+            job(source, target / "x.zarr")
         with pytest.raises((xprep.UnfinishedStoreError, FileNotFoundError)):
             xprep.open_image(target / "x.zarr")
         assert not list(target.rglob("*.partial"))
         subprocess.run(["mount", "-o", "remount,size=64m", target], check=True)
-        campaign.job(source, target / "x.zarr", resume=True)
+        job(source, target / "x.zarr", resume=True)
         assert objects(target / "x.zarr") == expected
     finally:
         subprocess.run(["umount", target], check=True)
@@ -175,7 +176,7 @@ def test_a_full_disk(source: str, expected: dict[str, bytes], tmp_path: Path) ->
 
 def test_a_folder_that_cannot_be_written(source: str, tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"cannot write /proc/x\.zarr"):
-        campaign.job(source, "/proc/x.zarr")
+        job(source, "/proc/x.zarr")
 
 
 distributed = pytest.importorskip("distributed", reason="dask.distributed is an extra")
@@ -185,17 +186,17 @@ distributed = pytest.importorskip("distributed", reason="dask.distributed is an 
 def workers() -> Iterator[Any]:
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as found,
-        campaign.Nannies(found.scheduler_address) as nannies,
+        clusters.Nannies(found.scheduler_address) as nannies,
         distributed.Client(found) as client,
     ):
-        client.wait_for_workers(campaign.THREADS)
+        client.wait_for_workers(THREADS)
         yield nannies, client
 
 
 class Killing:
     """Kills a worker's process, or its nanny, when the run is some way on; notes how far it was told to be."""
 
-    def __init__(self, nannies: campaign.Nannies, client: Any, kind: str) -> None:
+    def __init__(self, nannies: clusters.Nannies, client: Any, kind: str) -> None:
         self.nannies, self.kind, self.told, self.left = nannies, kind, list[int](), list(client.run(os.getpid).values())[:1]
 
     def started(self, stage: str, total: int) -> None:
@@ -215,9 +216,9 @@ def test_a_worker_that_is_killed_is_replaced(
     source: str, expected: dict[str, bytes], tmp_path: Path, workers: Any, kind: str
 ) -> None:
     nannies, client = workers
-    client.wait_for_workers(campaign.THREADS)
+    client.wait_for_workers(THREADS)
     listener = Killing(nannies, client, kind)
-    campaign.job(source, tmp_path / "x.zarr", progress=listener)
+    job(source, tmp_path / "x.zarr", progress=listener)
     assert objects(tmp_path / "x.zarr") == expected
     assert sum(listener.told) == listener.total
 
@@ -244,10 +245,14 @@ class After:
     def finished(self, stage: str) -> None: ...
 
 
+def give_up() -> None:
+    raise AssertionError("still waiting")
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_without_workers_is_an_error(tmp_path: Path, workers: Any) -> None:
     nannies, client = workers
-    client.wait_for_workers(campaign.THREADS)
+    client.wait_for_workers(THREADS)
     ones = da.ones((2, 64, 64), chunks=(1, 32, 64), dtype="uint16")
     pixels = ones.map_blocks(behind_a_gate, tmp_path / "open", meta=np.empty((0, 0, 0), "uint16"))
     image = xr.DataArray(pixels, dims=("c", "y", "x"))
@@ -273,8 +278,6 @@ def test_workers_that_are_all_paused_are_an_error(source: str, tmp_path: Path) -
             n_workers=2, threads_per_worker=1, memory_limit="1GiB", dashboard_address=None, silence_logs=50
         ) as found,
         distributed.Client(found),
+        pytest.raises(RuntimeError, match="all 2 workers have been paused for 3 s"),
     ):
-        start = time.monotonic()
-        with pytest.raises(RuntimeError, match="all 2 workers have been paused for 3 s"):
-            campaign.job(source, tmp_path / "x.zarr")
-        assert time.monotonic() - start < 30
+        job(source, tmp_path / "x.zarr", progress=After(120, give_up))

@@ -25,6 +25,7 @@ from xprep.io.journal import Journal, Record
 from xprep.io.owner import Owner
 from xprep.io.status import mark_writing
 from xprep.io.stores import open_store
+from xprep.sizes import format_bytes
 
 FACTORS, CHUNKS = (2, 2), {"y": 32, "x": 32}
 
@@ -110,6 +111,39 @@ def test_resumed_equals_unbroken_to_the_byte(source: Path, tmp_path: Path) -> No
     assert report.statistics == write(job(source), tmp_path / "third.zarr").statistics
     kept = [path for path, stamp in before.items() if path.stat().st_mtime_ns == stamp]
     assert len(kept) >= sum(len(record.stored) for record in done), "finished chunks were written again"
+
+
+class Heard:
+    """Adds up the bytes that it is told."""
+
+    def __init__(self) -> None:
+        self.nbytes = 0
+
+    def started(self, stage: str, total: int) -> None: ...
+
+    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
+        self.nbytes += nbytes
+
+    def finished(self, stage: str) -> None: ...
+
+
+def test_what_is_told_as_written_is_what_this_run_wrote(source: Path, tmp_path: Path) -> None:
+    """A resumed run told, at its end, of the earlier run's bytes as well; the report gives both, apart."""
+    heard = {name: Heard() for name in ("whole", "resumed", "again")}
+    whole = write(job(source), tmp_path / "whole.zarr", progress=heard["whole"])
+    assert heard["whole"].nbytes == whole.nbytes > 0
+    assert whole.nbytes_before == 0
+    interrupted(source, tmp_path / "x.zarr")
+    kept = records(tmp_path / "x.zarr")
+    size = xprep.open_image(tmp_path / "whole.zarr").dtype.itemsize
+    before = sum(int(np.prod([stop - start for start, stop in record.region])) * size for record in kept)
+    resumed = write(job(source), tmp_path / "x.zarr", resume=True, progress=heard["resumed"])
+    assert resumed.nbytes + resumed.nbytes_before == whole.nbytes
+    assert resumed.nbytes_before >= before > 0
+    assert heard["resumed"].nbytes == resumed.nbytes > 0
+    assert f"({format_bytes(resumed.nbytes_before)} were there) in" in str(resumed)
+    again = write(job(source), tmp_path / "x.zarr", resume=True, progress=heard["again"])
+    assert (again.nbytes, again.nbytes_before, heard["again"].nbytes) == (0, whole.nbytes, 0)
 
 
 def test_statistics_are_not_computed_again(source: Path, tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ class Options:
     unbounded_codecs : bool
         Whether images are opened whose codecs may inflate a small chunk to any size: zfpy, pcodec, and those that other packages
         register (imagecodecs). Of all others xprep refuses what is more than the chunk that the metadata declare.
+    deadline : float
+        Seconds that one request to a bucket may take, with all that its client tries; writing has one more for every MiB.
     """
 
     intermediates: Intermediates = "auto"
@@ -55,6 +57,7 @@ class Options:
     chained_urls: bool = False
     outside_links: bool = False
     unbounded_codecs: bool = False
+    deadline: float = 50.0
 
     def __post_init__(self) -> None:
         if self.intermediates not in get_args(Intermediates):
@@ -63,6 +66,8 @@ class Options:
             raise ValueError(f"memory_limit must be a positive number of bytes or None; got {self.memory_limit!r}.")
         if self.tile_bytes <= 0:
             raise ValueError(f"tile_bytes must be positive; got {self.tile_bytes!r}.")
+        if not self.deadline > 0:
+            raise ValueError(f"deadline must be a positive number of seconds; got {self.deadline!r}.")
         if self.progress not in ("auto", "on", "off"):
             raise ValueError(f"progress must be 'auto', 'on' or 'off'; got {self.progress!r}.")
 
@@ -86,7 +91,7 @@ class set_options:
     **changes
         Fields of `Options`: ``intermediates``, ``memory_limit``, ``scratch_url``, ``scratch_options``,
         ``tile_bytes``, ``history``, ``timestamps``, ``progress``, ``chained_urls``,
-        ``outside_links``, ``unbounded_codecs``.
+        ``outside_links``, ``unbounded_codecs``, ``deadline``.
 
     Raises
     ------

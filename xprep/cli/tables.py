@@ -70,8 +70,10 @@ def print_reports(console: Console, reports: Iterable[Report], bytes_read: int) 
         console.print(f"wrote {report.url}", soft_wrap=True)
         console.print(f"      {' → '.join(map(_sizes, report.shapes))}, {report.codec}", style="dim", soft_wrap=True)
     last = found[-1]
+    kept = sum(report.nbytes_before for report in found)
+    before = f", besides {format_bytes(kept)} that were there," if kept else ""
     console.print(
-        f"read {format_bytes(bytes_read)}, wrote {format_bytes(sum(report.nbytes for report in found))} (uncompressed) "
+        f"read {format_bytes(bytes_read)}, wrote {format_bytes(sum(report.nbytes for report in found))} (uncompressed){before} "
         f"in {last.seconds:.1f} s; peak memory {format_bytes(last.peak_memory)}",
         soft_wrap=True,
     )

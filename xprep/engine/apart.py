@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dask.array as da
 from dask.delayed import Delayed
@@ -39,4 +39,4 @@ class _OfLevel:
     level: int
 
     def __call__(self, seen: Seen) -> Seen:
-        return Seen({}, seen.nbytes, seen.units, {self.level: seen.stored[0]} if seen.stored else {})
+        return replace(seen, channels={}, stored={self.level: seen.stored[0]} if seen.stored else {})

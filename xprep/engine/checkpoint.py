@@ -9,6 +9,7 @@ from typing import Any
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
+from xprep.engine.attempts import attempt
 from xprep.engine.graph import NamedLayer
 from xprep.engine.identity import lasting
 
@@ -61,5 +62,5 @@ class _Kept:
 
     def __call__(self, value: Any) -> Any:
         for save in self.saves:
-            save(value)
+            attempt(save, value)
         return value

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 import dask.array as da
 from dask.delayed import Delayed
 
+from xprep.engine.attempts import attempt
 from xprep.engine.folds import Fold, fold
 from xprep.engine.gather import BlockFunction, Needs, Place, Then, gather, same
 from xprep.engine.memory import memory_limit
@@ -130,7 +131,7 @@ class _Store:
     target: Writable
 
     def __call__(self, block: Array, place: Place) -> bool:
-        self.target.write(tuple(slice(*span) for span in place.output), block)
+        attempt(self.target.write, tuple(slice(*span) for span in place.output), block)
         return True
 
 

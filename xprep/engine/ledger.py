@@ -11,9 +11,11 @@ from uuid import uuid4
 
 import numpy as np
 
+from xprep.engine.attempts import attempt
 from xprep.engine.grid import starts
+from xprep.engine.progress import note_written
 from xprep.engine.seen import Seen, join_seen
-from xprep.types import Array, Chunks, Region
+from xprep.types import Array, Chunks, Region, Writable
 
 Spans: TypeAlias = tuple[tuple[int, int], ...]
 Index: TypeAlias = tuple[int, ...]
@@ -57,7 +59,7 @@ class Ledger:
 
 @dataclass(frozen=True, eq=False)
 class Noted:
-    """What the tasks of one level share: its number, and the ledger they note in.
+    """What the tasks of one level share: its number, the ledger they note in, and the array that they fill.
 
     Work that leaves something behind is never the same twice: a cluster that still holds the result of an equal task would
     give that, and write nothing. So every such object has a number of its own.
@@ -65,7 +67,18 @@ class Noted:
 
     level: int
     ledger: Ledger
+    target: Writable
     number: str = field(default_factory=lambda: uuid4().hex, kw_only=True)
+
+    def fill(self, spans: Spans, block: Array) -> Any:
+        """Write a tile; return what was stored."""
+        stored = attempt(self.target.write, tuple(slice(*span) for span in spans), block)
+        note_written(block.nbytes)
+        return stored
+
+    def note(self, spans: Spans, stored: Any, seen: Seen | None = None) -> None:
+        """Note that a tile was written."""
+        attempt(self.ledger.note, self.level, spans, stored, seen)
 
     def __dask_tokenize__(self) -> str:
         return self.number
@@ -114,7 +127,8 @@ def _next(layer: Layer, below: Layer, level: int, steps: Sequence[int], dtype: n
         children = list(product(*(_children(i, f, len(e) - 1) for i, f, e in zip(index, steps, below.edges, strict=True))))
         if past is not None and all(child in below.done for child in children):
             nbytes = prod(stop - start for start, stop in spans) * dtype.itemsize
-            layer.done[index] = add_tile([below.done[child] for child in children], level, past.stored, nbytes)
+            seen = add_tile([below.done[child] for child in children], level, past.stored, nbytes)
+            layer.done[index] = replace(seen, before=seen.nbytes)
     return layer
 
 
@@ -126,7 +140,7 @@ def add_tile(children: Sequence[Seen], level: int, stored: Array | None, nbytes:
     """Return what was seen of ``children``, and of the tile that they became, of ``nbytes``."""
     seen = join_seen(children)
     kept = dict(seen.stored) if stored is None else {**seen.stored, level: (stored,)}
-    return Seen(seen.channels, seen.nbytes + nbytes, seen.units + 1, kept)
+    return Seen(seen.channels, seen.nbytes + nbytes, seen.units + 1, kept, seen.before)
 
 
 def shrunk_edges(edges: Sequence[int], factor: int) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import dask.array as da
 from dask.delayed import Delayed
 
+from xprep.engine.attempts import attempt
 from xprep.engine.folds import FAN_IN
 from xprep.engine.gather import Place, Span
 from xprep.engine.graph import Key, Tasks, call, key_of, unique, value_of
@@ -75,7 +76,7 @@ def write_rereading(
     ledger = ledger or Ledger()
     written = [write_alone(array, arrays[0], channel, ledger)]
     for level, (target, step) in enumerate(zip(arrays[1:], steps, strict=True), 1):
-        how = _How(level, ledger, arrays[level - 1].readable(), target, step)
+        how = _How(level, ledger, target, arrays[level - 1].readable(), step)
         written.append(_write_level(how, written[-1]))
     return call(together, *written, label="levels")
 
@@ -85,7 +86,6 @@ class _How(Noted):
     """How the tiles of a level are made: from what, into what."""
 
     source: Readable
-    target: Writable
     step: Step
 
 
@@ -117,13 +117,13 @@ class _MakeTile:
         how = self.how
         nbytes = prod(stop - start for start, stop in self.spans) * how.target.dtype.itemsize
         if self.stored is not None:
-            return Seen({}, nbytes, 1, {how.level: (self.stored,)})
+            return Seen({}, nbytes, 1, {how.level: (self.stored,)}, nbytes)
         needs = [how.step.needs(axis, *span) for axis, span in enumerate(self.spans)]
         within = tuple((max(0, a), min(n, b)) for (a, b), n in zip(needs, how.source.shape, strict=True))
-        block = how.source.read(tuple(slice(*span) for span in within))
+        block = attempt(how.source.read, tuple(slice(*span) for span in within))
         made = how.step(block, Place(within, self.spans, how.source.shape))
-        stored = how.target.write(tuple(slice(*span) for span in self.spans), made)
-        how.ledger.note(how.level, self.spans, stored, None)
+        stored = how.fill(self.spans, made)
+        how.note(self.spans, stored)
         return Seen({}, nbytes, 1, {} if stored is None else {how.level: (stored,)})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 from time import perf_counter
 from typing import Any
 
@@ -19,6 +20,7 @@ from dask.highlevelgraph import HighLevelGraph
 from xprep.engine.memory import active_client, worker_threads
 from xprep.engine.seen import Seen
 from xprep.engine.waiting import compute_on_cluster
+from xprep.io.waits import WANTED
 from xprep.types import Listener
 
 Advance = Callable[[int, int], None]
@@ -75,7 +77,7 @@ def run(values: Sequence[Delayed], stage: str, listener: Listener | None = None)
 
     results = compute(ready, advance)
     # A writing that was fused with what follows told nothing; nor did workers, since their last heartbeat.
-    written = sum(result.nbytes for result in results if isinstance(result, Seen))
+    written = sum(result.nbytes - result.before for result in results if isinstance(result, Seen))
     announce.advanced(stage, 0, max(0, written - told))
     announce.finished(stage)
     return results, Run(perf_counter() - start, total)
@@ -92,11 +94,16 @@ def _here(values: Sequence[Delayed], advance: Advance) -> tuple[Any, ...]:
 def _on_threads(values: Sequence[Delayed]) -> tuple[Any, ...]:
     """Compute on threads of its own; after an error or Ctrl-C, tasks that were begun are finished before this returns.
 
-    On dask's threads they would go on behind the caller's back, and write into a store that was given up.
+    On dask's threads they would go on behind the caller's back, and write into a store that was given up. After an error their
+    requests have a few seconds left: two that hang, begun one after the other, would else take two deadlines.
     """
-    pool = ThreadPoolExecutor(worker_threads())
+    failed = Event()
+    pool = ThreadPoolExecutor(worker_threads(), initializer=WANTED.set, initargs=(lambda: not failed.is_set(),))
     try:
         return _computed(values, scheduler=dask.threaded.get, pool=pool)
+    except Exception:
+        failed.set()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

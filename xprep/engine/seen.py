@@ -27,12 +27,16 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What was seen of the pixels while they were written, by position of the channel; and how much was written."""
+    """What was seen of the pixels while they were written, by position of the channel; and how much was written.
+
+    Of ``nbytes``, an earlier run wrote ``before``.
+    """
 
     channels: dict[int, Look]
     nbytes: int
     units: int
     stored: Mapping[int, tuple[Array, ...]] = field(default_factory=dict)  # what `Writable.write` returned, by level
+    before: int = 0
 
     def stored_at(self, level: int) -> Array:
         """Return all that was stored of a level."""
@@ -44,7 +48,7 @@ class Seen:
 
 
 def seen_from_json(channels: Mapping[str, Any], nbytes: int, stored: Mapping[int, tuple[Array, ...]]) -> Seen:
-    """Return what `Seen.to_json` gave, of one tile.
+    """Return what `Seen.to_json` gave, of one tile of an earlier run.
 
     Raises
     ------
@@ -52,7 +56,7 @@ def seen_from_json(channels: Mapping[str, Any], nbytes: int, stored: Mapping[int
         It is something else.
     """
     looks = {int(position): _look_from_json(one) for position, one in channels.items()}
-    return Seen(looks, nbytes, 1, stored)
+    return Seen(looks, nbytes, 1, stored, nbytes)
 
 
 def _look_to_json(one: Look) -> list[str]:
@@ -106,7 +110,8 @@ def join_seen(parts: Sequence[Seen]) -> Seen:
         for level, arrays in part.stored.items():
             stored.setdefault(level, []).extend(arrays)
     joined = {level: (np.concatenate(arrays),) for level, arrays in stored.items()}
-    return Seen(channels, sum(part.nbytes for part in parts), sum(part.units for part in parts), joined)
+    nbytes, units, before = (sum(getattr(part, name) for part in parts) for name in ("nbytes", "units", "before"))
+    return Seen(channels, nbytes, units, joined, before)
 
 
 def together(*parts: Seen) -> Seen:

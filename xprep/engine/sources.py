@@ -12,6 +12,7 @@ import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
 
+from xprep.engine.attempts import attempt
 from xprep.engine.graph import SKIPPED, BlockTasks, Cost, array_of, clone, key_of, origin_of, unique
 from xprep.engine.grid import regular_chunks, starts
 from xprep.types import Array, Chunks, Readable, Region
@@ -97,7 +98,7 @@ class View:
     def _read_picked(self, wanted: list[slice]) -> Array:
         axis = next((a for a, picks in enumerate(self.picks) if picks is not None), None)
         if axis is None:
-            return self.source.read(tuple(wanted))
+            return attempt(self.source.read, tuple(wanted))
         rest = replace(self, picks=(*self.picks[:axis], None, *self.picks[axis + 1 :]))
         positions = (self.picks[axis] or ())[wanted[axis]]
         parts = [rest._read_picked([*wanted[:axis], run, *wanted[axis + 1 :]]) for run in _runs(positions)]

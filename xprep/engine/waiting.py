@@ -14,10 +14,10 @@ from dask.utils import key_split
 from xprep.engine.memory import active_client
 from xprep.engine.progress import WRITTEN
 
-RETRIES: Final = 3  # of a task: a bucket that says "slow down"
 POLL_SECONDS: Final = 0.5
+FAILED: Final = ("error", "cancelled", "lost")
 MAX_FAILURES: Final = 5
-DRAIN_SECONDS: Final = 60.0  # a task that waits for a server gives up after 50
+DRAIN_SECONDS: Final = 60.0  # a task that waits for a server gives up within 5 (io/waits), one that computes takes its time
 NOTICE_SECONDS: Final = 30.0
 # Without a worker that works. `dask.config.set({"xprep.patience": …})` changes it: spot machines may come back.
 PATIENCE_SECONDS: Final = 45.0
@@ -41,12 +41,14 @@ def compute_on_cluster(values: Sequence[Delayed], advance: Callable[[int, int], 
     names = sorted({key_split(key) for key in values[0].dask})
     watch = _Watch(client, names, len(values[0].dask), advance)
     watch.begin()
-    futures = client.compute(list(values), optimize_graph=False, retries=RETRIES)
+    # Without retries: what may pass was tried again inside of the task (engine/attempts), and anything else is final.
+    futures = client.compute(list(values), optimize_graph=False, retries=0)
     try:
         while not _wait(futures):
             watch.look()
+        results = tuple(client.gather(futures))
         watch.finish()
-        return tuple(client.gather(futures))
+        return results
     except BaseException as error:
         # Not cancelled: cancelling a graph like this one breaks an assertion in the scheduler (distributed 2026.8).
         for future in futures:
@@ -73,10 +75,10 @@ def _count_running(dask_worker: Any = None) -> int:
 
 
 def _wait(futures: Iterable[Any]) -> bool:
-    """Wait a little; whether all futures are done."""
+    """Wait a little; whether all futures are done, or one will never be."""
     end = monotonic() + POLL_SECONDS
     while monotonic() < end:
-        if all(future.done() for future in futures):
+        if all(future.done() for future in futures) or any(future.status in FAILED for future in futures):
             return True
         sleep(0.02)
     return False

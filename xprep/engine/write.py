@@ -15,6 +15,7 @@ import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
 
+from xprep.engine.attempts import attempt
 from xprep.engine.deliver import made_of
 from xprep.engine.folds import FAN_IN
 from xprep.engine.gather import Gathered, Place, Then, same
@@ -22,7 +23,6 @@ from xprep.engine.graph import Key, Tasks, origin_of, unique, value_of
 from xprep.engine.grid import regular
 from xprep.engine.ledger import Index, Layer, Ledger, Noted, add_tile, find_layers
 from xprep.engine.pacing import Work, work_tasks
-from xprep.engine.progress import note_written
 from xprep.engine.seen import SAMPLE, Seen, join_seen, look, sample_size
 from xprep.engine.sources import retile
 from xprep.engine.tiling import tile_of
@@ -115,9 +115,8 @@ def _restored(level: Mapping[Index, Key], how: _How, layer: Layer, above: Sequen
 
 @dataclass(frozen=True, eq=False)
 class _How(Noted):
-    """How the tiles of one level are written: where, and by what factors they shrink to the next."""
+    """How the tiles of one level are written, and by what factors they shrink to the next."""
 
-    target: Writable
     following: tuple[int, ...] | None
     shrink: Shrink
 
@@ -145,10 +144,9 @@ class _WriteMade:
     sample: int = SAMPLE
 
     def __call__(self, block: Array, place: Place) -> _Written:
-        stored = self.how.target.write(tuple(slice(*span) for span in place.output), block)
+        stored = self.how.fill(place.output, block)
         seen = look(block, self.channel, place, self.sample)
-        self.how.ledger.note(0, place.output, stored, seen)
-        note_written(block.nbytes)
+        self.how.note(place.output, stored, seen)
         kept = seen if stored is None else replace(seen, stored={0: (stored,)})
         return _Written(self.how.smaller(block), kept, block.nbytes)
 
@@ -165,7 +163,7 @@ class _Restore:
     def __call__(self) -> _Written:
         if not self.wanted:
             return _Written(None, self.seen)
-        block = self.how.ledger.read(self.how.level, tuple(slice(*span) for span in self.spans))
+        block = attempt(self.how.ledger.read, self.how.level, tuple(slice(*span) for span in self.spans))
         return _Written(self.how.smaller(block), self.seen)
 
 
@@ -212,9 +210,8 @@ class _WriteJoined:
     def __call__(self, *children: _Written) -> _Written:
         how = self.how
         block = _joined([child.smaller for child in children if child.smaller is not None], self.folds)
-        stored = how.target.write(tuple(slice(*span) for span in self.spans), block)
-        how.ledger.note(how.level, self.spans, stored, None)
-        note_written(block.nbytes)
+        stored = how.fill(self.spans, block)
+        how.note(self.spans, stored)
         seen = add_tile([child.seen for child in children], how.level, stored, block.nbytes)
         return _Written(how.smaller(block), seen, block.nbytes)
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,8 @@ class Job:
         return Report(
             url=self.store.url,
             shapes=tuple(shape.shape for shape in self.image.shapes),
-            nbytes=sum(one.nbytes for one in seen),
+            nbytes=sum(one.nbytes - one.before for one in seen),
+            nbytes_before=sum(one.before for one in seen),
             units=sum(one.units for one in seen),
             seconds=seconds,
             peak_memory=peak_memory(),
@@ -127,6 +129,7 @@ class Done:
 
     place: Place
     shapes: tuple[tuple[int, ...], ...]
+    nbytes: int
     count: int = 0
 
     def values(self) -> list[Any]:
@@ -147,6 +150,7 @@ class Done:
             codec=str(ArraySpec((), None).codec),
             notes=("it was finished before; nothing was written.",),
             statistics=dict(statistics),
+            nbytes_before=self.nbytes,
         )
 
 
@@ -180,7 +184,9 @@ class _Order:
         store = _open(self.image, self.url, options, specs, self.fingerprint)
         if isinstance(store, Place):
             tidy(store, ["", *(f"labels/{name}" for name in self.labels)], options.layout)
-            return Done(store, tuple(shape.shape for shape in shapes))
+            stored = [(self.image, shapes), *((label, below) for label, below, _ in self.labels.values())]
+            nbytes = sum(prod(shape.shape) * one.dtype.itemsize for one, its in stored for shape in its)
+            return Done(store, tuple(shape.shape for shape in shapes), nbytes)
         pixels = {}
         for name, (label, below, levels) in self.labels.items():
             arrays = store.create_labels(name, levels, ArraySpec(tuple(map(str, label.dims)), label.dtype))

@@ -256,6 +256,7 @@ def _bare(array: ZarrReadable, chunks: Any, label: str | None) -> xr.DataArray:
 def _wrap(array: ZarrReadable, dims: Sequence[str], coords: Mapping[str, Any], name: Any, chunks: Any) -> xr.DataArray:
     if len(set(dims)) != len(dims):
         raise StoreFormatError(f"{array.place} names a dimension twice: {tuple(dims)}.")
+    array.check_bounds()
     image = xr.DataArray(read_array(array, token=array.identity), coords=dict(coords), dims=tuple(dims)).rename(name)
     image.attrs = {key: value for key, value in array.attributes.items() if key not in OWN_ATTRIBUTES}
     if chunks is None:

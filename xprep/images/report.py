@@ -19,9 +19,9 @@ class Report:
     shapes : tuple of tuple of int
         Of the levels, finest first.
     nbytes : int
-        Bytes of pixels written, before compression, all levels.
+        Bytes of pixels that this run wrote, before compression, all levels.
     units : int
-        Tiles written.
+        Tiles of the store, those that an earlier run wrote among them; 0 if it was finished before.
     seconds : float
         Of the whole run; images that were written together share it.
     peak_memory : int
@@ -32,6 +32,8 @@ class Report:
         What was noticed on the way: empty channels, percentiles that are not positive.
     statistics : dict
         Of the operations that were run: ``p``, ``p_sum``, ``p_post`` of `normalize`.
+    nbytes_before : int
+        Bytes of pixels, before compression, that an earlier run wrote and this one kept: with ``nbytes``, all of the store.
     """
 
     url: str
@@ -43,12 +45,15 @@ class Report:
     codec: str
     notes: tuple[str, ...] = ()
     statistics: dict[str, Any] = field(default_factory=dict)
+    nbytes_before: int = 0
 
     def __str__(self) -> str:
         sizes = ", ".join("×".join(map(str, shape)) for shape in self.shapes)
+        kept = f" ({format_bytes(self.nbytes_before)} were there)" if self.nbytes_before else ""
         lines = [
             f"{self.url}: {len(self.shapes)} level{'s' * (len(self.shapes) > 1)} ({sizes})",
-            f"{format_bytes(self.nbytes)} in {self.seconds:.1f} s, {self.codec}; peak memory {format_bytes(self.peak_memory)}",
+            f"{format_bytes(self.nbytes)}{kept} in {self.seconds:.1f} s, {self.codec}; "
+            f"peak memory {format_bytes(self.peak_memory)}",
             *(f"note: {note}" for note in self.notes),
         ]
         return "\n".join(lines)

@@ -100,7 +100,7 @@ def ledger_of(store: ImageStore, levels: Sequence[ZarrWritable]) -> Ledger:
     journal = Journal(levels[0].place)
     past: dict[tuple[int, Spans], Past] = {}
     if store.resumed:
-        whole = whole_records(journal.records(), [level.unit_sizes() for level in levels])
+        whole = whole_records(journal.records(sum(level.about for level in levels)), [level.unit_sizes() for level in levels])
         past = {(record.level, record.region): one for record in whole if (one := _past(record, levels)) is not None}
     return Ledger(past, Note(store, journal), Read(levels))
 

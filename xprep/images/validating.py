@@ -190,7 +190,7 @@ def _find_objects(array: ZarrReadable, grid: Grid) -> tuple[list[str], int]:
     keys = (array.chunk_key(at) for at in grid.positions(tuple(slice(0, n) for n in array.shape)))
     if array.place.shown.startswith(("http:", "https:")):
         return [key for some in _batches(keys) for key in array.place.missing(some)], 0
-    have = array.place.list_sizes()
+    have = array.place.list_sizes(2 * prod(grid.lengths) + 1000)
     missing, nbytes = [], 0
     for key in keys:
         if key in have:

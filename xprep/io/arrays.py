@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import errno
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -54,16 +55,19 @@ class ZarrReadable:
     dtype: np.dtype[Any] = field(init=False)
     chunks: tuple[int, ...] = field(init=False)
     _chain: Chain | Shard | None = field(init=False, repr=False)
+    _unbounded: str | None = field(init=False, repr=False)
     _grid: Grid = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         dtype = np.dtype(self.array.dtype)
-        chain = read_chain(self.array.metadata.to_dict(), dtype)
+        metadata = self.array.metadata.to_dict()
+        chain = read_chain(metadata, dtype)
         known = {
             "shape": tuple(self.array.shape),
             "dtype": dtype.newbyteorder("=") if dtype.kind in "iufc" else dtype,
             "chunks": tuple(self.array.chunks),
             "_chain": chain,
+            "_unbounded": find_unbounded(metadata) if chain is None and not options().unbounded_codecs else None,
             "_grid": Grid(tuple(self.array.shape), self.unit),
         }
         for name, value in known.items():
@@ -106,6 +110,20 @@ class ZarrReadable:
         known = isinstance(names, list | tuple) and len(names) == len(self.shape) and None not in names
         return tuple(str(name) for name in names) if known else None
 
+    def check_bounds(self) -> None:
+        """Refuse an array in a codec that may inflate a small chunk to anything.
+
+        Raises
+        ------
+        StoreFormatError
+            It names the codec, and how to read it all the same.
+        """
+        if self._unbounded:
+            raise StoreFormatError(
+                f"{self.place}: what the codec {self._unbounded!r} inflates a chunk to cannot be bounded, so a small file could "
+                "take all memory. If you trust who made it: xprep.set_options(unbounded_codecs=True)."
+            )
+
     def read(self, region: Region) -> Array:
         """Return ``region`` as a new array.
 
@@ -113,6 +131,8 @@ class ZarrReadable:
         ------
         ChunkError
             A chunk is corrupt or cut short, cannot be had, or (``missing="error"``) is not there.
+        StoreFormatError
+            See `check_bounds`.
         """
         whole = self._checked(region)
         out = np.empty(tuple(part.stop - part.start for part in whole), self.dtype)
@@ -216,8 +236,8 @@ class ZarrReadable:
         return [view[int(index[at][0]) : int(index[at].sum())] if is_stored(index[at], len(data)) else None for at in wanted]
 
     def _read_through_zarr(self, region: Region, out: Array) -> None:
-        positions = list(self._grid.positions(region))
-        names = [self.chunk_key(position) for position in positions]
+        self.check_bounds()
+        names = [self.chunk_key(position) for position in self._grid.positions(region)]
         self.place.check_links(names)
         if self.missing == "error" and (lost := self.place.missing(names)):
             raise self._lost(lost)
@@ -232,13 +252,18 @@ class ZarrReadable:
         return 0 if self.array.fill_value is None else self.array.fill_value
 
     def _lost(self, names: Sequence[str]) -> ChunkError:
-        return ChunkError(
+        lost = ChunkError(
             f"{_list(names)} of {self.place}: not in the store, or incomplete. Zarr would give the fill value; the "
             "store was written complete, so this is a loss. Write it again, or restore it from a copy."
         )
+        lost.errno = errno.ENOENT
+        return lost
 
     def _chunk_error(self, names: Sequence[str], error: BaseException) -> ChunkError:
-        return ChunkError(str(explain(error, f"{_list(names)} of {self.place} cannot be read", self.place.secrets)))
+        explained = explain(error, f"{_list(names)} of {self.place} cannot be read", self.place.secrets)
+        found = ChunkError(str(explained))
+        found.errno = explained.errno
+        return found
 
     def _errors(self, position: tuple[int, ...]) -> _NamedChunk:
         return _NamedChunk(self, position)
@@ -269,21 +294,11 @@ def open_array(place: Place, missing: Missing = "fill") -> ZarrReadable:
     Raises
     ------
     StoreFormatError
-        No array there, metadata that no image has (see `check_array_metadata`), or a codec that may inflate to anything.
+        No array there, or metadata that no image has: see `check_array_metadata`.
     """
     return open_node(find_array(place), missing)
 
 
 def open_node(node: ArrayNode, missing: Missing = "fill") -> ZarrReadable:
     """Return the array ``node`` to read from; nothing is asked of the store."""
-    array = node.array()
-    _check_bounds(node.metadata, node.place)
-    return ZarrReadable(array, node.place, missing, identity=node.identity)
-
-
-def _check_bounds(metadata: Mapping[str, Any], place: Place) -> None:
-    if not options().unbounded_codecs and (codec := find_unbounded(metadata)):
-        raise StoreFormatError(
-            f"{place}: what the codec {codec!r} inflates a chunk to cannot be bounded, so a small file could take all memory. "
-            "If you trust who made it: xprep.set_options(unbounded_codecs=True)."
-        )
+    return ZarrReadable(node.array(), node.place, missing, identity=node.identity)

@@ -27,7 +27,7 @@ def check_pyramids(
     UnfinishedStoreError
         Naming the first object that is not there.
     """
-    have, names = place.list_sizes(), []
+    have, names = place.list_sizes(sum(array.about for levels in pyramids.values() for array in levels.values())), []
     for name, levels in pyramids.items():
         known = (stored or {}).get(name, [None] * len(levels))
         names += node_objects(f"labels/{name}", "group", zarr_format) if name else []

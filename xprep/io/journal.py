@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from xprep.errors import StoreFormatError
-from xprep.io.stores import Place
+from xprep.io.stores import MANY, Place
 from xprep.io.writes import STORED
 from xprep.types import Array
 
@@ -81,9 +81,9 @@ class Journal:
             at = ".".join(str(start) for start, _ in record.region)
             self.place.set(f"{PARTS}/{record.level}-{at}.json", line.encode())
 
-    def records(self) -> list[Record]:
-        """Return what was kept, the latest of each tile."""
-        found = (Record.from_json(line) for line in self._lines())
+    def records(self, about: int = MANY) -> list[Record]:
+        """Return what was kept, the latest of each tile; of ``about`` so many."""
+        found = (Record.from_json(line) for line in self._lines(about))
         latest = {(record.level, record.region): record for record in found if record is not None}
         return list(latest.values())
 
@@ -96,9 +96,9 @@ class Journal:
         """Return what was saved, None if nothing was."""
         return self.place.read_json(f"{PARTS}/{name}.value") if self.place.keeps_notes else None
 
-    def _lines(self) -> Iterator[bytes]:
+    def _lines(self, about: int) -> Iterator[bytes]:
         parts = self.place.child(PARTS)
-        listed = parts.list_names() if self.place.keeps_notes else []
+        listed = parts.list_names(about) if self.place.keeps_notes else []
         names = [name for name in listed if not name.endswith((".value", ".partial"))]
         for at in range(0, len(names), 256):
             for data in parts.get_many(names[at : at + 256]):

@@ -10,10 +10,10 @@ import asyncio
 import os
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
@@ -21,18 +21,16 @@ from zarr.core.sync import sync
 from zarr.storage import FsspecStore
 
 from xprep.errors import StoreFormatError
+from xprep.io.waits import every, in_time
 
-# What one key may take, whatever its backend tries: a server that never answers keeps s3fs busy for six minutes (five
-# tries of five tries of 15 s). And a second for every MiB, as slow lines are no fault.
-DEADLINE_SECONDS: Final = 50.0
+# What is written has a second more for every MiB, as slow lines are no fault.
 BYTES_PER_SECOND: Final = 2**20
+# A listing of ten million chunks takes ten thousand requests; it has ten minutes more.
+NAMES_PER_SECOND: Final = 10_000_000 / 600
 # Requests in flight of one call: s3fs gains nothing beyond 16 (its pool has 10 connections by default).
 REQUESTS: Final = 16
 
-# A listing of ten million chunks takes ten thousand requests; it has ten minutes.
-_LISTING_BYTES: Final = 600 * BYTES_PER_SECOND
 _PARTIAL: Final = re.compile(r"\.[0-9a-f]{32}\.partial$")
-T = TypeVar("T")
 
 
 def make_request(start: int, stop: int) -> ByteRequest:
@@ -124,19 +122,23 @@ def _write_new(path: str, data: bytes) -> None:
             view = view[file.write(view) :]
 
 
-def fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteRequest | None]) -> list[bytes | None]:
+# Every key has ``seconds``, whatever its backend tries: a server that never answers keeps s3fs busy for six minutes (five tries
+# of five tries of 15 s).
+
+
+def fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteRequest | None], seconds: float) -> list[bytes | None]:
     """Return the bytes of every key, or the parts asked for; None where there is nothing."""
-    return sync(_fetch(store, keys, requests))
+    return sync(_fetch(store, keys, requests, seconds))
 
 
-def put(store: Store, objects: Mapping[str, bytes]) -> None:
+def put(store: Store, objects: Mapping[str, bytes], seconds: float) -> None:
     """Write every object under its key."""
-    sync(_put(store, objects))
+    sync(_put(store, objects, seconds))
 
 
-def create(store: Store, key: str, data: bytes) -> None:
+def create(store: Store, key: str, data: bytes, seconds: float) -> None:
     """Write an object if there is none of its key; of several who do so at once one succeeds, where the store can tell."""
-    sync(_in_time(_create(store, key, data), key, len(data)))
+    sync(in_time(_create(store, key, data), key, seconds + len(data) / BYTES_PER_SECOND))
 
 
 def is_partial(name: str) -> bool:
@@ -156,10 +158,10 @@ def measure_files(folder: Path) -> dict[str, int]:
     return found
 
 
-def measure(store: Store, prefix: str) -> dict[str, int]:
+def measure(store: Store, prefix: str, seconds: float) -> dict[str, int]:
     """Return the size of every key that begins with ``prefix``, without it; one listing where the store gives sizes."""
     _forget_listings(store)
-    return sync(_in_time(_measure(store, prefix), prefix, _LISTING_BYTES))
+    return sync(in_time(_measure(store, prefix), prefix, seconds))
 
 
 def _forget_listings(store: Store) -> None:
@@ -168,46 +170,26 @@ def _forget_listings(store: Store) -> None:
         store.fs.invalidate_cache()
 
 
-def exist(store: Store, keys: Sequence[str]) -> list[bool]:
+def exist(store: Store, keys: Sequence[str], seconds: float) -> list[bool]:
     """Return whether there is something under every key."""
-    return sync(_exist(store, keys))
+    return sync(_exist(store, keys, seconds))
 
 
-def collect(store: Store, begin: Callable[[], AsyncIterator[str]], deep: bool = False) -> list[str]:
+def collect(store: Store, begin: Callable[[], AsyncIterator[str]], seconds: float) -> list[str]:
     """Return what a listing of ``store`` yields; it is begun on zarr's event loop, as obstore wants it."""
     _forget_listings(store)
-    return sync(_in_time(_collect(begin), "a listing", _LISTING_BYTES if deep else 0))
+    return sync(in_time(_collect(begin), "a listing", seconds))
 
 
-async def _in_time(doing: Awaitable[T], key: str, nbytes: int = 0) -> T:
-    seconds = DEADLINE_SECONDS + nbytes / BYTES_PER_SECOND
-    try:
-        return await asyncio.wait_for(doing, seconds)
-    except TimeoutError as error:
-        raise TimeoutError(f"{key!r}: {str(error) or f'no answer within {seconds:.0f} s, whatever was tried'}") from None
-
-
-async def _every(doing: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Await all; where one fails, the others are called off and waited for: no request arrives after its caller was told."""
-    tasks = [asyncio.ensure_future(one) for one in doing]
-    try:
-        return list(await asyncio.gather(*tasks))
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
-
-
-async def _fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteRequest | None]) -> list[bytes | None]:
+async def _fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteRequest | None], seconds: float) -> list[bytes | None]:
     gate, prototype = asyncio.Semaphore(REQUESTS), default_buffer_prototype()
 
     async def one(key: str, request: ByteRequest | None) -> bytes | None:
         async with gate:
-            buffer = await _in_time(_get(store, key, prototype, request), key)
+            buffer = await in_time(_get(store, key, prototype, request), key, seconds)
         return None if buffer is None else buffer.to_bytes()
 
-    return await _every(one(key, request) for key, request in zip(keys, requests, strict=True))
+    return await every(one(key, request) for key, request in zip(keys, requests, strict=True))
 
 
 async def _get(store: Store, key: str, prototype: BufferPrototype, request: ByteRequest | None) -> Buffer | None:
@@ -221,14 +203,14 @@ async def _get(store: Store, key: str, prototype: BufferPrototype, request: Byte
     return await store.get(key, prototype, request)
 
 
-async def _put(store: Store, objects: Mapping[str, bytes]) -> None:
+async def _put(store: Store, objects: Mapping[str, bytes], seconds: float) -> None:
     gate, buffer = asyncio.Semaphore(REQUESTS), default_buffer_prototype().buffer
 
     async def one(key: str, data: bytes) -> None:
         async with gate:
-            await _in_time(store.set(key, buffer.from_bytes(data)), key, len(data))
+            await in_time(store.set(key, buffer.from_bytes(data)), key, seconds + len(data) / BYTES_PER_SECOND)
 
-    await _every(one(key, data) for key, data in objects.items())
+    await every(one(key, data) for key, data in objects.items())
 
 
 async def _create(store: Store, key: str, data: bytes) -> None:
@@ -243,14 +225,14 @@ async def _create(store: Store, key: str, data: bytes) -> None:
             await store.set(key, default_buffer_prototype().buffer.from_bytes(data))
 
 
-async def _exist(store: Store, keys: Sequence[str]) -> list[bool]:
+async def _exist(store: Store, keys: Sequence[str], seconds: float) -> list[bool]:
     gate = asyncio.Semaphore(REQUESTS)
 
     async def one(key: str) -> bool:
         async with gate:
-            return await _in_time(store.exists(key), key)
+            return await in_time(store.exists(key), key, seconds)
 
-    return await _every(one(key) for key in keys)
+    return await every(one(key) for key in keys)
 
 
 async def _measure(store: Store, prefix: str) -> dict[str, int]:
@@ -273,7 +255,7 @@ async def _measure(store: Store, prefix: str) -> dict[str, int]:
         async with gate:
             return await store.getsize(key)
 
-    sizes = await _every(one(name) for name in names)
+    sizes = await every(one(name) for name in names)
     return {name.removeprefix(prefix): size for name, size in zip(names, sizes, strict=True)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,8 +18,11 @@ from xprep.io.documents import encode_json, parse_json
 from xprep.options import options
 
 Mode = Literal["r", "r+"]
+MANY: Final = 10_000_000  # names in the largest stores
 # A cached listing hides what another process wrote or deleted; adlfs lost whole datasets by it.
 _FRESH: Final = {"use_listings_cache": False}
+# The numbers of errors that come without: the engine asks them whether trying again may help.
+_ERRNOS: Final = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES, TimeoutError: errno.ETIMEDOUT}
 # By default s3fs asks for the size of every object before it reads it, to read 50 MiB at a time: chunks are
 # smaller, and a request to a bucket takes 10 to 100 ms.
 _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {"s3": {**_FRESH, "max_concurrency": 1}, "gs": _FRESH, "az": _FRESH}
@@ -40,6 +44,8 @@ class Place:
         The options that opened it: removed from messages of other libraries, never shown.
     outside_links : bool
         Whether symbolic links in it may lead out of it.
+    deadline : float
+        Seconds that a request may take.
     """
 
     store: Store = field(repr=False)
@@ -47,6 +53,7 @@ class Place:
     shown: str = ""
     secrets: Mapping[str, Any] = field(default_factory=dict, repr=False)
     outside_links: bool = field(default_factory=lambda: options().outside_links, repr=False)
+    deadline: float = field(default_factory=lambda: options().deadline, repr=False)
 
     @property
     def url(self) -> str:
@@ -89,7 +96,7 @@ class Place:
             self.check_links(names)
             return [keys.read_file(folder, name, request) for name, request in zip(names, requests, strict=True)]
         with self.errors("read"):
-            return keys.fetch(self.store, [self.key(name) for name in names], requests)
+            return keys.fetch(self.store, [self.key(name) for name in names], requests, self.deadline)
 
     def check_links(self, names: Sequence[str]) -> None:
         """Refuse symbolic links that lead out of a store on this machine: its pixels could be any file's."""
@@ -112,7 +119,7 @@ class Place:
                 for name, data in objects.items():
                     keys.write_file(f"{folder}/{name}", data)
             else:
-                keys.put(self.store, {self.key(name): data for name, data in objects.items()})
+                keys.put(self.store, {self.key(name): data for name, data in objects.items()}, self.deadline)
 
     def create(self, name: str, data: bytes) -> None:
         """Write ``data`` to ``name``, at once and whole, if there is nothing yet."""
@@ -120,7 +127,7 @@ class Place:
             if (folder := self.folder) is not None:
                 keys.create_file(f"{folder}/{name}", data)
             else:
-                keys.create(self.store, self.key(name), data)
+                keys.create(self.store, self.key(name), data, self.deadline)
 
     def exists(self, name: str) -> bool:
         """Whether there is something under ``name``."""
@@ -132,27 +139,31 @@ class Place:
         if (folder := self.folder) is not None:
             return [name for name in wanted if not os.path.isfile(f"{folder}/{name}")]
         with self.errors("read"):
-            found = keys.exist(self.store, [self.key(name) for name in wanted])
+            found = keys.exist(self.store, [self.key(name) for name in wanted], self.deadline)
         return [name for name, there in zip(wanted, found, strict=True) if not there]
 
-    def list_names(self) -> list[str]:
-        """Return every name below this folder, sorted; asks the store once."""
+    def list_names(self, about: int = MANY) -> list[str]:
+        """Return every name below this folder, sorted; asks the store once, and waits as long as ``about`` names may take."""
         prefix = f"{self.path}/" if self.path else ""
         with self.errors("list"):
-            found = keys.collect(self.store, lambda: self.store.list_prefix(prefix), deep=True)
+            found = keys.collect(self.store, lambda: self.store.list_prefix(prefix), self._listing(about))
         return sorted(key.removeprefix(prefix) for key in found)
 
-    def list_sizes(self) -> dict[str, int]:
-        """Return the names of everything below this folder, and how many bytes each has."""
+    def list_sizes(self, about: int = MANY) -> dict[str, int]:
+        """Return the names of everything below this folder, and how many bytes each has; ``about`` as for `list_names`."""
         with self.errors("list"):
             if (folder := self.folder) is not None:
                 return keys.measure_files(folder)
-            return keys.measure(self.store, f"{self.path}/" if self.path else "")
+            return keys.measure(self.store, f"{self.path}/" if self.path else "", self._listing(about))
+
+    def _listing(self, about: int) -> float:
+        return self.deadline + about / keys.NAMES_PER_SECOND
 
     def list_folder(self) -> list[str]:
         """Return the names directly in this folder, files and folders, sorted."""
         with self.errors("list"):
-            return sorted({name for name in keys.collect(self.store, lambda: self.store.list_dir(self.path)) if name})
+            found = keys.collect(self.store, lambda: self.store.list_dir(self.path), self.deadline)
+            return sorted({name for name in found if name})
 
     def delete(self) -> None:
         """Delete everything below this folder; a bucket itself stays."""
@@ -206,7 +217,7 @@ def explain(error: BaseException, what: str, secrets: Mapping[str, Any] | None =
         kind = PermissionError
     reason = urls.redact_text(f"{type(error).__name__}: {error}", secrets)
     explained = kind(f"{what}: {reason}{_advice(kind)}")
-    explained.errno = getattr(error, "errno", None)
+    explained.errno = getattr(error, "errno", None) or _ERRNOS.get(kind)
     return explained
 
 

@@ -107,12 +107,17 @@ class ZarrWritable:
         """How many units there are."""
         return prod(self.grid.lengths)
 
+    @property
+    def about(self) -> int:
+        """How many objects lie in its folder, at most: units, a note of the journal for each, and what else there is."""
+        return 2 * self.nunits + 1000
+
     def missing_units(self, stored: Array | None = None, have: Mapping[str, int] | None = None) -> list[str]:
         """Return the keys of the units that are not there, or not in the size that ``stored`` says.
 
         ``have`` are the folder's objects with their sizes; by default it is listed, once.
         """
-        have = self.place.list_sizes() if have is None else have
+        have = self.place.list_sizes(self.about) if have is None else have
         wanted = {} if stored is None else dict(zip(stored["unit"].tolist(), stored["size"].tolist(), strict=True))
         every = self.grid.positions(tuple(slice(0, length) for length in self.shape))
         found = ((number, self.chunk_key(position)) for number, position in enumerate(every))
@@ -120,7 +125,7 @@ class ZarrWritable:
 
     def unit_sizes(self) -> dict[int, int]:
         """Return the size in bytes of every unit that is there; lists the folder once."""
-        have = self.place.list_sizes()
+        have = self.place.list_sizes(self.about)
         every = self.grid.positions(tuple(slice(0, length) for length in self.shape))
         return {number: have[key] for number, key in enumerate(map(self.chunk_key, every)) if key in have}
 
