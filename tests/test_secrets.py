@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -12,11 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+import zarr
 from typer.testing import CliRunner
+from zarr.storage import FsspecStore, MemoryStore
 
 import xprep
 from tests.servers import Server
 from xprep.cli.app import app
+from xprep.io.foreign import readable_of
+from xprep.io.objects import name_store
+from xprep.io.stores import explain
+from xprep.io.urls import parse
 
 CANARY = "canary-9f8e7d6c5b4a"
 
@@ -146,3 +154,121 @@ def test_no_command_prints_the_secret(s3: Server, options: dict[str, Any], tmp_p
         assert CANARY not in result.output + result.stderr, command
     assert CANARY not in Path(report).read_text()
     names_with_bytes(bucket, options)
+
+
+def test_secrets_in_urls_of_a_recipe(tmp_path: Path, logs: Any) -> None:
+    """URLs with a password are refused, image by image; each command says of which, and none says the password."""
+    secret = f"s3://ann:{CANARY}@lab"
+    xprep.datasets.blobs(channels=1, shape=(32, 32)).prep.to_ome_zarr(tmp_path / "a.zarr")
+    xprep.datasets.blobs(channels=1, shape=(32, 32)).prep.to_ome_zarr(tmp_path / "b.zarr")
+    good = [str(tmp_path / "a.zarr"), str(tmp_path / "b.zarr")]
+    recipes: list[dict[str, Any]] = [
+        {"inputs": f"{secret}/a.zarr", "output": str(tmp_path / "out")},
+        {"inputs": good, "output": f"{secret}/out"},
+        {"inputs": [f"{secret}/a.zarr", *good], "output": f"{secret}/out", "statistics": "all"},
+        {"inputs": good, "output": f"{secret}/one.zarr/{{parent}}"},
+        {"inputs": f"{secret}/*.zarr", "output": str(tmp_path / "out")},
+        {"inputs": good[0], "output": f"{secret}/one.zarr?sig={CANARY}"},
+    ]
+    path, report = tmp_path / "recipe.yaml", tmp_path / "report.json"
+    for recipe in recipes:
+        path.write_text(json.dumps({**recipe, "steps": [{"gaussian_filter": {"sigma": 1}}]}))
+        commands = [["run", path, "--report", report, "--progress", "json"], ["plan", path], ["status", path], ["resume", path]]
+        for command in commands:
+            result = CliRunner().invoke(app, [str(one) for one in command])
+            assert "a.ome.zarr" in result.output or "lab" in result.output + result.stderr, (recipe, command)
+            assert CANARY not in result.output + result.stderr, (recipe, command)
+        for ask in (xprep.run, xprep.batch.status):
+            try:
+                said = repr(ask(path)) + str(ask(path))
+            except ValueError as error:
+                said = f"{error} {error!r}"
+            assert CANARY not in said
+        assert not report.exists() or CANARY not in report.read_text()
+
+
+def test_secrets_in_what_others_say(tmp_path: Path, s3: Server, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that puts the credentials it was given into its own message."""
+    from s3fs import S3FileSystem
+
+    async def tell(*_: Any, **__: Any) -> Any:
+        raise OSError(f"signature of {CANARY} does not match for https://ann:{CANARY}@lab/x?sig={CANARY}")
+
+    for name in ("_cat_file", "_info", "_ls", "_find", "_exists", "_lsdir"):
+        monkeypatch.setattr(S3FileSystem, name, tell)
+    path = tmp_path / "recipe.yaml"
+    recipe = {"inputs": "s3://lab/a.zarr", "steps": ["normalize"], "output": "s3://lab/out", "storage_options": options}
+    path.write_text(json.dumps(recipe))
+    for command in (["run", path], ["plan", path], ["status", path], ["resume", path]):
+        result = CliRunner().invoke(app, [str(one) for one in command])
+        assert "does not match" in result.output + result.stderr, command
+        assert CANARY not in result.output + result.stderr, command
+    for ask in (lambda: xprep.open_image("s3://lab/a.zarr", storage_options=options), lambda: xprep.run(path)):
+        try:
+            said = repr(ask())
+        except OSError as error:
+            said = f"{error} {error!r}"
+        assert "does not match" in said
+        assert CANARY not in said
+
+
+def test_a_command_lets_no_secret_through(tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last net, below all others: whatever an error or a warning says of what a command was given."""
+    from rich.console import Console
+
+    import xprep.cli.batch
+    from xprep.cli.failures import reported
+
+    text = f"{CANARY} in https://ann:{CANARY}@lab/x?sig={CANARY}"
+    stream = io.StringIO()
+
+    def warn_and_fail() -> None:
+        warnings.simplefilter("default")
+        warnings.warn(text, UserWarning, stacklevel=1)
+        raise ValueError(text)
+
+    with pytest.raises(typer.Exit), reported(Console(file=stream, width=240), secrets=options):
+        warn_and_fail()
+    assert stream.getvalue().count("*** in https://lab/x") == 2
+    assert CANARY not in stream.getvalue()
+
+    def tell(*_: Any, **__: Any) -> Any:
+        raise ValueError(text)
+
+    monkeypatch.setattr(xprep.cli.batch, "open_image", tell)
+    recipe = {"inputs": "s3://lab/a.zarr", "steps": ["normalize"], "output": "s3://lab/out", "storage_options": options}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+    result = CliRunner().invoke(app, ["plan", str(tmp_path / "recipe.yaml")])
+    assert "would fail: *** in https://lab/x" in result.output
+    assert CANARY not in result.output + result.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"reference::https://ann:{CANARY}@lab/x", f"simplecache::https://lab/x?sig={CANARY}", f"ftp://ann:{CANARY}@lab/x",
+        f"https://lab/x?sig={CANARY}", f"s3://ann:{CANARY}@lab/x", f"gs://ann:{CANARY}@lab/x", f"https://ann:{CANARY}@lab/\0",
+    ],
+)  # fmt: skip
+def test_urls_that_are_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="lab") as caught:
+        parse(url)
+    assert CANARY not in str(caught.value)
+
+
+def test_names_of_stores() -> None:
+    """What other libraries' stores call themselves is where they are: their credentials too."""
+
+    class Named(MemoryStore):
+        def __str__(self) -> str:
+            return f"https://ann:{CANARY}@lab/x?sig={CANARY}"
+
+    remote = FsspecStore.from_url(f"https://ann:{CANARY}@lab/x.zarr", read_only=True)
+    array = zarr.create_array(Named(), shape=(4,), chunks=(2,), dtype="u1")
+    place = readable_of(array)
+    assert place is not None
+    shown = [name_store(remote), name_store(Named()), str(place.place), repr(place), str(parse(f"https://ann:{CANARY}@lab/x"))]
+    shown.append(str(explain(OSError(f"no https://ann:{CANARY}@lab/x, {CANARY}"), "lab", {"key": CANARY})))
+    for name in shown:
+        assert "lab/x" in name
+        assert CANARY not in name

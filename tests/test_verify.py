@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import zarr
+from zarr.core.sync import sync
 
 import xprep
 from tests.servers import Server
 from xprep.errors import StoreFormatError, UnfinishedStoreError
+from xprep.io.stores import open_store
 
 
 def store(url: Any, **options: Any) -> Any:
@@ -74,6 +77,36 @@ def test_in_a_bucket(rclone: Server) -> None:
     lost.unlink()
     found = xprep.verify(url, storage_options=options)
     assert [str(damage) for damage in found.damaged] == ["scale0/image/c/0/1/2 is missing"]
+
+
+@pytest.mark.parametrize("how", [{}, {"shards": {"y": 64, "x": 64}}, {"version": "0.4"}], ids=["chunks", "shards", "0.4"])
+def test_every_damage_in_a_bucket_is_found(s3: Server, how: dict[str, Any]) -> None:
+    """As in a folder: each object gone, cut short or with one bit flipped, by `verify`; those that are gone by `validate` too."""
+    url, options = s3.new_bucket() + "/x.zarr", s3.storage_options()
+    store(url, storage_options=options, **how)
+    place = open_store(url, options, "r+")
+    chunks = [name for name in place.list_names() if name.rpartition("/")[2].isdigit() and ".xprep" not in name]
+    good = {name: place.get(name) or b"" for name in chunks}
+    rng = np.random.default_rng(3)
+    for turn in range(3):
+        kinds = {name: ("missing", "size", "checksum")[(n + turn) % 3] for n, name in enumerate(chunks)}
+        for name, kind in kinds.items():
+            flipped = bytearray(good[name])
+            flipped[rng.integers(len(flipped))] ^= 1 << int(rng.integers(8))
+            if kind == "missing":
+                sync(place.store.delete(place.key(name)))
+            else:
+                place.set(name, bytes(flipped) if kind == "checksum" else good[name][:-1])
+        found = {damage.key: damage.kind for damage in xprep.verify(url, storage_options=options).damaged}
+        assert found.keys() == kinds.keys()
+        assert all(found[name] == kind for name, kind in kinds.items() if is_pixels(name))
+        lost = [str(one) for one in xprep.validate(url, storage_options=options).findings if one.state == "failed"]
+        for name in (name for name, kind in kinds.items() if kind == "missing" and is_pixels(name)):
+            array = re.sub(r"/c(/\d+)+$|(/\d+)+$", "", name)
+            assert any(line for line in lost if array in line and "objects are not there" in line), (name, lost)
+        place.set_many(good)
+    assert xprep.verify(url, storage_options=options).is_whole
+    assert xprep.validate(url, storage_options=options).is_valid
 
 
 def test_several_images(tmp_path: Path) -> None:

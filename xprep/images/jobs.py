@@ -30,6 +30,7 @@ from xprep.io.groups import read_group
 from xprep.io.layout import ImageStore
 from xprep.io.ome import Level
 from xprep.io.outputs import create_image, resume_image, tidy
+from xprep.io.replacing import go_on_moving
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import read_mark
 from xprep.io.stores import Place, open_store
@@ -38,6 +39,7 @@ from xprep.kernels.downsample import shrink
 from xprep.ops.labels import history_line
 from xprep.ops.layout import CHANNEL
 from xprep.ops.shrinking import Shrinking, check_method
+from xprep.types import Listener
 from xprep.version import version as xprep_version
 
 
@@ -91,7 +93,7 @@ class Job:
         """How many values that are."""
         return 1 + len(self.labels) + len(self.statistics)
 
-    def finish(self, results: Sequence[Any], seconds: float) -> Report:
+    def finish(self, results: Sequence[Any], seconds: float, listener: Listener | None) -> Report:
         """Write the metadata, and say what was done."""
         seen, rest = results[: 1 + len(self.labels)], results[1 + len(self.labels) :]
         statistics = dict(zip(self.statistics, rest, strict=True))
@@ -103,7 +105,7 @@ class Job:
             for (name, pixels), one in zip({"": self.image, **self.labels}.items(), seen, strict=True)
         }
         labels = {name: self._describe(pixels, None) for name, pixels in self.labels.items()}
-        self.store.finish(self._describe(self.image, seen[0]), labels, about | {"written": history}, stored)
+        self.store.finish(self._describe(self.image, seen[0]), labels, about | {"written": history}, stored, listener)
         return Report(
             url=self.store.url,
             shapes=tuple(shape.shape for shape in self.image.shapes),
@@ -136,7 +138,7 @@ class Done:
         """Return nothing to compute."""
         return []
 
-    def finish(self, results: Sequence[Any], seconds: float) -> Report:
+    def finish(self, results: Sequence[Any], seconds: float, listener: Listener | None) -> Report:
         """Say that nothing was done."""
         group = read_group(self.place)
         statistics = {} if group is None else read_mark(group).get("statistics") or {}
@@ -178,10 +180,10 @@ class _Order:
             raise no_fingerprint()
         return cls(image, url, levels, named, fingerprint)
 
-    def start(self, options: Options) -> Job | Done:
+    def start(self, options: Options, listener: Listener | None) -> Job | Done:
         """Create the store, or find the one that an earlier run left."""
         shapes, specs = self.levels
-        store = _open(self.image, self.url, options, specs, self.fingerprint)
+        store = _open(self.image, self.url, options, specs, self.fingerprint, listener)
         if isinstance(store, Place):
             tidy(store, ["", *(f"labels/{name}" for name in self.labels)], options.layout)
             stored = [(self.image, shapes), *((label, below) for label, below, _ in self.labels.values())]
@@ -202,22 +204,32 @@ class _Order:
 
 
 def start_all(
-    targets: Sequence[tuple[xr.DataArray, Any]], options: Options, labels: Mapping[str, xr.DataArray]
+    targets: Sequence[tuple[xr.DataArray, Any]],
+    options: Options,
+    labels: Mapping[str, xr.DataArray],
+    listener: Listener | None = None,
 ) -> Iterator[Job | Done]:
     """Create the stores of images, or find those that an earlier run left; all are checked before one is created."""
     orders = [_Order.of(image, url, options, labels) for image, url in targets]
-    yield from (order.start(options) for order in orders)
+    yield from (order.start(options, listener) for order in orders)
 
 
 def _open(
-    image: xr.DataArray, url: Any, options: Options, levels: Sequence[LevelSpec], fingerprint: str | None
+    image: xr.DataArray,
+    url: Any,
+    options: Options,
+    levels: Sequence[LevelSpec],
+    fingerprint: str | None,
+    listener: Listener | None,
 ) -> ImageStore | Place:
     """Return the store to be filled, or the place of the finished one."""
     spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=pixel_attributes(image.attrs))
     target = open_store(url, options.storage_options, "r+")
     how: dict[str, Any] = {"layout": options.layout, "version": options.version, "overwrite": options.overwrite}
+    if options.overwrite and go_on_moving(target, fingerprint, True, listener):
+        return target
     if options.resume and fingerprint is not None:
-        return resume_image(target, levels, spec, fingerprint=fingerprint, **how)
+        return resume_image(target, levels, spec, fingerprint=fingerprint, listener=listener, **how)
     return create_image(target, levels, spec, fingerprint=fingerprint, **how)
 
 
@@ -226,11 +238,13 @@ def lazy_values(jobs: Sequence[Job | Done]) -> list[Any]:
     return checkpointed([(job.store, job.values()) for job in jobs if isinstance(job, Job)])
 
 
-def finish_all(jobs: Sequence[Job | Done], single: bool, *results: Any, seconds: float = 0.0) -> Any:
+def finish_all(
+    jobs: Sequence[Job | Done], single: bool, *results: Any, seconds: float = 0.0, listener: Listener | None = None
+) -> Any:
     """Finish every store, and return the reports by URL."""
     reports, at = {}, 0
     for job in jobs:
-        report = job.finish(results[at : at + job.count], seconds)
+        report = job.finish(results[at : at + job.count], seconds, listener)
         reports[report.url] = report
         at += job.count
     if active_client() is not None:  # a worker's warnings are lost; those of threads were seen

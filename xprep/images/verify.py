@@ -209,7 +209,7 @@ def _compare_coords(array: ZarrReadable, root: Place) -> list[Damage]:
         place = _beside(array).child(name)
         chunk = next((key for key in ("c/0", "c/0/0", "c", "0", "0/0") if place.exists(key)), None)
         if chunk is None:
-            wrong.append(Damage(_below(place, root, "c/0"), "missing"))
+            wrong.append(Damage(_below(place, root, "0" if place.exists(".zarray") else "c/0"), "missing"))
             continue
         try:
             read_coord(place)

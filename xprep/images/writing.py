@@ -68,7 +68,9 @@ def to_ome_zarr(
     labels : mapping of str to DataArray, optional
         Label images to be stored with the image, shrunk by their commonest values.
     overwrite : bool
-        Whether a Zarr store there may be replaced; on a local disk the old one stays until the new one is complete.
+        Whether a Zarr store there may be replaced. The old one stays until the new one, made beside it, is complete; a local disk
+        then renames that, a bucket (S3, Google, Azure) copies it on its own side, which takes the space of both for a while
+        and a request an object. Other stores delete the old one first; a warning says so before that.
     resume : bool
         Go on with what the same call left unfinished: tiles that are there are not made again, statistics are those of then.
         With nothing there it begins, with a finished store of the same call it does nothing.
@@ -145,12 +147,12 @@ def write_images(
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
     _check_reachable(targets, options)
     jobs: list[Job | Done] = []
+    listener: Any = default_listener() if progress in (None, True) else (progress or None)
     try:
-        for job in start_all(targets, options, labels or {}):
+        for job in start_all(targets, options, labels or {}, listener):
             jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
-        listener = default_listener() if progress in (None, True) else (progress or None)
-        results, went = run(lazy_values(jobs), "writing", listener)  # type: ignore[arg-type]
-        reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds)
+        results, went = run(lazy_values(jobs), "writing", listener)
+        reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds, listener=listener)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(jobs)) from None
     except Exception as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,13 +13,14 @@ import numpy as np
 import zarr
 from zarr.storage import MemoryStore
 
-from xprep.errors import ChunkError, StoreFormatError
+from xprep.errors import StoreFormatError
 from xprep.io.array_nodes import ArrayNode, find_array
+from xprep.io.blame import lost, naming, unreadable
 from xprep.io.bombs import find_unbounded
 from xprep.io.bounded import bound_array
 from xprep.io.codecs import Chain, Shard, is_stored, read_chain
 from xprep.io.keys import read_file_into
-from xprep.io.stores import Place, explain
+from xprep.io.stores import Place
 from xprep.io.units import Grid
 from xprep.options import options
 from xprep.types import Array, Region
@@ -165,7 +165,7 @@ class ZarrReadable:
             return
         for position, data in zip(positions, self._fetch(positions), strict=True):
             there, here = self._grid.cut(region, position)
-            with self._errors(position):
+            with naming(self.place, self.chunk_key(position)):
                 self._decode(chain, data, here, out[there], position)
 
     def _read_plain(self, folder: Path, positions: list[tuple[int, ...]], region: Region, out: Array) -> None:
@@ -173,7 +173,7 @@ class ZarrReadable:
         for position in positions:
             target = out[self._grid.cut(region, position)[0]]
             direct = target if target.flags.c_contiguous else np.empty(target.shape, self.dtype)
-            with self._errors(position):
+            with naming(self.place, self.chunk_key(position)):
                 found = read_file_into(folder, self.chunk_key(position), direct.reshape(-1).view(np.uint8).data)
                 if found is None:
                     direct[...] = self._fill(position)
@@ -197,7 +197,7 @@ class ZarrReadable:
         inner = Grid(shard.shape, shard.inner.shape)
         for position in positions:
             there, here = self._grid.cut(region, position)
-            with self._errors(position):
+            with naming(self.place, self.chunk_key(position)):
                 wanted = list(inner.positions(here))
                 for at, data in zip(wanted, self._fetch_parts(shard, position, wanted), strict=True):
                     inside, part = inner.cut(here, at)
@@ -208,7 +208,7 @@ class ZarrReadable:
         try:
             return self.place.get_many(names)
         except OSError as error:
-            raise self._chunk_error(names, error) from None
+            raise unreadable(self.place, names, error) from None
 
     def _fetch_parts(
         self, shard: Shard, position: tuple[int, ...], wanted: Sequence[tuple[int, ...]]
@@ -239,53 +239,17 @@ class ZarrReadable:
         self.check_bounds()
         names = [self.chunk_key(position) for position in self._grid.positions(region)]
         self.place.check_links(names)
-        if self.missing == "error" and (lost := self.place.missing(names)):
-            raise self._lost(lost)
+        if self.missing == "error" and (gone := self.place.missing(names)):
+            raise lost(self.place, gone)
         try:
             out[...] = self._bounded[region]
         except Exception as error:  # noqa: BLE001  (every codec has its own; the chunk is named whatever it was)
-            raise self._chunk_error(names, error) from None
+            raise unreadable(self.place, names, error) from None
 
     def _fill(self, position: tuple[int, ...]) -> Any:
         if self.missing == "error":
-            raise self._lost([self.chunk_key(position)])
+            raise lost(self.place, [self.chunk_key(position)])
         return 0 if self.array.fill_value is None else self.array.fill_value
-
-    def _lost(self, names: Sequence[str]) -> ChunkError:
-        lost = ChunkError(
-            f"{_list(names)} of {self.place}: not in the store, or incomplete. Zarr would give the fill value; the "
-            "store was written complete, so this is a loss. Write it again, or restore it from a copy."
-        )
-        lost.errno = errno.ENOENT
-        return lost
-
-    def _chunk_error(self, names: Sequence[str], error: BaseException) -> ChunkError:
-        explained = explain(error, f"{_list(names)} of {self.place} cannot be read", self.place.secrets)
-        found = ChunkError(str(explained))
-        found.errno = explained.errno
-        return found
-
-    def _errors(self, position: tuple[int, ...]) -> _NamedChunk:
-        return _NamedChunk(self, position)
-
-
-class _NamedChunk:
-    """What goes wrong inside names the chunk at ``position``."""
-
-    def __init__(self, readable: ZarrReadable, position: tuple[int, ...]) -> None:
-        self._readable, self._position = readable, position
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, ChunkError):
-            raise self._readable._chunk_error([self._readable.chunk_key(self._position)], error) from None
-
-
-def _list(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:3])
-    return f"chunk{'s' * (len(names) > 1)} {shown}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def open_array(place: Place, missing: Missing = "fill") -> ZarrReadable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from time import monotonic, sleep
 from typing import Any, Final, Literal
 
@@ -103,10 +104,12 @@ def is_mine(place: Place, run: str) -> bool:
 
 
 def state_of(target: Place) -> str | None:
-    """Return a text that changes when the store in a folder of this machine is replaced; None where there is none."""
-    if target.folder is None:
-        return None
+    """Return a text that changes when the store at ``target`` is replaced; None where there is none."""
     for name in ("zarr.json", ".zattrs", ".zgroup", ".zarray"):
+        if target.folder is None:
+            if (data := target.get(name)) is not None:
+                return f"{name}-{sha256(data).hexdigest()[:16]}"
+            continue
         with suppress(OSError):
             found = (target.folder / name).stat()
             return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"

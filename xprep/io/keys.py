@@ -7,6 +7,7 @@ Files are read and written in the thread that asks: zarr-python's local store se
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import re
 import uuid
@@ -18,7 +19,7 @@ from typing import Final
 from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.core.sync import sync
-from zarr.storage import FsspecStore
+from zarr.storage import FsspecStore, ObjectStore
 
 from xprep.errors import StoreFormatError
 from xprep.io.waits import every, in_time
@@ -248,6 +249,9 @@ async def _measure(store: Store, prefix: str) -> dict[str, int]:
             for name, info in found.items()
             if name.lstrip("/").startswith(begin)
         }
+    if isinstance(store, ObjectStore):
+        listed = await importlib.import_module("obstore").list(store.store, prefix.rstrip("/") or None).collect_async()
+        return {one["path"].removeprefix(prefix): int(one["size"]) for one in listed if one["path"].startswith(prefix)}
     names = [key async for key in store.list_prefix(prefix)]
     gate = asyncio.Semaphore(REQUESTS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,16 +16,18 @@ from xprep.io.coords import plain
 from xprep.io.creating import Creation, create_levels
 from xprep.io.groups import read_group
 from xprep.io.journal import PARTS, write_manifest
+from xprep.io.moving import Move
 from xprep.io.ome import Multiscale, Version
 from xprep.io.ome_write import write_labels, write_multiscale
 from xprep.io.owner import Owner
-from xprep.io.room import delete_partial, delete_store, move_over
+from xprep.io.replacing import announced
+from xprep.io.room import delete_partial, delete_store, put_in_place
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import mark_finished, mark_writing, read_status
 from xprep.io.stores import Place
 from xprep.io.urls import check_name
 from xprep.io.writes import ZarrWritable
-from xprep.types import Array
+from xprep.types import Array, Listener
 
 Layout = Literal["dual", "flat"]
 
@@ -141,6 +144,7 @@ class ImageStore:
         labels: Mapping[str, Multiscale] | None = None,
         about: Mapping[str, Any] | None = None,
         stored: Mapping[str, Sequence[Array]] | None = None,
+        listener: Listener | None = None,
     ) -> None:
         """Check by key that every unit is there, then say so: the image's OME metadata are written last.
 
@@ -154,6 +158,8 @@ class ImageStore:
             Kept in the root's ``xprep`` attribute beside the status: provenance.
         stored : mapping of str to sequence of array
             What was written (`STORED`), by level, of the image (``""``) and of every label image: kept beside the pixels.
+        listener : Listener, optional
+            Hears of the objects that are copied, where the store replaces another in a bucket.
 
         Raises
         ------
@@ -180,11 +186,13 @@ class ImageStore:
                 write_group(place, {}, self.zarr_format)
         self.check_complete(stored)
         self.check_owned()
-        write_root(self.place, attributes, self.zarr_format, self._node_paths())
-        self._check_marked()
-        for levels in self.pyramids.values() if stored else ():
-            levels[0].place.child(PARTS).delete()
-        self._move_into_place()
+        with self._announced() as move:
+            self._check_replaced()
+            write_root(self.place, attributes, self.zarr_format, self._node_paths())
+            self._check_marked()
+            for levels in self.pyramids.values() if stored else ():
+                levels[0].place.child(PARTS).delete()
+            self._move_into_place(move, listener)
 
     def discard(self) -> None:
         """Delete what was written so far; what it was to replace stays."""
@@ -241,12 +249,22 @@ class ImageStore:
     def _is_beside(self) -> bool:
         return (self.place.path, self.place.shown) != (self.target.path, self.target.shown)
 
-    def _move_into_place(self) -> None:
+    def _announced(self) -> AbstractContextManager[Move | None]:
+        """Return a context in which, in a bucket, this store and no other may replace what is at ``target``."""
+        if not self._is_beside or self.target.folder is not None:
+            return nullcontext()
+        return announced(self.place, self.target, self.run)
+
+    def _move_into_place(self, move: Move | None, listener: Listener | None) -> None:
         if not self._is_beside:
+            return
+        if move is not None:
+            move.carry_out(listener)
+            self.place = self.target
             return
         with hold(self.target):
             self._check_replaced()
-            aside = move_over(self.place, self.target)
+            aside = put_in_place(self.place, self.target, self.run)
         self.place = self.target
         if aside is not None:
             delete_store(aside)

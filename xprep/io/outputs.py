@@ -12,10 +12,12 @@ from xprep.io.claims import hold
 from xprep.io.journal import PARTS
 from xprep.io.layout import ImageStore, Layout
 from xprep.io.ome import Version
+from xprep.io.replacing import go_on_moving
 from xprep.io.resume import find_begun
 from xprep.io.room import delete_old, make_room
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.stores import Place, open_store
+from xprep.types import Listener
 
 
 def create_image(
@@ -31,8 +33,9 @@ def create_image(
 ) -> ImageStore:
     """Create the store of an image, marked as unfinished, and return its arrays to be filled.
 
-    On a local disk, a store that is overwritten stays until the new one is finished, which is written beside it and
-    renamed over it. In a bucket there is no renaming: the old one is deleted first.
+    A store that is overwritten stays until the new one is finished, which is written beside it: on a local disk it is
+    then renamed, in a bucket copied (`xprep.io.moving`). Where neither can be done (`xprep.io.copying`) the old one is deleted
+    first, with a warning.
 
     Parameters
     ----------
@@ -64,6 +67,8 @@ def create_image(
         raise ValueError(f"layout must be 'dual' or 'flat'; got {layout!r}.")
     target = open_store(url, storage_options, "r+")
     with hold(target):
+        if overwrite:
+            go_on_moving(target, None, overwrite)
         store = ImageStore(make_room(target, overwrite), target, version, layout, fingerprint=fingerprint)
         store.claim()
     store.levels = store.create_levels("", levels, spec)
@@ -79,6 +84,7 @@ def resume_image(
     version: Version,
     overwrite: bool,
     fingerprint: str,
+    listener: Listener | None = None,
 ) -> ImageStore | Place:
     """Take over what an earlier run of the same ``fingerprint``, so of these ``levels`` and ``spec``, left; or begin.
 
@@ -93,7 +99,7 @@ def resume_image(
         Another's store is there and ``overwrite`` is off; or another process is writing it.
     """
     with hold(target):
-        found = find_begun(target, fingerprint, overwrite)
+        found = find_begun(target, fingerprint, overwrite, listener)
         if found.state == "finished":
             return found.place
         place = make_room(target, overwrite) if found.state == "nothing" else found.place

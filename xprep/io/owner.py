@@ -7,7 +7,11 @@ import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+
+# Clocks of machines that are kept by NTP differ by less; and it is what `_rough` begins with.
+_TOLERATED: Final = 60.0
+_LONGEST: Final = 80
 
 
 @dataclass(frozen=True)
@@ -64,14 +68,44 @@ class Owner:
 
     @property
     def age_seconds(self) -> float:
-        """Seconds since it began to write, by this machine's clock."""
+        """Seconds since it began to write, by this machine's clock; 0 if that is in the future, or no time at all."""
+        return max(0.0, self._elapsed or 0.0)
+
+    @property
+    def _elapsed(self) -> float | None:
         try:
-            return (datetime.now(UTC) - datetime.fromisoformat(self.created)).total_seconds()
-        except (ValueError, TypeError):
-            return 0.0
+            created = datetime.fromisoformat(self.created)
+            return (datetime.now(UTC) - created.replace(tzinfo=created.tzinfo or UTC)).total_seconds()
+        except (ValueError, OverflowError):
+            return None
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}, since {self.created}"
+        return f"process {self.pid} on {_shown(self.host)}, {self._since}"
+
+    @property
+    def _since(self) -> str:
+        if (elapsed := self._elapsed) is None:
+            return f"since a time that is none ({_shown(self.created)!r})"
+        if elapsed < -_TOLERATED:
+            return f"since {self.created} by a clock that is {_rough(-elapsed)} ahead of this machine's, or was"
+        return f"since {self.created}"
+
+
+def _shown(text: str) -> str:
+    """Return a text from elsewhere as it may be printed: no control characters, no pages of it."""
+    kept = "".join(letter if letter.isprintable() else "?" for letter in text[:_LONGEST])
+    return f"{kept}…" if len(text) > _LONGEST else kept
+
+
+def _rough(seconds: float) -> str:
+    """Return a duration in its largest unit.
+
+    >>> _rough(90), _rough(86400 * 40)
+    ('2 minutes', '40 days')
+    """
+    unit, name = next((unit, name) for unit, name in ((86400, "day"), (3600, "hour"), (60, "minute")) if seconds >= unit)
+    count = round(seconds / unit)
+    return f"{count} {name}{'s' * (count != 1)}"
 
 
 def _runs(pid: int) -> bool:
@@ -83,7 +117,7 @@ def _runs(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    except OSError:
+    except (OSError, OverflowError):
         return False
     return True
 

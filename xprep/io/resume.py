@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from xprep.errors import StoreExistsError
 from xprep.io.groups import Group, read_group
-from xprep.io.room import delete_store, find_siblings, is_being_written, move_over
+from xprep.io.replacing import go_on_moving
+from xprep.io.room import delete_store, find_siblings, is_being_written, put_in_place
 from xprep.io.status import describe_owner, read_mark, read_status
 from xprep.io.stores import Place
+from xprep.types import Listener
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Found:
     place: Place
 
 
-def find_begun(target: Place, fingerprint: str, overwrite: bool) -> Found:
+def find_begun(target: Place, fingerprint: str, overwrite: bool, listener: Listener | None = None) -> Found:
     """Return what an earlier run of the same ``fingerprint`` left at ``target``, or beside it where it was to be replaced.
 
     Raises
@@ -29,6 +32,8 @@ def find_begun(target: Place, fingerprint: str, overwrite: bool) -> Found:
     StoreExistsError
         Another's store is there and ``overwrite`` is off; or another process is writing it.
     """
+    if go_on_moving(target, fingerprint, overwrite, listener):
+        return Found("finished", target)
     group = read_group(target)
     if group is not None and is_being_written(group):
         raise StoreExistsError(f"{target}: {describe_owner(group)}. Two writers would destroy each other's work.")
@@ -36,13 +41,13 @@ def find_begun(target: Place, fingerprint: str, overwrite: bool) -> Found:
         if read_status(group) == "finished":
             return Found("finished", target)
         return Found("begun", target)
-    for beside in _beside(target, fingerprint):
+    for beside in _beside(target, fingerprint) if group is not None or target.folder is not None else ():
         if group is not None and not overwrite:
             raise StoreExistsError(
                 f"{target} exists, and what shall replace it was begun beside it: give overwrite=True as well as resume=True."
             )
         if read_status(beside) == "finished":
-            move_over(beside.place, target)  # it was killed between two renames, or before them
+            put_in_place(beside.place, target, uuid.uuid4().hex)  # it was killed between two renames, or before them
             return Found("finished", target)
         return Found("begun", beside.place)
     if group is None or overwrite:

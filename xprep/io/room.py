@@ -12,14 +12,18 @@ from pathlib import Path
 
 from xprep.errors import StoreExistsError
 from xprep.io.consolidate import write_group
+from xprep.io.copying import split, try_copy
 from xprep.io.groups import Group, read_group
 from xprep.io.keys import is_partial
+from xprep.io.moving import delete_whole
+from xprep.io.objects import is_icechunk
 from xprep.io.owner import Owner
+from xprep.io.replacing import NEW, announced, is_beside
 from xprep.io.status import MARK, describe_owner, mark_writing, read_owner, read_status
 from xprep.io.stores import Place, open_store
 
-# Ends of the names of what shall replace a store, and of what was replaced.
-_NEW, _OLD = ".xprep-new", ".xprep-old"
+# End of the names of what was replaced.
+_OLD = ".xprep-old"
 
 
 def make_room(target: Place, overwrite: bool) -> Place:
@@ -42,14 +46,19 @@ def make_room(target: Place, overwrite: bool) -> Place:
         raise StoreExistsError(f"{target}: {describe_owner(group)}. Two writers would destroy each other's work.")
     if not overwrite:
         raise StoreExistsError(f"{target} exists{_unfinished(group)}. overwrite=True replaces it; or give another URL.")
-    if (folder := target.folder) is not None:
-        return _sibling(target, folder)
     if target.is_bucket:
         raise StoreExistsError(f"{target} is a whole bucket; give a folder in it, a bucket is never overwritten.")
-    if group is None or read_status(group) != "writing":
+    is_whole = group is None or read_status(group) != "writing"
+    if target.folder is None and not is_whole:
+        _empty(target)
+        return target
+    beside = _room_beside(target)
+    if isinstance(beside, Place):
+        return beside
+    if beside:
         warnings.warn(
-            f"{target} is deleted now, before what replaces it is made: such a store cannot rename. Until that is finished there "
-            "is neither; write to another URL to keep it.",
+            f"{target} is deleted now, before what replaces it is made: {beside}. Until that is finished there is neither; write "
+            "to another URL to keep it.",
             UserWarning,
             stacklevel=2,
         )
@@ -86,25 +95,31 @@ def _unfinished(group: Group | None) -> str:
 
 def find_siblings(target: Place) -> list[Place]:
     """Return the stores that were to replace the one at ``target``."""
-    return _beside(target, _NEW)
-
-
-def _beside(target: Place, ending: str) -> list[Place]:
-    if (folder := target.folder) is None:
+    if target.folder is not None:
+        return _beside(target.folder, NEW)
+    if (found := split(target)) is None:
         return []
+    above, name = found
+    try:
+        return [above.child(beside) for beside in above.list_folder() if is_beside(beside, name)]
+    except PermissionError:  # who may not look there has written nothing there
+        return []
+
+
+def _beside(folder: Path, ending: str) -> list[Place]:
     name = glob.escape(folder.name)
     return [open_store(left, mode="r+") for left in sorted(folder.parent.glob(f".{name}.*{ending}"))]
 
 
-def _sibling(target: Place, folder: Path) -> Place:
-    """Return a folder beside ``folder``, free of what dead processes, and this one, left there.
+def _room_beside(target: Place) -> Place | str:
+    """Return a folder beside ``target``, free of what dead processes, and this one, left there; or why none can be used.
 
     Raises
     ------
     StoreExistsError
         Another process of this machine, which still runs, is making a store that shall be there.
     """
-    left_there = [(left, read_group(left)) for left in find_siblings(target)]
+    left_there = [(left, _read_left(left)) for left in find_siblings(target)]
     for _, group in left_there:
         if group is not None and is_being_written(group):
             raise StoreExistsError(
@@ -114,8 +129,23 @@ def _sibling(target: Place, folder: Path) -> Place:
         owner = None if group is None else read_owner(group)
         if owner is not None and (owner.is_alive is False or owner.is_here):
             delete_store(left)
-    delete_old(target)
-    return open_store(folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}{_NEW}"), mode="r+")
+    beside = f"{uuid.uuid4().hex[:8]}{NEW}"
+    if (folder := target.folder) is not None:
+        delete_old(target)
+        return open_store(folder.with_name(f".{folder.name}.{beside}"), mode="r+")
+    if is_icechunk(target.store):
+        return ""  # what was committed stays
+    if (found := split(target)) is None:
+        return "such a store cannot rename, nor copy by itself"
+    above, name = found
+    return try_copy(above, f".{name}.xprep-try") or above.child(f".{name}.{beside}")
+
+
+def _read_left(place: Place) -> Group | None:
+    """Return the group at ``place``, also one of which a killed run wrote the attributes only."""
+    if (group := read_group(place)) is None and (attributes := place.read_json(".zattrs")) is not None:
+        return Group(place, attributes, 2)
+    return group
 
 
 def _empty(target: Place) -> None:
@@ -142,11 +172,26 @@ def delete_store(place: Place) -> None:
     if (folder := place.folder) is not None:
         shutil.rmtree(folder, ignore_errors=True)
     else:
-        place.delete()
+        delete_whole(place)
 
 
-def move_over(new: Place, old: Place) -> Place | None:
-    """Put the finished store ``new`` in the place of ``old``, beside it on one disk; return where the old one is now."""
+def put_in_place(new: Place, target: Place, run: str) -> Place | None:
+    """Let the finished store ``new`` replace the one at ``target``, which it lies beside; return what is left to be deleted.
+
+    Raises
+    ------
+    StoreExistsError
+        In a bucket: another run does so.
+    """
+    if target.folder is None:
+        with announced(new, target, run) as move:
+            move.carry_out()
+        return None
+    return _move_over(new, target)
+
+
+def _move_over(new: Place, old: Place) -> Place | None:
+    """Rename ``new`` to ``old``, on one disk; return where the old one is now."""
     source, target = new.folder, old.folder
     if source is None or target is None:
         raise ValueError(f"{new} and {old} are not on this machine.")
@@ -163,5 +208,7 @@ def move_over(new: Place, old: Place) -> Place | None:
 
 def delete_old(target: Place) -> None:
     """Delete what was replaced by the store at ``target``, where its run was killed before it could."""
-    for left in _beside(target, _OLD) if target.exists("zarr.json") or target.exists(".zgroup") else ():
+    if target.folder is None:
+        return
+    for left in _beside(target.folder, _OLD) if target.exists("zarr.json") or target.exists(".zgroup") else ():
         delete_store(left)

@@ -14,6 +14,7 @@ from zarr.core.sync import sync
 from zarr.storage import FsspecStore, LocalStore
 
 from xprep.io import keys, objects, urls
+from xprep.io.advice import advise
 from xprep.io.documents import encode_json, parse_json
 from xprep.options import options
 
@@ -216,17 +217,9 @@ def explain(error: BaseException, what: str, secrets: Mapping[str, Any] | None =
     if "redential" in f"{type(error).__name__} {error}":
         kind = PermissionError
     reason = urls.redact_text(f"{type(error).__name__}: {error}", secrets)
-    explained = kind(f"{what}: {reason}{_advice(kind)}")
+    explained = kind(f"{what}: {reason}{advise(kind, error)}")
     explained.errno = getattr(error, "errno", None) or _ERRNOS.get(kind)
     return explained
-
-
-def _advice(kind: type[OSError]) -> str:
-    if kind is FileNotFoundError:
-        return ". Does the bucket or folder exist?"
-    if kind is PermissionError:
-        return ". Are the credentials right, do they allow this, and is the clock of this machine right?"
-    return ""
 
 
 def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, Any] | None = None, mode: Mode = "r") -> Place:
