@@ -169,6 +169,7 @@ def test_secrets_in_urls_of_a_recipe(tmp_path: Path, logs: Any) -> None:
         {"inputs": [f"{secret}/a.zarr", good[1]], "output": f"{secret}/out", "statistics": "all"},
         {"inputs": good, "output": f"{secret}/one.zarr/{{parent}}"},
         {"inputs": f"{secret}/*.zarr", "output": str(tmp_path / "out")},
+        {"inputs": f"memory://ann:{CANARY}@lab/*.zarr", "output": str(tmp_path / "out")},
         {"inputs": good[0], "output": f"{secret}/one.zarr?sig={CANARY}"},
     ]
     path, report = tmp_path / "recipe.yaml", tmp_path / "report.json"
