@@ -28,6 +28,13 @@ settings.register_profile("ci", max_examples=40, deadline=None, print_blob=True,
 settings.register_profile("thorough", settings.get_profile("ci"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+# An idle cluster looks at itself fifty times a second: 9 % of a core for each process of pytest, a tenth of the suite's time.
+IDLE = {
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.tick.interval": "10s",
+    "distributed.worker.memory.monitor-interval": "1s",
+    "distributed.worker.profile.enabled": False,
+}
 INTERMEDIATES = ("auto", "recompute", "persist", "spill")
 SCHEDULERS = ("threads", "sync", "processes", "distributed")
 
@@ -50,7 +57,9 @@ def nothing_computes() -> Iterator[None]:
 def cluster() -> Iterator[Any]:
     """Two worker processes on this machine."""
     distributed = pytest.importorskip("distributed", reason="the extra 'distributed' is not installed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as running:
+    with dask.config.set(IDLE):
+        running = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+    with running:
         yield running
 
 

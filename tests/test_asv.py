@@ -6,6 +6,8 @@ import importlib
 import inspect
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,11 +15,17 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "asv_bench"
-MODULES = ("gaussian", "normalize", "pyramid", "quantile")
+MODULES = ("background", "gaussian", "normalize", "project", "pyramid", "quantile", "rescale", "rois")
+OPENCV = find_spec("cv2") is not None  # of the extra "bench"
 PREFIXES = ("time_", "peakmem_", "track_")
 # A blur's tiles of one row; percentiles of float64 and normalize need up to this many readings.
 MOST_READS = {"Gaussian": 1, "Quantile": 4, "Normalize": 6, "Pyramid": 1, "Labels": 1}
 MOST_TASKS = {"Gaussian": 8, "Quantile": 8, "Normalize": 30, "Pyramid": 8, "Labels": 8}
+MOST_TASKS |= {"Background": 12, "Project": 8, "Rescale": 12, "Traces": 8}
+SIZES = {
+    "gaussian normalize pyramid quantile": {"shape": (2, 128, 120), "shapes": ((2, 96, 64), (2, 64, 64)), "chunk": 64},
+    "background project rescale rois": {"shape": (6, 128, 128), "chunks": (3, 64, 64), "side": 128, "chunk": 64, "count": 12},
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,28 +40,30 @@ def benchmarks() -> Iterator[dict[str, ModuleType]]:
 
 
 def small(module: ModuleType) -> list[type]:
-    """Return the module's benchmarks with an image of four chunks a channel."""
+    """Return the module's benchmarks with an image of a few chunks."""
     found = [
         one
         for name, one in vars(module).items()
         if inspect.isclass(one) and one.__module__ == module.__name__ and not name.startswith("_")
     ]
-    sizes = {"shape": (2, 128, 120), "shapes": ((2, 96, 64), (2, 64, 64)), "chunk": 64}
+    sizes = next(sizes for names, sizes in SIZES.items() if module.__name__.rpartition(".")[2] in names.split())
     return [type(one.__name__, (one,), {key: value for key, value in sizes.items() if hasattr(one, key)}) for one in found]
 
 
 def run(benchmark: type) -> dict[tuple[str, Any], Any]:
     """Run every method of a benchmark once for each parameter, as asv would; return what they gave."""
     results = {}
-    for param in getattr(benchmark, "params", [None]):
-        given = () if param is None else (param,)
+    params = getattr(benchmark, "params", ())
+    every = params if isinstance(next(iter(params), None), list) else [params] if params else []
+    for given in product(*every):
+        param = given[0] if len(given) == 1 else given or None
         problem = benchmark()
         problem.setup(*given)
         try:
-            for name in (name for name in dir(problem) if name.startswith(PREFIXES)):
+            for name in (name for name in dir(problem) if name.startswith(PREFIXES) and (name != "time_opencv" or OPENCV)):
                 results[name, param] = getattr(problem, name)(*given)
         finally:
-            problem.teardown(*given)
+            getattr(problem, "teardown", lambda *_: None)(*given)
     return results
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import numcodecs
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from dask.delayed import Delayed
 from zarr.core.sync import sync
 
@@ -145,6 +147,24 @@ def test_a_request_that_hangs_for_ever(
     assert sum(re.search(request_line, line) is not None for line in proxy.log) == 1
     with pytest.raises(xprep.UnfinishedStoreError):
         xprep.open_image(target, storage_options=options)
+
+
+def test_a_chunk_that_hangs_in_a_codec_of_zarrs_own(bucket: tuple[FaultProxy, str, dict[str, Any]]) -> None:
+    """Nor do requests of zarr-python, which decodes what xprep does not, wait for longer."""
+    proxy, url, options = bucket
+    group = zarr.open_group(f"{url}/foreign.zarr", mode="w", storage_options=options, zarr_format=2)
+    how = {"attributes": {"_ARRAY_DIMENSIONS": ["y", "x"]}, "filters": [numcodecs.Delta("<u2")]}
+    group.create_array("image", shape=(64, 64), chunks=(32, 32), dtype="uint16", **how)[...] = 1
+    image = xprep.open_image(f"{url}/foreign.zarr/image", storage_options=options)
+    np.testing.assert_array_equal(image, 1)
+    with xprep.set_options(deadline=2):
+        image = xprep.open_image(f"{url}/foreign.zarr/image", storage_options=options)
+    proxy.set(Rule(r"^GET .*foreign\.zarr/image/1\.0", "hang:1000"))
+    try:
+        with pytest.raises(xprep.ChunkError, match=r"1\.0.*foreign.zarr/image cannot be read.*no answer within 2 s"):
+            image[40:50, :20].compute()
+    finally:
+        proxy.set()
 
 
 def test_a_request_that_nobody_wants_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,18 +1,27 @@
-"""The code on the pages of docs/ runs, as it stands there."""
+"""The code on the pages runs as it stands there: of the README, in Python and on the command line, and of docs/."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import xarray as xr
+from numpy.typing import NDArray
 
-PAGE = Path(__file__).parents[1] / "docs" / "ome_zarr.md"
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+import xprep
+from tests.servers import KEY, SECRET, Server
+
+ROOT = Path(__file__).parents[1]
+README, PAGE = ROOT / "README.md", ROOT / "docs" / "ome_zarr.md"
+RECIPE = 'inputs: "fov*.zarr"\noutput: recipes/{name}.ome.zarr\nsteps:\n  - gaussian_filter: {sigma: 1}\n'
 
 
-def blocks() -> list[str]:
-    return BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+def blocks(page: Path = PAGE, language: str = "python") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def test_the_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,3 +30,70 @@ def test_the_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (mine,) = [block for block in blocks() if "spatialdata" not in block]
     exec(compile(mine, str(PAGE), "exec"), {})
     assert (tmp_path / "copy.ome.zarr" / ".zgroup").exists()
+
+
+def image_of(dims: str, *sides: int) -> xr.DataArray:
+    """Return an image with physical coordinates; in z they are three times as far apart."""
+    pixels = np.random.default_rng(3).lognormal(4, 1, sides).astype("uint16")
+    steps = {"z": 1.5, "y": 0.5, "x": 0.5}
+    coords: dict[str, Any] = {
+        dim: (dim, steps[dim] * np.arange(n), {"units": "micrometer"}) for dim, n in zip(dims, sides, strict=True) if dim in steps
+    }
+    if "c" in dims:
+        coords["c"] = ["CD3", "CD8"]
+    return xr.DataArray(pixels, coords, dims=tuple(dims), name="image")
+
+
+@pytest.fixture
+def lab(s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the images of the README, and s3://lab, its credentials in the environment."""
+    pytest.importorskip("s3fs", reason="the extra 's3' is not installed").S3FileSystem.clear_instance_cache()
+    where = {"AWS_ENDPOINT_URL": s3.endpoint, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "MPLBACKEND": "Agg"}
+    for name, value in where.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    s3.make_bucket("lab")
+    slide = image_of("cyx", 2, 48, 64)
+    for url in ("s3://lab/slide.ome.zarr", "slide.ome.zarr", "slide.zarr", "fov1.zarr", "fov2.zarr", "fov3.zarr"):
+        slide.prep.to_ome_zarr(url, scale_factors=(2,), resume=True)  # in the bucket it may be there
+    for name, image in {"embryo": image_of("zyx", 5, 20, 24), "movie": image_of("tyx", 6, 32, 40)}.items():
+        image.prep.to_ome_zarr(f"{name}.zarr", scale_factors=())
+    image_of("tyx", 6, 32, 40).prep.to_ome_zarr("frames.zarr", scale_factors=())
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    return tmp_path
+
+
+def suite2p_stat() -> NDArray[np.object_]:
+    pixels = np.arange(4)
+    return np.array([{"ypix": pixels + 3, "xpix": pixels + k, "lam": np.ones(4, "float32")} for k in (2, 9)], dtype=object)
+
+
+def test_the_python_of_the_readme_runs(lab: Path) -> None:
+    tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed (pip install tifffile)")
+    slide = image_of("cyx", 2, 300, 280)
+    tifffile.imwrite("slide.tif", slide.values, tile=(128, 128), photometric="minisblack", metadata={"axes": "CYX"})
+    np.save("stat.npy", suite2p_stat())
+    names: dict[str, Any] = {}
+    for block in blocks(README):
+        exec(compile(block, str(README), "exec"), names)
+    assert xprep.open_image("s3://lab/slide_norm.ome.zarr").dtype == np.float32
+    assert names["embryo"].sizes == {"y": 10, "x": 12}
+    assert names["traces"].compute().sizes == {"t": 6, "roi": 2}
+    assert names["spots"].compute().sizes == names["frames"].sizes
+    assert 0 < float(names["gain"]) < 2
+    np.testing.assert_array_equal(xprep.open_image("tiff.ome.zarr").values, slide.values)
+
+
+def test_the_commands_of_the_readme_run(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """But the demo, which has tests of its own."""
+    runner = pytest.importorskip("typer.testing", reason="the extra 'cli' is not installed").CliRunner()
+    from xprep.cli.app import app
+
+    (block,) = [block for block in blocks(README, "bash") if "xprep info" in block]
+    commands = [shlex.split(line, comments=True) for line in block.splitlines()]
+    assert [words[1] for words in commands] == ["demo", "info", "plan", "normalize", "normalize", "run", "validate", "scratch"]
+    for words in commands[1:]:
+        done = runner.invoke(app, words[1:])
+        assert done.exit_code == 0, (words, done.output)
+    for name in ("slide_norm.ome.zarr", "out/fov3.ome.zarr", "recipes/fov1.ome.zarr"):
+        assert xprep.open_image(lab / name).shape == (2, 48, 64)

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-import xprep.ufuncs
+from xprep import ufuncs  # not what is in it: naming a ufunc builds it, and every process of pytest collects this file
 from xprep.kernels import pixels
-from xprep.ufuncs import mask_pixels, normalize_pixels, sum_scaled
 
 DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 2.5, np.inf, -np.inf, np.nan, 1e-40, 1e30]
@@ -130,13 +129,13 @@ def test_layouts_do_not_show():
 
 
 def test_ufuncs_are_ufuncs_and_are_pickled_by_name():
-    assert {"mask_pixels", "normalize_pixels", "sum_scaled"} <= set(dir(xprep.ufuncs))
-    for name in xprep.ufuncs.__all__:
-        ufunc = getattr(xprep.ufuncs, name)
+    assert {"mask_pixels", "normalize_pixels", "sum_scaled"} <= set(dir(ufuncs))
+    for name in ufuncs.__all__:
+        ufunc = getattr(ufuncs, name)
         assert isinstance(ufunc, np.ufunc)
         assert pickle.loads(pickle.dumps(ufunc)) is ufunc  # noqa: S301
     with pytest.raises(AttributeError, match="it has"):
-        xprep.ufuncs.nothing  # noqa: B018
+        ufuncs.nothing  # noqa: B018
 
 
 def test_import_compiles_nothing_and_a_pickle_is_enough():
@@ -146,7 +145,7 @@ def test_import_compiles_nothing_and_a_pickle_is_enough():
         "assert 'sum_scaled' not in vars(u)\n"
         "from xprep.kernels import pixels\n"
         "assert not pixels.sum_scaled.signatures\n"
-        f"f = pickle.loads({pickle.dumps(sum_scaled)!r})\n"
+        f"f = pickle.loads({pickle.dumps(ufuncs.sum_scaled)!r})\n"
         "assert f(np.ones((2, 3), 'u2'), np.ones(2, 'f4')).tolist() == [2, 2, 2]\n"
     )
     env = {"PYTHONPATH": ":".join(path for path in sys.path if path)}
@@ -169,7 +168,7 @@ def test_import_compiles_nothing_and_a_pickle_is_enough():
     ],
 )
 def test_dtypes_of_sum_scaled(dtype, scale, result):
-    total = sum_scaled(np.ones((2, 5, 3, 4), dtype), np.ones(3, scale))
+    total = ufuncs.sum_scaled(np.ones((2, 5, 3, 4), dtype), np.ones(3, scale))
     assert total.dtype == result
     assert_array_equal(total, np.full((2, 5, 4), 3))
 
@@ -186,11 +185,13 @@ def test_through_apply_ufunc(chunks):
     scales = xr.DataArray(np.array([1, 2, 3], np.float32), dims="c")
     lazy = source if chunks is None else source.chunk(chunks | {"x": -1})
     options = {"dask": "parallelized", "output_dtypes": [np.float32]}
-    total = xr.apply_ufunc(sum_scaled, lazy, scales, input_core_dims=[["c", "x"], ["c"]], output_core_dims=[["x"]], **options)
+    total = xr.apply_ufunc(
+        ufuncs.sum_scaled, lazy, scales, input_core_dims=[["c", "x"], ["c"]], output_core_dims=[["x"]], **options
+    )
     flat = source.values.reshape(3, -1)
     assert_array_equal(total.values.ravel(), dense_sum(flat, scales.values, np.float32))
     result = xr.apply_ufunc(
-        normalize_pixels,
+        ufuncs.normalize_pixels,
         lazy,
         np.float32(4),
         True,
@@ -211,11 +212,11 @@ def test_ufunc_out_may_be_the_input_and_nothing_warns():
     values[np.isinf(values)] = 1
     expected = dense_normalize(values, 1, True, True, np.ones(3), 0.5)
     assert np.isnan(expected).any()
-    result = normalize_pixels(values, 1, True, True, np.ones(3, np.float32), 0.5, out=values)
+    result = ufuncs.normalize_pixels(values, 1, True, True, np.ones(3, np.float32), 0.5, out=values)
     assert result is values
     assert_array_equal(values, expected)
     for flags in ((False, True), (True, False), (False, False)):
-        normalize_pixels(values, np.nan, *flags, np.ones(3, np.float32), np.inf)
+        ufuncs.normalize_pixels(values, np.nan, *flags, np.ones(3, np.float32), np.inf)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -223,16 +224,16 @@ def test_mask_keeps_the_dtype(dtype):
     values = np.arange(-3, 4).astype(dtype)
     keep = np.arange(7) % 2 == 0
     for outside in (False if dtype == "bool" else 0, values[:1]):
-        result = mask_pixels(values, keep, outside)
+        result = ufuncs.mask_pixels(values, keep, outside)
         assert result.dtype == values.dtype
         assert_array_equal(result, np.where(keep, values, outside))
 
 
 def test_mask_of_integers_by_nan_widens():
-    result = mask_pixels(np.array([1, 2], np.uint16), [True, False], np.nan)
+    result = ufuncs.mask_pixels(np.array([1, 2], np.uint16), [True, False], np.nan)
     assert result.dtype.kind == "f"
     assert_array_equal(result, [1, np.nan])
-    assert mask_pixels(np.array([1, 2], np.float32), [True, False], np.nan).dtype == np.float32
+    assert ufuncs.mask_pixels(np.array([1, 2], np.float32), [True, False], np.nan).dtype == np.float32
 
 
 def test_mask_through_xarray_and_dask():
@@ -240,5 +241,5 @@ def test_mask_through_xarray_and_dask():
     keep = xr.DataArray(np.random.default_rng(1).random((6, 8)) > 0.5, dims=("y", "x"))
     expected = source.where(keep, -1)
     for array in (source, source.chunk({"y": 2})):
-        result = xr.apply_ufunc(mask_pixels, array, keep, -1, dask="parallelized", output_dtypes=[np.float32])
+        result = xr.apply_ufunc(ufuncs.mask_pixels, array, keep, -1, dask="parallelized", output_dtypes=[np.float32])
         assert_allclose(result.transpose("c", "y", "x").values, expected.values, rtol=0)

@@ -20,6 +20,7 @@ from zarr.storage import FsspecStore, MemoryStore
 
 import xprep
 from tests.servers import Server
+from xprep.batch import Task
 from xprep.cli.app import app
 from xprep.io.foreign import readable_of
 from xprep.io.objects import name_store
@@ -165,9 +166,10 @@ def test_secrets_in_urls_of_a_recipe(tmp_path: Path, logs: Any) -> None:
     recipes: list[dict[str, Any]] = [
         {"inputs": f"{secret}/a.zarr", "output": str(tmp_path / "out")},
         {"inputs": good, "output": f"{secret}/out"},
-        {"inputs": [f"{secret}/a.zarr", *good], "output": f"{secret}/out", "statistics": "all"},
+        {"inputs": [f"{secret}/a.zarr", good[1]], "output": f"{secret}/out", "statistics": "all"},
         {"inputs": good, "output": f"{secret}/one.zarr/{{parent}}"},
         {"inputs": f"{secret}/*.zarr", "output": str(tmp_path / "out")},
+        {"inputs": f"memory://ann:{CANARY}@lab/*.zarr", "output": str(tmp_path / "out")},
         {"inputs": good[0], "output": f"{secret}/one.zarr?sig={CANARY}"},
     ]
     path, report = tmp_path / "recipe.yaml", tmp_path / "report.json"
@@ -216,6 +218,8 @@ def test_a_command_lets_no_secret_through(tmp_path: Path, options: dict[str, Any
     """The last net, below all others: whatever an error or a warning says of what a command was given."""
     from rich.console import Console
 
+    import xprep.batch.running
+    import xprep.batch.state
     import xprep.cli.batch
     from xprep.cli.failures import reported
 
@@ -241,6 +245,13 @@ def test_a_command_lets_no_secret_through(tmp_path: Path, options: dict[str, Any
     result = CliRunner().invoke(app, ["plan", str(tmp_path / "recipe.yaml")])
     assert "would fail: *** in https://lab/x" in result.output
     assert CANARY not in result.output + result.stderr
+    monkeypatch.setattr(xprep.batch.running, "open_image", tell)
+    (outcome,) = xprep.run(tmp_path / "recipe.yaml", progress=False).outcomes
+    assert outcome.reason == "*** in https://lab/x"
+    monkeypatch.setattr(xprep.batch.state, "open_store", tell)
+    (found,) = xprep.batch.status(tmp_path / "recipe.yaml")
+    assert found.about == "*** in https://lab/x"
+    assert Task("a", f"s3://ann:{CANARY}@lab/x.zarr?sig={CANARY}", "").name == "x"
 
 
 @pytest.mark.parametrize(

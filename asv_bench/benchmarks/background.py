@@ -11,10 +11,8 @@ from scipy import ndimage
 import xprep
 from xprep.kernels.background import half_of, mean_taps
 
-SHAPE = (64, 1024, 1024)
 
-
-def stack(shape=SHAPE):
+def stack(shape):
     """Seeded counts, uint16."""
     return np.random.default_rng(0).integers(0, 4000, shape, dtype=np.uint16)
 
@@ -25,11 +23,12 @@ class Background:
     params = ([7.0, 2.0, 20.0],)
     param_names = ("radius",)
     timeout = 300
+    shape, chunks = (64, 1024, 1024), (16, 512, 512)  # a test takes a smaller subclass
 
     def setup(self, radius):
-        self.array = stack()
+        self.array = stack(self.shape)
         self.image = xr.DataArray(self.array, dims=("t", "y", "x"))
-        self.lazy = self.image.chunk(t=16, y=512, x=512)
+        self.lazy = self.image.chunk(dict(zip("tyx", self.chunks, strict=True)))
         half = half_of(mean_taps(radius / 2)).astype(np.float32)
         self.taps = np.concatenate([half[:0:-1], half])
         xprep.background(self.image[:1], radius)  # compile
@@ -62,10 +61,13 @@ class Memory:
 
     params = ([4, 64],)
     param_names = ("planes",)
+    side, chunk = 2048, 512
 
     def setup(self, planes):
         self.lazy = xr.DataArray(
-            da.random.default_rng(0).integers(0, 4000, (planes, 2048, 2048), chunks=(2, 512, 512), dtype="u2"),
+            da.random.default_rng(0).integers(
+                0, 4000, (planes, self.side, self.side), chunks=(2, self.chunk, self.chunk), dtype="u2"
+            ),
             dims=("t", "y", "x"),
         )
 

@@ -10,7 +10,6 @@ from scipy import ndimage
 
 import xprep
 
-SHAPE = (64, 1024, 1024)
 FACTORS = {"half": (1, 0.5, 0.5), "third": (1, 1 / 3, 1 / 3), "x1.3": (1.3, 1.3, 1.3)}
 
 
@@ -20,11 +19,12 @@ class Rescale:
     params = (list(FACTORS),)
     param_names = ("factors",)
     timeout = 300
+    shape, chunks = (64, 1024, 1024), (16, 512, 512)  # a test takes a smaller subclass
 
     def setup(self, factors):
-        self.array = np.random.default_rng(0).integers(0, 4000, SHAPE, dtype=np.uint16)
+        self.array = np.random.default_rng(0).integers(0, 4000, self.shape, dtype=np.uint16)
         self.image = xr.DataArray(self.array, dims=("z", "y", "x"))
-        self.lazy = self.image.chunk(z=16, y=512, x=512)
+        self.lazy = self.image.chunk(dict(zip("zyx", self.chunks, strict=True)))
         self.factors = dict(zip("zyx", FACTORS[factors], strict=True))
         for smooth in (False, True):
             xprep.rescale(self.image[:3, :9, :9], self.factors, anti_alias=smooth)  # compile
@@ -55,10 +55,13 @@ class Memory:
 
     params = ([4, 64], [0.01, 0.5, 1.3])
     param_names = ("planes", "factor")
+    side, chunk = 2048, 512
 
     def setup(self, planes, factor):
         self.lazy = xr.DataArray(
-            da.random.default_rng(0).integers(0, 4000, (planes, 2048, 2048), chunks=(2, 512, 512), dtype="u2"),
+            da.random.default_rng(0).integers(
+                0, 4000, (planes, self.side, self.side), chunks=(2, self.chunk, self.chunk), dtype="u2"
+            ),
             dims=("z", "y", "x"),
         )
 

@@ -26,11 +26,13 @@ def ellipses(count: int, side: int, seed: int = 0) -> dict[str, list[np.ndarray]
 class Traces:
     """500 ROIs of a movie, in memory and in chunks."""
 
+    shape, chunks, count = (400, 512, 512), (100, 256, 256), 500  # a test takes a smaller subclass
+
     def setup(self) -> None:
-        values = np.random.default_rng(0).poisson(100, (400, 512, 512)).astype(np.uint16)
+        values = np.random.default_rng(0).poisson(100, self.shape).astype(np.uint16)
         self.movie = xr.DataArray(values, dims=("t", "y", "x"))
-        self.chunked = self.movie.chunk(t=100, y=256, x=256)
-        self.table = xprep.RoiTable.from_pixels(**ellipses(500, 512))
+        self.chunked = self.movie.chunk(dict(zip("tyx", self.chunks, strict=True)))
+        self.table = xprep.RoiTable.from_pixels(**ellipses(self.count, self.shape[1]))
         xprep.traces(self.movie[:8], self.table)
 
     def time_memory(self) -> None:
@@ -42,7 +44,7 @@ class Traces:
     def time_build(self) -> None:
         xprep.traces(self.chunked, self.table)
 
-    def track_tasks_a_chunk(self) -> float:
+    def track_tasks_per_chunk(self) -> float:
         graph = xprep.traces(self.chunked, self.table).__dask_graph__()
         return len(dict(graph)) / self.chunked.data.npartitions
 
@@ -50,10 +52,12 @@ class Traces:
 class Features:
     """2000 ROIs of one plane: all four features, and the functions that they are made of."""
 
+    side, count = 512, 2000
+
     def setup(self) -> None:
-        self.lists = ellipses(2000, 512)
-        self.plane = np.zeros(2000, int)
-        plane = np.random.default_rng(0).gamma(2, 200, (512, 512))
+        self.lists = ellipses(self.count, self.side)
+        self.plane = np.zeros(self.count, int)
+        plane = np.random.default_rng(0).gamma(2, 200, (self.side, self.side))
         self.image = xr.DataArray(plane.astype(np.float32), dims=("y", "x"))
         self.table = xprep.RoiTable.from_pixels(**self.lists)
         self.flat = rois.flatten_roi_data(**self.lists)
@@ -70,10 +74,10 @@ class Features:
         xprep.RoiTable.from_pixels(**self.lists)
 
     def time_mask_volume(self) -> None:
-        rois.get_mask_volume(self.flat, 2000, (512, 512))
+        rois.get_mask_volume(self.flat, self.count, (self.side, self.side))
 
     def peakmem_mask_volume(self) -> None:
-        rois.get_mask_volume(self.flat, 2000, (512, 512))
+        rois.get_mask_volume(self.flat, self.count, (self.side, self.side))
 
     def time_centered_masks(self) -> None:
         rois.get_centered_masks(self.flat, self.centroids)
@@ -94,12 +98,15 @@ class Features:
 class Labels:
     """Lists of pixels of a label image with some 25 000 cells."""
 
+    side, chunk = 4096, 1024
+
     def setup(self) -> None:
         cell = np.zeros((26, 26), bool)
         cell[3:22, 4:20] = True
-        numbers = np.arange(1, 158 * 158 + 1, dtype=np.uint32).reshape(158, 158)
-        labels = np.kron(numbers, cell.astype(np.uint32))[:4096, :4096]
-        self.labels = xr.DataArray(labels, dims=("y", "x")).chunk(y=1024, x=1024)
+        many = -(-self.side // 26)
+        numbers = np.arange(1, many**2 + 1, dtype=np.uint32).reshape(many, many)
+        labels = np.kron(numbers, cell.astype(np.uint32))[: self.side, : self.side]
+        self.labels = xr.DataArray(labels, dims=("y", "x")).chunk(y=self.chunk, x=self.chunk)
         self.time_lists()
 
     def time_lists(self) -> None:

@@ -34,7 +34,7 @@ def run_demo(folder: Path, out: Console, err: Console) -> None:
         report = to_ome_zarr(image, raw, scale_factors=LEVELS, overwrite=True, progress=bar)
     print_reports(out, [report], image.nbytes)
 
-    out.print(_what_is_done())
+    out.print(_what_is_done(), soft_wrap=not out.is_terminal)
     normalized = normalize(open_image(raw), p_sum=BACKGROUND)
     found = plan(normalized)
     print_plan(out, found, [str(result)])

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import zarr
+from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
 from xprep.errors import StoreFormatError
@@ -19,9 +20,10 @@ from xprep.io.blame import lost, naming, unreadable
 from xprep.io.bombs import find_unbounded
 from xprep.io.bounded import bound_array
 from xprep.io.codecs import Chain, Shard, is_stored, read_chain
-from xprep.io.keys import read_file_into
+from xprep.io.keys import BYTES_PER_SECOND, read_file_into
 from xprep.io.stores import Place
 from xprep.io.units import Grid
+from xprep.io.waits import in_time
 from xprep.options import options
 from xprep.types import Array, Region
 
@@ -242,9 +244,15 @@ class ZarrReadable:
         if self.missing == "error" and (gone := self.place.missing(names)):
             raise lost(self.place, gone)
         try:
-            out[...] = self._bounded[region]
+            out[...] = self._from_zarr(region, names[0], out.nbytes)
         except Exception as error:  # noqa: BLE001  (every codec has its own; the chunk is named whatever it was)
             raise unreadable(self.place, names, error) from None
+
+    def _from_zarr(self, region: Region, name: str, nbytes: int) -> Any:
+        if self.place.folder is not None:
+            return self._bounded[region]
+        seconds = self.place.deadline + nbytes / BYTES_PER_SECOND
+        return sync(in_time(self._bounded.async_array.getitem(region), name, seconds))
 
     def _fill(self, position: tuple[int, ...]) -> Any:
         if self.missing == "error":

@@ -28,6 +28,7 @@ from xprep.io.waits import every, in_time
 BYTES_PER_SECOND: Final = 2**20
 # A listing of ten million chunks takes ten thousand requests; it has ten minutes more.
 NAMES_PER_SECOND: Final = 10_000_000 / 600
+DELETED_PER_SECOND: Final = 100.0  # where each is a request of its own
 # Requests in flight of one call: s3fs gains nothing beyond 16 (its pool has 10 connections by default).
 REQUESTS: Final = 16
 
@@ -140,6 +141,12 @@ def put(store: Store, objects: Mapping[str, bytes], seconds: float) -> None:
 def create(store: Store, key: str, data: bytes, seconds: float) -> None:
     """Write an object if there is none of its key; of several who do so at once one succeeds, where the store can tell."""
     sync(in_time(_create(store, key, data), key, seconds + len(data) / BYTES_PER_SECOND))
+
+
+def delete(store: Store, path: str | None, seconds: float | None) -> None:
+    """Delete what lies below ``path``, or all that is in ``store``; in so many seconds, as long as it takes without."""
+    doing = store.clear() if path is None else store.delete_dir(path)
+    sync(doing if seconds is None else in_time(doing, path or "the store", seconds))
 
 
 def is_partial(name: str) -> bool:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from zarr.abc.store import Store
-from zarr.core.sync import sync
 from zarr.storage import FsspecStore, LocalStore
 
 from xprep.io import keys, objects, urls
@@ -168,12 +167,11 @@ class Place:
 
     def delete(self) -> None:
         """Delete everything below this folder; a bucket itself stays."""
+        seconds = None if self.folder is not None else self.deadline + len(self.list_names()) / keys.DELETED_PER_SECOND
+        # zarr's own way to empty a store of fsspec, and not a whole bucket, stops at the first key that is gone already.
+        whole = not self.path and (self.is_bucket or not isinstance(self.store, FsspecStore))
         with self.errors("delete"):
-            if isinstance(self.store, FsspecStore) and not self.is_bucket:
-                # zarr's own way to empty such a store stops at the first key that is gone already.
-                sync(self.store.delete_dir(self.path))
-            else:
-                sync(self.store.delete_dir(self.path) if self.path else self.store.clear())
+            keys.delete(self.store, None if whole else self.path, seconds)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Return the JSON object ``name``, as `parse_json` checks it; None if there is none."""

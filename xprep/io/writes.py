@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 from zarr.storage import StorePath
 
+from xprep.io.array_nodes import find_array
 from xprep.io.arrays import Missing, ZarrReadable
 from xprep.io.codecs import Chain, Shard, checksum_of, read_chain
 from xprep.io.declare import NewArray
@@ -157,6 +158,4 @@ def new_writable(place: Place, array: NewArray) -> ZarrWritable:
 
 def reopen_array(place: Place) -> ZarrWritable:
     """Open the array in the folder ``place``, which was declared here once, to be filled further."""
-    with place.errors("open"):
-        array = zarr.open_array(place.store, path=place.path, mode="r+", config={"write_empty_chunks": True})
-    return ZarrWritable(array, place)
+    return ZarrWritable(find_array(place).array(), place)
