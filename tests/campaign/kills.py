@@ -60,7 +60,7 @@ def kill_trials(
 
 def _kill_once(context: Any, chance: random.Random, length: float, lab: Lab, url: str, replaces: bool, outcome: Outcome) -> bool:
     """Kill a run and look at what it left; whether it was still running."""
-    before = journaled(url, lab.options)
+    before, left = journaled(url, lab.options), _left(url, lab.options)
     if not _killed(context, chance, length, (lab.source, url, lab.options, replaces)):
         return False
     outcome.disturbed += 1
@@ -68,7 +68,7 @@ def _kill_once(context: Any, chance: random.Random, length: float, lab: Lab, url
         _look_at_old(url, lab, outcome)
     else:
         look_at_ruin(url, lab.options, outcome)
-        _look_at_rest(url, lab.options, before, outcome)
+        _look_at_rest(url, lab.options, before, left, outcome)
     return True
 
 
@@ -80,14 +80,21 @@ def _look_at_old(url: str, lab: Lab, outcome: Outcome) -> None:
     outcome.succeeded += there == lab.expected
 
 
-def _look_at_rest(url: str, options: dict[str, Any] | None, before: set[tuple[int, int]], outcome: Outcome) -> None:
-    """What was finished must stay finished; what a resumed run writes again was in flight when the process died."""
+def _look_at_rest(url: str, options: dict[str, Any] | None, before: set[tuple[int, int]], left: int, outcome: Outcome) -> None:
+    """What was finished must stay finished; what a resumed run writes again was in flight when the process died.
+
+    ``left`` were to be written again before: of a store that is killed twice, those of the first time may still be there.
+    """
     if is_finished(url, options):
         return
-    known = journaled(url, options)
-    outcome.most_rewritten = max(outcome.most_rewritten, len(pixels(url, options)) - len(known))
-    if lost := before - known:
+    outcome.most_rewritten = max(outcome.most_rewritten, _left(url, options) - left)
+    if lost := before - journaled(url, options):
         outcome.complain(url, f"{len(lost)} finished chunks were forgotten")
+
+
+def _left(url: str, options: dict[str, Any] | None) -> int:
+    """Return how many chunks are there, and in no journal."""
+    return len(pixels(url, options)) - len(journaled(url, options))
 
 
 @contextmanager
@@ -142,7 +149,10 @@ def _count(url: str, options: dict[str, Any] | None, beside: bool) -> int:
     if options is not None:
         return len(pixels(url, options))
     found = Path(url).parent.glob(f".{Path(url).name}.*.xprep-new") if beside else [Path(url)]
-    return sum(1 for folder in found for _ in folder.glob("scale*/image/c/*/*/*"))
+    try:
+        return sum(1 for folder in found for _ in folder.glob("scale*/image/c/*/*/*"))
+    except FileNotFoundError:  # it was renamed, or deleted, while it was looked at
+        return 0
 
 
 def race(count: int, source: str, url: str, options: dict[str, Any] | None = None, **how: Any) -> list[str]:
