@@ -231,8 +231,13 @@ def test_no_credentials_at_all(s3: Server, monkeypatch: pytest.MonkeyPatch, tmp_
     s3fs.S3FileSystem.clear_instance_cache()  # another test's found them
     monkeypatch.setenv("HOME", str(tmp_path))
     options = {"client_kwargs": s3.storage_options()["client_kwargs"]}
+    url = f"{s3.new_bucket()}/x"
     with pytest.raises(PermissionError, match="Are the credentials right"):
-        read_group(open_store(f"{s3.new_bucket()}/x", options))
+        read_group(open_store(url, options))
+    # Who then gives some, in the same notebook, is not refused by a client that was kept.
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.storage_options()["key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    assert read_group(open_store(url, options)) is None
 
 
 def no_canary(caught: pytest.ExceptionInfo[BaseException]) -> None:

@@ -88,3 +88,12 @@ def drop_finalizers(system: Any) -> None:
     for finalizer, info in list(registry.items()):
         if any(argument is system for argument in info.args or ()):
             finalizer.detach()
+
+
+def forget_client(store: Store) -> None:
+    """Let the next store of this kind be opened anew: fsspec keeps clients, also one that found no credentials or wrong ones.
+
+    Who then sets them in the environment, in a notebook, would be refused as before.
+    """
+    if isinstance(store, FsspecStore):
+        type(store.fs).clear_instance_cache()

@@ -199,7 +199,10 @@ class _Explained:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None or not _is_foreign(error):
             return
-        raise explain(error, f"cannot {self._action} {self._place.url}", self._place.secrets) from None
+        explained = explain(error, f"cannot {self._action} {self._place.url}", self._place.secrets)
+        if isinstance(explained, PermissionError):
+            objects.forget_client(self._place.store)
+        raise explained from None
 
 
 def _is_foreign(error: BaseException) -> bool:
