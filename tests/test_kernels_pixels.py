@@ -1,5 +1,6 @@
 """Sums, normalisation and masks of pixels against plain numpy, as kernels and as ufuncs."""
 
+import doctest
 import pickle
 import subprocess
 import sys
@@ -126,6 +127,11 @@ def test_layouts_do_not_show():
         total = np.empty(100, np.float32)
         pixels.sum_scaled(variant, np.ones(4), total)
         assert_array_equal(total, dense_sum(values, np.ones(4), np.float32))
+
+
+def test_the_examples_of_the_ufuncs():
+    """Not collected with the other doctests: see pyproject.toml."""
+    assert doctest.testmod(ufuncs, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS) == (0, 8)
 
 
 def test_ufuncs_are_ufuncs_and_are_pickled_by_name():
