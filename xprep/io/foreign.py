@@ -21,10 +21,10 @@ def readable_of(data: Any) -> ZarrReadable | None:
     array = _zarr_below(data)
     if array is None or array.dtype.kind not in "biuf":
         return None
-    grid = getattr(array.metadata, "chunk_grid", None)
-    if grid is not None and "Regular" not in type(grid).__name__:  # chunks of different lengths have no one shape
+    metadata: Any = array.metadata.to_dict()
+    if metadata.get("chunk_grid", {}).get("name", "regular") != "regular":  # chunks of different lengths have no one shape
         return None
-    if find_unbounded(array.metadata.to_dict()):  # who opened it reads it
+    if find_unbounded(metadata):  # who opened it reads it
         return None
     return ZarrReadable(array, _place_of(array))
 
