@@ -247,7 +247,7 @@ OPERATIONS: Sequence[Operation] = (
         _rescale_parameters,
         dense.rescale,
         example={"factors": {"y": 1.7, "x": 0.4}, "anti_alias": True},
-        rtol=2e-6,  # a Gaussian of 400 taps on two planes, in float32, was 1.04e-6 off
+        rtol=1e-6,
         scale="input",
         images={"dtypes": ORDINARY},
         image_out=False,
@@ -258,7 +258,7 @@ OPERATIONS: Sequence[Operation] = (
         _isotropic_parameters,
         dense.to_isotropic,
         example={"zoom": 8},
-        rtol=2e-6,
+        rtol=1e-6,
         scale="input",
         images={"dtypes": ("uint16", "float32"), "coords": False},
         image_out=False,
