@@ -277,10 +277,10 @@ def test_memory_does_not_grow_with_the_image(operation: Operation, measured: dic
     small, large = measured[operation.name]
     assert large["image"] == 6 * small["image"]
     grown = large["peak"] - small["peak"]
-    # An image that is kept would grow by 40 MiB of uint16 at least; 29 are allowed, as a busy machine's threads run apart.
+    # An image that is kept would grow by 40 MiB of uint16 at least; 36 are allowed, as a busy machine's threads run apart.
     # It grows in height: tiles of a row wait for the next row's edges, so memory grows with the width up to a band of
     # 192 MiB, which plan() counts.
-    assert grown < 0.6 * large["image"], f"peak memory grew by {grown / 2**20:.0f} MiB"
+    assert grown < 0.75 * large["image"], f"peak memory grew by {grown / 2**20:.0f} MiB"
     if large["planned"] is not None:
         assert large["peak"] < 1.1 * large["planned"], (
             f"plan() said {large['planned'] / 2**20:.0f} MiB, {large['peak'] / 2**20:.0f} were used"
