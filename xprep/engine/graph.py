@@ -90,6 +90,8 @@ class Cost:
         Size of all blocks together: what stays in memory where two passes use them.
     source
         What is read, in a layer that reads.
+    scratch
+        Bytes that all blocks together write to scratch.
     """
 
     label: str = ""
@@ -99,6 +101,7 @@ class Cost:
     front: int = 0
     held: int = 0
     source: Any = None
+    scratch: int = 0
 
 
 class NamedLayer(MaterializedLayer):  # type: ignore[misc]
