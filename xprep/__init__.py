@@ -10,6 +10,7 @@ from xprep.accessor import DatasetPrep, ImagePrep, TreePrep
 from xprep.batch import BatchReport, RecipeError, run
 from xprep.errors import (
     ChunkError,
+    ChunksWarning,
     EmptyChannelWarning,
     PercentileWarning,
     ScratchFullError,
@@ -45,6 +46,7 @@ __version__ = version()
 __all__ = [
     "BatchReport",
     "ChunkError",
+    "ChunksWarning",
     "DatasetPrep",
     "EmptyChannelWarning",
     "ImagePrep",

@@ -33,3 +33,7 @@ class EmptyChannelWarning(UserWarning):
 
 class PercentileWarning(UserWarning):
     """A percentile which is not positive: dividing by it flips signs or gives infinities."""
+
+
+class ChunksWarning(UserWarning):
+    """Chunks of the output that are at odds with the source's: writing costs more than double, through scratch."""

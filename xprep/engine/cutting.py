@@ -50,10 +50,9 @@ class Cut:
         return prod(self.tiles.shape) * self.tiles.dtype.itemsize if self.steps else 0
 
     @property
-    def block(self) -> int:
-        """The size of the largest block on the way, in bytes."""
-        shapes = [self.steps.read, self.steps.write] if self.steps else [self.tile or tuple(map(max, self.tiles.chunks))]
-        return max(map(prod, shapes)) * self.tiles.dtype.itemsize
+    def as_it_is(self) -> bool:
+        """Whether the tiles are written as they are made."""
+        return self.tile is None and self.steps is None
 
     def made(self, *, shared: bool = False) -> da.Array:
         """Return the tiles, lazily; ``shared``: others use the same graph, in which nothing is then read anew without need."""
@@ -82,6 +81,12 @@ def cut_for(array: da.Array, unit: Sequence[int]) -> Cut:
     return _cut_anew(tiles, axes, own)
 
 
+def uncut_along(array: da.Array, whole: Sequence[int]) -> da.Array:
+    """Return ``array`` in tiles that are not cut along the axes ``whole``, each chunk read as `cut_for` has it."""
+    unit = [n if axis in whole else 1 for axis, n in enumerate(array.shape)]
+    return _cut_anew(array, tuple(range(array.ndim)), unit).made()
+
+
 def _cut_anew(tiles: da.Array, axes: tuple[int, ...], unit: Sequence[int]) -> Cut:
     source, gathered = _rereadable(tiles)
     room = options().tile_bytes // max(tiles.dtype.itemsize, 1 if source is None else source.dtype.itemsize)
@@ -90,7 +95,7 @@ def _cut_anew(tiles: da.Array, axes: tuple[int, ...], unit: Sequence[int]) -> Cu
         chunk = (1,) * tiles.ndim if small else tuple(map(max, tiles.chunks))
         tile = direct_tile(tiles.shape, chunk, unit, room)
         return Cut(tiles, axes, tile, None if tile else two_steps(tiles.shape, chunk, unit, room, whole=True))
-    chunk = _chunk_as_made(tiles, source)
+    chunk, unit = _chunk_as_made(tiles, source), tuple(unit)
     for axis in needed_whole(gathered.function) if gathered else ():
         chunk, unit = (_with(shape, axis, tiles.shape[axis]) for shape in (chunk, unit))
     tile = direct_tile(tiles.shape, chunk, unit, room)

@@ -39,7 +39,8 @@ class Place:
 
     def in_order(self, axes: Sequence[int]) -> Place:
         """Return the place of a block whose axis i is ``axes[i]`` of this one."""
-        return Place(*(tuple(of[axis] for axis in axes) for of in (self.input, self.output, self.shape)))
+        spans = (tuple(of[axis] for axis in axes) for of in (self.input, self.output))
+        return Place(*spans, tuple(self.shape[axis] for axis in axes))
 
 
 BlockFunction: TypeAlias = Callable[..., Array]
@@ -157,7 +158,7 @@ def _front(array: da.Array, axes: Sequence[Sequence[Along]]) -> int:
     waiting = waiting_axes(array.numblocks, axes)
     if not waiting:
         return 0
-    tile = prod(map(max, array.chunks)) * array.dtype.itemsize
+    tile = prod(map(max, array.chunks)) * int(array.dtype.itemsize)
     widths = band_widths([len(axes[axis]) for axis in waiting], tile)
     wide = [
         min(array.numblocks[axis], -(-width * array.numblocks[axis] // len(axes[axis])))

@@ -228,7 +228,7 @@ class _Paced:
         self.found[self.name, *index] = (GatherBlock(how, along), *gate, *states, *inputs)
 
     def _key(self, number: int, spot: Index, own: bool, borders: Mapping[Index, Border | None]) -> Key:
-        """Return the key of what a tile takes of a block that is read: its own one whole, of others the border, if there is one."""
+        """Return the key of what a tile takes of a block that is read: its own one whole, of others the border if it is kept."""
         return (f"{self.name}-read" if own or borders[spot] is None else f"{self.name}-rim", number, *spot)
 
 

@@ -38,6 +38,7 @@ class Estimate:
     tasks: int
     chunks: int
     peak_memory: int
+    scratch: int = 0
 
 
 def estimate(arrays: Sequence[Any], threads: int | None = None) -> Estimate:
@@ -67,7 +68,14 @@ def estimate(arrays: Sequence[Any], threads: int | None = None) -> Estimate:
         tasks=sum(len(layer) for layer in layers.values()),
         chunks=sum(array.npartitions for array in lazy),
         peak_memory=BASELINE_BYTES + persisted + front + workers * BLOCKS_PER_THREAD * block,
+        scratch=sum(cost.scratch for cost in costs.values()),
     )
+
+
+def scratch_below(arrays: Sequence[Any]) -> int:
+    """Return how many bytes the graphs of ``arrays``, computed together, write to scratch."""
+    layers = {name: layer for array in arrays if isinstance(array, da.Array) for name, layer in array.dask.layers.items()}
+    return sum(cost.scratch for layer in layers.values() if isinstance(cost := getattr(layer, "cost", None), Cost))
 
 
 def _block(array: da.Array) -> int:

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 import dask.array as da
 import numpy as np
 
+from xprep.engine.cutting import uncut_along
 from xprep.engine.gather import Place, gather
 from xprep.engine.quantiles import interpolate
-from xprep.engine.sources import retile
-from xprep.engine.tiling import tile_of
 from xprep.types import Array
 
 
 def block_quantiles(array: da.Array, nkept: int, q: Sequence[float], skip_zeros: bool, skipna: bool) -> da.Array:
-    """Return quantiles over all axes from ``nkept`` on: float64 ``(q, kept…)``, each chunk read once."""
+    """Return quantiles over all axes from ``nkept`` on: float64 ``(q, kept…)``.
+
+    Each chunk is read once or twice; where chunks are so much at odds with what is sorted together, it is copied to scratch.
+    """
     reduced = range(nkept, array.ndim)
-    tiles = retile(array, tile_of(array, whole=reduced), alone=True)
+    tiles = uncut_along(array, reduced)
     function = _Sorted(nkept, array.ndim, tuple(q), skip_zeros, skipna)
     chunks = (*tiles.chunks[:nkept], *(((len(q),),) if reduced else ()), *((1,),) * (len(reduced) - 1))
     found = gather(function, tiles, dtype=np.float64, chunks=chunks, needs=_Whole(nkept, array.shape), label="sort")

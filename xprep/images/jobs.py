@@ -22,6 +22,7 @@ from xprep.engine.write import Target, write
 from xprep.images.appearance import pixel_attributes
 from xprep.images.describing import describe
 from xprep.images.levels import Shape, as_it_is, placement
+from xprep.images.needing import Written, check_needs
 from xprep.images.report import Report
 from xprep.images.resuming import checkpointed, fingerprint_of, ledger_of, no_fingerprint
 from xprep.images.specifying import Options, ordered, specify, specify_label
@@ -180,6 +181,14 @@ class _Order:
             raise no_fingerprint()
         return cls(image, url, levels, named, fingerprint)
 
+    def written(self, options: Options) -> list[Written]:
+        """Return every pyramid that will be made, and every level that is given."""
+        shapes, specs = self.levels
+        levels = [self.image] if options.given is None else [ordered(level) for level in options.given.levels]
+        alone = options.given is not None or options.method == "gaussian"  # nothing is made of its tiles on the way
+        pyramids = [Written(level, spec, shapes[:1] if alone else shapes) for level, spec in zip(levels, specs, strict=False)]
+        return [*pyramids, *(Written(label, below[0], its) for label, its, below in self.labels.values())]
+
     def start(self, options: Options, listener: Listener | None) -> Job | Done:
         """Create the store, or find the one that an earlier run left."""
         shapes, specs = self.levels
@@ -211,6 +220,7 @@ def start_all(
 ) -> Iterator[Job | Done]:
     """Create the stores of images, or find those that an earlier run left; all are checked before one is created."""
     orders = [_Order.of(image, url, options, labels) for image, url in targets]
+    check_needs([written for order in orders for written in order.written(options)])
     yield from (order.start(options, listener) for order in orders)
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import xarray as xr
 
 from xprep.images.given import Given, given_shapes
-from xprep.images.levels import Shape, as_it_is, coords_of, default_chunk, plan_levels, spacing_of
+from xprep.images.levels import Shape, as_it_is, coords_of, plan_levels, spacing_of
 from xprep.io.specs import LevelSpec
 from xprep.io.urls import check_name
-from xprep.ops.layout import PLANE, SPACE, check_image, chunks_for
+from xprep.ops.chunking import stored_chunk
+from xprep.ops.layout import SPACE, check_image
 from xprep.ops.parameters import check_choice
 from xprep.ops.shrinking import METHODS
 
@@ -78,9 +79,8 @@ def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[Le
     levels = [image] if options.given is None else [ordered(level) for level in options.given.levels]
     for level, dim in product(levels, image.dims):
         spacing_of(level, str(dim))  # refused now, and not when everything is computed
-    default = default_chunk(image)
-    chunk = default if options.chunks is None else _completed(image, options.chunks, default)
-    shard = None if options.shards is None else _completed(image, options.shards, chunk)
+    chunk = stored_chunk(image, options.chunks)
+    shard = None if options.shards is None else stored_chunk(image, options.shards, chunk)
     _check_shards(image, chunk, shard)
     if options.given is not None:
         return given_shapes(levels), [_level_spec(level, as_it_is(level), chunk, shard) for level in levels]
@@ -95,14 +95,6 @@ def _check_shards(image: xr.DataArray, chunk: Sequence[int], shard: Sequence[int
                 f"shards must be multiples of the chunks; along {dim!r} they are {s} and {c}. Give both, "
                 f"e.g. chunks={{{dim!r}: {c}}}, shards={{{dim!r}: {-(-s // c) * c}}}."
             )
-
-
-def _completed(image: xr.DataArray, lengths: Any, default: Sequence[int]) -> tuple[int, ...]:
-    """Return the chunk that ``lengths`` mean; the dims that they do not name keep their ``default``."""
-    named = dict.fromkeys(PLANE, lengths) if isinstance(lengths, int) else lengths
-    if isinstance(named, Mapping):
-        named = {**dict(zip(image.dims, default, strict=True)), **named}
-    return chunks_for(image, named)
 
 
 def _level_spec(image: xr.DataArray, level: Shape, chunk: Sequence[int], shard: Sequence[int] | None) -> LevelSpec:
