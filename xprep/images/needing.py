@@ -55,8 +55,10 @@ def check_needs(written: Sequence[Written]) -> None:
 def _at_odds(one: Written, cut: Cut) -> str:
     dims = tuple(map(str, one.image.dims))
     unit = dict(zip(dims, one.spec.shards or one.spec.chunks, strict=True))
-    better = dict(zip(dims, default_chunk(one.image), strict=True))
+    better = default_chunk(one.image)
+    suits = not cut_for(as_lazy(one.image.data), better).scratch
+    way_out = f" chunks={dict(zip(dims, better, strict=True))} need none." if suits else ""
     return (
         f"the chunks {unit} to be written are at odds with those that the image is read in: {format_bytes(cut.scratch)} go "
-        f"through scratch, written and read once more, which takes more than twice as long. chunks={better} need none."
+        f"through scratch, written and read once more, which takes more than twice as long.{way_out}"
     )
