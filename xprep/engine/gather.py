@@ -39,8 +39,8 @@ class Place:
 
     def in_order(self, axes: Sequence[int]) -> Place:
         """Return the place of a block whose axis i is ``axes[i]`` of this one."""
-        spans = (tuple(of[axis] for axis in axes) for of in (self.input, self.output))
-        return Place(*spans, tuple(self.shape[axis] for axis in axes))
+        shape = tuple(self.shape[axis] for axis in axes)
+        return Place(tuple(self.input[axis] for axis in axes), tuple(self.output[axis] for axis in axes), shape)
 
 
 BlockFunction: TypeAlias = Callable[..., Array]
@@ -158,7 +158,7 @@ def _front(array: da.Array, axes: Sequence[Sequence[Along]]) -> int:
     waiting = waiting_axes(array.numblocks, axes)
     if not waiting:
         return 0
-    tile = prod(map(max, array.chunks)) * int(array.dtype.itemsize)
+    tile: int = prod(map(max, array.chunks)) * array.dtype.itemsize
     widths = band_widths([len(axes[axis]) for axis in waiting], tile)
     wide = [
         min(array.numblocks[axis], -(-width * array.numblocks[axis] // len(axes[axis])))
@@ -166,7 +166,8 @@ def _front(array: da.Array, axes: Sequence[Sequence[Along]]) -> int:
     ]
     deep = max(len(one.pieces) for one in axes[waiting[0]])
     alike = len(axes[waiting[0]]) == array.numblocks[waiting[0]]
-    return min(wide[0], ROWS if alike else max(ROWS, deep)) * prod(wide[1:]) * tile
+    layers: int = min(wide[0], ROWS if alike else max(ROWS, deep))
+    return layers * prod(wide[1:]) * tile
 
 
 def waiting_axes(numblocks: Sequence[int], axes: Sequence[Sequence[Along]]) -> tuple[int, ...]:
