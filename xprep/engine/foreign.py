@@ -37,7 +37,7 @@ class Sliced:
 
 def adopt(array: da.Array) -> da.Array:
     """Return ``array`` as a reading of its source, if it is nothing but the reading of a Zarr array; otherwise itself."""
-    found = _sliced(array.dask.layers, array.name)
+    found = sliced(array.dask.layers, array.name)
     if found is None or found.locked or found.chunks != array.chunks or type(array._meta) is not np.ndarray:
         return array
     source = readable_of(found.source)
@@ -52,7 +52,7 @@ def foreign_readings(array: da.Array) -> Iterator[tuple[str, Cost]]:
     A graph may use a part of it only; only running it would tell.
     """
     for name in array.dask.layers:
-        found = _sliced(array.dask.layers, name)
+        found = sliced(array.dask.layers, name)
         size = getattr(getattr(found and found.source, "dtype", None), "itemsize", 0)
         if found is not None and size:
             block = prod(map(max, found.chunks)) * size
@@ -64,12 +64,12 @@ def sources_below(array: Any) -> list[Any]:
     if not isinstance(array, da.Array):
         return []
     costs = [getattr(layer, "cost", None) for layer in array.dask.layers.values()]
-    ours = [cost.source for cost in costs if cost is not None and cost.source is not None]
-    sliced = [found.source for name in array.dask.layers if (found := _sliced(array.dask.layers, name)) is not None]
-    return ours + [source for source in map(readable_of, sliced) if source is not None]
+    ours = [cost.view.source for cost in costs if cost is not None and cost.view is not None]
+    cut = [found.source for name in array.dask.layers if (found := sliced(array.dask.layers, name)) is not None]
+    return ours + [source for source in map(readable_of, cut) if source is not None]
 
 
-def _sliced(layers: Mapping[str, Any], name: str) -> Sliced | None:
+def sliced(layers: Mapping[str, Any], name: str) -> Sliced | None:
     """Return what `dask.array.from_array` cut up in the layer ``name``, None where the layer is something else."""
     layer = layers.get(name)
     if not isinstance(layer, Blockwise) or len(layer.indices) != 2:

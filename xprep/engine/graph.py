@@ -88,7 +88,7 @@ class Cost:
         Size of the inputs that wait for their neighbours while blocks are made row by row.
     held
         Size of all blocks together: what stays in memory where two passes use them.
-    source
+    view
         What is read, in a layer that reads.
     """
 
@@ -98,7 +98,7 @@ class Cost:
     block: int = 0
     front: int = 0
     held: int = 0
-    source: Any = None
+    view: Any = None
 
 
 class NamedLayer(MaterializedLayer):  # type: ignore[misc]
