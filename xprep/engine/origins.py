@@ -40,11 +40,12 @@ def origins_of(arrays: Sequence[Any]) -> Origins:
     unwatched: dict[str, None] = {}
     for array in arrays:
         for found in _found(array) if isinstance(array, da.Array) else ():
-            reason = found if isinstance(found, str) else why_unwatched(found.place)
-            if reason:
+            if isinstance(found, str):
+                unwatched[found] = None
+            elif reason := why_unwatched(found.place):
                 unwatched[reason] = None
             else:
-                contents[found.key] = found  # type: ignore[union-attr]  # a text is a reason
+                contents[found.key] = found
     return Origins(tuple(contents.values()), tuple(unwatched))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -21,6 +22,7 @@ from xprep.images.describing import describe
 from xprep.images.leftovers import Source, kept_of, source_of
 from xprep.images.levels import Shape
 from xprep.images.pixels import Pixels
+from xprep.images.repairing import find_damage
 from xprep.images.report import Report
 from xprep.images.resuming import checkpointed, fingerprint_of, no_fingerprint
 from xprep.images.specifying import Options, ordered, specify, specify_label
@@ -28,8 +30,8 @@ from xprep.images.watching import Watch
 from xprep.io.arrays import ZarrReadable
 from xprep.io.groups import read_group
 from xprep.io.journal import Journal
-from xprep.io.layout import ImageStore
-from xprep.io.outputs import create_image, resume_image, tidy
+from xprep.io.layout import ImageStore, level_path
+from xprep.io.outputs import create_image, reopen_image, resume_image, tidy
 from xprep.io.replacing import go_on_moving
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import read_mark
@@ -93,7 +95,7 @@ class Job:
             seconds=seconds,
             peak_memory=peak_memory(),
             codec=str(ArraySpec((), None).codec),
-            notes=tuple(note for some in notes for note in some),
+            notes=tuple(dict.fromkeys(note for some in notes for note in some)),
             statistics=known,
             source=source["source"],
             objects_checked=sum(one.objects for one in kept),
@@ -167,6 +169,9 @@ class _Order:
         """Create the store, or find the one that an earlier run left."""
         shapes = self.levels[0]
         store, source = self._open(options, watch, listener)
+        damage = self._damage(store, options) if isinstance(store, Place) else []
+        if damage:
+            store, source = self._reopen(options), "nothing"
         if isinstance(store, Place):
             tidy(store, ["", *(f"labels/{name}" for name in self.labels)], options.layout)
             stored = [(self.image, shapes), *((label, below) for label, below, _ in self.labels.values())]
@@ -175,17 +180,29 @@ class _Order:
         pixels = {}
         for name, (label, below, levels) in self.labels.items():
             arrays = store.create_labels(name, levels, ArraySpec(tuple(map(str, label.dims)), label.dtype))
-            pixels[name] = Pixels(label, below, arrays, "mode", kept=kept_of(source, arrays, listener))
+            pixels[name] = Pixels(label, below, arrays, "mode", kept=kept_of(source, arrays, listener)).mended(damage)
         store.check_complete(pixels=False)
         store.mark_ready()
         made = made_of(self.image.data)
         given = options.given
         coarser = () if given is None else tuple(ordered(level) for level in given.levels[1:])
         method = options.method if given is None else given.method
-        image = Pixels(self.image, shapes, store.levels, method, coarser, kept_of(source, store.levels, listener))
+        kept = kept_of(source, store.levels, listener)
+        image = Pixels(self.image, shapes, store.levels, method, coarser, kept).mended(damage)
         if source != "as it was" and self.fingerprint is not None:
             watch.keep(self.origins, Journal(store.levels[0].place))
         return Job(store, image, pixels, made.statistics if made else {}, self.origins, watch)
+
+    def _damage(self, place: Place, options: Options) -> list[str]:
+        """Return what a finished store lacks."""
+        counts = {f"labels/{name}": len(shapes) for name, (_, shapes, _) in self.labels.items()}
+        return find_damage(place, {"": len(self.levels[0]), **counts}, partial(level_path, options.layout))
+
+    def _reopen(self, options: Options) -> ImageStore:
+        """Return the finished store, to be filled where it lacks something."""
+        target = open_store(self.url, options.storage_options, "r+")
+        how: dict[str, Any] = {"layout": options.layout, "version": options.version, "fingerprint": self.fingerprint}
+        return reopen_image(target, self.levels[1], _spec_of(self.image), **how)
 
     def _open(self, options: Options, watch: Watch, listener: Listener | None) -> tuple[ImageStore | Place, Source]:
         """Return the store to be filled, or the place of the finished one; and what is known of the source of what it holds."""
@@ -221,7 +238,7 @@ def _open(
     listener: Listener | None,
 ) -> ImageStore | Place:
     """Return the store to be filled, or the place of the finished one."""
-    spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=pixel_attributes(image.attrs))
+    spec = _spec_of(image)
     target = open_store(url, options.storage_options, "r+")
     how: dict[str, Any] = {"layout": options.layout, "version": options.version, "overwrite": options.overwrite}
     if options.overwrite and go_on_moving(target, fingerprint, True, listener):
@@ -229,6 +246,10 @@ def _open(
     if options.resume and fingerprint is not None:
         return resume_image(target, levels, spec, fingerprint=fingerprint, listener=listener, **how)
     return create_image(target, levels, spec, fingerprint=fingerprint, **how)
+
+
+def _spec_of(image: xr.DataArray) -> ArraySpec:
+    return ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=pixel_attributes(image.attrs))
 
 
 def lazy_values(jobs: Sequence[Job | Done]) -> list[Any]:
@@ -241,15 +262,14 @@ def finish_all(
 ) -> Any:
     """Finish every store, and return the reports by URL."""
     reports, at = {}, 0
-    for job in [job for job in jobs if isinstance(job, Job)][:1]:
-        job.watch.check([one.watched for one in jobs if isinstance(one, Job)])
+    if written := [job for job in jobs if isinstance(job, Job)]:
+        written[0].watch.check([job.watched for job in written])
     for job in jobs:
         report = job.finish(results[at : at + job.count], seconds, listener)
         reports[report.url] = report
         at += job.count
     if active_client() is not None:  # a worker's warnings are lost; those of threads were seen
-        written = [reports[job.store.url] for job in jobs if isinstance(job, Job)]
-        for note in dict.fromkeys(note for report in written for note in report.notes):
+        for note in dict.fromkeys(note for job in written for note in reports[job.store.url].notes):
             warnings.warn(note, UserWarning, stacklevel=3)
     return next(iter(reports.values())) if single else reports
 

@@ -42,6 +42,8 @@ class Kept:
         How many objects were compared, and how many bytes were read for that.
     damaged
         How many of them were not what was written.
+    lost
+        What a finished store lacked.
     """
 
     records: Sequence[Record] = ()
@@ -50,12 +52,15 @@ class Kept:
     objects: int = 0
     nbytes: int = 0
     damaged: int = 0
+    lost: Sequence[str] = ()
 
     def sentences(self) -> list[str]:
         """Return what a report says of what could not be used."""
         found = []
         if self.torn:
             found.append(f"{len(self.torn)} notes could not be used, and what they were about was made again: {self.torn[0]}")
+        if self.lost:
+            found.append(f"{len(self.lost)} objects of the finished store were lost or cut, and made again: {self.lost[0]}, …")
         if self.damaged:
             found.append(f"{self.damaged} objects that an earlier run wrote are not as it wrote them, and were made again.")
         return found

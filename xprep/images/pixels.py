@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from xprep.engine.rereading import write_rereading
 from xprep.engine.write import Target, write
 from xprep.images.leftovers import Kept
 from xprep.images.levels import Shape, as_it_is, placement
+from xprep.images.repairing import journal_again
 from xprep.images.resuming import ledger_of
 from xprep.io.layout import ImageStore
 from xprep.io.ome import Level
@@ -40,9 +41,22 @@ class Pixels:
             return [placement(level, as_it_is(level), path(n)) for n, level in enumerate((self.image, *self.given))]
         return [placement(self.image, shape, path(n)) for n, shape in enumerate(self.shapes)]
 
+    def mended(self, damage: Sequence[str]) -> Pixels:
+        """Return the same for a finished store with ``damage``: what is whole is kept, and noted; if tiles overlap, nothing."""
+        if not damage:
+            return self
+        if self.given or self.method == "gaussian":
+            return replace(self, kept=Kept(lost=damage))
+        factors = [shape.factors for shape in self.shapes]
+        return replace(self, kept=journal_again(self.image.data, self.levels, factors, self._channel, damage))
+
+    @property
+    def _channel(self) -> int | None:
+        return self.image.dims.index(CHANNEL) if CHANNEL in self.image.dims else None
+
     def value(self, store: ImageStore) -> Any:
         """Return the lazy writing."""
-        channel = self.image.dims.index(CHANNEL) if CHANNEL in self.image.dims else None
+        channel = self._channel
         ledger = ledger_of(store, self.levels, self.kept)
         if self.given:
             pixels = [as_lazy(level.data) for level in (self.image, *self.given)]

@@ -48,8 +48,11 @@ class Watch:
             self._save(origins, journal)
 
     def _save(self, origins: Origins, journal: Journal, changed: str = "") -> None:
-        sums = {key: one.to_json() for key, one in self._sums(origins).items() if isinstance(one, Sums)}
-        journal.save(NOTE, {"sources": sums, "changed": changed})
+        sums = {key: one for key, one in self._sums(origins).items() if isinstance(one, Sums)}
+        for contents in origins.contents:
+            if contents.key in sums:
+                changed = changed or changed_since(contents, sums[contents.key], self._started)
+        journal.save(NOTE, {"sources": {key: one.to_json() for key, one in sums.items()}, "changed": changed})
 
     def _submit(self, work: Any, *arguments: Any) -> Future[Any]:
         if self._pool is None:

@@ -182,8 +182,8 @@ def add_up(contents: Contents) -> Sums | str:
         lasting[group] += digest
         passing[group] += hash((digest, one.passing))
         newest[group] = max(newest[group], (one.changed, one.name))
-    found = [np.array([value & _MASK for value in values], "<u8") for values in (names, lasting, passing)]
-    return Sums(count, *found, newest)
+    sums = (np.array([value & _MASK for value in values], "<u8") for values in (names, lasting, passing))
+    return Sums(count, next(sums), next(sums), next(sums), newest)
 
 
 def _listed(contents: Contents) -> Iterator[Listed]:
@@ -209,8 +209,8 @@ def find_change(contents: Contents, first: Sums, second: Sums, *, lasting: bool)
     ``lasting`` compares what two runs can: not which inode a file has, and when that was changed.
     """
     one, other = (first.lasting, second.lasting) if lasting else (first.passing, second.passing)
-    groups = np.flatnonzero((one != other) | (first.names != second.names))
-    if not len(groups):
+    groups = np.flatnonzero((one != other) | (first.names != second.names)).tolist()
+    if not groups:
         return ""
     for gone in (first.names - second.names)[groups].tolist():
         # Names are added up as numbers of 32 bits: where one is gone, the difference is its.
