@@ -186,6 +186,13 @@ def as_array(value: Delayed, shape: tuple[int, ...], dtype: Any) -> da.Array:
     return array_of(name, {key: (_itself, value.key)}, tuple((n,) for n in shape), dtype, [value])
 
 
+@dataclass(frozen=True, eq=False)
+class Cloned:
+    """What a cloned array remembers: the array whose tasks it has once more."""
+
+    array: da.Array
+
+
 def clone(array: da.Array, seed: int) -> da.Array:
     """Return an array of the same tasks under other names, so that it shares no block with ``array``.
 
@@ -196,7 +203,7 @@ def clone(array: da.Array, seed: int) -> da.Array:
     names = {key: clone_key(key, seed) for key in tasks}
     renamed = {names[key]: task.substitute(names, key=names[key]) for key, task in tasks.items()}
     name = clone_key(array.name, seed)
-    graph = HighLevelGraph.from_collections(name, NamedLayer(renamed))
+    graph = HighLevelGraph.from_collections(name, NamedLayer(renamed, Cloned(array)))
     return da.Array(graph, name, array.chunks, meta=array._meta)
 
 

@@ -10,7 +10,7 @@ import dask.array as da
 import numpy as np
 
 from xprep.engine.foreign import Sliced, sliced
-from xprep.engine.graph import Cost, NamedLayer
+from xprep.engine.graph import Cloned, Cost, NamedLayer
 from xprep.engine.lazy import Memory
 from xprep.engine.sources import ReadBlock, View
 from xprep.io.arrays import ZarrReadable
@@ -42,7 +42,7 @@ def origins_of(arrays: Sequence[Any]) -> Origins:
         for found in _found(array) if isinstance(array, da.Array) else ():
             if isinstance(found, str):
                 unwatched[found] = None
-            elif reason := why_unwatched(found.place):
+            elif reason := why_unwatched(found):
                 unwatched[reason] = None
             else:
                 contents[found.key] = found
@@ -57,10 +57,18 @@ def _found(array: da.Array) -> Iterator[Contents | str]:
     for name, layer in layers.items():
         if name in cuts:
             yield from _of_sliced(cuts[name])
+        elif isinstance(getattr(layer, "origin", None), Cloned):
+            yield from _found(layer.origin.array)
         elif isinstance(layer, NamedLayer):
             yield from _of_ours(name, layer.cost, array)
-        elif not below[name] and name not in holders:
+        elif not below[name] and name not in holders and not _is_in_memory(layer):
             yield FOREIGN
+
+
+def _is_in_memory(layer: Any) -> bool:
+    """Whether a layer is an array in memory, that dask cut in blocks."""
+    first = next(iter(layer.values()), None)
+    return isinstance(getattr(first, "value", first), np.ndarray)
 
 
 def _of_sliced(cut: Sliced) -> Iterator[Contents | str]:
@@ -103,4 +111,5 @@ def _picks(name: str, view: View, array: da.Array) -> Sequence[Sequence[int] | N
 
 def _used(array: da.Array, layers: Mapping[str, Any], name: str) -> list[Any]:
     culled = array.dask.cull(set(da.core.flatten(array.__dask_keys__())))
-    return [key for key in culled.layers[name] if key in layers[name]] if name in culled.layers else []
+    kept = (layer for called, layer in culled.layers.items() if called.startswith(name))  # culled layers have longer names
+    return [key for layer in kept for key in layer if key in layers[name]]

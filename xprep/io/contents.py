@@ -21,7 +21,7 @@ import numpy as np
 from zarr.storage import FsspecStore, ObjectStore, ZipStore
 
 from xprep.io.arrays import ZarrReadable
-from xprep.io.listing import Listed, describe_file, list_objects, walk_files
+from xprep.io.listing import Listed, ask_each, describe_file, list_objects, walk_files
 from xprep.io.objects import is_bucket, is_icechunk
 from xprep.io.stores import Place
 from xprep.io.waits import WANTED
@@ -30,6 +30,8 @@ from xprep.io.waits import WANTED
 GROUPS: Final = 256
 # Objects that are listed by one prefix, at most: requests are of a thousand, and s3fs keeps a kilobyte of each until the last.
 AT_ONCE: Final = 4000
+# Objects that are asked for one by one, at most, where nothing can be listed.
+ASKED: Final = 1000
 _MASK: Final = 2**64 - 1
 
 
@@ -151,21 +153,26 @@ def _decode(text: str) -> np.ndarray[Any, Any]:
     return np.frombuffer(base64.b64decode(text), "<u8")
 
 
-def why_unwatched(place: Place) -> str:
-    """Return why nobody can see whether what lies in a store is changed; empty where that can be seen."""
-    store = place.store
+def why_unwatched(contents: Contents) -> str:
+    """Return why nobody can see whether objects are changed; empty where that can be seen."""
+    place, store = contents.place, contents.place.store
     if place.folder is not None or isinstance(store, ZipStore):
         return ""
     if is_icechunk(store):
         return "" if store.read_only else "a session of icechunk that is written to has no snapshot yet"
-    if isinstance(store, FsspecStore | ObjectStore) and not place.shown.startswith("http"):
-        return ""
-    return "a server of HTTP lists nothing" if place.shown.startswith("http") else f"{type(store).__name__} tells no times"
+    if _is_http(place):
+        count = prod(map(len, contents.units))
+        return f"HTTP lists nothing, and {count:,} objects are too many to ask for each" if count > ASKED else ""
+    return "" if isinstance(store, FsspecStore | ObjectStore) else f"{type(store).__name__} tells no times"
+
+
+def _is_http(place: Place) -> bool:
+    return place.shown.startswith(("http://", "https://"))
 
 
 def add_up(contents: Contents) -> Sums | str:
     """List the objects and add them up; or return why that cannot be done."""
-    if reason := why_unwatched(contents.place):
+    if reason := why_unwatched(contents):
         return reason
     names, lasting, passing = ([0] * GROUPS for _ in range(3))
     newest, count, wanted = [(0.0, "")] * GROUPS, 0, WANTED.get()
@@ -193,6 +200,9 @@ def _listed(contents: Contents) -> Iterator[Listed]:
             yield from (one for one in walk_files(folder, contents.may_hold) if contents.holds(one.name))
     elif isinstance(place.store, ZipStore):
         yield describe_file(str(place.store.path), os.stat(place.store.path))
+    elif _is_http(place):
+        with place.errors("list"):
+            yield from ask_each(place.store, [place.key(name) for name in contents.names()], place.deadline)
     elif is_icechunk(place.store):
         yield Listed("", 0, state=str(place.store.session.snapshot_id))  # type: ignore[attr-defined]
     else:
