@@ -194,7 +194,7 @@ def test_options() -> None:
 
 @pytest.mark.parametrize(
     ("given", "nbytes"),
-    [("16 GiB", 2**34), ("16GiB", 2**34), ("500 MB", 500_000_000), ("1.5 kib", 1536), ("4096", 4096), (2**20, 2**20), (1e9, 10**9)],
+    [("16 GiB", 2**34), ("2GiB", 2**31), ("500 MB", 500_000_000), ("1.5 kib", 1536), ("4096", 4096), (4096, 4096), (1e9, 10**9)],
 )
 @pytest.mark.parametrize("option", ["memory_limit", "tile_bytes"])
 def test_options_of_bytes_take_texts(option: str, given: Any, nbytes: int) -> None:

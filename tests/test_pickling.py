@@ -67,10 +67,14 @@ def test_lazy_results_compute_in_a_process_that_knows_nothing(results: dict[str,
             (here / "done").write_bytes(pickle.dumps(done))
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], check=True)
-    done = pickle.loads((tmp_path / "done").read_bytes())
+    done = cloudpickle.loads((tmp_path / "done").read_bytes())
     assert list(done) == list(results)
     for name, result in results.items():
         assert_same_bits(done[name], result.compute(scheduler="sync"))
+
+
+def _recipe(url: Path, new: Path) -> dict[str, Any]:
+    return {"inputs": [str(url)], "steps": [{"project": {"dim": "c"}}], "output": str(new)}
 
 
 VALUES: dict[str, Callable[[Path, Path], Any]] = {
@@ -78,7 +82,7 @@ VALUES: dict[str, Callable[[Path, Path], Any]] = {
     "report": lambda url, new: xprep.open_image(url).prep.to_ome_zarr(new, overwrite=True),
     "plan": lambda url, _: xprep.open_image(url).prep.normalize().prep.plan(),
     "table": lambda url, _: xprep.RoiTable.from_labels(xprep.open_image(url, label="cells")),
-    "batch": lambda url, new: xprep.run({"inputs": [str(url)], "steps": [{"project": {"dim": "c"}}], "output": str(new)}, overwrite=True),
+    "batch": lambda url, new: xprep.run(_recipe(url, new), overwrite=True),
 }
 
 
@@ -93,11 +97,11 @@ def test_values_are_the_same_after_it(make: Callable[[Path, Path], Any], url: Pa
 
 def test_a_lazy_write_computes_after_it(url: Path, tmp_path: Path) -> None:
     writing = xprep.open_image(url).prep.to_ome_zarr(tmp_path / "new.ome.zarr", compute=False)
-    pickle.loads(pickle.dumps(writing)).compute(scheduler="sync")
+    cloudpickle.loads(pickle.dumps(writing)).compute(scheduler="sync")
     assert np.array_equal(xprep.open_image(tmp_path / "new.ome.zarr"), xprep.open_image(url))
 
 
 @pytest.mark.usefixtures("nothing_computes")
 def test_a_whole_tree_is_lazy_after_it(url: Path) -> None:
-    tree = pickle.loads(pickle.dumps(xprep.open_tree(url)))
+    tree = cloudpickle.loads(pickle.dumps(xprep.open_tree(url)))
     assert tree["scale1/image"].chunks is not None
