@@ -14,7 +14,6 @@ from typing import Any, Final, Literal, get_args, get_type_hints
 
 from xprep import ops
 from xprep.batch.located import Located, RecipeError, locate, read_yaml
-from xprep.engine.memory import parse_bytes
 from xprep.images import WriteOptions
 from xprep.options import Options
 
@@ -217,8 +216,6 @@ def _settings(given: Located) -> dict[str, Any]:
     for key, one in found.items():
         plain[key] = one.plain()
         try:
-            if key in ("memory_limit", "tile_bytes") and isinstance(one.value, str):
-                plain[key] = parse_bytes(one.value)
             Options(**{key: plain[key]})
         except (ValueError, TypeError) as error:
             one.refuse(str(error))

@@ -9,7 +9,6 @@ from typing import Any
 
 import dask
 from dask.system import CPU_COUNT
-from dask.utils import parse_bytes as dask_parse_bytes
 
 from xprep.options import options
 
@@ -40,22 +39,6 @@ def cluster_memory() -> int | None:
         return None
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     return sum(int(worker["memory_limit"]) for worker in workers) or None
-
-
-def parse_bytes(text: str) -> int:
-    """Return a number of bytes: ``"8GiB"``, ``"500 MB"``.
-
-    Raises
-    ------
-    ValueError
-        It is none.
-
-    Examples
-    --------
-    >>> parse_bytes("1.5 KiB")
-    1536
-    """
-    return int(dask_parse_bytes(text))
 
 
 def active_client() -> Any:
