@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
-from typing import Any
 
 import dask
 from dask.system import CPU_COUNT
 from dask.utils import parse_bytes as dask_parse_bytes
 
+from xprep.engine.clients import active_client
 from xprep.options import options
 
 try:
@@ -56,17 +55,6 @@ def parse_bytes(text: str) -> int:
     1536
     """
     return int(dask_parse_bytes(text))
-
-
-def active_client() -> Any:
-    """Return the current distributed client, or None; never imports distributed."""
-    distributed = sys.modules.get("distributed")
-    if distributed is None:
-        return None
-    try:
-        return distributed.get_client()
-    except ValueError:
-        return None
 
 
 def worker_threads() -> int:
