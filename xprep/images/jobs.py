@@ -13,10 +13,11 @@ import numpy as np
 import xarray as xr
 
 from xprep.engine.apart import write_apart
+from xprep.engine.clients import computes_elsewhere
 from xprep.engine.deliver import made_of
 from xprep.engine.foreign import sources_below
 from xprep.engine.lazy import as_lazy
-from xprep.engine.memory import active_client, peak_memory
+from xprep.engine.memory import peak_memory
 from xprep.engine.rereading import write_rereading
 from xprep.engine.write import Target, write
 from xprep.images.appearance import pixel_attributes
@@ -247,7 +248,7 @@ def finish_all(
         report = job.finish(results[at : at + job.count], seconds, listener)
         reports[report.url] = report
         at += job.count
-    if active_client() is not None:  # a worker's warnings are lost; those of threads were seen
+    if computes_elsewhere():  # a worker's warnings are lost; those of threads were seen
         written = [reports[job.store.url] for job in jobs if isinstance(job, Job)]
         for note in dict.fromkeys(note for report in written for note in report.notes):
             warnings.warn(note, UserWarning, stacklevel=3)
