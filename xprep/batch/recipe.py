@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from string import Formatter
 from types import NoneType
-from typing import Any, Final, Literal, get_args, get_type_hints
+from typing import Any, Final, Literal, NoReturn, get_args, get_type_hints
 
 from xprep import ops
-from xprep.batch.located import Located, RecipeError, locate, read_yaml
+from xprep.batch.located import Located, RecipeError, locate
+from xprep.batch.yaml import read_yaml
 from xprep.engine.memory import parse_bytes
 from xprep.images import WriteOptions
+from xprep.io.urls import check_output
 from xprep.options import Options
 
 # What makes an image of an image.
@@ -34,6 +36,8 @@ STORE: Final[Mapping[str, Any]] = {
     "scale_factors": "auto", "method": "mean", "version": "0.5", "layout": "dual", "chunks": None, "shards": None,
     "overwrite": False,
 }  # fmt: skip
+# Of a text no form; of a number a width, with zeros before it or without: names stay below 256 bytes.
+_FORMS: Final = ("", r"0?[0-9]{0,2}d?")
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 Sharing = Literal["each", "folder", "all"]
@@ -73,6 +77,8 @@ class Recipe:
         Of `xprep.set_options`.
     storage_options : dict
         For fsspec; never printed.
+    given : mapping of str to Located
+        Its keys as they stand in the file: for errors.
     """
 
     inputs: tuple[Located, ...]
@@ -82,6 +88,11 @@ class Recipe:
     store: WriteOptions = field(default_factory=lambda: WriteOptions(**STORE))
     settings: Mapping[str, Any] = field(default_factory=dict)
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    given: Mapping[str, Located] = field(default_factory=dict, repr=False)
+
+    def refuse(self, key: str, problem: str) -> NoReturn:
+        """Raise a `RecipeError` that names the line of ``key``."""
+        self.given.get(key, Located(None, "recipe", key)).refuse(problem)
 
 
 def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
@@ -124,6 +135,7 @@ def _check(root: Located) -> Recipe:
         store=_store(found["store"]) if "store" in found else WriteOptions(**STORE),
         settings=_settings(found["settings"]) if "settings" in found else {},
         storage_options=_storage_options(found["storage_options"]) if "storage_options" in found else {},
+        given=found,
     )
 
 
@@ -175,18 +187,26 @@ def _check_kind(given: Located, kind: Any) -> None:
     """Refuse a text for a switch, which Python would take for true; what else a value may be its operation knows."""
     kinds = get_args(kind) or (kind,)
     if bool in kinds and not isinstance(given.value, bool) and not (given.value is None and NoneType in kinds):
-        given.refuse(f"must be true or false; got {given.plain()!r}.")
+        hint = ": write true or false, without quotes" if isinstance(given.value, str) else ""
+        given.refuse(f"must be true or false; got {given.plain()!r}{hint}.")
 
 
 def _output(given: Located) -> str:
     text = given.text()
     try:
-        named = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+        fields = [one for one in Formatter().parse(text) if one[1] is not None]
     except ValueError as error:
         given.refuse(f"{error} in {text!r}.")
-    for name in named:
+    for _, name, form, conversion in fields:
         if name not in FIELDS:
             given.refuse(f"unknown field {{{name}}}; known are {', '.join(f'{{{one}}}' for one in FIELDS)}.")
+        if conversion or not re.fullmatch(_FORMS[name == "index"], form or ""):
+            asked = f"{{{name}{'!' if conversion else ''}{conversion or ''}{':' if form else ''}{form or ''}}}"
+            given.refuse(f"{asked} is no form of {{{name}}}; write {{name}}, {{parent}}, {{index}}, or with digits {{index:03}}.")
+    try:
+        check_output(text)
+    except ValueError as error:
+        given.refuse(str(error))
     return text
 
 
