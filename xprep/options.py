@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, get_args
 
+import numpy as np
+
+from xprep.switches import check_switch
 from xprep.types import Intermediates
 
 
@@ -60,16 +64,27 @@ class Options:
     deadline: float = 50.0
 
     def __post_init__(self) -> None:
+        for one in ("history", "timestamps", "chained_urls", "outside_links", "unbounded_codecs"):
+            object.__setattr__(self, one, check_switch(getattr(self, one), one))
         if self.intermediates not in get_args(Intermediates):
             raise ValueError(f"intermediates must be one of {get_args(Intermediates)}; got {self.intermediates!r}.")
-        if self.memory_limit is not None and self.memory_limit <= 0:
+        if not (self.memory_limit is None or (_is_positive(self.memory_limit) and self.memory_limit == int(self.memory_limit))):
             raise ValueError(f"memory_limit must be a positive number of bytes or None; got {self.memory_limit!r}.")
-        if self.tile_bytes <= 0:
-            raise ValueError(f"tile_bytes must be positive; got {self.tile_bytes!r}.")
-        if not self.deadline > 0:
+        if not (_is_positive(self.tile_bytes) and self.tile_bytes == int(self.tile_bytes)):
+            raise ValueError(f"tile_bytes must be positive, a whole number of bytes; got {self.tile_bytes!r}.")
+        if not _is_positive(self.deadline):
             raise ValueError(f"deadline must be a positive number of seconds; got {self.deadline!r}.")
+        if not isinstance(self.scratch_url, str | Path | None):
+            raise TypeError(f"scratch_url must be a folder, a URL or None; got {self.scratch_url!r}.")
+        if not isinstance(self.scratch_options, Mapping | None):
+            raise TypeError(f"scratch_options must be a mapping or None; got a {type(self.scratch_options).__name__}.")
         if self.progress not in ("auto", "on", "off"):
             raise ValueError(f"progress must be 'auto', 'on' or 'off'; got {self.progress!r}.")
+
+
+def _is_positive(value: Any) -> bool:
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return number and 0 < float(value) < float("inf")
 
 
 class _Holder:
@@ -97,6 +112,8 @@ class set_options:
     ------
     ValueError
         An unknown option, or a value that it does not take.
+    TypeError
+        A switch that is not True or False; a folder that is no path or URL.
 
     Examples
     --------

@@ -213,6 +213,8 @@ def _output(given: Located) -> str:
 def _store(given: Located) -> WriteOptions:
     options = given.mapping(tuple(STORE))
     for key, one in options.items():
+        if key == "overwrite":
+            _check_kind(one, bool)
         try:
             _check_stored(key, one.plain())
             WriteOptions(**{**STORE, key: one.plain()})
@@ -225,8 +227,6 @@ def _check_stored(key: str, value: Any) -> None:
     """Refuse what no image could be stored by; what depends on the image is said when it is opened."""
     if key == "scale_factors" and value != "auto" and not isinstance(value, list):
         raise ValueError(f"must be auto or a list with one entry a level, such as [2, 2]; got {value!r}.")
-    if key == "overwrite" and not isinstance(value, bool):
-        raise ValueError(f"must be true or false; got {value!r}.")
     if key in ("chunks", "shards") and (isinstance(value, bool) or not isinstance(value, int | list | dict | None)):
         raise ValueError(f"must be a number of pixels, or a mapping such as {{y: 512, x: 512}}; got {value!r}.")
 
@@ -236,6 +236,8 @@ def _settings(given: Located) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for key, one in found.items():
         plain[key] = one.plain()
+        if isinstance(getattr(Options, key, None), bool):
+            _check_kind(one, bool)
         try:
             if key in ("memory_limit", "tile_bytes") and isinstance(one.value, str):
                 plain[key] = parse_bytes(one.value)

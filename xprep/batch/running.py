@@ -15,10 +15,11 @@ from xprep.batch.places import check_report
 from xprep.batch.recipe import Recipe, load_recipe
 from xprep.batch.reports import Account, ReportFile
 from xprep.batch.steps import check_values, prepare
-from xprep.engine.progress import default_listener
+from xprep.engine.progress import choose_listener
 from xprep.images import Report, WriteOptions, open_image, write_images
 from xprep.io.urls import redact, redact_text
 from xprep.options import set_options
+from xprep.switches import check_switch
 from xprep.types import Listener
 
 
@@ -80,13 +81,14 @@ def run(
     >>> xprep.run(recipe).ok
     True
     """
+    resume, overwrite = check_switch(resume, "resume"), check_switch(overwrite, "overwrite", None)
+    listener = choose_listener(progress)
     checked = load_recipe(recipe)
     groups = group_tasks(find_tasks(checked))
     tasks = [task for group in groups for task in group]
     file = None if report is None else _report_file(report, recipe, checked, tasks)
     check_values(checked, groups)
     account = Account(checked, tasks, file)
-    listener = default_listener() if progress is None or progress is True else progress or None
     how = replace(
         checked.store,
         resume=resume,
