@@ -32,7 +32,7 @@ def parse_bytes(given: Any) -> int:
     Raises
     ------
     ValueError
-        A text that is no size.
+        A text that is no size, or a number that is not whole.
     TypeError
         Neither a number nor a text.
 
@@ -41,9 +41,11 @@ def parse_bytes(given: Any) -> int:
     >>> parse_bytes("1.5 KiB"), parse_bytes("2 kB"), parse_bytes(16e9)
     (1536, 2000, 16000000000)
     """
-    if isinstance(given, bool) or not isinstance(given, str | int | float):
+    if isinstance(given, bool) or not isinstance(given, str | Real):
         raise TypeError(f"{given!r} is no number of bytes, such as 8589934592 or '8 GiB'.")
     if not isinstance(given, str):
+        if not (isfinite(given) and given == int(given)):
+            raise ValueError(f"{given!r} is no whole number of bytes, such as 8589934592 or '8 GiB'.")
         return int(given)
     found = _SIZE.fullmatch(given)
     try:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,17 @@ import xarray as xr
 from xprep.engine.apart import write_apart
 from xprep.engine.clients import computes_elsewhere
 from xprep.engine.deliver import made_of
-from xprep.engine.foreign import sources_below
 from xprep.engine.lazy import as_lazy
 from xprep.engine.memory import peak_memory
 from xprep.engine.rereading import write_rereading
 from xprep.engine.write import Target, write
+from xprep.images.apart import check_apart
 from xprep.images.appearance import pixel_attributes
 from xprep.images.describing import describe
 from xprep.images.levels import Shape, as_it_is, placement
 from xprep.images.report import Report
 from xprep.images.resuming import checkpointed, fingerprint_of, ledger_of, no_fingerprint
 from xprep.images.specifying import Options, ordered, specify, specify_label
-from xprep.io.arrays import ZarrReadable
 from xprep.io.groups import read_group
 from xprep.io.layout import ImageStore
 from xprep.io.ome import Level
@@ -35,7 +35,7 @@ from xprep.io.replacing import go_on_moving
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import read_mark
 from xprep.io.stores import Place, open_store
-from xprep.io.urls import check_name, overlap
+from xprep.io.urls import check_name, check_output
 from xprep.kernels.downsample import shrink
 from xprep.ops.labels import history_line
 from xprep.ops.layout import CHANNEL
@@ -169,11 +169,10 @@ class _Order:
 
     @classmethod
     def of(cls, image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> _Order:
+        if isinstance(url, str | Path):
+            check_output(url)
         image = ordered(image)
         check_method(options.method, image.dtype)
-        coarser = options.given.levels[1:] if options.given else ()
-        for one in (image, *coarser, *labels.values()):
-            _check_apart(one, url, options.storage_options)
         levels = specify(image, options)
         named = {check_name(name): specify_label(name, label, image, options) for name, label in labels.items()}
         fingerprint = fingerprint_of(image, levels[1], {name: one for name, (one, _, _) in named.items()}, options)
@@ -211,6 +210,9 @@ def start_all(
     listener: Listener | None = None,
 ) -> Iterator[Job | Done]:
     """Create the stores of images, or find those that an earlier run left; all are checked before one is created."""
+    coarser = options.given.levels[1:] if options.given else ()
+    images, urls = [image for image, _ in targets], [url for _, url in targets]
+    check_apart([*images, *coarser, *labels.values()], urls, options.storage_options)
     orders = [_Order.of(image, url, options, labels) for image, url in targets]
     yield from (order.start(options, listener) for order in orders)
 
@@ -253,15 +255,3 @@ def finish_all(
         for note in dict.fromkeys(note for report in written for note in report.notes):
             warnings.warn(note, UserWarning, stacklevel=3)
     return next(iter(reports.values())) if single else reports
-
-
-def _check_apart(image: xr.DataArray, url: Any, storage_options: Mapping[str, Any] | None) -> None:
-    """Refuse to write into what is being read."""
-    where = open_store(url, storage_options, "r+").url
-    # The store as it was opened, not the array in it: nothing may be written among an image's levels either.
-    origins = {source.place.shown for source in sources_below(image.data) if isinstance(source, ZarrReadable)}
-    for source in sorted(origins):
-        if overlap(where, source):
-            raise ValueError(
-                f"the output {where} and the input {source} lie in each other: the input would be lost. Give another URL."
-            )

@@ -17,6 +17,7 @@ from xprep.io.urls import check_name
 from xprep.ops.layout import PLANE, SPACE, check_image, chunks_for
 from xprep.ops.parameters import check_choice
 from xprep.ops.shrinking import METHODS
+from xprep.switches import check_switch
 
 OME_ORDER = ("t", "c", "z", "y", "x")
 
@@ -41,6 +42,8 @@ class Options:
         check_choice(self.method, METHODS, "method")
         check_choice(self.version, ("0.4", "0.5", "0.6"), "version")
         check_choice(self.layout, ("dual", "flat"), "layout")
+        for name in ("overwrite", "resume"):
+            object.__setattr__(self, name, check_switch(getattr(self, name), name))
         if self.version == "0.4" and self.shards is not None:
             raise ValueError("OME-Zarr 0.4 is Zarr v2, which has no shards; leave shards out, or write version='0.5'.")
         if self.resume and self.given is not None:

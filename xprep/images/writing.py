@@ -11,7 +11,7 @@ import xarray as xr
 
 from xprep.engine.clients import check_scheduler, computes_elsewhere
 from xprep.engine.graph import call, check_engine
-from xprep.engine.progress import default_listener
+from xprep.engine.progress import choose_listener
 from xprep.engine.run import run
 from xprep.images.given import given_of, plan_given
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, start_all
@@ -21,6 +21,7 @@ from xprep.io.objects import is_in_memory
 from xprep.io.stores import open_store
 from xprep.io.urls import join
 from xprep.ops.containers import images_of
+from xprep.switches import check_switch
 from xprep.types import Listener
 
 
@@ -118,6 +119,9 @@ def to_ome_zarr(
     ((2, 64, 64),)
     """
     check_engine()
+    compute = check_switch(compute, "compute")
+    overwrite, resume = check_switch(overwrite, "overwrite"), check_switch(resume, "resume")
+    choose_listener(progress)  # before anything is opened
     given = given_of(image)
     if given is not None:
         image, labels = given.levels[0], {**given.labels, **(labels or {})}
@@ -148,7 +152,7 @@ def write_images(
     check_scheduler()
     _check_reachable(targets, options)
     jobs: list[Job | Done] = []
-    listener: Any = default_listener() if progress in (None, True) else (progress or None)
+    listener = choose_listener(progress)
     try:
         for job in start_all(targets, options, labels or {}, listener):
             jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)

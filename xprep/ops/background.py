@@ -28,6 +28,7 @@ from xprep.ops.labels import relabel, spell
 from xprep.ops.layout import CHANNEL, PLANE, arranged, check_image, layout_of
 from xprep.ops.parameters import check_choice, working_dtype
 from xprep.ops.radii import Radius, radii_of
+from xprep.switches import check_switch
 from xprep.types import Array
 
 DEFAULTS = {"radius": 7.0, "dtype": "float32", "nan": "propagate", "clip": False}
@@ -149,8 +150,9 @@ def subtract_background(
     >>> round(float(frame.prep.subtract_background(4)[7, 7]), 1)
     96.1
     """
+    clip = check_switch(clip, "clip")
     step = spell("subtract_background", {"radius": radius, "clip": clip, "dtype": dtype, "nan": nan}, DEFAULTS)
-    return map_images(lambda array: _blurred(array, _recipe(array, radius, dtype, nan, True, bool(clip)), step), image)
+    return map_images(lambda array: _blurred(array, _recipe(array, radius, dtype, nan, True, clip), step), image)
 
 
 def _background(image: xr.DataArray, radius: Radius, dtype: Any, nan: str, step: str) -> xr.Dataset:
