@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from math import isfinite
+from numbers import Real
 from typing import Any, Final
 
 _SIZE: Final = re.compile(r"\s*([0-9.]+)\s*([kmgtp]?)(i?)(b?)\s*", re.IGNORECASE)
