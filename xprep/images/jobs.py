@@ -7,16 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from xprep.engine.clients import computes_elsewhere
 from xprep.engine.deliver import made_of
-from xprep.engine.foreign import sources_below
-from xprep.engine.memory import active_client, peak_memory
+from xprep.engine.memory import peak_memory
 from xprep.engine.origins import Origins, origins_of
 from xprep.errors import SourceChangedError
+from xprep.images.apart import check_apart
 from xprep.images.appearance import pixel_attributes
 from xprep.images.describing import describe
 from xprep.images.leftovers import Source, kept_of, source_of
@@ -27,7 +29,6 @@ from xprep.images.report import Report
 from xprep.images.resuming import checkpointed, fingerprint_of, no_fingerprint
 from xprep.images.specifying import Options, ordered, specify, specify_label
 from xprep.images.watching import Watch
-from xprep.io.arrays import ZarrReadable
 from xprep.io.groups import read_group
 from xprep.io.journal import Journal
 from xprep.io.layout import ImageStore, level_path
@@ -36,7 +37,7 @@ from xprep.io.replacing import go_on_moving
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import read_mark
 from xprep.io.stores import Place, open_store
-from xprep.io.urls import check_name, overlap
+from xprep.io.urls import check_name, check_output
 from xprep.ops.labels import history_line
 from xprep.ops.shrinking import check_method
 from xprep.types import Listener
@@ -152,16 +153,16 @@ class _Order:
 
     @classmethod
     def of(cls, image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> _Order:
+        if isinstance(url, str | Path):
+            check_output(url)
         image = ordered(image)
         check_method(options.method, image.dtype)
-        coarser = options.given.levels[1:] if options.given else ()
-        for one in (image, *coarser, *labels.values()):
-            _check_apart(one, url, options.storage_options)
         levels = specify(image, options)
         named = {check_name(name): specify_label(name, label, image, options) for name, label in labels.items()}
         fingerprint = fingerprint_of(image, levels[1], {name: one for name, (one, _, _) in named.items()}, options)
         if options.resume and fingerprint is None:
             raise no_fingerprint()
+        coarser = options.given.levels[1:] if options.given else ()
         origins = origins_of([one.data for one in (image, *coarser, *labels.values())])
         return cls(image, url, levels, named, fingerprint, origins)
 
@@ -224,6 +225,9 @@ def start_all(
     listener: Listener | None = None,
 ) -> Iterator[Job | Done]:
     """Create the stores of images, or find those that an earlier run left; all are checked before one is created."""
+    coarser = options.given.levels[1:] if options.given else ()
+    images, urls = [image for image, _ in targets], [url for _, url in targets]
+    check_apart([*images, *coarser, *labels.values()], urls, options.storage_options)
     orders = [_Order.of(image, url, options, labels) for image, url in targets]
     watch.begin(order.origins for order in orders)
     yield from (order.start(options, watch, listener) for order in orders)
@@ -268,19 +272,7 @@ def finish_all(
         report = job.finish(results[at : at + job.count], seconds, listener)
         reports[report.url] = report
         at += job.count
-    if active_client() is not None:  # a worker's warnings are lost; those of threads were seen
+    if computes_elsewhere():  # a worker's warnings are lost; those of threads were seen
         for note in dict.fromkeys(note for job in written for note in reports[job.store.url].notes):
             warnings.warn(note, UserWarning, stacklevel=3)
     return next(iter(reports.values())) if single else reports
-
-
-def _check_apart(image: xr.DataArray, url: Any, storage_options: Mapping[str, Any] | None) -> None:
-    """Refuse to write into what is being read."""
-    where = open_store(url, storage_options, "r+").url
-    # The store as it was opened, not the array in it: nothing may be written among an image's levels either.
-    origins = {source.place.shown for source in sources_below(image.data) if isinstance(source, ZarrReadable)}
-    for source in sorted(origins):
-        if overlap(where, source):
-            raise ValueError(
-                f"the output {where} and the input {source} lie in each other: the input would be lost. Give another URL."
-            )

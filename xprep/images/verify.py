@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from xprep.engine.progress import choose_listener
 from xprep.errors import StoreFormatError, XprepError
 from xprep.io.arrays import ZarrReadable, open_array
 from xprep.io.comparing import Wrong, compare_bytes
@@ -78,7 +79,7 @@ class Verification:
 
 
 def verify(
-    url: str | Path | Any, *, storage_options: Mapping[str, Any] | None = None, progress: Listener | None = None
+    url: str | Path | Any, *, storage_options: Mapping[str, Any] | None = None, progress: Listener | bool | None = None
 ) -> Verification:
     """Read a whole store and compare every chunk with the checksum that was kept when it was written.
 
@@ -88,8 +89,8 @@ def verify(
         An image that `to_ome_zarr` wrote, or a group of such.
     storage_options : mapping, optional
         For fsspec: credentials, endpoint.
-    progress : listener, optional
-        Who is told.
+    progress : bool or listener, optional
+        A bar, or an object that is told; by default nobody is.
 
     Returns
     -------
@@ -113,21 +114,22 @@ def verify(
     >>> xprep.verify(url).is_whole
     True
     """
+    listener = None if progress is None else choose_listener(progress)
     root = open_store(url, storage_options)
     arrays = list(_arrays(root))
-    if progress is not None:
-        progress.started("verifying", sum(_units(array) for array in arrays))
+    if listener is not None:
+        listener.started("verifying", sum(_units(array) for array in arrays))
     units, nbytes, damaged = 0, 0, []
     for array in arrays:
         for count, read, found in _compare(array, root):
             units, nbytes = units + count, nbytes + read
             damaged += found
-            if progress is not None:
-                progress.advanced("verifying", count, read)
+            if listener is not None:
+                listener.advanced("verifying", count, read)
         found = _compare_coords(array, root)
         units, damaged = units + len(_coord_names(array)), damaged + found
-    if progress is not None:
-        progress.finished("verifying")
+    if listener is not None:
+        listener.finished("verifying")
     return Verification(root.url, units, nbytes, tuple(damaged))
 
 

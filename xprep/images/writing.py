@@ -9,9 +9,9 @@ from typing import Any
 
 import xarray as xr
 
+from xprep.engine.clients import check_scheduler, computes_elsewhere
 from xprep.engine.graph import call, check_engine
-from xprep.engine.memory import active_client
-from xprep.engine.progress import default_listener
+from xprep.engine.progress import choose_listener
 from xprep.engine.run import run
 from xprep.errors import SourceChangedError
 from xprep.images.given import given_of, plan_given
@@ -23,6 +23,7 @@ from xprep.io.objects import is_in_memory
 from xprep.io.stores import open_store
 from xprep.io.urls import join
 from xprep.ops.containers import images_of
+from xprep.switches import check_switch
 from xprep.types import Listener
 
 
@@ -120,6 +121,9 @@ def to_ome_zarr(
     ((2, 64, 64),)
     """
     check_engine()
+    compute = check_switch(compute, "compute")
+    overwrite, resume = check_switch(overwrite, "overwrite"), check_switch(resume, "resume")
+    choose_listener(progress)  # before anything is opened
     given = given_of(image)
     if given is not None:
         image, labels = given.levels[0], {**given.labels, **(labels or {})}
@@ -148,10 +152,11 @@ def write_images(
     progress: Listener | bool | None = None,
 ) -> dict[str, Report]:
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
+    check_scheduler()
     _check_reachable(targets, options)
     jobs: list[Job | Done] = []
     watch = Watch()
-    listener: Any = default_listener() if progress in (None, True) else (progress or None)
+    listener = choose_listener(progress)
     try:
         for job in start_all(targets, options, labels or {}, watch, listener):
             jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
@@ -168,13 +173,13 @@ def write_images(
 
 
 def _check_reachable(targets: Sequence[tuple[xr.DataArray, Any]], options: Options) -> None:
-    """Refuse stores that a cluster's workers would have copies of."""
-    for _, url in targets if active_client() is not None else ():
+    """Refuse stores that other processes would have copies of."""
+    for _, url in targets if computes_elsewhere() else ():
         place = open_store(url, options.storage_options, "r+")
         if is_in_memory(place.store):
             raise ValueError(
                 f"{place} lies in the memory of this process, which workers cannot write to. Write to a folder or a bucket, or "
-                "close the dask client and compute on threads."
+                "compute on threads: close the dask client, or dask.config.set(scheduler='threads')."
             )
 
 

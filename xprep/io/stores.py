@@ -263,7 +263,7 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
     urls.check_backend(where)
     given = dict(storage_options or {})
     if where.is_local:
-        return Place(LocalStore(where.path, read_only=mode == "r"), shown=where.shown)
+        return _open_folder(where.path, where.shown, mode)
     secrets = {**given, "url": urls.find_secrets(where)}
     return Place(_open_remote(where, given, mode), shown=where.shown, secrets=secrets)
 
@@ -274,7 +274,13 @@ def _open_object(store: Store, path: str, storage_options: Mapping[str, Any] | N
         raise ValueError(f"storage_options go with a URL; the store object {shown} was made with its own.")
     if mode != "r" and store.read_only:
         raise ValueError(f"the store object {shown} is for reading only; make it with read_only=False to write to it.")
-    return Place(store, urls.check_key(path) if path else "", shown)
+    place = Place(store, urls.check_key(path) if path else "", shown)
+    return place if mode == "r" or place.folder is None else _open_folder(str(place.folder), place.url, mode)
+
+
+def _open_folder(path: str, shown: str, mode: Mode) -> Place:
+    # What is written to a link goes to where it leads: renamed, the link would be replaced, and what it led to be left.
+    return Place(LocalStore(path if mode == "r" else os.path.realpath(path), read_only=mode == "r"), shown=shown)
 
 
 def _open_remote(where: urls.Url, given: dict[str, Any], mode: Mode) -> Store:
