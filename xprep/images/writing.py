@@ -13,10 +13,12 @@ from xprep.engine.clients import check_scheduler, computes_elsewhere
 from xprep.engine.graph import call, check_engine
 from xprep.engine.progress import choose_listener
 from xprep.engine.run import run
+from xprep.errors import SourceChangedError
 from xprep.images.given import given_of, plan_given
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, start_all
 from xprep.images.report import Report
 from xprep.images.specifying import Options
+from xprep.images.watching import Watch
 from xprep.io.objects import is_in_memory
 from xprep.io.stores import open_store
 from xprep.io.urls import join
@@ -137,7 +139,8 @@ def to_ome_zarr(
     if compute:
         reports = write_images(targets, options, labels=labels, progress=progress)
         return next(iter(reports.values())) if single else reports
-    jobs = list(start_all(targets, options, labels or {}))
+    watch = Watch()
+    jobs = list(start_all(targets, options, labels or {}, watch))
     return call(partial(finish_all, jobs, single), *lazy_values(jobs), label="store")
 
 
@@ -152,17 +155,20 @@ def write_images(
     check_scheduler()
     _check_reachable(targets, options)
     jobs: list[Job | Done] = []
+    watch = Watch()
     listener = choose_listener(progress)
     try:
-        for job in start_all(targets, options, labels or {}, listener):
+        for job in start_all(targets, options, labels or {}, watch, listener):
             jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
         results, went = run(lazy_values(jobs), "writing", listener)
         reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds, listener=listener)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(jobs)) from None
     except Exception as error:
-        error.add_note(_left(jobs))
+        error.add_note(_left(jobs, anew=isinstance(error, SourceChangedError)))
         raise
+    finally:
+        watch.close()
     return reports
 
 
@@ -177,12 +183,12 @@ def _check_reachable(targets: Sequence[tuple[xr.DataArray, Any]], options: Optio
             )
 
 
-def _left(jobs: Sequence[Job | Done]) -> str:
-    """Return what to say of stores that were not finished."""
+def _left(jobs: Sequence[Job | Done], anew: bool = False) -> str:
+    """Return what to say of stores that were not finished; of some, only ``anew`` helps."""
     urls = [job.store.url for job in jobs if isinstance(job, Job)]
     if not urls:
         return "no pixel was written."
-    resumable = all(job.store.fingerprint is not None for job in jobs if isinstance(job, Job))
+    resumable = not anew and all(job.store.fingerprint is not None for job in jobs if isinstance(job, Job))
     way = "resume=True goes on from there" if resumable else "overwrite=True writes it anew"
     return f"not finished: {', '.join(urls)}. The same command with {way}."
 
