@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from xprep.errors import StoreExistsError
 from xprep.io.groups import Group, read_group
+from xprep.io.hierarchy import check_removable
 from xprep.io.replacing import go_on_moving
 from xprep.io.room import delete_store, find_siblings, is_being_written, put_in_place
 from xprep.io.status import describe_owner, read_mark, read_status
@@ -53,6 +54,7 @@ def find_begun(target: Place, fingerprint: str, overwrite: bool, listener: Liste
     if group is None or overwrite:
         return Found("nothing", target)
     if read_status(group) == "writing" and not read_mark(group).get("ready"):
+        check_removable(target)
         delete_store(target)  # not even its arrays were all made
         return Found("nothing", target)
     raise StoreExistsError(f"{target} {_whose(group)}. overwrite=True replaces it; or give another URL.")

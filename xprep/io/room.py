@@ -14,6 +14,7 @@ from xprep.errors import StoreExistsError
 from xprep.io.consolidate import write_group
 from xprep.io.copying import split, try_copy
 from xprep.io.groups import Group, read_group
+from xprep.io.hierarchy import check_removable, is_node, is_spatialdata
 from xprep.io.keys import is_partial
 from xprep.io.moving import delete_whole
 from xprep.io.objects import is_icechunk
@@ -32,22 +33,24 @@ def make_room(target: Place, overwrite: bool) -> Place:
     Raises
     ------
     StoreExistsError
-        Something is there and ``overwrite`` is off; or it is not a Zarr store; or another process is writing it; or it
-        is a whole bucket.
+        Something is there and ``overwrite`` is off; or it is not a Zarr store, or holds what no Zarr store holds; or another
+        process is writing it; or it is a whole bucket, or a SpatialData object.
     """
     names = target.list_folder()
     if _is_nothing(target, names):
         return target
-    group = read_group(target)
-    is_zarr = group is not None or bool({"zarr.json", ".zarray"} & set(names))
-    if not is_zarr:
+    if not is_node(target):
         raise StoreExistsError(f"{target} exists and is not a Zarr store ({_some(names)}): xprep never deletes such.")
+    group = read_group(target)
     if group is not None and is_being_written(group):
         raise StoreExistsError(f"{target}: {describe_owner(group)}. Two writers would destroy each other's work.")
     if not overwrite:
         raise StoreExistsError(f"{target} exists{_unfinished(group)}. overwrite=True replaces it; or give another URL.")
     if target.is_bucket:
         raise StoreExistsError(f"{target} is a whole bucket; give a folder in it, a bucket is never overwritten.")
+    if group is not None and is_spatialdata(group.attributes):
+        raise StoreExistsError(f"{target} is a SpatialData object; give the URL of one of its images, {target}/images/NAME.")
+    check_removable(target)
     is_whole = group is None or read_status(group) != "writing"
     if target.folder is None and not is_whole:
         _empty(target)
@@ -193,6 +196,7 @@ def put_in_place(new: Place, target: Place, run: str) -> Place | None:
 def _move_over(new: Place, old: Place) -> Place | None:
     """Rename ``new`` to ``old``, on one disk; return where the old one is now."""
     source, target = new.folder, old.folder
+    check_removable(old)  # once more: hours may have passed
     if source is None or target is None:
         raise ValueError(f"{new} and {old} are not on this machine.")
     with old.errors("write"):

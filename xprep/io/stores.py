@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
-from xprep.io import keys, objects, urls
+from xprep.io import keys, listing, objects, urls
 from xprep.io.advice import advise
 from xprep.io.documents import encode_json, parse_json
 from xprep.options import options
@@ -155,6 +155,19 @@ class Place:
             if (folder := self.folder) is not None:
                 return keys.measure_files(folder)
             return keys.measure(self.store, f"{self.path}/" if self.path else "", self._listing(about))
+
+    def list_pages(self) -> Iterator[Sequence[str]]:
+        """Yield every name below this folder, in no order, some at a time: of millions in a bucket, none has to be kept."""
+        if (folder := self.folder) is not None:
+            yield from listing.walk_files(folder)
+            return
+        pages = listing.list_keys(self.store, f"{self.path}/" if self.path else "", self.deadline)
+        while True:
+            with self.errors("list"):
+                names = next(pages, None)
+            if names is None:
+                return
+            yield names
 
     def _listing(self, about: int) -> float:
         return self.deadline + about / keys.NAMES_PER_SECOND
