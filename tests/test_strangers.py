@@ -18,7 +18,7 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore
 import xprep
 from tests.servers import Server
 from xprep.errors import StoreExistsError, StoreFormatError
-from xprep.io import listing
+from xprep.io import paging
 from xprep.io.hierarchy import check_removable
 from xprep.io.stores import Place, open_store
 
@@ -270,7 +270,7 @@ def test_the_look_at_a_bucket_is_paged(s3: Server, monkeypatch: pytest.MonkeyPat
     target.set("zarr.json", json.dumps(V3).encode())
     target.set("a/zarr.json", json.dumps({**ARRAY, "shape": [128]}).encode())
     target.set_many({f"a/c/{n}": b"x" for n in range(128)})
-    monkeypatch.setattr(listing, "PAGE", 50)
+    monkeypatch.setattr(paging, "PAGE", 50)
     assert [len(names) for names in target.list_pages()] == [50, 50, 30]
     check_removable(target)
     target.set("a/c/thesis.docx", b"x")

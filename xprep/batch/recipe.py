@@ -15,7 +15,6 @@ from typing import Any, Final, Literal, NoReturn, get_args, get_type_hints
 from xprep import ops
 from xprep.batch.located import Located, RecipeError, locate
 from xprep.batch.yaml import read_yaml
-from xprep.engine.memory import parse_bytes
 from xprep.images import WriteOptions
 from xprep.io.urls import check_output
 from xprep.options import Options
@@ -239,8 +238,6 @@ def _settings(given: Located) -> dict[str, Any]:
         if isinstance(getattr(Options, key, None), bool):
             _check_kind(one, bool)
         try:
-            if key in ("memory_limit", "tile_bytes") and isinstance(one.value, str):
-                plain[key] = parse_bytes(one.value)
             Options(**{key: plain[key]})
         except (ValueError, TypeError) as error:
             one.refuse(str(error))

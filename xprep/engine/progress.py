@@ -8,6 +8,7 @@ from importlib import import_module
 from time import monotonic
 from typing import Any, Final, TextIO
 
+from xprep.engine.clients import loaded
 from xprep.options import options
 from xprep.sizes import format_bytes
 from xprep.switches import check_switch
@@ -21,7 +22,7 @@ WRITTEN: Final = "xprep-written"  # name of the measure by which a cluster's wor
 
 def note_written(nbytes: int) -> None:
     """Tell a cluster's scheduler, if this is a task of one, that so many bytes were written."""
-    metrics = sys.modules.get("distributed.metrics")
+    metrics = loaded("distributed.metrics")
     if metrics is not None:
         metrics.context_meter.digest_metric(WRITTEN, nbytes, "bytes")
 
@@ -150,5 +151,6 @@ def _default_listener() -> Listener | None:
 
 
 def _in_notebook() -> bool:
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    module = loaded("IPython")
+    shell = None if module is None else module.get_ipython()
     return getattr(shell, "kernel", None) is not None

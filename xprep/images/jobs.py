@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -14,14 +14,16 @@ import numpy as np
 import xarray as xr
 
 from xprep.engine.apart import write_apart
+from xprep.engine.clients import computes_elsewhere
 from xprep.engine.deliver import made_of
 from xprep.engine.lazy import as_lazy
-from xprep.engine.memory import active_client, peak_memory
+from xprep.engine.memory import peak_memory
 from xprep.engine.rereading import write_rereading
 from xprep.engine.write import Target, write
 from xprep.images.apart import check_apart
 from xprep.images.appearance import pixel_attributes
 from xprep.images.describing import describe
+from xprep.images.leftovers import Kept, find_kept
 from xprep.images.levels import Shape, as_it_is, placement
 from xprep.images.report import Report
 from xprep.images.resuming import checkpointed, fingerprint_of, ledger_of, no_fingerprint
@@ -35,6 +37,7 @@ from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import read_mark
 from xprep.io.stores import Place, open_store
 from xprep.io.urls import check_name, check_output
+from xprep.io.writes import ZarrWritable
 from xprep.kernels.downsample import shrink
 from xprep.ops.labels import history_line
 from xprep.ops.layout import CHANNEL
@@ -52,6 +55,7 @@ class _Pixels:
     levels: Sequence[Any]
     method: str
     given: Sequence[xr.DataArray] = ()
+    kept: Kept = field(default_factory=Kept)
 
     def placed(self, path: Callable[[int], str]) -> list[Level]:
         """Return scale and translation of every level; those that are given lie where they say."""
@@ -62,7 +66,7 @@ class _Pixels:
     def value(self, store: ImageStore) -> Any:
         """Return the lazy writing."""
         channel = self.image.dims.index(CHANNEL) if CHANNEL in self.image.dims else None
-        ledger = ledger_of(store, self.levels)
+        ledger = ledger_of(store, self.levels, self.kept)
         if self.given:
             pixels = [as_lazy(level.data) for level in (self.image, *self.given)]
             return write_apart(pixels, self.levels, channel, ledger)
@@ -105,7 +109,9 @@ class Job:
             for (name, pixels), one in zip({"": self.image, **self.labels}.items(), seen, strict=True)
         }
         labels = {name: self._describe(pixels, None) for name, pixels in self.labels.items()}
+        kept = [pixels.kept for pixels in (self.image, *self.labels.values())]
         self.store.finish(self._describe(self.image, seen[0]), labels, about | {"written": history}, stored, listener)
+        notes = [*(one.notes for one in statistics.values()), *(one.sentences() for one in kept)]
         return Report(
             url=self.store.url,
             shapes=tuple(shape.shape for shape in self.image.shapes),
@@ -115,8 +121,10 @@ class Job:
             seconds=seconds,
             peak_memory=peak_memory(),
             codec=str(ArraySpec((), None).codec),
-            notes=tuple(note for one in statistics.values() for note in one.notes),
+            notes=tuple(note for some in notes for note in some),
             statistics=known,
+            objects_checked=sum(one.objects for one in kept),
+            nbytes_checked=sum(one.nbytes for one in kept),
         )
 
     def _describe(self, pixels: _Pixels, seen: Any) -> Any:
@@ -191,15 +199,19 @@ class _Order:
         pixels = {}
         for name, (label, below, levels) in self.labels.items():
             arrays = store.create_labels(name, levels, ArraySpec(tuple(map(str, label.dims)), label.dtype))
-            pixels[name] = _Pixels(label, below, arrays, "mode")
+            pixels[name] = _Pixels(label, below, arrays, "mode", kept=_kept(store, arrays, listener))
         store.check_complete(pixels=False)
         store.mark_ready()
         made = made_of(self.image.data)
         given = options.given
         coarser = () if given is None else tuple(ordered(level) for level in given.levels[1:])
         method = options.method if given is None else given.method
-        image = _Pixels(self.image, shapes, store.levels, method, coarser)
+        image = _Pixels(self.image, shapes, store.levels, method, coarser, _kept(store, store.levels, listener))
         return Job(store, image, pixels, made.statistics if made else {})
+
+
+def _kept(store: ImageStore, levels: Sequence[ZarrWritable], listener: Listener | None) -> Kept:
+    return find_kept(levels, listener) if store.resumed else Kept()
 
 
 def start_all(
@@ -237,7 +249,7 @@ def _open(
 
 def lazy_values(jobs: Sequence[Job | Done]) -> list[Any]:
     """Return all that has to be computed, together: shared statistics once."""
-    return checkpointed([(job.store, job.values()) for job in jobs if isinstance(job, Job)])
+    return checkpointed([(job.store, job.image.kept, job.values()) for job in jobs if isinstance(job, Job)])
 
 
 def finish_all(
@@ -249,7 +261,7 @@ def finish_all(
         report = job.finish(results[at : at + job.count], seconds, listener)
         reports[report.url] = report
         at += job.count
-    if active_client() is not None:  # a worker's warnings are lost; those of threads were seen
+    if computes_elsewhere():  # a worker's warnings are lost; those of threads were seen
         written = [reports[job.store.url] for job in jobs if isinstance(job, Job)]
         for note in dict.fromkeys(note for report in written for note in report.notes):
             warnings.warn(note, UserWarning, stacklevel=3)

@@ -6,20 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from xprep.engine.progress import choose_listener
 from xprep.errors import StoreFormatError, XprepError
 from xprep.io.arrays import ZarrReadable, open_array
-from xprep.io.codecs import checksum_of
+from xprep.io.comparing import Wrong, compare_bytes
 from xprep.io.coords import read_coord
 from xprep.io.groups import Group, list_images, list_labels, read_group, read_image
 from xprep.io.journal import read_manifest
 from xprep.io.status import check_finished
 from xprep.io.stores import Place, open_store
 from xprep.types import Listener
-
-BATCH = 16  # objects in memory at a time; requests in flight of one call
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Damage:
     """
 
     key: str
-    kind: Literal["missing", "size", "checksum"]
+    kind: Wrong
 
     def __str__(self) -> str:
         says = {"missing": "is missing", "size": "has another size", "checksum": "has other bytes"}
@@ -167,24 +165,9 @@ def _compare(array: ZarrReadable, root: Place) -> Iterator[tuple[int, int, list[
         raise StoreFormatError(f"{array.place} has no list of checksums: xprep did not write it, so nothing can be compared.")
     if len(kept) != _units(array):
         raise StoreFormatError(f"{array.place}: the list of checksums has {len(kept)} entries for {_units(array)} objects.")
-    for first in range(0, len(kept), BATCH):
-        numbers = range(first, min(first + BATCH, len(kept)))
-        names = [array.chunk_key(array.grid.position(number)) for number in numbers]
-        found = array.place.get_many(names)
-        wrong = [
-            Damage(_below(array.place, root, name), kind)
-            for number, name, data in zip(numbers, names, found, strict=True)
-            if (kind := _kind(data, int(kept["size"][number]), int(kept["crc32c"][number]))) is not None
-        ]
-        yield len(names), sum(len(data or b"") for data in found), wrong
-
-
-def _kind(data: bytes | None, size: int, crc: int) -> Literal["missing", "size", "checksum"] | None:
-    if data is None:
-        return "missing"
-    if len(data) != size:
-        return "size"
-    return "checksum" if checksum_of(data) != crc else None
+    for some in compare_bytes(array, range(len(kept)), kept):
+        wrong = [Damage(_below(array.place, root, name), kind) for name, kind in some.wrong.values()]
+        yield some.units, some.nbytes, wrong
 
 
 def _below(place: Place, root: Place, name: str) -> str:

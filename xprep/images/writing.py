@@ -9,8 +9,8 @@ from typing import Any
 
 import xarray as xr
 
+from xprep.engine.clients import check_scheduler, computes_elsewhere
 from xprep.engine.graph import call, check_engine
-from xprep.engine.memory import active_client
 from xprep.engine.progress import choose_listener
 from xprep.engine.run import run
 from xprep.images.given import given_of, plan_given
@@ -149,6 +149,7 @@ def write_images(
     progress: Listener | bool | None = None,
 ) -> dict[str, Report]:
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
+    check_scheduler()
     _check_reachable(targets, options)
     jobs: list[Job | Done] = []
     listener = choose_listener(progress)
@@ -166,13 +167,13 @@ def write_images(
 
 
 def _check_reachable(targets: Sequence[tuple[xr.DataArray, Any]], options: Options) -> None:
-    """Refuse stores that a cluster's workers would have copies of."""
-    for _, url in targets if active_client() is not None else ():
+    """Refuse stores that other processes would have copies of."""
+    for _, url in targets if computes_elsewhere() else ():
         place = open_store(url, options.storage_options, "r+")
         if is_in_memory(place.store):
             raise ValueError(
                 f"{place} lies in the memory of this process, which workers cannot write to. Write to a folder or a bucket, or "
-                "close the dask client and compute on threads."
+                "compute on threads: close the dask client, or dask.config.set(scheduler='threads')."
             )
 
 

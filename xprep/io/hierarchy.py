@@ -9,17 +9,20 @@ from typing import Any, Final
 
 from xprep.errors import StoreExistsError, StoreFormatError
 from xprep.io.documents import parse_json
+from xprep.io.groups import read_marked
 from xprep.io.journal import FOLDER
 from xprep.io.keys import is_partial
+from xprep.io.status import read_status
 from xprep.io.stores import Place
 
 _METADATA: Final = ("zarr.json", ".zgroup", ".zarray")
 _ATTRIBUTES: Final = (".zattrs", ".zmetadata")  # also those that a killed run wrote without the rest
 # What systems leave in any folder; and the metadata that bioformats2raw keeps beside its images.
 _HARMLESS: Final = re.compile(r"(\.ds_store|\._.*|thumbs\.db|desktop\.ini|\.nfs[0-9a-f]+)?", re.IGNORECASE)
-_JOURNAL: Final = rf"{re.escape(FOLDER)}/([^/]+/)*[^/]+\.(npy|json|jsonl|value)"
+_JOURNAL: Final = rf"{re.escape(FOLDER)}/([^/]+/)*[^/]+\.(npy|json|jsonl|value|note)"
 _OTHERS: Final = re.compile(rf"(.*/)?(OME/METADATA\.ome\.xml|{_JOURNAL})", re.DOTALL)
 _INDEX: Final = r"(0|[1-9][0-9]*)"
+_CHUNK: Final = re.compile(rf"(.*/)?(zarr\.json|\.zgroup|\.zarray|c|(c[/.])?{_INDEX}([/.]{_INDEX})*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,18 @@ def is_node(place: Place) -> bool:
 def check_removable(place: Place) -> None:
     """Refuse to delete a store that holds what no Zarr hierarchy holds; its keys are looked at page by page.
 
+    Of one that a run of xprep was killed in while it emptied it, there may be chunks whose metadata are gone.
+
     Raises
     ------
     StoreExistsError
         It names the first such key.
     """
-    known: dict[str, _Node | None] = {}
+    known: dict[str, _Node | None] = {"": _read_node(place, "") or _Node()}
+    begun = (group := read_marked(place)) is not None and read_status(group) == "writing"
     for names in place.list_pages():
         for name in names:
-            if _is_strange(place, name, known):
+            if not (begun and _CHUNK.fullmatch(name)) and _is_strange(place, name, known):
                 raise StoreExistsError(
                     f"{place} holds {name!r}, which is no part of a Zarr store, so nothing there is deleted. Move it "
                     "elsewhere, or give another URL."

@@ -8,13 +8,15 @@ import shutil
 import uuid
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from xprep.errors import StoreExistsError
+from xprep.errors import StoreExistsError, StoreFormatError
 from xprep.io.consolidate import write_group
 from xprep.io.copying import split, try_copy
-from xprep.io.groups import Group, read_group
+from xprep.io.groups import Group, read_marked
 from xprep.io.hierarchy import check_removable, is_node, is_spatialdata
+from xprep.io.journal import COPY, Journal
 from xprep.io.keys import is_partial
 from xprep.io.moving import delete_whole
 from xprep.io.objects import is_icechunk
@@ -39,9 +41,9 @@ def make_room(target: Place, overwrite: bool) -> Place:
     names = target.list_folder()
     if _is_nothing(target, names):
         return target
-    if not is_node(target):
+    group = read_marked(target)
+    if not is_node(target) and not _is_ours(target, group):
         raise StoreExistsError(f"{target} exists and is not a Zarr store ({_some(names)}): xprep never deletes such.")
-    group = read_group(target)
     if group is not None and is_being_written(group):
         raise StoreExistsError(f"{target}: {describe_owner(group)}. Two writers would destroy each other's work.")
     if not overwrite:
@@ -77,6 +79,15 @@ def _is_nothing(target: Place, names: Sequence[str]) -> bool:
     if names and not left:
         delete_store(target)
     return not left
+
+
+def _is_ours(target: Place, group: Group | None) -> bool:
+    """Whether a folder without metadata of Zarr that can be read is a store that a run of xprep left, of which they are torn."""
+    if group is not None and MARK in group.attributes:
+        return True
+    with suppress(StoreFormatError):
+        return any(Journal(target.child(path)).load(COPY) for path in ("scale0/image", "0"))
+    return False
 
 
 def is_being_written(group: Group) -> bool:
@@ -122,7 +133,7 @@ def _room_beside(target: Place) -> Place | str:
     StoreExistsError
         Another process of this machine, which still runs, is making a store that shall be there.
     """
-    left_there = [(left, _read_left(left)) for left in find_siblings(target)]
+    left_there = [(left, read_marked(left)) for left in find_siblings(target)]
     for _, group in left_there:
         if group is not None and is_being_written(group):
             raise StoreExistsError(
@@ -142,13 +153,6 @@ def _room_beside(target: Place) -> Place | str:
         return "such a store cannot rename, nor copy by itself"
     above, name = found
     return try_copy(above, f".{name}.xprep-try") or above.child(f".{name}.{beside}")
-
-
-def _read_left(place: Place) -> Group | None:
-    """Return the group at ``place``, also one of which a killed run wrote the attributes only."""
-    if (group := read_group(place)) is None and (attributes := place.read_json(".zattrs")) is not None:
-        return Group(place, attributes, 2)
-    return group
 
 
 def _empty(target: Place) -> None:

@@ -48,7 +48,7 @@ def background(
     image : DataArray, Dataset or DataTree
         Dims in any order, with y and x; ``c``, ``t``, ``z`` and others are a batch. Integers, floats or booleans.
     radius : float, str, sequence or mapping
-        Radius of the mean in pixels, or a length with a unit (``"1.4 um"``: `xprep.ops.units`); finite and above 0.
+        Radius of the mean in pixels, or a length with a unit (``"1.4 um"``: `xprep.dims.lengths`); finite and above 0.
         One for all, two numbers for y and x, a mapping by dim (``{"y": 7, "x": 5}``); or one a channel: a mapping by
         channel, or a sequence in channel order, each a number or a pair (y, x). Two plain numbers are y and x,
         whatever the channels.

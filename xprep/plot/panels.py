@@ -10,9 +10,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.dims.lengths import metres
+from xprep.dims.spacing import spacing
 from xprep.ops.containers import images_of
 from xprep.ops.layout import CHANNEL, PLANE, SPACE, check_image
-from xprep.ops.units import metres, spacing, unit_of
+from xprep.ops.units import unit_of
 from xprep.plot.colors import label_colors
 from xprep.plot.levels import fitting_level
 from xprep.switches import check_switch
