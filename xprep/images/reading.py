@@ -193,7 +193,7 @@ def _placed(image: Multiscale, level: Level, shape: Sequence[int]) -> dict[str, 
     for axis, scale, shift, length in zip(image.axes, level.scale, level.translation, shape, strict=True):
         if axis.name == "c" and axis.type in ("channel", ""):
             names = [channel.label for channel in image.channels]
-            if len(names) == length and len(set(names)) == length:
+            if len(names) == length:
                 coords["c"] = ("c", np.array(names, dtype=object))
             continue
         attributes: dict[str, Any] = {"units": axis.unit} if axis.unit else {}

@@ -193,7 +193,7 @@ class _Recipe:
 
 
 def _recipe(image: xr.DataArray, radius: Radius, dtype: Any, nan: str, subtract: bool = False, clip: bool = False) -> _Recipe:
-    check_image(image, "background")
+    check_image(image, "subtract_background" if subtract else "background")
     if dtype is None:
         raise ValueError("dtype must be float32 or float64; got None.")
     working = working_dtype(dtype, image.dtype)

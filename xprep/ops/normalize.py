@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import xarray as xr
 
+from xprep.ops.channels import channel_names, channel_positions, matching_positions, pick_channels
 from xprep.ops.containers import Container, Name, images_of, rebuild, spell_name
+from xprep.ops.dims import check_no_other_dims
 from xprep.ops.labels import relabel, spell
-from xprep.ops.layout import (
-    CHANNEL,
-    channel_names,
-    channel_positions,
-    check_image,
-    pick_channels,
-)
+from xprep.ops.layout import CHANNEL, check_image
 from xprep.ops.normalize_passes import Field, Recipe, normalized
 from xprep.ops.parameters import channel_sigmas, check_choice, check_percentile, working_dtype
 from xprep.types import Intermediates, Sigma
@@ -161,19 +157,43 @@ def _selected(images: Mapping[Name, xr.DataArray], channels: Any) -> dict[Name, 
     """Return the images with the same channels in the same order: ``channels``, or those of the first image."""
     for image in images.values():
         check_image(image, "normalize")
+        check_no_other_dims(image, "normalize")
     first = next(iter(images.values()))
-    wanted = channels if channels is not None else (channel_names(first) if CHANNEL in first.dims else None)
     for name, image in images.items():
         if set(image.dims) != set(first.dims):
             raise ValueError(
                 f"images of one call must have the same dims: {tuple(first.dims)} and, in {name}, {tuple(image.dims)}. "
                 f"Normalise 2D and 3D images apart, or add the dim: image.expand_dims('z')."
             )
-    return {name: _with_channels(image, wanted) for name, image in images.items()}
+    positions = _chosen(images, channels)
+    whole = channels is None
+    return {name: _picked(image, _there(name, image, first, positions, whole)) for name, image in images.items()}
 
 
-def _with_channels(image: xr.DataArray, wanted: Any) -> xr.DataArray:
-    positions = channel_positions(image, wanted)
-    if CHANNEL not in image.dims or positions == tuple(range(image.sizes[CHANNEL])):
+def _chosen(images: Mapping[Name, xr.DataArray], channels: Any) -> tuple[int, ...]:
+    """Return the positions of ``channels`` in the first image."""
+    name, first = next(iter(images.items()))
+    try:
+        return channel_positions(first, channels)
+    except KeyError as error:
+        raise (error if len(images) == 1 else KeyError(f"of {spell_name(name)!r}: {error.args[0]}")) from None
+
+
+def _there(name: Name, image: xr.DataArray, first: xr.DataArray, positions: Sequence[int], whole: bool) -> list[int]:
+    """Return where the first image's channels at ``positions`` (all: ``whole``) are in ``image``."""
+    if CHANNEL not in image.dims:
+        return [0]
+    own = channel_names(first)
+    try:
+        return matching_positions(channel_names(image), own, positions, whole=whole)
+    except KeyError as error:
+        raise KeyError(
+            f"{spell_name(name)!r} {error.args[0]} Images of one call share channels by name; the first has {list(own)}. "
+            f"Choose some that all have: channels=[…]."
+        ) from None
+
+
+def _picked(image: xr.DataArray, positions: Sequence[int]) -> xr.DataArray:
+    if CHANNEL not in image.dims or list(positions) == list(range(image.sizes[CHANNEL])):
         return image
     return pick_channels(image, positions)

@@ -10,6 +10,7 @@ import xarray as xr
 
 from xprep.ops.containers import images_of, map_images
 from xprep.ops.labels import attributes, spell
+from xprep.ops.layout import check_image
 from xprep.rois import features, masking
 from xprep.rois import traces as summing
 
@@ -28,6 +29,7 @@ def _of_images(function: Callable[P, R], *, unitless: bool = False, tree: bool =
         step = spell(function.__name__, {"rois": rois, **options})
 
         def one(array: xr.DataArray) -> Any:
+            check_image(array, function.__name__)
             result = cast(Callable[..., Any], function)(array, rois, **options)
             result.attrs = attributes(array, step, unitless=unitless)
             return result

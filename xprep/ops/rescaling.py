@@ -60,7 +60,7 @@ class Way:
         return source if self.order == 0 else np.dtype(np.float64 if source == np.float64 else np.float32)
 
 
-FactorsOf = Callable[[xr.DataArray], Mapping[str, float]]
+FactorsOf = Callable[[xr.DataArray, bool], Mapping[str, float]]  # of a variable, and whether it is an image
 StepsOf = Callable[[xr.DataArray], Mapping[str, float]]
 
 
@@ -75,10 +75,11 @@ def rescale_everywhere(
     names = set(images_of(container))
 
     def scale(array: xr.DataArray, is_image: bool) -> xr.DataArray:
-        return _rescale(array, factors_of(array), steps_of(array), way.of(array, is_image), step)
+        if is_image:
+            check_image(array, "rescale")
+        return _rescale(array, factors_of(array, is_image), steps_of(array), way.of(array, is_image), step)
 
     if isinstance(container, xr.DataArray):
-        check_image(container, "rescale")
         return scale(container, True)
     if isinstance(container, xr.Dataset):
         return _rescale_dataset(container, container, {name for _, name in names}, scale)

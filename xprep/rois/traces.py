@@ -74,7 +74,7 @@ def traces(image: xr.DataArray, rois: RoiTable, *, how: How = "weighted_mean", s
     leading = [dim for dim in image.dims if dim not in space]
     ordered = image.transpose(*leading, *space)
     summed = _sum_rois(ordered.data, rois, Weighing(how, skipna), len(space))
-    coords = {**kept_coords(image, leading), "roi": rois.ids}
+    coords = kept_coords(image, leading, roi=rois.ids)
     return xr.DataArray(summed, coords, (*leading, "roi"), attrs=image.attrs).rename(image.name)
 
 
