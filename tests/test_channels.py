@@ -55,7 +55,7 @@ def image_of(result: Any) -> Any:
 @every_operation
 @every_naming
 def test_names_do_not_show_in_the_pixels(operation: Operation, coords: Any) -> None:
-    """Whatever channels are called: pixels are those of an image of unique names, and each result has the names of its channels."""
+    """Whatever channels are called: pixels are those of an image of unique names, and channels keep their names."""
     desired = operation.call(cells({"c": list("abc")}), **operation.example)
     for lazy in (False, True):
         for container in containers(cells(coords)).values():
@@ -166,7 +166,7 @@ LACKING: dict[str, tuple[list[list[Any]], Any, str]] = {
     "two of one": ([["A", "B"], ["A", "B", "A"]], None, r"'/fov1 i' has 2 channels 'A' and not 1"),
     "two of one, chosen": ([["A", "B"], ["A", "B", "A"]], ["A"], r"'/fov1 i' has 2 channels 'A' and not 1"),
     "in the first": ([["A", "B"], ["A", "B", "C"]], None, r"'/fov1 i' has the channel 'C', which the first has not"),
-    "in the first, chosen": ([["A", "B"], ["A", "B", "C"]], ["C"], r"of '/fov0 i': channels names 'C'; the image has \['A', 'B'\]"),
+    "in the first, chosen": ([["A", "B"], ["A", "B", "C"]], ["C"], r"of '/fov0 i': channels names 'C'; the image has"),
     "chosen": ([["A", "B", "C"], ["A", "B"]], ["C"], r"'/fov1 i' has no channel 'C'"),
     "all names": ([["A", "B"], [0, 1]], None, r"'/fov1 i' has the channel 0"),
 }
@@ -271,7 +271,7 @@ REFUSED: dict[str, tuple[Any, Any, type[Exception], str]] = {
     "two values for a channel": (ABC, pd.Series([1.0, 2, 3, 4], index=list("AABC")), ValueError, r"2 values for 'A', and .* 1"),
     "name and position": (ABC, {"A": 1, 0: 2, "B": 1, "C": 1}, ValueError, r"two values for the channel at position 0, 'A'"),
     "a lazy DataArray": (ABC, TABLE.rename_axis("c").to_xarray().chunk(), ValueError, r"is lazy.*\.compute\(\)"),
-    "a DataArray of nothing": (ABC, xr.DataArray([1.0, 2, 4], dims="q"), ValueError, r"DataArray over \('q',\), whose values have no"),
+    "a DataArray of nothing": (ABC, xr.DataArray([1.0, 2, 4], dims="q"), ValueError, r"DataArray over \('q',\), whose"),
     "a set": (ABC, {1, 2, 4}, ValueError, r"is a set, which has no order"),
     "too few": (ABC, [1.0, [2.0]], ValueError, r"2 values|must be"),
 }
@@ -293,8 +293,9 @@ def test_every_channel_needs_a_radius() -> None:
 
 def test_labels_that_are_dims_are_dims() -> None:
     image = cells(ABC)
-    assert_same_bits(xprep.gaussian_filter(image, pd.Series({"x": 3.0, "y": 1.0})), xprep.gaussian_filter(image, {"y": 1, "x": 3}))
-    assert_same_bits(xprep.background(image, pd.Series({"x": 3.0, "y": 1.0})).background, xprep.background(image, (1, 3)).background)
+    column = pd.Series({"x": 3.0, "y": 1.0})
+    assert_same_bits(xprep.gaussian_filter(image, column), xprep.gaussian_filter(image, {"y": 1, "x": 3}))
+    assert_same_bits(xprep.background(image, column), xprep.background(image, (1, 3)))
     with pytest.raises(ValueError, match=r"sigma names the dim 'A', but the image has"):
         xprep.gaussian_filter(image, {"y": 1, "A": 2})
 

@@ -67,8 +67,10 @@ def as_lazy(data: Any) -> da.Array:
     return read_array(View.of(Memory(array, tile), f"memory-{uuid4().hex}"))
 
 
-def check_known(data: Any, operation: str) -> None:
+def check_known(data: Any, operation: str, what: str = "image.data") -> None:
     """Refuse an array of unknown length, as dask makes it of a boolean index: ``frames[frames.mean((1, 2)) > 9]``.
+
+    ``what`` is how its owner calls it.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def check_known(data: Any, operation: str) -> None:
     if unknown:
         raise ValueError(
             f"{operation} needs to know how long the array is, and dask does not along its axis {unknown[0]}: that depends on "
-            f"values (a boolean index). Find it out first: image.data.compute_chunk_sizes()."
+            f"values (a boolean index). Find it out first: {what}.compute_chunk_sizes()."
         )
 
 

@@ -58,7 +58,7 @@ def check_named(image: xr.DataArray, operation: str, needed: Sequence[str]) -> N
     others = other_names(image.dims)
     missing = [dim for dim in needed if dim not in image.dims]
     if missing:
-        renames = others or _guess(image.dims, missing)
+        renames = others if set(missing) <= set(others.values()) else _guess(image.dims, missing)
         way = f"Rename: {spell_rename(image, renames)}." if renames else "Was a position selected, or is a dim to be renamed?"
         raise ValueError(
             f"{operation} needs the dim{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}, but the image has "
@@ -72,8 +72,8 @@ def check_named(image: xr.DataArray, operation: str, needed: Sequence[str]) -> N
 
 
 def _guess(dims: Sequence[Any], missing: Sequence[str]) -> dict[Any, str]:
-    """Return the last dims that are none of an image's, as those that are missing."""
-    foreign = [dim for dim in dims if dim not in DIMS]
+    """Return the last dims of which nothing is known, as those that are missing."""
+    foreign = [dim for dim in dims if str(dim).lower() not in _MEANT]
     return dict(zip(foreign[len(foreign) - len(missing) :], missing, strict=True)) if len(foreign) >= len(missing) else {}
 
 

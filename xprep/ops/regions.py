@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import xarray as xr
 
+from xprep.engine.lazy import check_known
 from xprep.ops.containers import images_of, map_images
 from xprep.ops.labels import attributes, spell
 from xprep.ops.layout import check_image
@@ -30,6 +31,7 @@ def _of_images(function: Callable[P, R], *, unitless: bool = False, tree: bool =
 
         def one(array: xr.DataArray) -> Any:
             check_image(array, function.__name__)
+            check_known(getattr(rois, "data", rois), function.__name__, "rois.data" if isinstance(rois, xr.DataArray) else "rois")
             result = cast(Callable[..., Any], function)(array, rois, **options)
             result.attrs = attributes(array, step, unitless=unitless)
             return result

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from xprep.engine.grid import regular, starts
-from xprep.engine.lazy import is_lazy
+from xprep.engine.lazy import check_known, is_lazy
 from xprep.engine.roi_blocks import Visit, visit_blocks
 from xprep.options import options
 from xprep.rois.centers import Centers
@@ -43,6 +43,7 @@ def crop_array(data: Any, centers: Centers, window: Window, ndim: int) -> Any:
     ValueError
         A center lies in a plane that there is not.
     """
+    check_known(data, "a window of an image")
     depth = data.shape[-3] if ndim == 3 else 1
     if not window.volumetric:
         check_planes(centers, depth)
