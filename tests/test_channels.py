@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from typer.testing import CliRunner
 
 import xprep
 from tests.operations import OPERATIONS, Operation, assert_blind, assert_same_bits, variables
-from xprep.ops.channels import channel_titles
+from xprep.batch.recipe import load_recipe
+from xprep.cli.app import app
+from xprep.cli.values import parse_names, parse_value
+from xprep.dims.channels import channel_titles
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 pytestmark = pytest.mark.filterwarnings("ignore::xprep.EmptyChannelWarning", "ignore::xprep.PercentileWarning")
@@ -168,7 +173,7 @@ LACKING: dict[str, tuple[list[list[Any]], Any, str]] = {
     "in the first": ([["A", "B"], ["A", "B", "C"]], None, r"'/fov1 i' has the channel 'C', which the first has not"),
     "in the first, chosen": ([["A", "B"], ["A", "B", "C"]], ["C"], r"of '/fov0 i': channels names 'C'; the image has"),
     "chosen": ([["A", "B", "C"], ["A", "B"]], ["C"], r"'/fov1 i' has no channel 'C'"),
-    "all names": ([["A", "B"], [0, 1]], None, r"'/fov1 i' has the channel 0"),
+    "all names": ([["A", "B"], [0, 1]], None, r"'/fov1 i' has no channel 'A'; it has \[0, 1\]"),
 }
 
 
@@ -349,6 +354,7 @@ def test_equal_names_are_written_and_read_again(tmp_path: Path, layout: str, ver
     assert again.c.values.tolist() == names
     assert [one["color"] for one in again.attrs["omero"]["channels"]] == COLORS
     np.testing.assert_array_equal(plain(again, channels=["DAPI"]), image.values[[0, 2]])
+    assert [one["color"] for one in plain(again, channels=[2, 1]).attrs["omero"]["channels"]] == [COLORS[2], COLORS[1]]
     again.isel(c=[2, 1, 0]).prep.to_ome_zarr(tmp_path / "b.zarr", layout=layout, version=version)
     assert xprep.open_image(tmp_path / "b.zarr").c.values.tolist() == names[::-1]
 
@@ -365,3 +371,84 @@ def test_levels_of_names_are_stored_beside_each_other(tmp_path: Path) -> None:
     assert not (tmp_path / "b.zarr").exists()
     xprep.to_ome_zarr(frames.reset_index("t"), tmp_path / "b.zarr")
     assert xprep.open_image(tmp_path / "b.zarr").marker.values.tolist() == ["DAPI", "CD3", "DAPI"]
+
+
+# Where all is text: recipes and the command line. (names of the channels, what is written, positions)
+
+WRITTEN: dict[str, tuple[list[str] | None, str, list[int], list[int]]] = {
+    "numbers": (["488", "561", "640"], "640, 488", [2, 0], [2]),
+    "numbers with zeros before": (["007", "7", "0x1F"], "0x1F, 007", [2, 0], [2]),
+    "words that YAML 1.1 takes for others": (["NO", "Y", "on"], "on, NO, Y", [2, 0, 1], [2]),
+    "null and true": (["null", "true", "~"], "~, null, true", [2, 0, 1], [2]),
+    "fractions": (["1.50", "1e3", "1.5"], "1.50, 1e3", [0, 1], [0]),
+    "names that are other positions": (["1", "2", "0"], "0, 1", [2, 0], [2]),
+    "a name of two": (["DAPI", "CD3", "DAPI"], "DAPI, CD3", [0, 2, 1], [0, 2]),
+    "positions": (["DAPI", "CD3", "DAPI"], "2, CD3", [2, 1], [2]),
+    "positions without names": (None, "2, 0", [2, 0], [2]),
+}
+READ: dict[str, Callable[[Path, str], Any]] = {
+    "recipe": lambda folder, text: _of_recipe(folder, f"channels: [{text}]")["channels"],
+    "command": lambda _, text: parse_names(text),
+}
+READ_QUOTED: dict[str, Callable[[Path, str], Any]] = {
+    "recipe, quoted": lambda folder, text: _of_recipe(folder, f"channels: {json.dumps(text.split(', '))}")["channels"],
+    "command, JSON": lambda _, text: parse_names(json.dumps(text.split(", "))),
+}
+CALLED = {f"{how}: {row}": (read, *WRITTEN[row][:3]) for how, read in READ.items() for row in WRITTEN}
+# What stands in quotes is a name, and no position.
+CALLED |= {
+    f"{how}: {row}": (read, *WRITTEN[row][:3])
+    for how, read in READ_QUOTED.items()
+    for row in WRITTEN
+    if not row.startswith("positions")
+}
+
+
+def _of_recipe(folder: Path, parameters: str) -> Any:
+    text = f"inputs: a.zarr\noutput: b.zarr\nsteps:\n  - normalize: {{{parameters}}}\n"
+    (folder / "recipe.yaml").write_text(text)
+    return load_recipe(folder / "recipe.yaml").steps[0].parameters
+
+
+@pytest.mark.parametrize(("read", "names", "text", "positions"), CALLED.values(), ids=CALLED)
+def test_channels_are_called_as_they_are_written(
+    read: Callable[[Path, str], Any], names: list[str] | None, text: str, positions: list[int], tmp_path: Path
+) -> None:
+    image = cells({} if names is None else {"c": names})
+    np.testing.assert_array_equal(plain(image, channels=read(tmp_path, text)), image.values[positions])
+
+
+def test_a_number_in_quotes_is_no_position(tmp_path: Path) -> None:
+    for read in READ_QUOTED.values():
+        with pytest.raises(KeyError, match="names '2'"):
+            plain(cells(NAMES["two of one name"]), channels=read(tmp_path, "2"))
+
+
+@pytest.mark.parametrize(("names", "text", "positions", "first"), WRITTEN.values(), ids=WRITTEN)
+def test_values_by_names_that_are_written(
+    names: list[str] | None, text: str, positions: list[int], first: list[int], tmp_path: Path
+) -> None:
+    image = cells({} if names is None else {"c": names})
+    one, *_ = text.split(", ")
+    wanted = plain(image, sigma=[3 if i in first else 0 for i in range(3)])
+    for sigma in (parse_value(f"{one}=3"), _of_recipe(tmp_path, f"sigma: {{{one}: 3}}")["sigma"]):
+        np.testing.assert_array_equal(plain(image, sigma=sigma), wanted)
+        np.testing.assert_array_equal(xprep.gaussian_filter(image, sigma), wanted)
+
+
+def test_a_recipe_and_a_command_over_a_store_whose_channels_are_numbers(tmp_path: Path) -> None:
+    image = cells({"c": ["488", "561", "488"]})
+    image.prep.to_ome_zarr(tmp_path / "in.zarr", scale_factors=())
+    wanted = xprep.normalize(image, channels=["561", "488"], sigma={"488": 2})
+    step = "normalize: {channels: [561, 488], sigma: {488: 2}}"
+    (tmp_path / "recipe.yaml").write_text(f"inputs: {tmp_path}/in.zarr\noutput: {tmp_path}/a.zarr\nsteps:\n  - {step}\n")
+    assert xprep.run(tmp_path / "recipe.yaml", progress=False).ok
+    arguments = ["normalize", f"{tmp_path}/in.zarr", f"{tmp_path}/b.zarr", "--channels", "561,488", "--sigma", "488=2"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    for name in "ab":
+        found = xprep.open_image(tmp_path / f"{name}.zarr")
+        assert found.c.values.tolist() == ["561", "488", "488"]
+        np.testing.assert_array_equal(found, wanted)
+    shown = CliRunner().invoke(app, ["info", f"{tmp_path}/a.zarr"])
+    assert all(title in shown.output for title in ("561", "488 (position 1)", "488 (position 2)"))

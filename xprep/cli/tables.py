@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from xprep.dims.channels import channel_titles
 from xprep.images import ArrayInfo, Report, StoreInfo
 from xprep.ops import Plan
-from xprep.ops.channels import channel_titles
 from xprep.sizes import format_bytes
 
 MANY = 20  # rows of a list that is cut

@@ -20,7 +20,9 @@ from dask.blockwise import Blockwise
 
 from xprep.engine.graph import Cost
 from xprep.engine.sources import View, read_array
-from xprep.io.foreign import readable_of
+from xprep.io.arrays import ZarrReadable
+from xprep.io.foreign import place_below, readable_of
+from xprep.io.stores import Place
 from xprep.types import Chunks
 
 LABEL = "another graph's"  # what plans call a reading that somebody else's graph does
@@ -59,14 +61,17 @@ def foreign_readings(array: da.Array) -> Iterator[tuple[str, Cost]]:
             yield name, Cost(LABEL, prod(map(sum, found.chunks)) * size, False, block)
 
 
-def sources_below(array: Any) -> list[Any]:
-    """Return every source that a lazy array is read from, by whatever layers of whatever library; of one in memory, none."""
+def places_below(array: Any) -> list[Place]:
+    """Return where every Zarr array lies that ``array`` is read from, by whatever layers of whatever library.
+
+    Also of one that xarray reads when its values are asked for, which is no dask array.
+    """
     if not isinstance(array, da.Array):
-        return []
+        return [] if (place := place_below(array)) is None else [place]
     costs = [getattr(layer, "cost", None) for layer in array.dask.layers.values()]
-    ours = [cost.source for cost in costs if cost is not None and cost.source is not None]
+    ours = [cost.source.place for cost in costs if cost is not None and isinstance(cost.source, ZarrReadable)]
     sliced = [found.source for name in array.dask.layers if (found := _sliced(array.dask.layers, name)) is not None]
-    return ours + [source for source in map(readable_of, sliced) if source is not None]
+    return ours + [place for place in map(place_below, sliced) if place is not None]
 
 
 def _sliced(layers: Mapping[str, Any], name: str) -> Sliced | None:

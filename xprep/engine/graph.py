@@ -47,7 +47,7 @@ class BlockTasks(Mapping[Key, Any]):
     numblocks
         Number of blocks along each axis.
     make
-        ``make(index)``: the task of one block.
+        ``make(index)``: the task of one block. An object that pickles, so that lazy images do.
     """
 
     def __init__(self, name: str, numblocks: Sequence[int], make: Callable[[tuple[int, ...]], tuple[Any, ...]]) -> None:
@@ -56,12 +56,13 @@ class BlockTasks(Mapping[Key, Any]):
     def __getitem__(self, key: Key) -> tuple[Any, ...]:
         if key not in self:
             raise KeyError(key)
-        return self.make(tuple(key[1:]))  # type: ignore[arg-type]
+        return self.make(tuple(map(int, key[1:])))
 
     def __contains__(self, key: object) -> bool:
         if not isinstance(key, tuple) or len(key) != len(self.numblocks) + 1 or key[0] != self.name:
             return False
-        return all(isinstance(i, int) and 0 <= i < n for i, n in zip(key[1:], self.numblocks, strict=True))
+        # dask's pointwise indexing asks for blocks with numpy's integers.
+        return all(isinstance(i, int | np.integer) and 0 <= i < n for i, n in zip(key[1:], self.numblocks, strict=True))
 
     def __iter__(self) -> Iterator[Key]:
         return ((self.name, *index) for index in product(*map(range, self.numblocks)))

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import xarray as xr
 
+from xprep.dims.channels import channel_names, spell_channel
 from xprep.io.ome import Channel, ImageLabel, Multiscale
 from xprep.io.ome_read import read_appearance
 from xprep.io.ome_write import write_channel, write_image_label
-from xprep.ops.channels import channel_names, spell_channel
 from xprep.ops.layout import CHANNEL
 
 ATTRIBUTES: Final = ("omero", "image-label")

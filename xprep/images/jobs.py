@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xprep.engine.apart import write_apart
+from xprep.engine.clients import computes_elsewhere
 from xprep.engine.deliver import made_of
-from xprep.engine.foreign import sources_below
 from xprep.engine.lazy import as_lazy
-from xprep.engine.memory import active_client, peak_memory
+from xprep.engine.memory import peak_memory
 from xprep.engine.rereading import write_rereading
 from xprep.engine.write import Target, write
+from xprep.images.apart import check_apart
 from xprep.images.appearance import pixel_attributes
 from xprep.images.describing import describe
+from xprep.images.leftovers import Kept, find_kept
 from xprep.images.levels import Shape, as_it_is, placement
 from xprep.images.report import Report
 from xprep.images.resuming import checkpointed, fingerprint_of, ledger_of, no_fingerprint
 from xprep.images.specifying import Options, ordered, specify, specify_label
-from xprep.io.arrays import ZarrReadable
 from xprep.io.groups import read_group
 from xprep.io.layout import ImageStore
 from xprep.io.ome import Level
@@ -34,7 +36,8 @@ from xprep.io.replacing import go_on_moving
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import read_mark
 from xprep.io.stores import Place, open_store
-from xprep.io.urls import check_name, overlap
+from xprep.io.urls import check_name, check_output
+from xprep.io.writes import ZarrWritable
 from xprep.kernels.downsample import shrink
 from xprep.ops.labels import history_line
 from xprep.ops.layout import CHANNEL
@@ -52,6 +55,7 @@ class _Pixels:
     levels: Sequence[Any]
     method: str
     given: Sequence[xr.DataArray] = ()
+    kept: Kept = field(default_factory=Kept)
 
     def placed(self, path: Callable[[int], str]) -> list[Level]:
         """Return scale and translation of every level; those that are given lie where they say."""
@@ -62,7 +66,7 @@ class _Pixels:
     def value(self, store: ImageStore) -> Any:
         """Return the lazy writing."""
         channel = self.image.dims.index(CHANNEL) if CHANNEL in self.image.dims else None
-        ledger = ledger_of(store, self.levels)
+        ledger = ledger_of(store, self.levels, self.kept)
         if self.given:
             pixels = [as_lazy(level.data) for level in (self.image, *self.given)]
             return write_apart(pixels, self.levels, channel, ledger)
@@ -105,7 +109,9 @@ class Job:
             for (name, pixels), one in zip({"": self.image, **self.labels}.items(), seen, strict=True)
         }
         labels = {name: self._describe(pixels, None) for name, pixels in self.labels.items()}
+        kept = [pixels.kept for pixels in (self.image, *self.labels.values())]
         self.store.finish(self._describe(self.image, seen[0]), labels, about | {"written": history}, stored, listener)
+        notes = [*(one.notes for one in statistics.values()), *(one.sentences() for one in kept)]
         return Report(
             url=self.store.url,
             shapes=tuple(shape.shape for shape in self.image.shapes),
@@ -115,8 +121,10 @@ class Job:
             seconds=seconds,
             peak_memory=peak_memory(),
             codec=str(ArraySpec((), None).codec),
-            notes=tuple(note for one in statistics.values() for note in one.notes),
+            notes=tuple(note for some in notes for note in some),
             statistics=known,
+            objects_checked=sum(one.objects for one in kept),
+            nbytes_checked=sum(one.nbytes for one in kept),
         )
 
     def _describe(self, pixels: _Pixels, seen: Any) -> Any:
@@ -168,11 +176,10 @@ class _Order:
 
     @classmethod
     def of(cls, image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> _Order:
+        if isinstance(url, str | Path):
+            check_output(url)
         image = ordered(image)
         check_method(options.method, image.dtype)
-        coarser = options.given.levels[1:] if options.given else ()
-        for one in (image, *coarser, *labels.values()):
-            _check_apart(one, url, options.storage_options)
         levels = specify(image, options)
         named = {check_name(name): specify_label(name, label, image, options) for name, label in labels.items()}
         fingerprint = fingerprint_of(image, levels[1], {name: one for name, (one, _, _) in named.items()}, options)
@@ -192,15 +199,19 @@ class _Order:
         pixels = {}
         for name, (label, below, levels) in self.labels.items():
             arrays = store.create_labels(name, levels, ArraySpec(tuple(map(str, label.dims)), label.dtype))
-            pixels[name] = _Pixels(label, below, arrays, "mode")
+            pixels[name] = _Pixels(label, below, arrays, "mode", kept=_kept(store, arrays, listener))
         store.check_complete(pixels=False)
         store.mark_ready()
         made = made_of(self.image.data)
         given = options.given
         coarser = () if given is None else tuple(ordered(level) for level in given.levels[1:])
         method = options.method if given is None else given.method
-        image = _Pixels(self.image, shapes, store.levels, method, coarser)
+        image = _Pixels(self.image, shapes, store.levels, method, coarser, _kept(store, store.levels, listener))
         return Job(store, image, pixels, made.statistics if made else {})
+
+
+def _kept(store: ImageStore, levels: Sequence[ZarrWritable], listener: Listener | None) -> Kept:
+    return find_kept(levels, listener) if store.resumed else Kept()
 
 
 def start_all(
@@ -210,6 +221,9 @@ def start_all(
     listener: Listener | None = None,
 ) -> Iterator[Job | Done]:
     """Create the stores of images, or find those that an earlier run left; all are checked before one is created."""
+    coarser = options.given.levels[1:] if options.given else ()
+    images, urls = [image for image, _ in targets], [url for _, url in targets]
+    check_apart([*images, *coarser, *labels.values()], urls, options.storage_options)
     orders = [_Order.of(image, url, options, labels) for image, url in targets]
     yield from (order.start(options, listener) for order in orders)
 
@@ -235,7 +249,7 @@ def _open(
 
 def lazy_values(jobs: Sequence[Job | Done]) -> list[Any]:
     """Return all that has to be computed, together: shared statistics once."""
-    return checkpointed([(job.store, job.values()) for job in jobs if isinstance(job, Job)])
+    return checkpointed([(job.store, job.image.kept, job.values()) for job in jobs if isinstance(job, Job)])
 
 
 def finish_all(
@@ -247,20 +261,8 @@ def finish_all(
         report = job.finish(results[at : at + job.count], seconds, listener)
         reports[report.url] = report
         at += job.count
-    if active_client() is not None:  # a worker's warnings are lost; those of threads were seen
+    if computes_elsewhere():  # a worker's warnings are lost; those of threads were seen
         written = [reports[job.store.url] for job in jobs if isinstance(job, Job)]
         for note in dict.fromkeys(note for report in written for note in report.notes):
             warnings.warn(note, UserWarning, stacklevel=3)
     return next(iter(reports.values())) if single else reports
-
-
-def _check_apart(image: xr.DataArray, url: Any, storage_options: Mapping[str, Any] | None) -> None:
-    """Refuse to write into what is being read."""
-    where = open_store(url, storage_options, "r+").url
-    # The store as it was opened, not the array in it: nothing may be written among an image's levels either.
-    origins = {source.place.shown for source in sources_below(image.data) if isinstance(source, ZarrReadable)}
-    for source in sorted(origins):
-        if overlap(where, source):
-            raise ValueError(
-                f"the output {where} and the input {source} lie in each other: the input would be lost. Give another URL."
-            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -9,15 +10,16 @@ from typing import Any
 
 import xarray as xr
 
+from xprep.dims.channels import one_level_of_names
+from xprep.dims.names import spell_rename
 from xprep.images.given import Given, given_shapes
-from xprep.images.levels import Shape, as_it_is, coords_of, default_chunk, plan_levels, spacing_of
+from xprep.images.levels import Shape, as_it_is, check_flat, coords_of, default_chunk, lost_in_flat, plan_levels, spacing_of
 from xprep.io.specs import LevelSpec
 from xprep.io.urls import check_name
-from xprep.ops.channels import one_level_of_names
-from xprep.ops.dims import spell_rename
 from xprep.ops.layout import PLANE, SPACE, check_image, chunks_for
 from xprep.ops.parameters import check_choice
 from xprep.ops.shrinking import METHODS
+from xprep.switches import check_switch
 
 OME_ORDER = ("t", "c", "z", "y", "x")
 
@@ -42,6 +44,8 @@ class Options:
         check_choice(self.method, METHODS, "method")
         check_choice(self.version, ("0.4", "0.5", "0.6"), "version")
         check_choice(self.layout, ("dual", "flat"), "layout")
+        for name in ("overwrite", "resume"):
+            object.__setattr__(self, name, check_switch(getattr(self, name), name))
         if self.version == "0.4" and self.shards is not None:
             raise ValueError("OME-Zarr 0.4 is Zarr v2, which has no shards; leave shards out, or write version='0.5'.")
         if self.resume and self.given is not None:
@@ -80,6 +84,8 @@ def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[Le
     levels = [image] if options.given is None else [ordered(level) for level in options.given.levels]
     for level, dim in product(levels, image.dims):
         spacing_of(level, str(dim))  # refused now, and not when everything is computed
+    if options.layout == "flat":
+        _check_flat(levels)
     default = default_chunk(image)
     chunk = default if options.chunks is None else _completed(image, options.chunks, default)
     shard = None if options.shards is None else _completed(image, options.shards, chunk)
@@ -88,6 +94,17 @@ def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[Le
         return given_shapes(levels), [_level_spec(level, as_it_is(level), chunk, shard) for level in levels]
     shapes = plan_levels(image, options.scale_factors, chunk)
     return shapes, [_level_spec(image, shape, chunk, shard) for shape in shapes]
+
+
+def _check_flat(levels: Sequence[xr.DataArray]) -> None:
+    for level in levels:
+        check_flat(level)
+    if lost := lost_in_flat(levels[0]):
+        warnings.warn(
+            f"layout='flat' has no place for the coordinates {', '.join(map(repr, lost))}: they are not written. "
+            "layout='dual' keeps them; drop_vars() says that they are not wanted.",
+            stacklevel=2,
+        )
 
 
 def _check_shards(image: xr.DataArray, chunk: Sequence[int], shard: Sequence[int] | None) -> None:

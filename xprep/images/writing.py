@@ -9,9 +9,9 @@ from typing import Any
 
 import xarray as xr
 
+from xprep.engine.clients import check_scheduler, computes_elsewhere
 from xprep.engine.graph import call, check_engine
-from xprep.engine.memory import active_client
-from xprep.engine.progress import default_listener
+from xprep.engine.progress import choose_listener
 from xprep.engine.run import run
 from xprep.images.given import given_of, plan_given
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, start_all
@@ -21,6 +21,7 @@ from xprep.io.objects import is_in_memory
 from xprep.io.stores import open_store
 from xprep.io.urls import join
 from xprep.ops.containers import images_of
+from xprep.switches import check_switch
 from xprep.types import Listener
 
 
@@ -105,6 +106,9 @@ def to_ome_zarr(
     and 10 % smaller. Every chunk is written, also one of zeros, so that a lost one can be told; size and crc32c of each are
     kept in ``.xprep/manifest.npy`` beside them, and `xprep.verify` compares.
 
+    Channels of several levels of names (a MultiIndex on ``c``) are stored by their names together, "1 DAPI", with the levels as
+    coordinates beside: ``image.drop_vars("c").set_index(c=["cycle", "marker"])`` makes them levels again.
+
     Interrupted and resumed, a store equals one that was written at once to the byte, time stamps in its JSON aside.
 
     Source: OME-Zarr (https://ngff.openmicroscopy.org).
@@ -118,6 +122,9 @@ def to_ome_zarr(
     ((2, 64, 64),)
     """
     check_engine()
+    compute = check_switch(compute, "compute")
+    overwrite, resume = check_switch(overwrite, "overwrite"), check_switch(resume, "resume")
+    choose_listener(progress)  # before anything is opened
     given = given_of(image)
     if given is not None:
         image, labels = given.levels[0], {**given.labels, **(labels or {})}
@@ -145,9 +152,10 @@ def write_images(
     progress: Listener | bool | None = None,
 ) -> dict[str, Report]:
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
+    check_scheduler()
     _check_reachable(targets, options)
     jobs: list[Job | Done] = []
-    listener: Any = default_listener() if progress in (None, True) else (progress or None)
+    listener = choose_listener(progress)
     try:
         for job in start_all(targets, options, labels or {}, listener):
             jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
@@ -162,13 +170,13 @@ def write_images(
 
 
 def _check_reachable(targets: Sequence[tuple[xr.DataArray, Any]], options: Options) -> None:
-    """Refuse stores that a cluster's workers would have copies of."""
-    for _, url in targets if active_client() is not None else ():
+    """Refuse stores that other processes would have copies of."""
+    for _, url in targets if computes_elsewhere() else ():
         place = open_store(url, options.storage_options, "r+")
         if is_in_memory(place.store):
             raise ValueError(
                 f"{place} lies in the memory of this process, which workers cannot write to. Write to a folder or a bucket, or "
-                "close the dask client and compute on threads."
+                "compute on threads: close the dask client, or dask.config.set(scheduler='threads')."
             )
 
 

@@ -34,7 +34,6 @@ if N is whole (two that move one N do the same), or is unfinished after ten minu
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -46,6 +45,7 @@ from xprep.io.consolidate import write_group
 from xprep.io.copying import copy, remove
 from xprep.io.groups import read_group
 from xprep.io.journal import PARTS
+from xprep.io.notes import decode_note, encode_note
 from xprep.io.owner import Owner
 from xprep.io.status import MARK, mark_writing, read_mark, read_status
 from xprep.io.stores import Place
@@ -120,7 +120,7 @@ class Move:
         """
         owner = None if self.owner is None else self.owner.to_json()
         note = {"from": self.beside, "to": self.name, "run": self.run, "owner": owner, "replaces": self.replaces}
-        (self.above.create if only_new else self.above.set)(self.note, json.dumps(note, indent=2).encode())
+        (self.above.create if only_new else self.above.set)(self.note, encode_note(note))
         self.check_mine()
 
     def check_mine(self) -> None:
@@ -131,7 +131,7 @@ class Move:
         StoreExistsError
             It did; or it has finished already.
         """
-        note = self.above.read_json(self.note) or {}
+        note = read_note(self.above, self.name) or {}
         if note.get("run") != self.run:
             who = Owner.from_json(note.get("owner")) or "which has finished"
             raise StoreExistsError(f"{self.target} is being replaced by another run ({who}); this one stops.")
@@ -252,6 +252,18 @@ class Move:
 def note_of(name: str) -> str:
     """Return the name of the note that the store called ``name`` is to be replaced."""
     return f".{name}.xprep-move"
+
+
+def read_note(above: Place, name: str) -> dict[str, Any] | None:
+    """Return the note that the store called ``name`` in the folder ``above`` is to be replaced; None if there is none.
+
+    Raises
+    ------
+    StoreFormatError
+        It is torn.
+    """
+    data = above.get(note_of(name))
+    return None if data is None else decode_note(data, f"{above}/{note_of(name)}")
 
 
 def delete_whole(place: Place) -> None:

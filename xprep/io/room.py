@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from xprep.errors import StoreExistsError
+from xprep.errors import StoreExistsError, StoreFormatError
 from xprep.io.consolidate import write_group
 from xprep.io.copying import split, try_copy
 from xprep.io.groups import Group, read_group
@@ -38,7 +38,7 @@ def make_room(target: Place, overwrite: bool) -> Place:
     names = target.list_folder()
     if _is_nothing(target, names):
         return target
-    group = read_group(target)
+    group = _read_left(target)
     is_zarr = group is not None or bool({"zarr.json", ".zarray"} & set(names))
     if not is_zarr:
         raise StoreExistsError(f"{target} exists and is not a Zarr store ({_some(names)}): xprep never deletes such.")
@@ -142,9 +142,12 @@ def _room_beside(target: Place) -> Place | str:
 
 
 def _read_left(place: Place) -> Group | None:
-    """Return the group at ``place``, also one of which a killed run wrote the attributes only."""
-    if (group := read_group(place)) is None and (attributes := place.read_json(".zattrs")) is not None:
-        return Group(place, attributes, 2)
+    """Return the group at ``place``, also one of which a killed run wrote the attributes only; None where these are torn."""
+    try:
+        if (group := read_group(place)) is None and (attributes := place.read_json(".zattrs")) is not None:
+            return Group(place, attributes, 2)
+    except StoreFormatError:
+        return None
     return group
 
 

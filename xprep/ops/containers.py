@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import xarray as xr
 
-from xprep.ops.channels import channel_names, selected_positions
-from xprep.ops.dims import CHANNEL, PLANE, other_names, spell_rename
+from xprep.dims.channels import channel_names, selected_positions
+from xprep.dims.names import CHANNEL, PLANE, other_names, spell_rename
 
 Container = TypeVar("Container", xr.DataArray, xr.Dataset, xr.DataTree)
 Name = tuple[str, Any]

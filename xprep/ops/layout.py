@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.dims.labelled import ByLabel, labelled
+from xprep.dims.names import CHANNEL, PLANE, SPACE, check_named
 from xprep.engine.lazy import as_lazy, check_known
 from xprep.engine.sources import arrange
-from xprep.ops.dims import CHANNEL, PLANE, SPACE, check_named
-from xprep.ops.labelled import ByLabel, labelled
 
 __all__ = ["CHANNEL", "PLANE", "SPACE", "Layout", "arranged", "check_dims", "check_image", "chunks_for", "layout_of"]
 

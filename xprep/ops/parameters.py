@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xprep.ops.channels import channel_names, values_by_position
-from xprep.ops.labelled import ByLabel, labelled
+from xprep.dims.channels import channel_names, is_channel, values_by_position
+from xprep.dims.labelled import ByLabel, labelled
 from xprep.ops.layout import CHANNEL, PLANE, check_dims
 from xprep.ops.units import in_pixels
 
@@ -150,9 +150,9 @@ def dim_sigmas(sigma: Any, image: xr.DataArray) -> tuple[dict[str, float], ...]:
 
 
 def _are_channels(labels: Sequence[Any], image: xr.DataArray) -> bool:
-    """Whether labels name channels: none is a dim, and one at least is a channel's name, or no text."""
+    """Whether labels name channels: none is a dim, and one at least is a channel."""
     names = channel_names(image)
-    return not set(labels) & set(image.dims) and any(label in names or not isinstance(label, str) for label in labels)
+    return not set(labels) & set(image.dims) and any(is_channel(label, names) for label in labels)
 
 
 def working_dtype(dtype: Any, source: np.dtype[Any]) -> np.dtype[Any]:

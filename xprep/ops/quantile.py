@@ -21,6 +21,7 @@ from xprep.ops.labels import attributes, spell
 from xprep.ops.layout import CHANNEL, check_dims, check_image
 from xprep.ops.parameters import check_choice, check_quantiles
 from xprep.rois.crops import kept_coords
+from xprep.switches import check_switch
 from xprep.types import Array
 
 # Groups that are counted apart, 65536 counts each: 64 groups are 16 MiB a block in uint32. More are sorted block by block.
@@ -81,6 +82,7 @@ def quantile(
     >>> image.prep.quantile(0.5).values
     array([1.5, 5.5])
     """
+    skip_zeros, skipna = check_switch(skip_zeros, "skip_zeros"), check_switch(skipna, "skipna")
     check_choice(method, ("exact",), "method")
     values = check_quantiles(q)
     step = spell(

@@ -8,10 +8,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import xarray as xr
 
-from xprep.ops.channels import channel_names, values_by_position
-from xprep.ops.labelled import ByLabel, labelled
+from xprep.dims.channels import channel_names, values_by_position
+from xprep.dims.labelled import ByLabel, labelled
+from xprep.dims.lengths import Length
 from xprep.ops.layout import CHANNEL, PLANE
-from xprep.ops.units import Length, in_pixels
+from xprep.ops.units import in_pixels
 
 Pair: TypeAlias = tuple[Length, Length]
 Radius: TypeAlias = Length | Sequence[Length | Pair] | Mapping[Any, Length | Pair]

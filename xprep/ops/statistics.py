@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from xprep.dims.channels import channel_titles
 from xprep.errors import EmptyChannelWarning, PercentileWarning
-from xprep.ops.channels import channel_titles
 from xprep.types import Array
 
 

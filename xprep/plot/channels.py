@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from xprep.ops.channels import channel_names, channel_titles
+from xprep.dims.channels import channel_names, channel_titles
 from xprep.ops.layout import CHANNEL, PLANE
 from xprep.ops.project import project
 from xprep.ops.rescale import rescale

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from xprep.dims.spacing import spacing
 from xprep.engine.lazy import as_lazy, is_lazy
 from xprep.engine.sources import View, read_array, source_of
 from xprep.io.arrays import ZarrReadable, open_array
@@ -12,7 +13,6 @@ from xprep.io.groups import Group, read_group, read_image
 from xprep.io.ome import Level
 from xprep.io.stores import Place
 from xprep.ops.layout import PLANE
-from xprep.ops.units import spacing
 
 
 def fitting_level(image: xr.DataArray, pixels: int) -> xr.DataArray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from xprep.ops.channels import channel_names, channel_titles
+from xprep.dims.channels import channel_names, channel_titles
 from xprep.ops.layout import CHANNEL, SPACE
 from xprep.ops.project import project
 from xprep.plot.panels import (

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from xprep.switches import check_switch
+
 NEEDED = ("ypix", "xpix", "lam")
 
 
@@ -18,6 +20,7 @@ def columns_from_suite2p(stat: Any, plane: int | None, exclude_overlap: bool) ->
     KeyError
         A ROI lacks an entry.
     """
+    exclude_overlap = check_switch(exclude_overlap, "exclude_overlap")
     cells = list(stat)
     needed = (*NEEDED, "overlap") if exclude_overlap else NEEDED
     for number, cell in enumerate(cells):

@@ -18,6 +18,7 @@ from xprep.rois.crops import kept_coords, space_dims
 from xprep.rois.offsets import flat_offsets
 from xprep.rois.pixels import Grid, Ints, Pixels, group_by_block
 from xprep.rois.table import RoiTable
+from xprep.switches import check_switch
 from xprep.types import Array
 
 How = Literal["weighted_mean", "mean", "sum", "dot"]
@@ -66,6 +67,7 @@ def traces(image: xr.DataArray, rois: RoiTable, *, how: How = "weighted_mean", s
     array([[2.25],
            [6.25]])
     """
+    skipna = check_switch(skipna, "skipna")
     check_table(rois)
     if how not in ("weighted_mean", "mean", "sum", "dot"):
         raise ValueError(f"how must be 'weighted_mean', 'mean', 'sum' or 'dot'; got {how!r}.")

@@ -8,17 +8,17 @@ k-th of that name in the other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from xprep.dims.labelled import ByLabel
+from xprep.dims.names import CHANNEL
 from xprep.engine.lazy import as_lazy, is_lazy
 from xprep.engine.sources import pick
-from xprep.ops.labelled import ByLabel
-from xprep.ops.layout import CHANNEL
 from xprep.types import WrittenName
 
 SHOWN = 12  # names that an error lists
@@ -106,6 +106,14 @@ def positions_of(one: Any, names: Sequence[Any], argument: str) -> list[int]:
     return found
 
 
+def is_channel(label: Any, names: Sequence[Any]) -> bool:
+    """Whether a channel is called so, or is at that position."""
+    try:
+        return bool(positions_of(label, names, ""))
+    except KeyError:
+        return False
+
+
 def _called(one: Any, names: Sequence[Any]) -> list[int]:
     if isinstance(one, list | dict | np.ndarray):
         return []
@@ -137,8 +145,6 @@ def matching_positions(names: Sequence[Any], own: Sequence[Any], positions: Sequ
     """
     if tuple(names) == tuple(own):
         return list(positions)
-    if whole and (more := [name for name in names if not _called(name, own)]):
-        raise KeyError(f"has the channel {_spelled(more[0])}, which the first has not; it has {_listing(names)}.")
     found = []
     for position in positions:
         name = own[position]
@@ -148,6 +154,8 @@ def matching_positions(names: Sequence[Any], own: Sequence[Any], positions: Sequ
         if len(there) != len(mine):
             raise KeyError(f"has {len(there)} channels {_spelled(name)} and not {len(mine)}; it has {_listing(names)}.")
         found.append(there[mine.index(position)])
+    if whole and (more := [name for name in names if not _called(name, own)]):
+        raise KeyError(f"has the channel {_spelled(more[0])}, which the first has not; it has {_listing(names)}.")
     return found
 
 
@@ -215,4 +223,14 @@ def pick_channels(image: xr.DataArray, positions: Sequence[int]) -> xr.DataArray
     axis = int(image.get_axis_num(CHANNEL))
     coords = image.coords.to_dataset().isel({CHANNEL: list(positions)}, missing_dims="ignore").coords
     data = pick(as_lazy(image.data), axis, positions) if is_lazy(image.data) else np.take(image.data, list(positions), axis=axis)
-    return xr.DataArray(data, coords=coords, dims=image.dims, attrs=image.attrs).rename(image.name)
+    attrs = {**image.attrs, **_picked_appearance(image, positions)}
+    return xr.DataArray(data, coords=coords, dims=image.dims, attrs=attrs).rename(image.name)
+
+
+def _picked_appearance(image: xr.DataArray, positions: Sequence[int]) -> dict[str, Any]:
+    """Return how the channels at ``positions`` are shown, if the image says it of each: of two of a name it knows which."""
+    omero = image.attrs.get("omero")
+    shown = omero.get("channels") if isinstance(omero, Mapping) else None
+    if not isinstance(shown, list) or len(shown) != image.sizes[CHANNEL]:
+        return {}
+    return {"omero": {**omero, "channels": [shown[position] for position in positions]}}
