@@ -228,9 +228,11 @@ def pick_channels(image: xr.DataArray, positions: Sequence[int]) -> xr.DataArray
 
 
 def _picked_appearance(image: xr.DataArray, positions: Sequence[int]) -> dict[str, Any]:
-    """Return how the channels at ``positions`` are shown, if the image says it of each: of two of a name it knows which."""
+    """Return how the channels at ``positions`` are shown, if its attributes say it of all, in order."""
     omero = image.attrs.get("omero")
     shown = omero.get("channels") if isinstance(omero, Mapping) else None
-    if not isinstance(shown, list) or len(shown) != image.sizes[CHANNEL]:
+    if not isinstance(omero, Mapping) or not isinstance(shown, list) or not all(isinstance(one, Mapping) for one in shown):
+        return {}
+    if [str(one.get("label")) for one in shown] != list(map(spell_channel, channel_names(image))):
         return {}
     return {"omero": {**omero, "channels": [shown[position] for position in positions]}}

@@ -97,8 +97,8 @@ def chunks_for(image: xr.DataArray, chunks: Any) -> tuple[int, ...]:
     if isinstance(given, ByLabel):
         check_dims(given.labels, image, "chunks")
         lengths.update(given.mapping("chunks"))
-    elif isinstance(chunks, int):
-        lengths.update({dim: chunks for dim in PLANE if dim in image.dims})
+    elif isinstance(given, int):
+        lengths.update({dim: given for dim in PLANE if dim in image.dims})
     elif len(chunks) != image.ndim:
         raise ValueError(f"chunks has {len(chunks)} lengths for the dims {tuple(image.dims)}; give one a dim, or a mapping.")
     else:
@@ -111,4 +111,3 @@ def chunks_for(image: xr.DataArray, chunks: Any) -> tuple[int, ...]:
 
 def _first_chunk(image: xr.DataArray, dim: Any) -> int:
     return int(image.chunksizes[dim][0]) if dim in image.chunksizes else int(image.sizes[dim])
-

@@ -187,8 +187,8 @@ def _chosen(images: Mapping[Name, xr.DataArray], channels: Any) -> tuple[int, ..
 
 def _there(name: Name, image: xr.DataArray, first: xr.DataArray, positions: Sequence[int], whole: bool) -> list[int]:
     """Return where the first image's channels at ``positions`` (all: ``whole``) are in ``image``."""
-    if CHANNEL not in image.dims:
-        return [0]
+    if CHANNEL not in image.dims or image is first:
+        return list(positions)
     own = channel_names(first)
     try:
         return matching_positions(channel_names(image), own, positions, whole=whole)
