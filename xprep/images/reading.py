@@ -58,8 +58,8 @@ def open_image(
     -------
     DataArray
         Dims as stored (``t, c, z, y, x`` or some of them), with physical coordinates of the pixels' centres (``units`` in
-        their attributes) and the channels' names in ``c``. How channels and labels are shown is in the attributes
-        ``omero`` and ``image-label``, as in OME-Zarr, and is kept when the image is written again.
+        their attributes) and the channels' names in ``c``, also where two are equal. How channels and labels are shown is in
+        the attributes ``omero`` and ``image-label``, as in OME-Zarr, and is kept when the image is written again.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def _placed(image: Multiscale, level: Level, shape: Sequence[int]) -> dict[str, 
     for axis, scale, shift, length in zip(image.axes, level.scale, level.translation, shape, strict=True):
         if axis.name == "c" and axis.type in ("channel", ""):
             names = [channel.label for channel in image.channels]
-            if len(names) == length and len(set(names)) == length:
+            if len(names) == length:
                 coords["c"] = ("c", np.array(names, dtype=object))
             continue
         attributes: dict[str, Any] = {"units": axis.unit} if axis.unit else {}

@@ -109,6 +109,9 @@ def to_ome_zarr(
     and 10 % smaller. Every chunk is written, also one of zeros, so that a lost one can be told; size and crc32c of each are
     kept in ``.xprep/manifest.npy`` beside them, and `xprep.verify` compares.
 
+    Channels of several levels of names (a MultiIndex on ``c``) are stored by their names together, "1 DAPI", with the levels as
+    coordinates beside: ``image.drop_vars("c").set_index(c=["cycle", "marker"])`` makes them levels again.
+
     Interrupted and resumed, a store equals one that was written at once to the byte, time stamps in its JSON aside.
 
     Source: OME-Zarr (https://ngff.openmicroscopy.org).
