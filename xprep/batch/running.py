@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from xprep.batch.inputs import Task, find_tasks, group_tasks
-from xprep.batch.outcome import BatchReport, Outcome, OutcomeListener
+from xprep.batch.outcome import BatchInterruptedError, BatchReport, Outcome, OutcomeListener
 from xprep.batch.recipe import Recipe, load_recipe
 from xprep.batch.steps import check_values, prepare
 from xprep.engine.progress import default_listener
@@ -48,7 +48,7 @@ def run(
     Returns
     -------
     BatchReport
-        One outcome an image, in order: what ran, what failed, and why. After Ctrl-C, with ``interrupted``.
+        One outcome an image, in order: what ran, what failed, and why.
 
     Raises
     ------
@@ -57,6 +57,9 @@ def run(
         nothing; two results would have one name.
     OSError
         A bucket that cannot be listed.
+    BatchInterruptedError
+        A KeyboardInterrupt, after Ctrl-C: when what was in flight is finished. It has the ``report`` of what was done; the same
+        call with ``resume=True``, also in this process, does the rest.
 
     Notes
     -----
@@ -97,7 +100,7 @@ def run(
             if report is not None:
                 Path(report).write_text(found.to_json())
             if interrupted:
-                break
+                raise BatchInterruptedError(found)
     return found
 
 
