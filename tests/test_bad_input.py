@@ -192,6 +192,34 @@ def test_options() -> None:
             xprep.set_options(**wrong)
 
 
+@pytest.mark.parametrize(
+    ("given", "nbytes"),
+    [("16 GiB", 2**34), ("2GiB", 2**31), ("500 MB", 500_000_000), ("1.5 kib", 1536), ("4096", 4096), (4096, 4096), (1e9, 10**9)],
+)
+@pytest.mark.parametrize("option", ["memory_limit", "tile_bytes"])
+def test_options_of_bytes_take_texts(option: str, given: Any, nbytes: int) -> None:
+    with xprep.set_options(**{option: given}) as chosen:
+        assert getattr(chosen, option) == nbytes
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "error"),
+    [
+        ("memory_limit", "much", ValueError),
+        ("memory_limit", "-1 GiB", ValueError),
+        ("memory_limit", "0 GiB", ValueError),
+        ("memory_limit", True, TypeError),
+        ("memory_limit", [1], TypeError),
+        ("tile_bytes", "16 pixels", ValueError),
+        ("deadline", "50 s", TypeError),
+        ("deadline", float("nan"), ValueError),
+    ],
+)
+def test_options_name_what_they_do_not_take(option: str, given: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=option):
+        xprep.set_options(**{option: given})
+
+
 # What is a rule, and not an error: see test_normalize for NaN only, an all-zero channel, p <= 0 and infinities.
 
 
@@ -225,7 +253,7 @@ WRITING: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "labels of another size": (
         {"labels": {"cells": image().isel(c=0, drop=True)[:5]}},
         ValueError,
-        r"'cells' do not fit the image.*'y': \(5, 24\)",
+        r"'cells' does not lie on the image: along 'y' .*19 of the image's 24 pixels have none",
     ),
     "labels with a name that leads elsewhere": (
         {"labels": {"../x": image().isel(c=0, drop=True)}},

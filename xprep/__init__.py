@@ -57,6 +57,7 @@ __all__ = [
     "Report",
     "RoiTable",
     "ScratchFullError",
+    "SourceChangedError",
     "StoreExistsError",
     "StoreFormatError",
     "TreePrep",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xprep.cli.values import parse_bytes, parse_factors, parse_list, parse_value
+from xprep.cli.values import parse_factors, parse_list, parse_memory, parse_value
 
 
 def _option(panel: str, text: str, *names: str, **settings: Any) -> Any:
@@ -87,7 +87,7 @@ Memory = Annotated[
     Any,
     _run(
         "What intermediates may occupy, such as 8GiB; half of what is free by default.",
-        parser=parse_bytes,
+        parser=parse_memory,
         metavar="BYTES",
     ),
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import typer
+
+from xprep.sizes import parse_bytes
 
 
 def parse_value(text: Any) -> Any:
@@ -77,22 +78,12 @@ def parse_factors(text: Any) -> Any:
     return "auto" if text == "auto" else tuple(parse_list(text) or ())
 
 
-def parse_bytes(text: Any) -> int | None:
-    """Return a number of bytes: ``8GiB``, ``500 MB``, ``1000000``.
-
-    Examples
-    --------
-    >>> parse_bytes("1.5 KiB")
-    1536
-    """
-    if text is None or isinstance(text, int):
-        return text
-    found = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?)(i?)(b?)\s*", text, re.IGNORECASE)
+def parse_memory(text: Any) -> int | None:
+    """Return a number of bytes, as `xprep.sizes.parse_bytes` reads it."""
     try:
-        number, prefix, binary, _ = found.groups() if found else ("", "", "", "")
-        return int(float(number) * (1024 if binary else 1000) ** (" kmgt".index(prefix.lower() or " ")))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no number of bytes, such as 8GiB.") from None
+        return None if text is None else parse_bytes(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def parse_storage_options(texts: list[str]) -> dict[str, Any]:

@@ -86,8 +86,8 @@ def working_client() -> Any:
         raise RuntimeError(f"the dask client is closed. {_WAYS}.")
     if is_forked(client):
         raise RuntimeError(
-            f"the dask client was opened before this process was forked, and does not answer here. {_WAYS}; or start processes by "
-            "multiprocessing.get_context('spawn')."
+            f"the dask client was opened before this process was forked, and does not answer here. {_WAYS}; or start "
+            "processes by multiprocessing.get_context('spawn')."
         )
     return client
 

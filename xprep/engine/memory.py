@@ -7,7 +7,6 @@ from pathlib import Path
 
 import dask
 from dask.system import CPU_COUNT
-from dask.utils import parse_bytes as dask_parse_bytes
 
 from xprep.engine.clients import answering_client
 from xprep.options import options
@@ -38,28 +37,12 @@ def free_memory() -> int:
 
 
 def cluster_memory() -> int | None:
-    """Return the memory that the workers of the active client have besides what each takes itself; None where none has a limit."""
+    """Return what the workers of the active client have, besides what each takes itself; None where none has a limit."""
     client = answering_client()
     if client is None:
         return None
     limits = [int(worker["memory_limit"] or 0) for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
     return sum(max(0, limit - WORKER_BYTES) for limit in limits) if any(limits) else None
-
-
-def parse_bytes(text: str) -> int:
-    """Return a number of bytes: ``"8GiB"``, ``"500 MB"``.
-
-    Raises
-    ------
-    ValueError
-        It is none.
-
-    Examples
-    --------
-    >>> parse_bytes("1.5 KiB")
-    1536
-    """
-    return int(dask_parse_bytes(text))
 
 
 def worker_threads() -> int:

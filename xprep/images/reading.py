@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.dims.lengths import Length
 from xprep.engine.sources import read_array
 from xprep.errors import StoreFormatError
 from xprep.images.appearance import appearance_of
@@ -23,7 +24,6 @@ from xprep.io.status import check_finished, inherit_status, read_status
 from xprep.io.stores import Place, open_store
 from xprep.io.urls import check_key
 from xprep.ops.layout import chunks_for
-from xprep.ops.units import Length
 
 # What zarr and xarray keep in an array's attributes for themselves.
 OWN_ATTRIBUTES = ("_ARRAY_DIMENSIONS", "coordinates", "xprep")
