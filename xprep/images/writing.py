@@ -9,10 +9,11 @@ from typing import Any
 
 import xarray as xr
 
-from xprep.engine.clients import check_scheduler, computes_elsewhere
+from xprep.engine.clients import computes_elsewhere
 from xprep.engine.graph import call, check_engine
 from xprep.engine.progress import choose_listener
 from xprep.engine.run import run
+from xprep.engine.workers import check_machinery
 from xprep.errors import SourceChangedError
 from xprep.images.given import given_of, plan_given
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, start_all
@@ -156,7 +157,7 @@ def write_images(
     progress: Listener | bool | None = None,
 ) -> dict[str, Report]:
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
-    check_scheduler()
+    check_machinery([image.data for image, _ in targets])
     _check_reachable(targets, options)
     jobs: list[Job | Done] = []
     watch = Watch()
