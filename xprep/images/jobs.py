@@ -21,13 +21,13 @@ from xprep.engine.memory import peak_memory
 from xprep.engine.rereading import write_rereading
 from xprep.engine.write import Target, write
 from xprep.images.apart import check_apart
-from xprep.images.appearance import pixel_attributes
 from xprep.images.describing import describe
 from xprep.images.leftovers import Kept, find_kept
 from xprep.images.levels import Shape, as_it_is, placement
 from xprep.images.report import Report
 from xprep.images.resuming import checkpointed, fingerprint_of, ledger_of, no_fingerprint
 from xprep.images.specifying import Options, ordered, specify, specify_label
+from xprep.images.storable import check_storable, spec_of, spec_of_label
 from xprep.io.groups import read_group
 from xprep.io.layout import ImageStore
 from xprep.io.ome import Level
@@ -37,6 +37,7 @@ from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import read_mark
 from xprep.io.stores import Place, open_store
 from xprep.io.urls import check_name, check_output
+from xprep.io.withdrawing import withdrawn_on_error
 from xprep.io.writes import ZarrWritable
 from xprep.kernels.downsample import shrink
 from xprep.ops.labels import history_line
@@ -185,6 +186,7 @@ class _Order:
         fingerprint = fingerprint_of(image, levels[1], {name: one for name, (one, _, _) in named.items()}, options)
         if options.resume and fingerprint is None:
             raise no_fingerprint()
+        check_storable(image, levels, {name: (one, (shapes, specs)) for name, (one, shapes, specs) in named.items()}, options)
         return cls(image, url, levels, named, fingerprint)
 
     def start(self, options: Options, listener: Listener | None) -> Job | Done:
@@ -196,9 +198,14 @@ class _Order:
             stored = [(self.image, shapes), *((label, below) for label, below, _ in self.labels.values())]
             nbytes = sum(prod(shape.shape) * one.dtype.itemsize for one, its in stored for shape in its)
             return Done(store, tuple(shape.shape for shape in shapes), nbytes)
+        with withdrawn_on_error(store):
+            return self._job(store, options, listener)
+
+    def _job(self, store: ImageStore, options: Options, listener: Listener | None) -> Job:
+        """Create the arrays of labels, and say that all are there."""
         pixels = {}
         for name, (label, below, levels) in self.labels.items():
-            arrays = store.create_labels(name, levels, ArraySpec(tuple(map(str, label.dims)), label.dtype))
+            arrays = store.create_labels(name, levels, spec_of_label(label))
             pixels[name] = _Pixels(label, below, arrays, "mode", kept=_kept(store, arrays, listener))
         store.check_complete(pixels=False)
         store.mark_ready()
@@ -206,7 +213,7 @@ class _Order:
         given = options.given
         coarser = () if given is None else tuple(ordered(level) for level in given.levels[1:])
         method = options.method if given is None else given.method
-        image = _Pixels(self.image, shapes, store.levels, method, coarser, _kept(store, store.levels, listener))
+        image = _Pixels(self.image, self.levels[0], store.levels, method, coarser, _kept(store, store.levels, listener))
         return Job(store, image, pixels, made.statistics if made else {})
 
 
@@ -221,11 +228,18 @@ def start_all(
     listener: Listener | None = None,
 ) -> Iterator[Job | Done]:
     """Create the stores of images, or find those that an earlier run left; all are checked before one is created."""
+    orders = order_all(targets, options, labels)
+    yield from (order.start(options, listener) for order in orders)
+
+
+def order_all(
+    targets: Sequence[tuple[xr.DataArray, Any]], options: Options, labels: Mapping[str, xr.DataArray]
+) -> list[_Order]:
+    """Return what is to be written, checked as far as that can be done without beginning."""
     coarser = options.given.levels[1:] if options.given else ()
     images, urls = [image for image, _ in targets], [url for _, url in targets]
     check_apart([*images, *coarser, *labels.values()], urls, options.storage_options)
-    orders = [_Order.of(image, url, options, labels) for image, url in targets]
-    yield from (order.start(options, listener) for order in orders)
+    return [_Order.of(image, url, options, labels) for image, url in targets]
 
 
 def _open(
@@ -237,7 +251,7 @@ def _open(
     listener: Listener | None,
 ) -> ImageStore | Place:
     """Return the store to be filled, or the place of the finished one."""
-    spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=pixel_attributes(image.attrs))
+    spec = spec_of(image)
     target = open_store(url, options.storage_options, "r+")
     how: dict[str, Any] = {"layout": options.layout, "version": options.version, "overwrite": options.overwrite}
     if options.overwrite and go_on_moving(target, fingerprint, True, listener):

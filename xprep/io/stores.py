@@ -168,16 +168,9 @@ class Place:
 
     def list_pages(self) -> Iterator[Sequence[str]]:
         """Yield every name below this folder, in no order, some at a time: of millions in a bucket, none has to be kept."""
-        if (folder := self.folder) is not None:
-            yield from paging.walk_pages(folder)
-            return
-        pages = paging.list_keys(self.store, f"{self.path}/" if self.path else "", self.deadline)
-        while True:
-            with self.errors("list"):
-                names = next(pages, None)
-            if names is None:
-                return
-            yield names
+        prefix, folder = f"{self.path}/" if self.path else "", self.folder
+        pages = paging.walk_pages(folder) if folder is not None else paging.list_keys(self.store, prefix, self.deadline)
+        return paging.guarded(pages, lambda: self.errors("list"))
 
     def _listing(self, about: int) -> float:
         return self.deadline + about / listing.NAMES_PER_SECOND
