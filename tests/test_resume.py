@@ -58,7 +58,7 @@ class Interrupting:
         self.chunk, self.parts = source / "scale0/image/c" / chunk, target / "scale0/image/.xprep/parts"
 
     def started(self, stage: str, total: int) -> None:
-        self.good = self.chunk.read_bytes()
+        self.good, self.stamp = self.chunk.read_bytes(), self.chunk.stat()
 
     def advanced(self, stage: str, steps: int, nbytes: int) -> None:
         if self.parts.exists() and len(list(self.parts.glob("*.value"))) == 3 and self.good:
@@ -67,9 +67,9 @@ class Interrupting:
     def finished(self, stage: str) -> None: ...
 
     def repair(self) -> None:
-        stamp = self.chunk.stat()
+        """Restore the chunk as a later run sees it: its bytes, and when these were written."""
         self.chunk.write_bytes(self.good)
-        os.utime(self.chunk, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+        os.utime(self.chunk, ns=(self.stamp.st_atime_ns, self.stamp.st_mtime_ns))
 
 
 def interrupted(source: Path, url: Path, chunk: str = "1/3/2", image: xr.DataArray | None = None, **options: Any) -> None:

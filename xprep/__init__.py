@@ -54,6 +54,7 @@ __all__ = [
     "Report",
     "RoiTable",
     "ScratchFullError",
+    "SourceChangedError",
     "StoreExistsError",
     "StoreFormatError",
     "TreePrep",

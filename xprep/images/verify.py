@@ -19,6 +19,11 @@ from xprep.io.status import check_finished
 from xprep.io.stores import Place, open_store
 from xprep.types import Listener
 
+WAY_OUT = (
+    "The command that wrote it, with resume=True (--resume), makes again what is missing or has another size; delete what has "
+    "other bytes, and that is made again too."
+)
+
 
 @dataclass(frozen=True)
 class Damage:
@@ -69,7 +74,8 @@ class Verification:
     def __str__(self) -> str:
         if self.is_whole:
             return f"{self.url}: all {self.units} objects are what was written."
-        return "\n".join([f"{self.url}: {len(self.damaged)} of {self.units} objects are damaged:", *map(str, self.damaged)])
+        head = f"{self.url}: {len(self.damaged)} of {self.units} objects are damaged:"
+        return "\n".join([head, *map(str, self.damaged), WAY_OUT])
 
 
 def verify(

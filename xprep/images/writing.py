@@ -14,10 +14,12 @@ from xprep.engine.clients import check_scheduler, computes_elsewhere
 from xprep.engine.graph import call, check_engine
 from xprep.engine.progress import choose_listener
 from xprep.engine.run import run
+from xprep.errors import SourceChangedError
 from xprep.images.given import given_of, plan_given
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, order_all, start_all
 from xprep.images.report import Report
 from xprep.images.specifying import Options
+from xprep.images.watching import Watch
 from xprep.io.objects import is_in_memory
 from xprep.io.stores import open_store
 from xprep.io.urls import check_name, check_output, join
@@ -69,7 +71,8 @@ def to_ome_zarr(
     chunks, shards : mapping, int or tuple, optional
         Shapes of chunks and shards, by dim; by default one channel a chunk, 1024 pixels along y and x, and no shards.
     labels : mapping of str to DataArray, optional
-        Label images to be stored with the image, shrunk by their commonest values.
+        Label images to be stored with the image, shrunk by their commonest values. Along dims where both have a coordinate,
+        the pixels are taken that lie where the image's do (to a hundredth of a pixel); what does not lie on it is refused.
     overwrite : bool
         Whether a Zarr store there may be replaced. The old one stays until the new one, made beside it, is complete; a local disk
         then renames that, a bucket (S3, Google, Azure) copies it on its own side, which takes the space of both for a while
@@ -172,9 +175,10 @@ def write_images(
     check_scheduler()
     _check_reachable(targets, options)
     jobs: list[Job | Done] = []
+    watch = Watch()
     listener, elsewhere = choose_listener(progress), False
     try:
-        for job in start_all(targets, options, labels or {}, listener):
+        for job in start_all(targets, options, labels or {}, watch, listener):
             jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
         values = lazy_values(jobs)
         elsewhere = computes_elsewhere()
@@ -183,8 +187,10 @@ def write_images(
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(jobs, elsewhere)) from None
     except Exception as error:
-        error.add_note(_left(jobs, elsewhere))
+        error.add_note(_left(jobs, elsewhere, anew=isinstance(error, SourceChangedError)))
         raise
+    finally:
+        watch.close()
     return reports
 
 
@@ -199,8 +205,8 @@ def _check_reachable(targets: Sequence[tuple[xr.DataArray, Any]], options: Optio
             )
 
 
-def _left(jobs: Sequence[Job | Done], elsewhere: bool) -> str:
-    """Take back the stores that no pixel was written to; return what to say of the others.
+def _left(jobs: Sequence[Job | Done], elsewhere: bool, anew: bool = False) -> str:
+    """Take back the stores that no pixel was written to; return what to say of the others, where perhaps only ``anew`` helps.
 
     Where workers compute, all stay: a task of theirs may still write, into a store that would be gone.
     """
@@ -208,7 +214,7 @@ def _left(jobs: Sequence[Job | Done], elsewhere: bool) -> str:
     urls = [store.url for store in begun if elsewhere or not withdraw(store)]
     if not urls:
         return "no pixel was written."
-    resumable = all(store.fingerprint is not None for store in begun)
+    resumable = not anew and all(store.fingerprint is not None for store in begun)
     way = "resume=True goes on from there" if resumable else "overwrite=True writes it anew"
     return f"not finished: {', '.join(urls)}. The same command with {way}."
 

@@ -173,7 +173,7 @@ class Move:
             # A half of it must never be taken for a whole that is to be moved.
             _mark(self.new, group.zarr_format, {"moved": True})
         delete_whole(self.new)
-        if (self.above.read_json(self.note) or {}).get("from") == self.beside:  # and not the next run's
+        if (read_note(self.above, self.name) or {}).get("from") == self.beside:  # and not the next run's
             remove(self.above, self.note)
 
     def _fill(self, listener: Listener | None) -> None:

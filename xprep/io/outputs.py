@@ -113,6 +113,29 @@ def resume_image(
     return store
 
 
+def reopen_image(
+    target: Place,
+    levels: Sequence[LevelSpec],
+    spec: ArraySpec,
+    *,
+    layout: Layout,
+    version: Version,
+    fingerprint: str,
+) -> ImageStore:
+    """Take over a finished store of which something was lost: from now on it is unfinished.
+
+    Raises
+    ------
+    StoreExistsError
+        Another run did so at the same moment.
+    """
+    with hold(target):
+        store = ImageStore(target, target, version, layout, fingerprint=fingerprint, resumed=True)
+        store.claim()
+    store.levels = store.create_levels("", levels, spec)
+    return store
+
+
 def tidy(place: Place, images: Sequence[str], layout: Layout) -> None:
     """Delete what a run that was killed in its last moment left in the finished store ``place``, of the given ``images``."""
     for name in images:
