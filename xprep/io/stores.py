@@ -278,8 +278,8 @@ def _open_object(store: Store, path: str, storage_options: Mapping[str, Any] | N
     shown = objects.name_store(store)
     if storage_options:
         raise ValueError(f"storage_options go with a URL; the store object {shown} was made with its own.")
-    if mode != "r" and store.read_only:
-        raise ValueError(f"the store object {shown} is for reading only; make it with read_only=False to write to it.")
+    if mode != "r":
+        objects.check_rewritable(store, shown)
     place = Place(store, urls.check_key(path) if path else "", shown)
     return place if mode == "r" or place.folder is None else _open_folder(str(place.folder), place.url, mode)
 

@@ -230,7 +230,7 @@ def check_output(url: str | Path) -> None:
     """
     name = str(url).rstrip("/").rpartition("/")[2].lower()
     if ending := next((one for one in FILES if name.endswith(one)), None):
-        pack = " and pack it afterwards, or give a zarr.storage.ZipStore" if ending in PACKED else ""
+        pack = " and pack it afterwards" if ending in PACKED else ""
         raise ValueError(f"{redact(url)} would be a folder that is called like a file; give a name that ends in .zarr{pack}.")
 
 
