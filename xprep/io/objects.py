@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from zarr.abc.store import Store
-from zarr.storage import FsspecStore, MemoryStore, ObjectStore, StorePath
+from zarr.storage import FsspecStore, MemoryStore, ObjectStore, StorePath, ZipStore
 
 from xprep.io.urls import redact, redact_text
 
@@ -49,6 +49,20 @@ def name_store(store: Store) -> str:
     if is_icechunk(store):
         return _name_icechunk(store)
     return redact_text(" ".join(str(store).split()))
+
+
+def check_rewritable(store: Store, shown: str) -> None:
+    """Refuse a store that is for reading only, or in which nothing can be written twice: a zip file.
+
+    Raises
+    ------
+    ValueError
+        It is one.
+    """
+    if store.read_only:
+        raise ValueError(f"the store object {shown} is for reading only; make it with read_only=False to write to it.")
+    if isinstance(store, ZipStore):
+        raise ValueError(f"{shown}: in a zip file nothing can be changed or deleted; write to a folder, and pack that.")
 
 
 def is_icechunk(store: Store) -> bool:

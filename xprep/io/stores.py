@@ -168,16 +168,9 @@ class Place:
 
     def list_pages(self) -> Iterator[Sequence[str]]:
         """Yield every name below this folder, in no order, some at a time: of millions in a bucket, none has to be kept."""
-        if (folder := self.folder) is not None:
-            yield from paging.walk_pages(folder)
-            return
-        pages = paging.list_keys(self.store, f"{self.path}/" if self.path else "", self.deadline)
-        while True:
-            with self.errors("list"):
-                names = next(pages, None)
-            if names is None:
-                return
-            yield names
+        prefix, folder = f"{self.path}/" if self.path else "", self.folder
+        pages = paging.walk_pages(folder) if folder is not None else paging.list_keys(self.store, prefix, self.deadline)
+        return paging.guarded(pages, lambda: self.errors("list"))
 
     def _listing(self, about: int) -> float:
         return self.deadline + about / listing.NAMES_PER_SECOND
@@ -285,8 +278,8 @@ def _open_object(store: Store, path: str, storage_options: Mapping[str, Any] | N
     shown = objects.name_store(store)
     if storage_options:
         raise ValueError(f"storage_options go with a URL; the store object {shown} was made with its own.")
-    if mode != "r" and store.read_only:
-        raise ValueError(f"the store object {shown} is for reading only; make it with read_only=False to write to it.")
+    if mode != "r":
+        objects.check_rewritable(store, shown)
     place = Place(store, urls.check_key(path) if path else "", shown)
     return place if mode == "r" or place.folder is None else _open_folder(str(place.folder), place.url, mode)
 
