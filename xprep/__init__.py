@@ -15,6 +15,7 @@ from xprep.errors import (
     ScratchFullError,
     StoreExistsError,
     StoreFormatError,
+    StoreFormatWarning,
     UnfinishedStoreError,
 )
 from xprep.images import Report, Validation, Verification, open_image, open_tree, to_ome_zarr, validate, verify
@@ -56,6 +57,7 @@ __all__ = [
     "ScratchFullError",
     "StoreExistsError",
     "StoreFormatError",
+    "StoreFormatWarning",
     "TreePrep",
     "UnfinishedStoreError",
     "Validation",

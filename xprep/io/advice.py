@@ -20,5 +20,8 @@ def advise(kind: type[OSError], error: BaseException) -> str:
     if kind is PermissionError and getattr(error, "filename", None) is not None:  # the system's word about a file
         return ". Have its owner allow it, or give another folder."
     if kind is PermissionError:
-        return ". Are the credentials right, do they allow this, and is the clock of this machine right?"
+        return (
+            ". Are the credentials right, do they allow this, and is the clock of this machine right? It may be the URL too: who "
+            "has no right to list is refused what is not there."
+        )
     return ""

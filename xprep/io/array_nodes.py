@@ -103,7 +103,7 @@ def _has_anything(place: Place) -> bool:
 def _read(place: Place, names: Sequence[str], files: Sequence[str]) -> dict[str, ArrayNode]:
     """Return what ``names`` are whose first of ``files`` is there; attributes may be the second."""
     keys = [f"{name}/{file}" if name else file for name in names for file in files]
-    found = place.get_many(keys)
+    found = place.get_metadata(keys)
     nodes: dict[str, ArrayNode] = {}
     for i, name in enumerate(names):
         first, *others = found[i * len(files) : (i + 1) * len(files)]

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from zarr.abc.store import Store
-from zarr.storage import FsspecStore, MemoryStore, ObjectStore, StorePath
+from zarr.core.sync import sync
+from zarr.storage import FsspecStore, MemoryStore, ObjectStore, StorePath, ZipStore
 
 from xprep.io.urls import redact, redact_text
 
@@ -28,6 +29,26 @@ def take_store(given: Any) -> tuple[Store, str] | None:
     if type(given).__module__.partition(".")[0] == "obstore" and type(given).__name__ in (*_OBSTORE, "MemoryStore"):
         return ObjectStore(given), ""
     return (given, "") if isinstance(given, Store) else None
+
+
+def opened(store: Store, mode: str) -> Store:
+    """Return ``store``, a zip file opened: zarr opens it when it is first used through a group only.
+
+    Raises
+    ------
+    ValueError
+        A zip file to be written to.
+    """
+    if not isinstance(store, ZipStore):
+        return store
+    if mode != "r":
+        raise ValueError(
+            f"{store} is a zip file, where nothing can be replaced or deleted, so no run could be finished or gone on with. "
+            "Write to a folder, and zip that: shutil.make_archive(name, 'zip', folder)."
+        )
+    if not store._is_open:
+        sync(store._open())
+    return store
 
 
 def name_store(store: Store) -> str:

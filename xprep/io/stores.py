@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
-from xprep.io import keys, objects, urls
+from xprep.io import files, keys, objects, refusals, urls
 from xprep.io.advice import advise
 from xprep.io.documents import encode_json, parse_json
 from xprep.options import options
@@ -46,6 +46,8 @@ class Place:
         Whether symbolic links in it may lead out of it.
     deadline : float
         Seconds that a request may take.
+    reads_only : bool
+        Whether it was opened to be read: only then may a refused request mean that there is nothing, see `get_metadata`.
     """
 
     store: Store = field(repr=False)
@@ -54,6 +56,7 @@ class Place:
     secrets: Mapping[str, Any] = field(default_factory=dict, repr=False)
     outside_links: bool = field(default_factory=lambda: options().outside_links, repr=False)
     deadline: float = field(default_factory=lambda: options().deadline, repr=False)
+    reads_only: bool = field(default=False, repr=False)
 
     @property
     def url(self) -> str:
@@ -97,6 +100,23 @@ class Place:
             return [keys.read_file(folder, name, request) for name, request in zip(names, requests, strict=True)]
         with self.errors("read"):
             return keys.fetch(self.store, [self.key(name) for name in names], requests, self.deadline)
+
+    def get_metadata(self, names: Sequence[str]) -> list[bytes | None]:
+        """Return the bytes of metadata, None where there are none.
+
+        Without the right to list, a bucket answers 403 for what is not there. In a store that is only read, and of which anything
+        beside or above is readable at the same time, that is taken for nothing; whether a place is free is never decided by it.
+        """
+        if self.folder is not None or not self.reads_only:
+            return self.get_many(names)
+        with self.errors("read"):
+            found = keys.fetch_allowed(self.store, [self.key(name) for name in names], self.deadline)
+            refused = [one for one in found if isinstance(one, Exception)]
+            if refused and not any(isinstance(one, bytes) for one in found):
+                beside = keys.fetch_allowed(self.store, refusals.keys_beside(self.path), self.deadline)
+                if not any(isinstance(one, bytes) for one in beside):
+                    raise refused[0]
+        return [None if isinstance(one, Exception) else one for one in found]
 
     def check_links(self, names: Sequence[str]) -> None:
         """Refuse symbolic links that lead out of a store on this machine: its pixels could be any file's."""
@@ -175,7 +195,7 @@ class Place:
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Return the JSON object ``name``, as `parse_json` checks it; None if there is none."""
-        return None if (data := self.get(name)) is None else parse_json(data, f"{self.url}/{name}")
+        return None if (data := self.get_metadata([name])[0]) is None else parse_json(data, f"{self.url}/{name}")
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write ``value`` as JSON; NaN and infinities, which JSON has not, are refused."""
@@ -215,7 +235,7 @@ def explain(error: BaseException, what: str, secrets: Mapping[str, Any] | None =
     """Return an OSError of ``error``'s kind which says ``what`` failed and why, without secrets."""
     kinds = (FileNotFoundError, PermissionError, FileExistsError, TimeoutError, ConnectionError)
     kind = next((kind for kind in kinds if isinstance(error, kind)), OSError)
-    if "redential" in f"{type(error).__name__} {error}":
+    if "redential" in f"{type(error).__name__} {error}" or refusals.is_refused(error):
         kind = PermissionError
     reason = urls.redact_text(f"{type(error).__name__}: {error}", secrets)
     explained = kind(f"{what}: {reason}{advise(kind, error)}")
@@ -238,8 +258,8 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
     Raises
     ------
     ValueError
-        A URL that is not allowed (`xprep.io.urls.parse`), writing to http or to a store object that is for reading;
-        ``storage_options`` for a store object.
+        A URL that is not allowed (`xprep.io.urls.parse`), writing to http or to a store object that is for reading, or to a zip
+        file; ``storage_options`` for a store object. A file that is no store (StoreFormatError).
     ImportError
         Its backend is not installed.
     """
@@ -253,9 +273,11 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
     urls.check_backend(where)
     given = dict(storage_options or {})
     if where.is_local:
+        if mode == "r":
+            files.check_no_file(Path(where.path))
         return Place(LocalStore(where.path, read_only=mode == "r"), shown=where.shown)
     secrets = {**given, "url": urls.find_secrets(where)}
-    return Place(_open_remote(where, given, mode), shown=where.shown, secrets=secrets)
+    return Place(_open_remote(where, given, mode), shown=where.shown, secrets=secrets, reads_only=mode == "r")
 
 
 def _open_object(store: Store, path: str, storage_options: Mapping[str, Any] | None, mode: Mode) -> Place:
@@ -264,7 +286,7 @@ def _open_object(store: Store, path: str, storage_options: Mapping[str, Any] | N
         raise ValueError(f"storage_options go with a URL; the store object {shown} was made with its own.")
     if mode != "r" and store.read_only:
         raise ValueError(f"the store object {shown} is for reading only; make it with read_only=False to write to it.")
-    return Place(store, urls.check_key(path) if path else "", shown)
+    return Place(objects.opened(store, mode), urls.check_key(path) if path else "", shown, reads_only=mode == "r")
 
 
 def _open_remote(where: urls.Url, given: dict[str, Any], mode: Mode) -> Store:
