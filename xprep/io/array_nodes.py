@@ -15,6 +15,7 @@ from zarr.storage import StorePath
 from xprep.errors import StoreFormatError
 from xprep.io.documents import parse_json
 from xprep.io.guard import check_array_metadata
+from xprep.io.ragged import allowed
 from xprep.io.stores import Place
 
 
@@ -53,7 +54,8 @@ class ArrayNode:
         check_array_metadata(self.metadata, self.place.url)
         where = StorePath(self.place.store, self.place.path) if store is None else StorePath(store)
         try:
-            return zarr.Array.from_dict(where, self.metadata)
+            with allowed(self.metadata, self.place.url):
+                return zarr.Array.from_dict(where, self.metadata)
         except (ValueError, TypeError, KeyError) as error:
             raise StoreFormatError(f"{self.place} is not a Zarr array that can be opened: {error}") from None
 

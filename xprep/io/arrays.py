@@ -22,6 +22,7 @@ from xprep.io.bounded import bound_array
 from xprep.io.codecs import Chain, Shard, is_stored, read_chain
 from xprep.io.decoding import Decoding
 from xprep.io.keys import BYTES_PER_SECOND, read_file_into
+from xprep.io.ragged import RaggedGrid, ragged_lengths
 from xprep.io.stores import Place
 from xprep.io.units import Grid
 from xprep.io.waits import in_time
@@ -69,14 +70,16 @@ class ZarrReadable:
         dtype = np.dtype(self.array.dtype)
         stored = dtype.newbyteorder("=") if dtype.kind in "iufc" else dtype
         metadata = self.array.metadata.to_dict()
-        chain = read_chain(metadata, dtype)
+        chain, ragged = read_chain(metadata, dtype), ragged_lengths(metadata, str(self.place))
+        shape = tuple(self.array.shape)
+        unit = tuple(self.array.shards or self.array.chunks) if ragged is None else ()
         known = {
-            "shape": tuple(self.array.shape),
+            "shape": shape,
             "dtype": stored if self.decoding is None else self.decoding.dtype,
-            "chunks": tuple(self.array.chunks),
+            "chunks": tuple(self.array.chunks) if ragged is None else tuple(map(max, ragged)),
             "_chain": chain,
             "_unbounded": find_unbounded(metadata) if chain is None and not options().unbounded_codecs else None,
-            "_grid": Grid(tuple(self.array.shape), self.unit),
+            "_grid": Grid(shape, unit) if ragged is None else RaggedGrid.of(shape, ragged),
             "_stored": stored,
         }
         for name, value in known.items():
@@ -92,8 +95,8 @@ class ZarrReadable:
 
     @property
     def unit(self) -> tuple[int, ...]:
-        """Shape of the stored objects: the shard, or the chunk where there are none."""
-        return tuple(self.array.shards or self.array.chunks)
+        """Shape of the stored objects: the shard, or the chunk where there are none; the largest where they differ."""
+        return self._grid.unit
 
     @property
     def grid(self) -> Grid:
