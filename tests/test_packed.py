@@ -170,7 +170,7 @@ def test_a_date_that_cannot_be_read_names_the_coordinate(tmp_path: Path) -> None
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_levels_of_a_pyramid_that_xarray_packed(zarr_format: Any, tmp_path: Path) -> None:
     """The fill value of an OME-Zarr is a value, also where it is not null; what its attributes say counts."""
-    image = xr.DataArray(REAL, COORDS, ("c", "y", "x")).drop_vars("flat")
+    image = xr.DataArray(REAL, COORDS, ("c", "y", "x")).drop_vars(["flat", "when"])  # xarray writes no chunk of zeros
     version: Any = "0.4" if zarr_format == 2 else "0.5"
     image.prep.to_ome_zarr(tmp_path / "a.zarr", version=version, scale_factors=(2,), layout="dual")
     packed = {"dtype": "int16", "scale_factor": 0.001, "add_offset": 5.0}
