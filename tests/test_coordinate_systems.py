@@ -1,4 +1,4 @@
-"""Coordinate systems: transformations to different ones are alternatives; what axes can say is read, what they cannot is named."""
+"""Coordinate systems: transformations to several are alternatives; what axes can say is read, what they cannot is named."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from xprep.cli.app import app
 AXES = [{"name": "c", "type": "channel"}, {"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
 MICRONS = [{**axis, "unit": "micrometer"} if axis["type"] == "space" else axis for axis in AXES]
 SCALE = {"type": "scale", "scale": [1, 2, 3]}
+STRETCH_PLANE = {"type": "scale", "scale": [2, 3]}
+STRETCH = {"type": "affine", "affine": [[1, 0, 0, 0], [0, 2, 0, 7], [0, 0, 3, 9]]}
 TURN = {"type": "affine", "affine": [[1, 0, 0, 0], [0, 0.8, 0.1, 5], [0, -0.1, 0.8, 3]]}
 
 
@@ -83,9 +85,10 @@ SHOWN: dict[str, tuple[dict[str, Any], str | None, tuple[float, float]]] = {
     "of 0.5": (spatialdata(SAMPLE, HIRES, version="0.5"), "hires", (2, 3)),
     "without systems, all add up": (spatialdata(SCALE, {"type": "scale", "scale": [1, 10, 10]}), None, (20, 30)),
     "a sequence": (spatialdata(to("global", type="sequence", transformations=[SCALE, SCALE])), None, (4, 9)),
-    "a diagonal affine": (spatialdata(to("global", type="affine", affine=[[1, 0, 0, 0], [0, 2, 0, 7], [0, 0, 3, 9]])), None, (2, 3)),
+    "a diagonal affine": (spatialdata(to("global", **STRETCH)), None, (2, 3)),
     "with its last row": (
-        spatialdata(to("global", type="affine", affine=[[1, 0, 0, 0], [0, 2, 1e-17, 7], [0, 0, 3, 9], [0, 0, 0, 1]])), None, (2, 3),
+        spatialdata(to("global", type="affine", affine=[[1, 0, 0, 0], [0, 2, 1e-17, 7], [0, 0, 3, 9], [0, 0, 0, 1]])),
+        None, (2, 3),
     ),
     "by names": (spatialdata(to("global", type="mapAxis", mapAxis={"c": "c", "y": "y", "x": "x"})), None, (1, 1)),
     "a turn that nobody asked for": (spatialdata(to("global", type="identity"), to("aligned", **TURN)), None, (1, 1)),
@@ -95,7 +98,7 @@ SHOWN: dict[str, tuple[dict[str, Any], str | None, tuple[float, float]]] = {
     "0.6": (rfc5(onward(**SCALE)), "world", (2, 3)),
     "0.6, the first": (rfc5(onward(**SCALE), names=FIRST_WORLD), None, (2, 3)),
     "0.6, the levels' own": (rfc5(onward(**SCALE)), None, (1, 1)),
-    "0.6, affine": (rfc5(onward(type="affine", affine=[[1, 0, 0, 0], [0, 2, 0, 7], [0, 0, 3, 9]]), names=FIRST_WORLD), None, (2, 3)),
+    "0.6, affine": (rfc5(onward(**STRETCH), names=FIRST_WORLD), None, (2, 3)),
     "0.6, a turn by nothing": (rfc5(onward(type="rotation", rotation=np.eye(3).tolist()), names=FIRST_WORLD), None, (1, 1)),
     "0.6, byDimension": (
         rfc5(
@@ -114,7 +117,7 @@ SHOWN: dict[str, tuple[dict[str, Any], str | None, tuple[float, float]]] = {
         rfc5(
             onward(
                 type="byDimension",
-                transformations=[{"transformation": {"type": "scale", "scale": [2, 3]}, "inputAxes": [1, 2], "outputAxes": [1, 2]}],
+                transformations=[{"transformation": STRETCH_PLANE, "inputAxes": [1, 2], "outputAxes": [1, 2]}],
             ),
             names=FIRST_WORLD,
         ),
@@ -142,9 +145,11 @@ SHOWN: dict[str, tuple[dict[str, Any], str | None, tuple[float, float]]] = {
         rfc5(onward(type="bijection", forward=SCALE, inverse={"type": "scale", "scale": [1, 0.5, 1 / 3]}), names=FIRST_WORLD),
         None, (2, 3),
     ),
-    "0.6, global": (rfc5(onward(**SCALE), onward("global", type="identity"), names=("world", "intrinsic", "global")), None, (1, 1)),
+    "0.6, global": (
+        rfc5(onward(**SCALE), onward("global", type="identity"), names=("world", "intrinsic", "global")), None, (1, 1),
+    ),
     "0.6, a way over another": (
-        rfc5(onward(**SCALE), {"input": {"name": "world"}, "output": {"name": "far"}, **SCALE}, names=("intrinsic", "world", "far")),
+        rfc5(onward(**SCALE), onward("far", **SCALE) | {"input": {"name": "world"}}, names=("intrinsic", "world", "far")),
         "far", (4, 9),
     ),
 }  # fmt: skip
@@ -233,7 +238,7 @@ def test_what_could_be_understood_in_two_ways_is_refused(attributes: dict[str, A
 
 NAMED: dict[str, tuple[list[dict[str, str]], tuple[str, ...]]] = {
     "types say it": ([{"name": "channel", "type": "channel"}, {"name": "row", "type": "space"}, AXES[2]], ("c", "row", "x")),
-    "capitals": ([{"name": "C", "type": "channel"}, {"name": "Y", "type": "space"}, {"name": "X", "type": "space"}], ("c", "y", "x")),
+    "capitals": ([{**axis, "name": axis["name"].upper()} for axis in AXES], ("c", "y", "x")),
     "a time": ([{"name": "frame", "type": "time"}, AXES[1], AXES[2]], ("t", "y", "x")),
     "no types": ([{"name": "C"}, {"name": "Y"}, {"name": "X"}], ("C", "Y", "X")),
     "another order": ([AXES[2], AXES[0], AXES[1]], ("x", "c", "y")),

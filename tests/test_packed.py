@@ -137,7 +137,8 @@ def test_the_array_of_a_group_by_its_own_url(tmp_path: Path) -> None:
 
 
 def test_valid_ranges_are_given_in_the_numbers_that_are_meant(tmp_path: Path) -> None:
-    packing = Packing(REAL, {"dtype": "int16", "scale_factor": 0.5, "add_offset": 1.0}, {"valid_range": [0, 20], "valid_max": 3.5})
+    valid = {"valid_range": [0, 20], "valid_max": 3.5}
+    packing = Packing(REAL, {"dtype": "int16", "scale_factor": 0.5, "add_offset": 1.0}, valid)
     stored(tmp_path / "group.zarr", packing, 3)
     attributes = xprep.open_image(tmp_path / "group.zarr").attrs
     assert (attributes["valid_range"], attributes["valid_max"]) == ([1.0, 11.0], 3.5)
@@ -170,7 +171,8 @@ def test_a_date_that_cannot_be_read_names_the_coordinate(tmp_path: Path) -> None
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_levels_of_a_pyramid_that_xarray_packed(zarr_format: Any, tmp_path: Path) -> None:
     """The fill value of an OME-Zarr is a value, also where it is not null; what its attributes say counts."""
-    image = xr.DataArray(REAL, COORDS, ("c", "y", "x")).drop_vars(["flat", "when"])  # xarray writes no chunk of zeros
+    image = xr.DataArray(REAL, COORDS, ("c", "y", "x"))
+    image = image.drop_vars(["flat", "when"])  # of zeros, xarray writes no chunk
     version: Any = "0.4" if zarr_format == 2 else "0.5"
     image.prep.to_ome_zarr(tmp_path / "a.zarr", version=version, scale_factors=(2,), layout="dual")
     packed = {"dtype": "int16", "scale_factor": 0.001, "add_offset": 5.0}
@@ -178,7 +180,8 @@ def test_levels_of_a_pyramid_that_xarray_packed(zarr_format: Any, tmp_path: Path
         level = xr.open_zarr(tmp_path / "a.zarr" / name, consolidated=False).load()
         for array in level.variables.values():
             array.encoding = {}
-        level.to_zarr(tmp_path / "a.zarr" / name, mode="w", encoding={"image": packed}, zarr_format=zarr_format, consolidated=False)
+        how = {"encoding": {"image": packed}, "zarr_format": zarr_format, "consolidated": False}
+        level.to_zarr(tmp_path / "a.zarr" / name, mode="w", **how)
     if zarr_format == 2:
         metadata = tmp_path / "a.zarr/scale0/image/.zarray"
         metadata.write_text(json.dumps({**json.loads(metadata.read_text()), "fill_value": 0}))
@@ -220,7 +223,7 @@ def test_zeros_of_zarr_itself_are_values(zarr_format: Any, tmp_path: Path) -> No
         (("plane", "height", "width"), {"plane": "z", "height": "y", "width": "x"}),
     ],
 )
-def test_dims_of_other_tools_are_refused_with_their_renaming(dims: tuple[str, ...], names: dict[str, str], tmp_path: Path) -> None:
+def test_dims_of_others_are_refused_with_their_renaming(dims: tuple[str, ...], names: dict[str, str], tmp_path: Path) -> None:
     url = str(tmp_path / "group.zarr")
     xr.Dataset({"scan": (dims, REAL)}).to_zarr(url, consolidated=False)
     with pytest.raises(xprep.StoreFormatError) as caught:

@@ -100,8 +100,8 @@ def allowed(metadata: Mapping[str, Any], where: str) -> Iterator[None]:
         return
     if zarr.config.get(SETTING, None) is None:
         raise StoreFormatError(
-            f"{where} has a {NAME!r} chunk grid, of chunks of unequal length, which zarr {zarr.__version__} does not read. zarr 3.2 "
-            "and newer do (Python 3.12 and newer); or have it stored again in chunks of one size."
+            f"{where} has a {NAME!r} chunk grid, of chunks of unequal length, which zarr {zarr.__version__} does not read. zarr "
+            "3.2 and newer do (Python 3.12 and newer); or have it stored again in chunks of one size."
         )
     with _SETTING_LOCK, zarr.config.set({SETTING: True}):  # the setting is the process's: no thread takes it from another
         yield
