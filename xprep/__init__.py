@@ -55,6 +55,7 @@ __all__ = [
     "Report",
     "RoiTable",
     "ScratchFullError",
+    "SourceChangedError",
     "StoreExistsError",
     "StoreFormatError",
     "StoreFormatWarning",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
-from typing import Any
 
 import dask
 from dask.system import CPU_COUNT
 
+from xprep.engine.clients import active_client
 from xprep.options import options
 
 try:
@@ -39,17 +38,6 @@ def cluster_memory() -> int | None:
         return None
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     return sum(int(worker["memory_limit"]) for worker in workers) or None
-
-
-def active_client() -> Any:
-    """Return the current distributed client, or None; never imports distributed."""
-    distributed = sys.modules.get("distributed")
-    if distributed is None:
-        return None
-    try:
-        return distributed.get_client()
-    except ValueError:
-        return None
 
 
 def worker_threads() -> int:

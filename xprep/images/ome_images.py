@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
+from xprep.dims.lengths import Length
 from xprep.errors import StoreFormatError, StoreFormatWarning
 from xprep.images.appearance import appearance_of
 from xprep.images.choosing import choose_level
@@ -20,7 +21,6 @@ from xprep.io.groups import Group, read_image
 from xprep.io.ome import AXIS_TYPES, Axis, Level, Multiscale
 from xprep.io.status import read_status
 from xprep.io.urls import check_key
-from xprep.ops.units import Length
 
 _SPACE: Final = tuple(name for name, kind in AXIS_TYPES.items() if kind == "space")
 

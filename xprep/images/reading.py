@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import xarray as xr
 
+from xprep.dims.lengths import Length
 from xprep.errors import StoreFormatError, StoreFormatWarning
 from xprep.images.ome_images import open_level, read_placed
 from xprep.images.xarray_groups import open_bare, open_variable
@@ -17,7 +18,6 @@ from xprep.io.groups import Group, list_images, list_labels, read_group
 from xprep.io.ome import Multiscale
 from xprep.io.status import check_finished, inherit_status
 from xprep.io.stores import open_store
-from xprep.ops.units import Length
 
 SHOWN: Final = 6  # images of a plate that an error names
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -9,13 +10,15 @@ from typing import Any
 
 import xarray as xr
 
+from xprep.dims.alignment import aligned
 from xprep.images.given import Given, given_shapes
-from xprep.images.levels import Shape, as_it_is, coords_of, default_chunk, plan_levels, spacing_of
+from xprep.images.levels import Shape, as_it_is, check_flat, coords_of, default_chunk, lost_in_flat, plan_levels, spacing_of
 from xprep.io.specs import LevelSpec
 from xprep.io.urls import check_name
-from xprep.ops.layout import PLANE, SPACE, check_image, chunks_for
+from xprep.ops.layout import PLANE, check_image, chunks_for
 from xprep.ops.parameters import check_choice
 from xprep.ops.shrinking import METHODS
+from xprep.switches import check_switch
 
 OME_ORDER = ("t", "c", "z", "y", "x")
 
@@ -40,6 +43,8 @@ class Options:
         check_choice(self.method, METHODS, "method")
         check_choice(self.version, ("0.4", "0.5", "0.6"), "version")
         check_choice(self.layout, ("dual", "flat"), "layout")
+        for name in ("overwrite", "resume"):
+            object.__setattr__(self, name, check_switch(getattr(self, name), name))
         if self.version == "0.4" and self.shards is not None:
             raise ValueError("OME-Zarr 0.4 is Zarr v2, which has no shards; leave shards out, or write version='0.5'.")
         if self.resume and self.given is not None:
@@ -78,6 +83,8 @@ def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[Le
     levels = [image] if options.given is None else [ordered(level) for level in options.given.levels]
     for level, dim in product(levels, image.dims):
         spacing_of(level, str(dim))  # refused now, and not when everything is computed
+    if options.layout == "flat":
+        _check_flat(levels)
     default = default_chunk(image)
     chunk = default if options.chunks is None else _completed(image, options.chunks, default)
     shard = None if options.shards is None else _completed(image, options.shards, chunk)
@@ -86,6 +93,17 @@ def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[Le
         return given_shapes(levels), [_level_spec(level, as_it_is(level), chunk, shard) for level in levels]
     shapes = plan_levels(image, options.scale_factors, chunk)
     return shapes, [_level_spec(image, shape, chunk, shard) for shape in shapes]
+
+
+def _check_flat(levels: Sequence[xr.DataArray]) -> None:
+    for level in levels:
+        check_flat(level)
+    if lost := lost_in_flat(levels[0]):
+        warnings.warn(
+            f"layout='flat' has no place for the coordinates {', '.join(map(repr, lost))}: they are not written. "
+            "layout='dual' keeps them; drop_vars() says that they are not wanted.",
+            stacklevel=2,
+        )
 
 
 def _check_shards(image: xr.DataArray, chunk: Sequence[int], shard: Sequence[int] | None) -> None:
@@ -121,7 +139,9 @@ def specify_label(
     Raises
     ------
     ValueError
-        Its name is none, or its size or place is not the image's.
+        Its name is none, its size is not the image's, or it does not lie on it (`xprep.dims.alignment`).
+    KeyError
+        It lacks one of the image's channels.
     TypeError
         It is not of whole numbers.
     """
@@ -129,10 +149,14 @@ def specify_label(
     label = ordered(label)
     if label.dtype.kind not in "ui":
         raise TypeError(f"labels must be whole numbers; {name!r} is of {label.dtype}. Convert them: labels.astype('uint32').")
-    wrong = {str(dim): (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if image.sizes.get(dim) != n}
+    told = {dim for dim in label.dims if dim in label.coords and dim in image.coords}
+    wrong = {str(dim): (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if image.sizes.get(dim) != n and dim not in told}
     if wrong:
         raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.")
-    label = _placed(name, label, image).rename(name)
+    label = aligned(label, image, f"the label image {name!r}")
+    by_position = [dim for dim in label.dims if dim in label.coords and dim not in image.coords]
+    label = label.drop_vars(by_position).rename(name)
+    label = label.assign_coords({dim: image.coords[dim] for dim in label.dims if dim in image.coords})
     fitting = replace(
         options,
         scale_factors=_of_dims(label, options.scale_factors),
@@ -141,20 +165,6 @@ def specify_label(
         given=None,
     )
     return label, *specify(label, fitting)
-
-
-def _placed(name: str, label: xr.DataArray, image: xr.DataArray) -> xr.DataArray:
-    """Return labels with the coordinates of their image, where they lie."""
-    for dim in map(str, label.dims):
-        if dim not in SPACE or dim not in label.coords or dim not in image.coords:
-            continue
-        (step, first), (own_step, own_first) = spacing_of(image, dim), spacing_of(label, dim)
-        if abs(own_step - step) * label.sizes[dim] > step / 2 or abs(own_first - first) > step / 2:
-            raise ValueError(
-                f"the labels {name!r} do not lie on the image: along {dim!r} they begin at {own_first:g} in steps of "
-                f"{own_step:g}, the image at {first:g} in steps of {step:g}. Give them its coordinates, or drop theirs."
-            )
-    return label.assign_coords({dim: image.coords[dim] for dim in label.dims if dim in image.coords})
 
 
 def _of_dims(label: xr.DataArray, given: Any) -> Any:

@@ -9,18 +9,21 @@ from typing import Any
 
 import xarray as xr
 
+from xprep.engine.clients import check_scheduler, computes_elsewhere
 from xprep.engine.graph import call, check_engine
-from xprep.engine.memory import active_client
-from xprep.engine.progress import default_listener
+from xprep.engine.progress import choose_listener
 from xprep.engine.run import run
+from xprep.errors import SourceChangedError
 from xprep.images.given import given_of, plan_given
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, start_all
 from xprep.images.report import Report
 from xprep.images.specifying import Options
+from xprep.images.watching import Watch
 from xprep.io.objects import is_in_memory
 from xprep.io.stores import open_store
 from xprep.io.urls import join
 from xprep.ops.containers import images_of
+from xprep.switches import check_switch
 from xprep.types import Listener
 
 
@@ -66,7 +69,8 @@ def to_ome_zarr(
     chunks, shards : mapping, int or tuple, optional
         Shapes of chunks and shards, by dim; by default one channel a chunk, 1024 pixels along y and x, and no shards.
     labels : mapping of str to DataArray, optional
-        Label images to be stored with the image, shrunk by their commonest values.
+        Label images to be stored with the image, shrunk by their commonest values. Along dims where both have a coordinate,
+        the pixels are taken that lie where the image's do (to a hundredth of a pixel); what does not lie on it is refused.
     overwrite : bool
         Whether a Zarr store there may be replaced. The old one stays until the new one, made beside it, is complete; a local disk
         then renames that, a bucket (S3, Google, Azure) copies it on its own side, which takes the space of both for a while
@@ -118,6 +122,9 @@ def to_ome_zarr(
     ((2, 64, 64),)
     """
     check_engine()
+    compute = check_switch(compute, "compute")
+    overwrite, resume = check_switch(overwrite, "overwrite"), check_switch(resume, "resume")
+    choose_listener(progress)  # before anything is opened
     given = given_of(image)
     if given is not None:
         image, labels = given.levels[0], {**given.labels, **(labels or {})}
@@ -133,7 +140,8 @@ def to_ome_zarr(
     if compute:
         reports = write_images(targets, options, labels=labels, progress=progress)
         return next(iter(reports.values())) if single else reports
-    jobs = list(start_all(targets, options, labels or {}))
+    watch = Watch()
+    jobs = list(start_all(targets, options, labels or {}, watch))
     return call(partial(finish_all, jobs, single), *lazy_values(jobs), label="store")
 
 
@@ -145,39 +153,43 @@ def write_images(
     progress: Listener | bool | None = None,
 ) -> dict[str, Report]:
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
+    check_scheduler()
     _check_reachable(targets, options)
     jobs: list[Job | Done] = []
-    listener: Any = default_listener() if progress in (None, True) else (progress or None)
+    watch = Watch()
+    listener = choose_listener(progress)
     try:
-        for job in start_all(targets, options, labels or {}, listener):
+        for job in start_all(targets, options, labels or {}, watch, listener):
             jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
         results, went = run(lazy_values(jobs), "writing", listener)
         reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds, listener=listener)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(jobs)) from None
     except Exception as error:
-        error.add_note(_left(jobs))
+        error.add_note(_left(jobs, anew=isinstance(error, SourceChangedError)))
         raise
+    finally:
+        watch.close()
     return reports
 
 
 def _check_reachable(targets: Sequence[tuple[xr.DataArray, Any]], options: Options) -> None:
-    """Refuse stores that a cluster's workers would have copies of."""
-    for _, url in targets if active_client() is not None else ():
+    """Refuse stores that other processes would have copies of."""
+    for _, url in targets if computes_elsewhere() else ():
         place = open_store(url, options.storage_options, "r+")
         if is_in_memory(place.store):
             raise ValueError(
                 f"{place} lies in the memory of this process, which workers cannot write to. Write to a folder or a bucket, or "
-                "close the dask client and compute on threads."
+                "compute on threads: close the dask client, or dask.config.set(scheduler='threads')."
             )
 
 
-def _left(jobs: Sequence[Job | Done]) -> str:
-    """Return what to say of stores that were not finished."""
+def _left(jobs: Sequence[Job | Done], anew: bool = False) -> str:
+    """Return what to say of stores that were not finished; of some, only ``anew`` helps."""
     urls = [job.store.url for job in jobs if isinstance(job, Job)]
     if not urls:
         return "no pixel was written."
-    resumable = all(job.store.fingerprint is not None for job in jobs if isinstance(job, Job))
+    resumable = not anew and all(job.store.fingerprint is not None for job in jobs if isinstance(job, Job))
     way = "resume=True goes on from there" if resumable else "overwrite=True writes it anew"
     return f"not finished: {', '.join(urls)}. The same command with {way}."
 

@@ -15,13 +15,14 @@ from zarr.errors import NodeTypeValidationError
 from zarr.storage import MemoryStore
 
 from xprep.errors import ChunkError, StoreFormatError
+from xprep.io.advice import explain
 from xprep.io.array_nodes import ArrayNode, find_array
 from xprep.io.arrays import Missing
 from xprep.io.bombs import check_inflation
 from xprep.io.declare import declare_values
 from xprep.io.documents import encode_json, parse_json
 from xprep.io.ragged import ragged_lengths
-from xprep.io.stores import Place, explain
+from xprep.io.stores import Place
 from xprep.io.units import Grid
 from xprep.types import Array
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import xarray as xr
 
+from xprep.dims.lengths import told_unit
+from xprep.dims.spacing import spacing
 from xprep.ops.containers import images_of, spell_name
 from xprep.ops.layout import CHANNEL, channel_names
 
@@ -33,7 +35,8 @@ def _describe(name: str, image: xr.DataArray) -> str:
 
 
 def _spacing(image: xr.DataArray, dim: str) -> str:
-    values = image.coords[dim].values
-    if len(values) < 2 or values.dtype.kind not in "iuf":
-        return ""
-    return f"{dim} {(values[-1] - values[0]) / (len(values) - 1):.4g} {image.coords[dim].attrs.get('units', 'pixel')}"
+    try:
+        step = spacing(image, dim)
+    except ValueError:
+        return f"{dim} uneven"
+    return "" if step is None else f"{dim} {step:.4g} {told_unit(image.coords[dim]) or 'pixel'}"

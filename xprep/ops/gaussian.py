@@ -36,7 +36,7 @@ def gaussian_filter(
     sigma : float, mapping or sequence
         Standard deviation in pixels: a number for y and x, a mapping by dim (``{"z": 1, "y": 2, "x": 2}``), or a sequence
         of one number a channel. 0 leaves an axis or a channel as it is. Lengths with a unit do as well: ``"0.5 um"``
-        (`xprep.ops.units`).
+        (`xprep.dims.lengths`).
     truncate : float
         Radius of the kernel in units of ``sigma``: ``int(truncate * sigma + 0.5)``.
     mode : {"reflect", "nearest", "mirror", "wrap", "constant"}

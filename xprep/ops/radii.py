@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import xarray as xr
 
+from xprep.dims.lengths import Length
 from xprep.ops.layout import PLANE, channel_names
-from xprep.ops.units import Length, in_pixels
+from xprep.ops.units import in_pixels
 
 Pair: TypeAlias = tuple[Length, Length]
 Radius: TypeAlias = Length | Sequence[Length | Pair] | Mapping[Any, Length | Pair]
