@@ -16,6 +16,7 @@ from xprep.errors import (
     ScratchFullError,
     StoreExistsError,
     StoreFormatError,
+    StoreFormatWarning,
     UnfinishedStoreError,
 )
 from xprep.images import Report, Validation, Verification, open_image, open_tree, to_ome_zarr, validate, verify
@@ -60,6 +61,7 @@ __all__ = [
     "SourceChangedError",
     "StoreExistsError",
     "StoreFormatError",
+    "StoreFormatWarning",
     "TreePrep",
     "UnfinishedStoreError",
     "Validation",

@@ -41,3 +41,7 @@ class EmptyChannelWarning(UserWarning):
 
 class PercentileWarning(UserWarning):
     """A percentile which is not positive: dividing by it flips signs or gives infinities."""
+
+
+class StoreFormatWarning(UserWarning):
+    """Metadata of which a part cannot be followed: it says which, and what was done instead."""
