@@ -164,6 +164,21 @@ def test_changed_before_it_is_resumed(tmp_path: Path, change: Any, layout: str) 
         assert "resume=True" not in str(caught.value)
 
 
+def test_a_chunk_that_could_not_be_read_may_be_restored(tmp_path: Path) -> None:
+    """As long as nothing was made of the source, it need not be what it was."""
+    source, url = tmp_path / "s.zarr", tmp_path / "o.zarr"
+    make(source)
+    path = source / chunk(open_store(source))
+    good = path.read_bytes()
+    path.write_bytes(good[:9])
+    with pytest.raises(xprep.ChunkError, match="c/1/1/3/3"):
+        write(job(source), url)
+    path.write_bytes(good)
+    write(job(source), url, resume=True)
+    write(job(source), tmp_path / "whole.zarr")
+    assert objects(url) == objects(tmp_path / "whole.zarr")
+
+
 def appended(source: Path) -> None:
     """A plane more, as a microscope writes it: the array is longer, the objects that were there are not touched."""
     for path in sorted((source / "scale0/image/c/2").rglob("*")):
