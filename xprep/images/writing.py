@@ -69,7 +69,8 @@ def to_ome_zarr(
     chunks, shards : mapping, int or tuple, optional
         Shapes of chunks and shards, by dim; by default one channel a chunk, 1024 pixels along y and x, and no shards.
     labels : mapping of str to DataArray, optional
-        Label images to be stored with the image, shrunk by their commonest values.
+        Label images to be stored with the image, shrunk by their commonest values. Along dims where both have a coordinate,
+        the pixels are taken that lie where the image's do (to a hundredth of a pixel); what does not lie on it is refused.
     overwrite : bool
         Whether a Zarr store there may be replaced. The old one stays until the new one, made beside it, is complete; a local disk
         then renames that, a bucket (S3, Google, Azure) copies it on its own side, which takes the space of both for a while

@@ -44,6 +44,7 @@ from xprep.io.claims import state_of
 from xprep.io.consolidate import write_group
 from xprep.io.copying import copy, remove
 from xprep.io.groups import read_group
+from xprep.io.hierarchy import check_removable
 from xprep.io.journal import PARTS
 from xprep.io.notes import decode_note, encode_note
 from xprep.io.owner import Owner
@@ -157,7 +158,9 @@ class Move:
             An object could not be copied or deleted.
         """
         try:
-            if self.stage() != "done":
+            if (stage := self.stage()) == "pending":
+                check_removable(self.target)  # once more: hours may have passed
+            if stage != "done":
                 self._fill(listener)
             self.clear()
         except (OSError, UnfinishedStoreError):

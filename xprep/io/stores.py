@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
-from xprep.io import keys, listing, objects, urls
+from xprep.io import keys, listing, objects, paging, urls
 from xprep.io.advice import advise
 from xprep.io.documents import encode_json, parse_json
 from xprep.options import options
@@ -164,6 +164,19 @@ class Place:
     def list_sizes(self, about: int = MANY) -> dict[str, int]:
         """Return the sizes that `list_objects` gives."""
         return self.list_objects(about).sizes
+
+    def list_pages(self) -> Iterator[Sequence[str]]:
+        """Yield every name below this folder, in no order, some at a time: of millions in a bucket, none has to be kept."""
+        if (folder := self.folder) is not None:
+            yield from paging.walk_pages(folder)
+            return
+        pages = paging.list_keys(self.store, f"{self.path}/" if self.path else "", self.deadline)
+        while True:
+            with self.errors("list"):
+                names = next(pages, None)
+            if names is None:
+                return
+            yield names
 
     def _listing(self, about: int) -> float:
         return self.deadline + about / listing.NAMES_PER_SECOND

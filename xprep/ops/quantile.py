@@ -154,5 +154,5 @@ def _named(image: xr.DataArray, found: Any, kept: tuple[Any, ...], q: tuple[floa
     coords = {name: coord for name, coord in image.coords.items() if set(coord.dims) <= set(kept)}
     result = xr.DataArray(like(image.data, found), dims=("quantile", *kept)).rename(image.name)
     result = result.assign_coords({**coords, "quantile": list(q)})
-    result.attrs = attributes(image, step)
+    result.attrs = attributes(image, step, is_image=False)
     return result

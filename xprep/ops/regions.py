@@ -12,24 +12,27 @@ from xprep.ops.containers import images_of, map_images
 from xprep.ops.labels import attributes, spell
 from xprep.rois import features, masking
 from xprep.rois import traces as summing
+from xprep.rois.given import as_table
 
 P = ParamSpec("P")
 R = TypeVar("R", xr.DataArray, xr.Dataset)
 
 
-def _of_images(function: Callable[P, R], *, unitless: bool = False, tree: bool = False) -> Callable[P, R]:
+def _of_images(function: Callable[P, R], *, table: bool = True, unitless: bool = False, tree: bool = False) -> Callable[P, R]:
     """Return ``function`` for DataArrays, Datasets and DataTrees, whose results say how they were made.
 
-    What gives a Dataset for an image (``tree``) gives a DataTree, with a node an image, for several.
+    What goes by a ``table`` takes a label image too, which is read once for all images; it gives no images. What gives a
+    Dataset for an image (``tree``) gives a DataTree, with a node an image, for several.
     """
 
     @wraps(function)
     def operation(image: Any, rois: Any, **options: Any) -> Any:
         step = spell(function.__name__, {"rois": rois, **options})
+        found = as_table(rois, list(images_of(image).values())) if table else rois
 
         def one(array: xr.DataArray) -> Any:
-            result = cast(Callable[..., Any], function)(array, rois, **options)
-            result.attrs = attributes(array, step, unitless=unitless)
+            result = cast(Callable[..., Any], function)(array, found, **options)
+            result.attrs = attributes(array, step, unitless=unitless, is_image=not table)
             return result
 
         if isinstance(image, xr.DataArray):
@@ -42,7 +45,7 @@ def _of_images(function: Callable[P, R], *, unitless: bool = False, tree: bool =
     return cast(Callable[P, R], operation)
 
 
-mask = _of_images(masking.mask)
+mask = _of_images(masking.mask, table=False)
 traces = _of_images(summing.traces)
 centered = _of_images(features.centered)
 roi_features = _of_images(features.roi_features, unitless=True, tree=True)
