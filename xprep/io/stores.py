@@ -138,8 +138,7 @@ class Place:
         """Write every object under its name, each at once and whole; what is ``lasting`` is there after a power cut as well."""
         with self.errors("write"):
             if (folder := self.folder) is not None:
-                for name, data in objects.items():
-                    keys.write_file(f"{folder}/{name}", data, lasting)
+                keys.write_files(folder, objects, lasting)
             else:
                 keys.put(self.store, {self.key(name): data for name, data in objects.items()}, self.deadline)
 
