@@ -337,9 +337,23 @@ def _sample(values: np.ndarray, axis: int, k: int, boundary: str, cval: float) -
     return values.take(min(max(k, 0), n - 1), axis)
 
 
-def to_isotropic(image: xr.DataArray, *, zoom: float = 1.0, voxel_size: Mapping[str, float], **options: Any) -> xr.DataArray:
-    """Factors are voxel sizes times the zoom."""
-    return rescale(image, {dim: size * zoom for dim, size in voxel_size.items()}, **options)
+def to_isotropic(
+    image: xr.DataArray,
+    size: float | None = None,
+    *,
+    zoom: float | None = None,
+    voxel_size: Mapping[str, float],
+    dtype: Any = None,
+    **options: Any,
+) -> xr.DataArray:
+    """Factors are voxel sizes over the edge of the cubes: the finest of those that are longer than a voxel, if none is said."""
+    finest = min((length for dim, length in voxel_size.items()), default=1.0)
+    edge = 1 / zoom if zoom is not None else finest if size is None else size
+    found = rescale(image if dtype is None else image.astype(np.float64), {d: n / edge for d, n in voxel_size.items()}, **options)
+    if dtype is None:
+        return found
+    held = np.iinfo(dtype)
+    return np.rint(found).clip(held.min, held.max).astype(dtype)
 
 
 def project(image: xr.DataArray, dim: Any, how: str = "max", *, skipna: bool | None = None) -> xr.DataArray:

@@ -87,7 +87,8 @@ def _quantile_parameters(image: xr.DataArray) -> st.SearchStrategy[dict[str, Any
 
 def _normalize_parameters(image: xr.DataArray) -> st.SearchStrategy[dict[str, Any]]:
     channels = image.sizes.get("c", 1)
-    percentile = st.one_of(st.none(), st.sampled_from((0, 5, 50, 99, 99.9, 100)), st.floats(0, 100))
+    # Between 0 and 1, p and p_post are refused.
+    percentile = st.one_of(st.none(), st.sampled_from((0, 5, 50, 99, 99.9, 100)), st.floats(1, 100))
     one = st.sampled_from((0, 0.5, 1, 2))
     return st.fixed_dictionaries(
         {},
@@ -164,9 +165,13 @@ def _rescale_parameters(image: xr.DataArray) -> st.SearchStrategy[dict[str, Any]
 
 def _isotropic_parameters(image: xr.DataArray) -> st.SearchStrategy[dict[str, Any]]:
     sizes = {dim: st.sampled_from((0.2, 0.5, 1.0)) for dim in image.dims if dim in ("z", "y", "x")}
-    return st.fixed_dictionaries(
-        {"voxel_size": st.fixed_dictionaries(sizes), "zoom": st.sampled_from((1.0, 2.0, 4.5))}, optional=_RESCALING
-    )
+    options = {name: one for name, one in _RESCALING.items() if name != "size"}
+    if image.dtype.kind != "f":
+        options["dtype"] = st.sampled_from(("uint16", "int8"))
+    common = {"voxel_size": st.fixed_dictionaries(sizes)}
+    by_zoom = st.fixed_dictionaries({**common, "zoom": st.sampled_from((1.0, 2.0, 4.5))}, optional=options)
+    by_size = st.fixed_dictionaries(common, optional={"size": st.sampled_from((0.3, 1.0)), **options})
+    return st.one_of(by_zoom, by_size)
 
 
 def _project_parameters(image: xr.DataArray) -> st.SearchStrategy[dict[str, Any]]:

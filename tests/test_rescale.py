@@ -213,10 +213,10 @@ def test_blocks_stay_small():
 def test_tutorial_sizes():
     stack = xr.DataArray(da.zeros((86, 396, 393), dtype="u2"), dims=SPACE)
     voxels = {"z": 1, "y": 0.202, "x": 0.202}
-    assert to_isotropic(stack, voxel_size=voxels).shape == (86, 80, 79)
+    assert to_isotropic(stack, zoom=1, voxel_size=voxels).shape == (86, 80, 79)
     assert to_isotropic(stack, zoom=2, voxel_size=voxels).shape == (172, 160, 159)
     placed = stack.assign_coords({dim: np.arange(n) * voxels[dim] for dim, n in stack.sizes.items()})
-    assert to_isotropic(placed).shape == (86, 80, 79)
+    assert to_isotropic(placed, zoom=1).shape == (86, 80, 79)
     assert rescale(stack, voxels).shape == (86, 80, 79)
 
 
@@ -276,11 +276,113 @@ def test_isotropic_voxels_are_cubes_in_the_coordinates_unit():
     np.testing.assert_allclose(np.diff(units.x), 125)
 
 
+# (z, y, x) of 2 × 0.5 × 0.25 µm, told in several units; what is asked for, and how many voxels there are of 4, 8 and 6.
+EDGES = {
+    "nothing is lost": ({}, {}, (32, 16, 6)),
+    "a number": ({}, {"size": 0.5}, (16, 8, 3)),
+    "a unit": ({}, {"size": "500 nm"}, (16, 8, 3)),
+    "millimetres": ({"units": "millimeter", "scale": 1e-3}, {}, (32, 16, 6)),
+    "a number of millimetres": ({"units": "mm", "scale": 1e-3}, {"size": 0.0005}, (16, 8, 3)),
+    "micrometres of millimetres": ({"units": "millimeter", "scale": 1e-3}, {"size": "0.5 um"}, (16, 8, 3)),
+    "metres": ({"units": "m", "scale": 1e-6}, {"size": "0.5 um"}, (16, 8, 3)),
+    "no unit": ({"units": None}, {"size": 0.5}, (16, 8, 3)),
+    "the zoom of the reference": ({}, {"zoom": 2}, (16, 8, 3)),
+    "a voxel size of its own": ({}, {"size": 0.5, "voxel_size": {"z": "1 um"}}, (8, 8, 3)),
+    "the finest of those given": ({}, {"voxel_size": {"x": 0.5}}, (16, 8, 6)),
+    "coarser, averaged": ({}, {"size": 2, "anti_alias": True}, (4, 2, 1)),
+}
+
+
+def anisotropic(units="micrometer", scale=1.0):
+    sizes = {"z": (4, 2.0), "y": (8, 0.5), "x": (6, 0.25)}
+    attrs = {} if units is None else {"units": units}
+    coords = {dim: (dim, np.arange(n) * step * scale, attrs) for dim, (n, step) in sizes.items()}
+    return xr.DataArray(np.random.default_rng(0).integers(0, 60000, (4, 8, 6)).astype("u2"), coords, SPACE, "image")
+
+
+@pytest.mark.parametrize("kind", ["array", "dataset", "tree", "lazy"])
+@pytest.mark.parametrize(("placed", "asked", "shape"), EDGES.values(), ids=EDGES)
+def test_edges_of_new_voxels(placed, asked, shape, kind):
+    image = anisotropic(**placed)
+    made = {
+        "array": lambda: image.prep.to_isotropic(**asked),
+        "lazy": lambda: to_isotropic(image.chunk(3), **asked).compute(),
+        "dataset": lambda: image.to_dataset().assign(cells=image.isel(z=0, drop=True) > 9).prep.to_isotropic(**asked)["image"],
+        "tree": lambda: xr.DataTree.from_dict({"a": image.to_dataset()}).prep.to_isotropic(**asked)["a/image"],
+    }[kind]()
+    assert made.shape == shape
+    scale, steps = placed.get("scale", 1.0), [np.diff(made[dim]) for dim in SPACE if made.sizes[dim] > 1]
+    if "voxel_size" not in asked:  # what was said to be wrong in the coordinates stays there
+        edge = asked.get("size", 1 / asked["zoom"] if "zoom" in asked else 0.25 * scale)
+        edge = 0.5 * scale if isinstance(edge, str) else edge
+        for step in steps:
+            np.testing.assert_allclose(step, edge, rtol=1e-9)
+
+
+WRONG_EDGES = {
+    "both": ({"size": 1, "zoom": 1}, ValueError, "give one of them"),
+    "nothing": ({"size": 0}, ValueError, "size is the edge"),
+    "negative": ({"size": "-1 um"}, ValueError, "size is the edge"),
+    "no length": ({"size": "ceil"}, ValueError, "size got 'ceil', which is no length"),
+    "no number": ({"size": True}, ValueError, "size is the edge"),
+    "infinite": ({"zoom": np.inf}, ValueError, "zoom must be"),
+    "no dtype": ({"dtype": "text"}, TypeError, "dtype must be a type of numbers"),
+    "complex": ({"dtype": "complex64"}, TypeError, "dtype must be a type of integers or of floats"),
+    "a value that is none": ({"dtype": "u2", "boundary": "constant", "cval": np.nan}, ValueError, "not a value of dtype"),
+}
+
+
+@pytest.mark.parametrize(("asked", "kind", "text"), WRONG_EDGES.values(), ids=WRONG_EDGES)
+def test_edges_that_are_none(asked, kind, text):
+    with pytest.raises(kind, match=text):
+        to_isotropic(anisotropic(), **asked)
+
+
+def test_lengths_need_a_unit_on_both_sides():
+    with pytest.raises(ValueError, match=r"size='1 um' has a unit.*have none.*attrs\['units'\]"):
+        to_isotropic(anisotropic(units=None), "1 um")
+    with pytest.raises(ValueError, match="'pixel', which is no length"):
+        to_isotropic(anisotropic(units="pixel"), "1 um")
+    mixed = anisotropic().assign_coords(z=("z", np.arange(4.0), {"units": "second"}))
+    with pytest.raises(ValueError, match="'z' is in 'second', others in 'micrometer'"):
+        to_isotropic(mixed)
+
+
+def test_integers_are_rounded_and_held():
+    stack = anisotropic().assign_attrs(history="before")
+    wide = to_isotropic(stack.astype("u4") * 60000, dtype="uint32", order=1)  # float32 has not these digits
+    exact = to_isotropic(stack.astype("f8") * 60000)
+    np.testing.assert_array_equal(wide, np.rint(exact.values).astype("u4"))
+    np.testing.assert_array_equal(to_isotropic(stack, dtype="i1"), np.rint(to_isotropic(stack).values).clip(-128, 127))
+    assert to_isotropic(stack, dtype="float16").dtype == np.float16
+    with pytest.raises(TypeError, match="may hold NaN"):
+        to_isotropic(stack.astype("f4"), dtype="uint16")
+
+
+def test_what_lies_far_beyond_is_the_edge():
+    """A voxel all of whose samples lie beyond the image is the edge's value, and not 0."""
+    line = xr.DataArray(np.arange(1.0, 9.0)[None], dims=("y", "x"))
+    for origin, beyond in (("corner", slice(3, None)), ("center", slice(0, 2))):
+        found = rescale(line, {"x": 0.3}, size="same", origin=origin, anti_alias=True)
+        np.testing.assert_allclose(found.isel(x=beyond), 8 if origin == "corner" else 1, rtol=1e-15)
+
+
+def test_lazy_coordinates_are_interpolated_and_not_computed():
+    image = placed_image().assign_coords(dose=("y", da.from_array(np.arange(8.0) ** 2, chunks=3)))
+    with dask.config.set(scheduler=_refuse):
+        lazy = rescale(image, {"y": 0.5, "x": 0.5})
+        level = image.chunk().prep.pyramid((2,))["scale1/image"]
+    ready = rescale(image.compute(), {"y": 0.5, "x": 0.5})
+    assert lazy.dose.chunks is not None
+    np.testing.assert_array_equal(lazy.dose, ready.dose)
+    np.testing.assert_array_equal(level.dose, ready.dose)
+
+
 def test_voxel_size_from_ome_metadata():
     levels = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [2.0, 0.5, 0.5]}]}]
     axes = [{"name": n, "type": "space", "unit": "micrometer"} for n in SPACE]
     image = xr.DataArray(np.zeros((4, 8, 8), "u1"), dims=SPACE, attrs={"multiscales": [{"axes": axes, "datasets": levels}]})
-    found = to_isotropic(image)
+    found = to_isotropic(image, 1)
     assert found.shape == (8, 4, 4)
     assert "multiscales" not in found.attrs
 
@@ -390,9 +492,18 @@ def test_bad_input(monkeypatch):
         rescale(image, {"y": 1e6, "x": 1e5})
 
 
-def test_a_factor_of_z_does_nothing_without_z():
+def test_a_factor_of_a_dim_that_is_not_there_is_refused_of_images_and_not_of_what_is_beside_them():
     image = placed_image()
-    xr.testing.assert_equal(rescale(image, {"z": 2, "y": 0.5}), rescale(image, {"y": 0.5}))
+    for container in (image, image.to_dataset(name="i"), xr.DataTree.from_dict({"/a": image.to_dataset(name="i")})):
+        with pytest.raises(ValueError, match=r"factors names the dim 'z', but the image has \('c', 'y', 'x'\)"):
+            rescale(container, {"z": 2, "y": 0.5})
+    stack = image.expand_dims(z=[0.0, 1.0]).to_dataset(name="i")
+    found = rescale(stack.assign(depth=("z", [1.0, 2.0]), cells=(("y", "x"), np.ones((8, 6), int))), {"z": 2, "y": 0.5})
+    assert [dict(found[name].sizes) for name in ("i", "depth", "cells")] == [
+        {"z": 4, "c": 2, "y": 4, "x": 6},
+        {"z": 4},
+        {"y": 4, "x": 6},
+    ]
 
 
 def test_chunks_are_merged_while_their_input_fits_and_split_where_they_grow():

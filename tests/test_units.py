@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from xprep.dims.lengths import metres, parse_length
+from xprep.dims.spacing import spacing
 from xprep.ops.gaussian import gaussian_filter
 from xprep.ops.normalize import normalize
-from xprep.ops.units import in_pixels, metres, parse_length, spacing, unit_of, voxel_size
+from xprep.ops.units import in_pixels, unit_of, voxel_size
 
 # The units of length of OME-NGFF 0.5, in metres.
 OME = {

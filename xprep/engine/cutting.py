@@ -18,6 +18,7 @@ from xprep.engine.sources import read_array, retile, source_of
 from xprep.engine.spill import spill
 from xprep.engine.tiling import base_chunk
 from xprep.options import options
+from xprep.types import Chunks
 
 Shape = tuple[int, ...]
 MERGED = 2  # tiles of `tile_bytes` that what is no source may be put together from, whatever its blocks
@@ -48,6 +49,13 @@ class Cut:
     def scratch(self) -> int:
         """How many bytes go to scratch."""
         return prod(self.tiles.shape) * self.tiles.dtype.itemsize if self.steps else 0
+
+    @property
+    def chunks(self) -> Chunks:
+        """The tiles that are written, along the axes of what is written."""
+        tile = self.steps.write if self.steps else self.tile
+        chunks = self.tiles.chunks if tile is None else regular_chunks(self.tiles.shape, tile)
+        return tuple(chunks[axis] for axis in self.axes)
 
     @property
     def as_it_is(self) -> bool:
@@ -120,7 +128,7 @@ def _rereadable(tiles: da.Array) -> tuple[da.Array | None, Gathered | None]:
 def _chunk_as_made(tiles: da.Array, source: da.Array) -> Shape:
     """Return the source's chunk in voxels of what is made of it; what is in memory has none."""
     if getattr(source_of(source).view.source, "cost", "") == "memory":  # type: ignore[union-attr]
-        return (1,) * tiles.ndim
+        return tuple(1 for _ in tiles.shape)
     lengths = zip(base_chunk(source), tiles.shape, source.shape, strict=True)
     return tuple(max(1, round(chunk * n / before)) for chunk, n, before in lengths)
 

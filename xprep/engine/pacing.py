@@ -136,7 +136,7 @@ class _Paced:
         cost = gather_cost(work.label, work.array, self.axes, None, work.unless is not None)
         reads = prod(work.array.shape) * work.array.dtype.itemsize
         gates = [gate for gate in (work.unless, self.origin.after) if gate is not None]
-        whole = Cost(work.label, reads, work.unless is not None, cost.block, cost.front, source=self.origin.view.source)
+        whole = Cost(work.label, reads, work.unless is not None, cost.block, cost.front, view=self.origin.view)
         return self.keys, self.found, [*gates, *work.states], whole
 
     def _sides(self) -> list[list[_Side]]:

@@ -99,6 +99,13 @@ def write(
     return value_of(name, tasks, key, parents, cost)
 
 
+def layers_of(array: da.Array, targets: Sequence[Target]) -> list[Layer]:
+    """Return the tiles of every level that `write` makes of ``array``."""
+    factors = [target.factors for target in targets]
+    cut = cut_for(array, whole_units(targets[0].array.unit, factors))
+    return find_layers(cut.chunks, factors, array.dtype, Ledger())
+
+
 def write_alone(
     array: da.Array, target: Writable, channel: int | None, ledger: Ledger | None = None, *, shared: bool = False
 ) -> Delayed:

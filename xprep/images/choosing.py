@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from xprep.dims.lengths import Length, metres, parse_length
 from xprep.errors import StoreFormatError
 from xprep.io.ome import Multiscale
-from xprep.ops.units import Length, metres, parse_length
 
 
 def choose_level(image: Multiscale, level: int | Mapping[str, Length], where: str) -> int:

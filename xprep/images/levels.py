@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.dims.spacing import is_even, line_of, step_of, tell_steps
 from xprep.io.coords import Coord
 from xprep.io.ome import Level
 from xprep.ops.layout import PLANE, SPACE
-from xprep.ops.shrinking import check_steps, factors_of, is_even, shrunk_coords, shrunk_shape
+from xprep.ops.shrinking import check_steps, factors_of, shrunk_coords, shrunk_shape
 
 
 @dataclass(frozen=True)
@@ -77,28 +78,54 @@ def spacing_of(image: xr.DataArray, dim: str) -> tuple[float, float]:
     """
     if dim == "c" or dim not in image.coords or image.coords[dim].dtype.kind not in "iuf":
         return 1.0, 0.0
-    values = image.coords[dim].values.astype(float)
-    given = float(image.coords[dim].attrs.get("spacing", 1.0))
-    step = float(values[-1] - values[0]) / (len(values) - 1) if len(values) > 1 else given
+    stored = image.coords[dim].values
+    values, line = stored.astype(float), line_of(stored)
+    if len(values) == 1:
+        step = float(image.coords[dim].attrs.get("spacing", 1.0))
+    else:
+        step = step_of(stored) if line is None else line.step
     drop = f"or drop the coordinate: image.drop_vars({dim!r})."
     if not (np.isfinite(values).all() and np.isfinite(step)):
         raise ValueError(
             f"the coordinate {dim!r} is not finite everywhere, so nobody knows where its pixels are. Mend it, {drop}"
         )
-    if dim in SPACE and not is_even(values):
-        steps = np.diff(values)
-        raise ValueError(
-            f"the coordinate {dim!r} is not evenly spaced (steps from {steps.min():g} to {steps.max():g}), and OME-Zarr "
-            f"has one scale a dim. Resample the image, {drop}"
-        )
-    if step == 0:
+    if (values == values[0]).all() and step == 0:
         raise ValueError(f"the values of the coordinate {dim!r} are all the same: its pixels have no size. Mend it, {drop}")
+    if line is None and len(values) > 1 and (dim in SPACE or step == 0):
+        raise ValueError(
+            f"the coordinate {dim!r} is not evenly spaced ({tell_steps(stored)}), and OME-Zarr has one scale a dim. "
+            f"Resample the image, {drop}"
+        )
     if step < 0:
         raise ValueError(
             f"the coordinate {dim!r} runs backwards, from {values[0]:g} to {values[-1]:g}, and scales of OME-Zarr are "
             f"positive. Flip the image, image.sortby({dim!r}), {drop}"
         )
     return step, float(values[0])
+
+
+def check_flat(image: xr.DataArray) -> None:
+    """Refuse what the flat layout cannot keep of a dim: it has no arrays of coordinates, but one scale and one origin a dim.
+
+    Raises
+    ------
+    ValueError
+        A dim whose coordinate is uneven, or is no number (dates, durations, text).
+    """
+    for dim in (str(dim) for dim in image.dims if dim != "c" and dim in image.coords):
+        stored = image.coords[dim].values
+        if stored.dtype.kind in "iuf" and is_even(stored):
+            continue
+        what = f"not evenly spaced ({tell_steps(stored)})" if stored.dtype.kind in "iuf" else f"of {stored.dtype}, no number"
+        raise ValueError(
+            f"layout='flat' cannot keep the coordinate {dim!r}, which is {what}: it has one scale and one origin a dim. Write "
+            f"layout='dual', which keeps every coordinate; or drop it: image.drop_vars({dim!r})."
+        )
+
+
+def lost_in_flat(image: xr.DataArray) -> list[str]:
+    """Return the coordinates besides those of dims that the flat layout has no place for."""
+    return sorted(str(name) for name in image.coords if name not in image.dims)
 
 
 def coords_of(image: xr.DataArray, level: Shape) -> dict[str, Coord]:

@@ -49,7 +49,7 @@ def check_needs(written: Sequence[Written]) -> None:
         check_room(needed, options().scratch_url, options().scratch_options)
     for one, cut in cuts:
         if cut.scratch:
-            warnings.warn(_at_odds(one, cut), ChunksWarning, stacklevel=5)
+            warnings.warn(_at_odds(one, cut), ChunksWarning, stacklevel=6)
 
 
 def _at_odds(one: Written, cut: Cut) -> str:

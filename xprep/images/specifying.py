@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -9,14 +10,18 @@ from typing import Any
 
 import xarray as xr
 
+from xprep.dims.alignment import aligned
+from xprep.dims.channels import one_level_of_names
+from xprep.dims.names import spell_rename
 from xprep.images.given import Given, given_shapes
-from xprep.images.levels import Shape, as_it_is, coords_of, plan_levels, spacing_of
+from xprep.images.levels import Shape, as_it_is, check_flat, coords_of, lost_in_flat, plan_levels, spacing_of
 from xprep.io.specs import LevelSpec
 from xprep.io.urls import check_name
 from xprep.ops.chunking import stored_chunk
-from xprep.ops.layout import SPACE, check_image
+from xprep.ops.layout import check_image
 from xprep.ops.parameters import check_choice
 from xprep.ops.shrinking import METHODS
+from xprep.switches import check_switch
 
 OME_ORDER = ("t", "c", "z", "y", "x")
 
@@ -41,6 +46,8 @@ class Options:
         check_choice(self.method, METHODS, "method")
         check_choice(self.version, ("0.4", "0.5", "0.6"), "version")
         check_choice(self.layout, ("dual", "flat"), "layout")
+        for name in ("overwrite", "resume"):
+            object.__setattr__(self, name, check_switch(getattr(self, name), name))
         if self.version == "0.4" and self.shards is not None:
             raise ValueError("OME-Zarr 0.4 is Zarr v2, which has no shards; leave shards out, or write version='0.5'.")
         if self.resume and self.given is not None:
@@ -61,11 +68,11 @@ def ordered(image: xr.DataArray) -> xr.DataArray:
     check_image(image, "to_ome_zarr")
     foreign = [dim for dim in image.dims if dim not in OME_ORDER]
     if foreign:
-        raise ValueError(
-            f"OME-Zarr has the dims t, c, z, y, x; the image has {foreign[0]!r}. Rename it, "
-            f"image.rename({{{foreign[0]!r}: 't'}}), or select one position of it."
-        )
-    return image.transpose(*(dim for dim in OME_ORDER if dim in image.dims))
+        free = next((dim for dim in OME_ORDER if dim not in (*image.dims, *image.coords)), None)
+        ways = [] if free is None else [f"rename it, {spell_rename(image, {foreign[0]: free})}"]
+        ways.append(f"choose a position of it, image.isel({{{foreign[0]!r}: 0}})")
+        raise ValueError(f"OME-Zarr has the dims t, c, z, y, x; the image has {foreign[0]!r}: {', or '.join(ways)}.")
+    return one_level_of_names(image).transpose(*(dim for dim in OME_ORDER if dim in image.dims))
 
 
 def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[LevelSpec]]:
@@ -79,6 +86,8 @@ def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[Le
     levels = [image] if options.given is None else [ordered(level) for level in options.given.levels]
     for level, dim in product(levels, image.dims):
         spacing_of(level, str(dim))  # refused now, and not when everything is computed
+    if options.layout == "flat":
+        _check_flat(levels)
     chunk = stored_chunk(image, options.chunks)
     shard = None if options.shards is None else stored_chunk(image, options.shards, chunk)
     _check_shards(image, chunk, shard)
@@ -86,6 +95,17 @@ def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[Le
         return given_shapes(levels), [_level_spec(level, as_it_is(level), chunk, shard) for level in levels]
     shapes = plan_levels(image, options.scale_factors, chunk)
     return shapes, [_level_spec(image, shape, chunk, shard) for shape in shapes]
+
+
+def _check_flat(levels: Sequence[xr.DataArray]) -> None:
+    for level in levels:
+        check_flat(level)
+    if lost := lost_in_flat(levels[0]):
+        warnings.warn(
+            f"layout='flat' has no place for the coordinates {', '.join(map(repr, lost))}: they are not written. "
+            "layout='dual' keeps them; drop_vars() says that they are not wanted.",
+            stacklevel=2,
+        )
 
 
 def _check_shards(image: xr.DataArray, chunk: Sequence[int], shard: Sequence[int] | None) -> None:
@@ -113,7 +133,9 @@ def specify_label(
     Raises
     ------
     ValueError
-        Its name is none, or its size or place is not the image's.
+        Its name is none, its size is not the image's, or it does not lie on it (`xprep.dims.alignment`).
+    KeyError
+        It lacks one of the image's channels.
     TypeError
         It is not of whole numbers.
     """
@@ -121,10 +143,15 @@ def specify_label(
     label = ordered(label)
     if label.dtype.kind not in "ui":
         raise TypeError(f"labels must be whole numbers; {name!r} is of {label.dtype}. Convert them: labels.astype('uint32').")
-    wrong = {str(dim): (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if image.sizes.get(dim) != n}
+    told = {dim for dim in label.dims if dim in label.coords and dim in image.coords}
+    sizes = {dim: (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if dim not in told}
+    wrong = {str(dim): pair for dim, pair in sizes.items() if pair[0] != pair[1]}
     if wrong:
         raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.")
-    label = _placed(name, label, image).rename(name)
+    label = aligned(label, image, f"the label image {name!r}")
+    by_position = [dim for dim in label.dims if dim in label.coords and dim not in image.coords]
+    label = label.drop_vars(by_position).rename(name)
+    label = label.assign_coords({dim: image.coords[dim] for dim in label.dims if dim in image.coords})
     fitting = replace(
         options,
         scale_factors=_of_dims(label, options.scale_factors),
@@ -133,20 +160,6 @@ def specify_label(
         given=None,
     )
     return label, *specify(label, fitting)
-
-
-def _placed(name: str, label: xr.DataArray, image: xr.DataArray) -> xr.DataArray:
-    """Return labels with the coordinates of their image, where they lie."""
-    for dim in map(str, label.dims):
-        if dim not in SPACE or dim not in label.coords or dim not in image.coords:
-            continue
-        (step, first), (own_step, own_first) = spacing_of(image, dim), spacing_of(label, dim)
-        if abs(own_step - step) * label.sizes[dim] > step / 2 or abs(own_first - first) > step / 2:
-            raise ValueError(
-                f"the labels {name!r} do not lie on the image: along {dim!r} they begin at {own_first:g} in steps of "
-                f"{own_step:g}, the image at {first:g} in steps of {step:g}. Give them its coordinates, or drop theirs."
-            )
-    return label.assign_coords({dim: image.coords[dim] for dim in label.dims if dim in image.coords})
 
 
 def _of_dims(label: xr.DataArray, given: Any) -> Any:

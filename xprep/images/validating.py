@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from xprep.dims.spacing import slack
 from xprep.errors import ChunkError, StoreFormatError
 from xprep.images.models import check_model
 from xprep.images.recomputing import check_levels, check_placement, find_steps
@@ -233,7 +234,7 @@ def _coord_problem(place: Place, wanted: Any, scale: float, *, even: bool) -> st
         return str(error)
     if values.shape != wanted.shape:
         return f"has {values.size} values for {wanted.size} pixels."
-    if even and values.dtype.kind in "iuf" and not np.allclose(values, wanted, rtol=1e-6, atol=1e-2 * scale):
+    if even and values.dtype.kind in "iuf" and not np.abs(values - wanted).max(initial=0.0) <= slack(values, scale):
         return f"runs from {values[0]:g} to {values[-1]:g}, by the metadata from {wanted[0]:g} to {wanted[-1]:g}."
     return None
 

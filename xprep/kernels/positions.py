@@ -99,19 +99,22 @@ def smooth_taps(scale: Scale, start: int, stop: int, clamp: bool) -> Taps:
     weights = np.maximum(0.0, 1 - np.abs(index - position[:, None]) / reach)
     weights /= weights.sum(axis=1, keepdims=True)
     if clamp:
-        weights = _at_edges(index, weights, scale.length)
+        index, weights = _at_edges(index, weights, scale.length)
     return Taps(np.where(weights > 0, _bounded(index, scale.length, clamp), OUTSIDE), weights)
 
 
-def _at_edges(index: NDArray[np.int64], weights: Floats, length: int) -> Floats:
-    """Return weights of which the edges have those of what lies beyond: added here, in float64.
+def _at_edges(index: NDArray[np.int64], weights: Floats, length: int) -> tuple[NDArray[np.int64], Floats]:
+    """Return taps of which the edges have the weights of what lies beyond: added here, in float64.
 
-    Two hundred of them on one voxel, added in float32 as they are used, were off by 3e-6 of the largest value.
+    Two hundred of them on one voxel, added in float32 as they are used, were off by 3e-6 of the largest value. A voxel
+    that lies beyond with all its taps gets the edge as its first.
     """
+    bounded, columns = np.clip(index, 0, length - 1), np.arange(index.shape[1])
     for beyond, edge in ((index < 0, 0), (index >= length, length - 1)):
         more = np.where(beyond, weights, 0.0).sum(axis=1, keepdims=True)
-        weights = np.where(beyond, 0.0, weights) + np.where(index == edge, more, 0.0)
-    return weights
+        at = np.argmax(bounded == edge, axis=1)[:, None]  # taps rise: the first that is clipped to the edge, or is it
+        weights = np.where(beyond, 0.0, weights) + np.where(columns == at, more, 0.0)
+    return bounded, weights
 
 
 def nearest_index(scale: Scale, start: int, stop: int, clamp: bool) -> NDArray[np.int64]:

@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from xprep.engine.cutting import cut_for
-from xprep.engine.lazy import as_lazy, is_lazy
+from xprep.engine.lazy import as_lazy, check_known, is_lazy
+from xprep.engine.origins import origins_of
 from xprep.engine.plan import Pass, estimate
 from xprep.ops.chunking import stored_chunk
 from xprep.ops.containers import images_of
@@ -41,6 +42,9 @@ class Plan:
         Blocks of the result.
     peak_memory : int
         Estimate of the process's largest resident size, writing the result block by block; in bytes.
+    source : str
+        Whether a run that writes it would see that what it reads is changed meanwhile: ``"watched"``, ``"in memory"``, or
+        ``"not watched: "`` and why.
     """
 
     passes: tuple[Pass, ...]
@@ -50,6 +54,7 @@ class Plan:
     tasks: int
     chunks: int
     peak_memory: int
+    source: str = ""
     scratch_bytes: int = 0
 
     def rows(self) -> list[tuple[str, str]]:
@@ -65,6 +70,7 @@ class Plan:
             ("written to scratch", format_bytes(self.scratch_bytes)),
             ("tasks", f"{self.tasks:,} ({self.tasks / max(1, self.chunks):.2g} a block)"),
             ("peak memory, about", format_bytes(self.peak_memory)),
+            ("source", self.source),
         ]
 
     def _sure(self) -> list[Pass]:
@@ -116,6 +122,8 @@ def plan(image: Any, *, chunks: Any = None, shards: Any = None) -> Plan:
     """
     planned = _planned(image)
     arrays = [one.data for one in planned]
+    for array in arrays:
+        check_known(array, "plan")
     blocks = estimate(arrays)
     found = estimate([_written(one, chunks, shards) for one in planned])
     made = sum(int(np.prod(array.shape, dtype=float)) * array.dtype.itemsize for array in arrays)
@@ -128,6 +136,7 @@ def plan(image: Any, *, chunks: Any = None, shards: Any = None) -> Plan:
         chunks=blocks.chunks,
         peak_memory=found.peak_memory,
         scratch_bytes=found.scratch,
+        source=str(origins_of(arrays)),
     )
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypedDict, Unpack
 
-import numpy as np
 import xarray as xr
 
+from xprep.dims.lengths import Length, parse_length
 from xprep.ops.containers import Container
 from xprep.ops.labels import spell
 from xprep.ops.layout import SPACE, check_dims
-from xprep.ops.rescaling import Way, rescale_everywhere
-from xprep.ops.units import Length, in_pixels, isotropic_sizes
+from xprep.ops.rescaling import Way, real_type, rescale_everywhere
+from xprep.ops.units import edge_of, in_pixels, is_positive, isotropic_sizes
+from xprep.switches import check_switch
 
 
 class RescaleOptions(TypedDict, total=False):
@@ -48,7 +49,7 @@ def rescale(
         still fit: labels and masks (integers and booleans that are no image) always by ``order=0``.
     factors : mapping of str to float or str
         New voxels per old voxel by dim, finite and above 0: ``{"z": 2, "y": 0.5}``. With a unit it is the voxel size
-        wanted: ``{"z": "0.2 um"}`` (`xprep.ops.units`). A factor of z is ignored where there is no z.
+        wanted: ``{"z": "0.2 um"}`` (`xprep.dims.lengths`).
     order : {1, 0}
         1 interpolates linearly between the two nearest voxels an axis; 0 takes the nearest voxel's value, as labels
         need it.
@@ -101,38 +102,65 @@ def rescale(
     >>> double.values.tolist(), double.x.values.round(3).tolist()
     ([[0.0, 0.5, 1.5, 2.5, 3.5, 4.0]], [-0.025, 0.025, 0.075, 0.125, 0.175, 0.225])
     """
+    anti_alias = check_switch(anti_alias, "anti_alias")
     way = Way(order, boundary, cval, size, origin, anti_alias)
     if not isinstance(factors, Mapping):
         raise TypeError(f"factors must be a mapping by dim, e.g. {{'y': 0.5, 'x': 0.5}}; got {factors!r}.")
     defaults = RescaleOptions(order=1, boundary="nearest", cval=0.0, size="round", origin="corner", anti_alias=False)
     step = spell("rescale", {"factors": dict(factors), **vars(way)}, dict(defaults))
-    return rescale_everywhere(image, lambda array: _checked_factors(factors, array), way, step)
+
+    def of(array: xr.DataArray, images: Sequence[xr.DataArray]) -> dict[str, float]:
+        is_image = any(array is one for one in images)
+        mine = factors if is_image else {dim: value for dim, value in factors.items() if dim in array.dims}
+        return _checked_factors(mine, array)
+
+    return rescale_everywhere(image, of, way, step)
+
+
+class IsotropicOptions(TypedDict, total=False):
+    """Options of `rescale` that `to_isotropic` takes: all but ``size``, which is the edge of its voxels."""
+
+    order: Literal[0, 1]
+    boundary: Literal["nearest", "constant"]
+    cval: float
+    origin: Literal["corner", "center"]
+    anti_alias: bool
 
 
 def to_isotropic(
     image: Container,
+    size: Length | None = None,
     *,
-    zoom: float = 1.0,
+    zoom: float | None = None,
     voxel_size: Mapping[str, Length] | None = None,
-    **rescale_options: Unpack[RescaleOptions],
+    dtype: Any = None,
+    **rescale_options: Unpack[IsotropicOptions],
 ) -> Container:
-    """Scale an image to cubic voxels, one unit of its coordinates wide.
+    """Scale an image to cubic voxels: by default of its finest edge, so that nothing is lost.
 
-    The factor of every dim of space is voxel size × zoom: voxels of 1 × 0.202 × 0.202 µm become cubes of 1 µm, and of
-    half a micrometre with ``zoom=2``. To get cubes of a size of your choice, zoom by one over it.
+    The factor of every dim of space is its voxel size over the edge of the cubes. Voxels of 1 × 0.202 × 0.202 µm become
+    cubes of 0.202 µm; of 1 µm with ``size=1`` or ``size="1 um"``.
 
     Parameters
     ----------
     image : DataArray, Dataset or DataTree
-        As for `rescale`.
-    zoom : float
-        One over the edge of the new voxels, in the coordinates' unit; finite and above 0.
+        As for `rescale`. In a Dataset or DataTree every image is scaled by its own voxel size.
+    size : float or str, optional
+        Edge of the new voxels: a number in the unit of the coordinates (that of x, where they differ), or with a unit of
+        its own (``"0.5 um"``, ``"500 nm"``). By default the smallest voxel size of the input. Where it is larger than the
+        input's, voxels are lost; ``anti_alias=True`` then averages them.
+    zoom : float, optional
+        One over the edge, in the coordinates' unit, instead of ``size``: the factors of clEsperanto's ``scale`` with the
+        voxel size, times ``zoom``.
     voxel_size : mapping of str to float or str, optional
-        The voxel size of the dims whose coordinates do not say it (or say it wrongly): numbers in the coordinates'
+        The voxel size of the input's dims whose coordinates do not say it (or say it wrongly): numbers in the coordinates'
         unit, or with a unit (``{"z": "1 um", "y": "202 nm", "x": "202 nm"}``). Where an image has no coordinate along
         a dim, the result gets one.
+    dtype : dtype, optional
+        Of the result; by default that of `rescale`. Whole numbers are rounded half to even, and held within what the type
+        can hold; images of floats, which may be NaN, become floats only. Labels beside an image keep theirs.
     **rescale_options
-        ``order``, ``boundary``, ``cval``, ``size``, ``origin``, ``anti_alias`` of `rescale`.
+        ``order``, ``boundary``, ``cval``, ``origin``, ``anti_alias`` of `rescale`. Lengths are rounded.
 
     Returns
     -------
@@ -142,44 +170,64 @@ def to_isotropic(
     Raises
     ------
     ValueError
-        The voxel size of a dim is not known, or not positive; and what `rescale` raises. A dim of one voxel is copied,
-        its size is not asked for.
+        The voxel size of a dim is not known, or not positive; ``size`` is no length above 0, or has a unit where the
+        coordinates have none; ``size`` and ``zoom``; and what `rescale` raises. A dim of one voxel is copied, its size is
+        not asked for.
     TypeError
-        An option that `rescale` does not have.
+        An option that there is not; a ``dtype`` that is none of real numbers, or of integers for an image of floats.
 
     Examples
     --------
     >>> import numpy as np, xarray as xr, xprep
     >>> stack = xr.DataArray(np.zeros((8, 40, 40), "uint8"), dims=("z", "y", "x"))
-    >>> cubes = stack.prep.to_isotropic(voxel_size={"z": 1.0, "y": 0.202, "x": 0.202})
-    >>> dict(cubes.sizes)
-    {'z': 8, 'y': 8, 'x': 8}
+    >>> voxels = {"z": 1.0, "y": 0.2, "x": 0.2}
+    >>> dict(stack.prep.to_isotropic(voxel_size=voxels).sizes)
+    {'z': 40, 'y': 40, 'x': 40}
+    >>> dict(stack.prep.to_isotropic(0.5, voxel_size=voxels, anti_alias=True).sizes)
+    {'z': 16, 'y': 16, 'x': 16}
     """
-    if unknown := set(rescale_options) - set(RescaleOptions.__annotations__):
+    if unknown := set(rescale_options) - set(IsotropicOptions.__annotations__):
         raise TypeError(
             f"to_isotropic has no option {sorted(unknown)[0]!r}; the options of rescale are "
-            f"{list(RescaleOptions.__annotations__)}."
+            f"{list(IsotropicOptions.__annotations__)}."
         )
-    zoom = _check_factor(zoom, "zoom")
-    way = Way(**rescale_options)
-    step = spell("to_isotropic", {"zoom": zoom, "voxel_size": voxel_size, **rescale_options}, {"voxel_size": None})
+    if size is not None and zoom is not None:
+        raise ValueError(f"size={size!r} and zoom={zoom!r} both say how large voxels become; give one of them.")
+    edge = _checked_edge(size, zoom)
+    way = Way(**rescale_options, cast=None if dtype is None else real_type(dtype))
+    given = {"size": size, "zoom": zoom, "voxel_size": voxel_size, "dtype": dtype}
+    step = spell("to_isotropic", {**given, **rescale_options}, dict.fromkeys(given))
 
-    def factors(array: xr.DataArray) -> dict[str, float]:
-        sizes = isotropic_sizes(array, voxel_size)
-        return {dim: _check_factor(size * zoom, f"voxel size × zoom of {dim!r}") for dim, size in sizes.items()}
+    def factors(array: xr.DataArray, images: Sequence[xr.DataArray]) -> dict[str, float]:
+        sizes, _ = isotropic_sizes(array, voxel_size)
+        wanted = min(edge_of(edge, *isotropic_sizes(one, voxel_size)) for one in images)  # one grid for all of a Dataset
+        return {dim: _check_factor(length / wanted, f"voxel size / size of {dim!r}") for dim, length in sizes.items()}
 
     return rescale_everywhere(image, factors, way, step, partial(isotropic_sizes, voxel_size=voxel_size))
 
 
+def _checked_edge(size: Any, zoom: Any) -> Length | None:
+    """Return the edge of the new voxels: a number, a length with a unit, or None for the finest of the input."""
+    if zoom is not None:
+        if not is_positive(zoom):
+            raise ValueError(f"zoom must be a finite number above 0 (new voxels per unit of length); got {zoom!r}.")
+        return 1 / float(zoom)
+    if isinstance(size, str):
+        if parse_length(size, "size")[0] > 0:
+            return size
+    elif size is None or is_positive(size):
+        return None if size is None else float(size)
+    raise ValueError(f"size is the edge of the new voxels, a number above 0 or a length such as '0.5 um'; got {size!r}.")
+
+
 def _checked_factors(factors: Mapping[str, Length], image: xr.DataArray) -> dict[str, float]:
-    known = {dim: value for dim, value in factors.items() if dim in image.dims or dim != "z"}
-    check_dims(list(known), image, "factors")
-    if wrong := [dim for dim in known if dim not in SPACE]:
+    check_dims(list(factors), image, "factors")
+    if wrong := [dim for dim in factors if dim not in SPACE]:
         raise ValueError(f"factors names the dim {wrong[0]!r}; only dims of space can be scaled: z, y and x.")
     for dim, value in factors.items():
         if not isinstance(value, str):
             _check_factor(value, f"factors[{dim!r}]")
-    return {dim: _factor(value, image, dim) for dim, value in known.items()}
+    return {dim: _factor(value, image, dim) for dim, value in factors.items()}
 
 
 def _factor(value: Length, image: xr.DataArray, dim: str) -> float:
@@ -191,7 +239,6 @@ def _factor(value: Length, image: xr.DataArray, dim: str) -> float:
 
 
 def _check_factor(value: Any, what: str) -> float:
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or value <= 0:
+    if not is_positive(value):
         raise ValueError(f"{what} must be a finite number above 0 (new voxels per old voxel); got {value!r}.")
     return float(value)

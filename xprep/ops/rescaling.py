@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +32,7 @@ from xprep.types import Array
 
 @dataclass(frozen=True)
 class Way:
-    """The checked options of `rescale`."""
+    """The checked options of `rescale`; ``cast`` is the result's type, if it is not the usual one."""
 
     order: int = 1
     boundary: str = "nearest"
@@ -40,6 +40,7 @@ class Way:
     size: str = "round"
     origin: str = "corner"
     anti_alias: bool = False
+    cast: np.dtype[Any] | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.order, (0, 1), "order")
@@ -53,19 +54,57 @@ class Way:
 
     def of(self, image: xr.DataArray, is_image: bool) -> Way:
         """Return the way for a variable: what is no image and no float is a label, and never blended."""
-        return self if is_image or image.dtype.kind == "f" else replace(self, order=0, anti_alias=False)
+        if is_image or image.dtype.kind == "f":
+            return self if is_image else replace(self, cast=None)
+        return replace(self, order=0, anti_alias=False, cast=None)
+
+    def working(self, source: np.dtype[Any]) -> np.dtype[Any]:
+        """Return the type that voxels are blended in: float64 where float32 has not the digits of what is wanted."""
+        if self.order == 0:
+            return source
+        wide = self.cast is not None and (self.cast == np.float64 or (self.cast.kind in "iu" and self.cast.itemsize > 2))
+        return np.dtype(np.float64 if source == np.float64 or wide else np.float32)
 
     def dtype(self, source: np.dtype[Any]) -> np.dtype[Any]:
-        """Return the type of the result."""
-        return source if self.order == 0 else np.dtype(np.float64 if source == np.float64 else np.float32)
+        """Return the type of the result.
+
+        Raises
+        ------
+        TypeError
+            Floats, which may be NaN, shall become integers.
+        """
+        if self.cast is not None and source.kind == "f" and self.cast.kind != "f":
+            raise TypeError(
+                f"dtype={str(self.cast)!r}: an image of {source} may hold NaN, which no integer is. Leave dtype out, and convert "
+                "the result: image.fillna(0).round().astype(…)."
+            )
+        return self.working(source) if self.cast is None else self.cast
 
 
-FactorsOf = Callable[[xr.DataArray], Mapping[str, float]]
-StepsOf = Callable[[xr.DataArray], Mapping[str, float]]
+# Factors of an array by dim; beside it the images of its Dataset, with which it shares a grid.
+FactorsOf = Callable[[xr.DataArray, Sequence[xr.DataArray]], Mapping[str, float]]
+StepsOf = Callable[[xr.DataArray], tuple[Mapping[str, float], str | None]]
 
 
-def _no_steps(_image: xr.DataArray) -> Mapping[str, float]:
-    return {}
+def real_type(dtype: Any) -> np.dtype[Any]:
+    """Return a type of real numbers.
+
+    Raises
+    ------
+    TypeError
+        It is none.
+    """
+    try:
+        found: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"dtype must be a type of numbers, such as 'uint16' or 'float32'; got {dtype!r}.") from None
+    if found.kind not in "iuf" or found.itemsize > 8:
+        raise TypeError(f"dtype must be a type of integers or of floats of at most 64 bits; got {dtype!r}.")
+    return found
+
+
+def _no_steps(_image: xr.DataArray) -> tuple[Mapping[str, float], None]:
+    return {}, None
 
 
 def rescale_everywhere(
@@ -74,12 +113,13 @@ def rescale_everywhere(
     """Scale an image, or everything in a Dataset or DataTree that lies along the dims of space."""
     names = set(images_of(container))
 
-    def scale(array: xr.DataArray, is_image: bool) -> xr.DataArray:
-        return _rescale(array, factors_of(array), steps_of(array), way.of(array, is_image), step)
+    def scale(array: xr.DataArray, images: Sequence[xr.DataArray], is_image: bool) -> xr.DataArray:
+        if is_image:
+            check_image(array, "rescale")
+        return _rescale(array, factors_of(array, images), steps_of(array), way.of(array, is_image), step)
 
     if isinstance(container, xr.DataArray):
-        check_image(container, "rescale")
-        return scale(container, True)
+        return scale(container, [container], True)
     if isinstance(container, xr.Dataset):
         return _rescale_dataset(container, container, {name for _, name in names}, scale)
     nodes = {}
@@ -90,21 +130,23 @@ def rescale_everywhere(
 
 
 def _rescale_dataset(
-    own: xr.Dataset, inherited: xr.Dataset, images: set[Any], scale: Callable[[xr.DataArray, bool], xr.DataArray]
+    own: xr.Dataset,
+    inherited: xr.Dataset,
+    images: set[Any],
+    scale: Callable[[xr.DataArray, Sequence[xr.DataArray], bool], xr.DataArray],
 ) -> xr.Dataset:
     """Return a Dataset whose variables along dims of space are scaled; coordinates along them come from the results."""
     moving = {name for name, variable in own.variables.items() if set(SPACE) & set(variable.dims)}
-    still = own.drop_vars(moving)
-    scaled = {
-        name: scale(inherited[name], name in images)
-        for name in own.data_vars
-        if name in moving and inherited[name].dtype.kind in "buif"
-    }
+    still, arrays = own.drop_vars(moving), {name: inherited[name] for name in own.data_vars if name in moving}
+    beside = [arrays[name] for name in images]
+    scaled = {name: scale(array, beside, name in images) for name, array in arrays.items() if array.dtype.kind in "buif"}
     result = xr.merge([still, *(array.to_dataset(name=name) for name, array in scaled.items())], join="exact", compat="override")
     return result[[name for name in own.data_vars if name in result]].assign_attrs(own.attrs)
 
 
-def _rescale(image: xr.DataArray, factors: Mapping[str, float], steps: Mapping[str, float], way: Way, step: str) -> xr.DataArray:
+def _rescale(
+    image: xr.DataArray, factors: Mapping[str, float], steps: tuple[Mapping[str, float], str | None], way: Way, step: str
+) -> xr.DataArray:
     scales = {dim: _scale_of(image, dim, factors.get(dim, 1.0), way) for dim in SPACE if dim in image.dims}
     dtype = way.dtype(image.dtype)
     _check_cval(way, image.dtype)
@@ -112,7 +154,7 @@ def _rescale(image: xr.DataArray, factors: Mapping[str, float], steps: Mapping[s
     if not is_lazy(image.data):
         check_room(shape, dtype)
     result = xr.DataArray(_scaled_data(image, scales, way, dtype), dims=image.dims).rename(image.name)
-    result = result.assign_coords(rescaled_coordinates(image, scales, steps))
+    result = result.assign_coords(rescaled_coordinates(image, scales, *steps))
     result.attrs = _fresh(attributes(image, step))
     return result
 
@@ -126,8 +168,24 @@ def _scaled_data(image: xr.DataArray, scales: Mapping[str, Scale], way: Way, dty
     shape = stretched_shape(data, stretches)
     lazy = is_lazy(image.data)
     cuts = stretched_cuts(data, stretches, dtype.itemsize) if lazy else cuts_in_memory(shape, dtype.itemsize)
-    made = gather_cuts(_RescaleBlock(recipe), data, cuts, shape, recipe.needs, dtype, "rescale")
+    made = gather_cuts(_RescaleBlock(recipe, way.working(image.dtype), dtype), data, cuts, shape, recipe.needs, dtype, "rescale")
     return like(image.data, made)
+
+
+def cast_to(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Return values in another type: whole numbers round half to even, and stay within what the type can hold."""
+    if values.dtype == dtype:
+        return values
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return values.astype(dtype)
+    whole = values if values.dtype.kind in "iu" else np.rint(values, dtype=np.float64)
+    low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    if whole.dtype.kind == "f" and dtype.itemsize == 8:  # 2**63 - 1 is no float64: the next one above would wrap around
+        high = int(np.nextafter(float(high), 0))
+    elif whole.dtype.kind in "iu":
+        low, high = max(low, int(np.iinfo(whole.dtype).min)), min(high, int(np.iinfo(whole.dtype).max))
+    return np.clip(whole, low, high).astype(dtype)
 
 
 def _stretch(scale: Scale) -> Stretch:
@@ -137,9 +195,12 @@ def _stretch(scale: Scale) -> Stretch:
 @dataclass(frozen=True)
 class _RescaleBlock:
     recipe: Rescaling
+    working: np.dtype[Any]
+    dtype: np.dtype[Any]
 
     def __call__(self, block: Array, place: Place) -> Array:
-        return self.recipe(block, place.input, place.output)
+        wide = block.astype(np.float64) if self.working == np.float64 else block
+        return cast_to(self.recipe(wide, place.input, place.output), self.dtype)
 
 
 def _scale_of(image: xr.DataArray, dim: str, factor: float, way: Way) -> Scale:
@@ -148,6 +209,8 @@ def _scale_of(image: xr.DataArray, dim: str, factor: float, way: Way) -> Scale:
 
 
 def _check_cval(way: Way, dtype: np.dtype[Any]) -> None:
+    if way.boundary == "constant" and way.cast is not None and way.cast.kind != "f" and not np.isfinite(way.cval):
+        raise ValueError(f"cval={way.cval!r} is not a value of dtype {str(way.cast)!r}; give one that is.")
     if way.boundary != "constant" or way.order == 1 or dtype.kind == "f":
         return
     kept = np.array(way.cval).astype(dtype) if np.isfinite(way.cval) and abs(way.cval) < 2**63 else None

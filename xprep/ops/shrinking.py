@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.dims.spacing import line_of, step_of
 from xprep.engine.gather import Place, Span
 from xprep.kernels.downsample import shrink
 from xprep.kernels.smooth_shrink import gaussian_reach, shrink_gaussian
+from xprep.ops.coordinates import interpolated
 from xprep.ops.layout import PLANE, check_dims
 from xprep.ops.parameters import check_choice
 from xprep.types import Array
@@ -124,25 +126,15 @@ def _centres(factor: int, length: int) -> Array:
 
 
 def _moved(coord: xr.DataArray, factor: int, length: int) -> xr.Variable:
-    timed = coord.dtype.kind in "mM"
-    old = coord.values.astype(np.int64 if timed else np.float64)
+    """Return a coordinate at the new centres; one that is lazy (it may be in a store) is interpolated when it is wanted."""
+    timed, centres = coord.dtype.kind in "mM", _centres(factor, length)
     attrs = {name: value for name, value in coord.attrs.items() if name != "spacing"}
-    step = float(coord.attrs.get("spacing", 1.0)) if old.size == 1 else float(old[-1] - old[0]) / (old.size - 1)
-    centres = _centres(factor, length)
-    values = old[0] + step * centres if is_even(old) else _interpolated(old, centres)
-    if length == 1 and not timed:
-        attrs["spacing"] = step * factor
-    return xr.Variable(coord.dims, np.rint(values).astype(np.int64).view(coord.dtype) if timed else values, attrs)
-
-
-def is_even(values: Array) -> bool:
-    """Whether positions are equally far apart, to a thousandth of their distance."""
-    steps = np.diff(values)
-    return len(values) < 3 or bool(np.allclose(steps, steps.mean(), rtol=1e-3, atol=0))
-
-
-def _interpolated(old: Array, centres: Array) -> Array:
-    """Interpolate linearly, and go on with the last step beyond the end."""
-    first = np.clip(np.floor(centres).astype(int), 0, old.size - 2)
-    found: Array = old[first] + (centres - first) * (old[first + 1] - old[first])
-    return found
+    if coord.size == 1:
+        step = float(coord.attrs.get("spacing", 1.0))
+        return xr.Variable(coord.dims, coord.data, attrs if timed else {**attrs, "spacing": step * factor})
+    line = line_of(coord.values) if coord.chunks is None and not timed else None
+    old = coord.data.astype(np.int64 if timed else np.float64)
+    values = interpolated(old, centres) if line is None else line.at(centres)
+    if length == 1 and not timed and coord.chunks is None:
+        attrs["spacing"] = step_of(coord.values) * factor
+    return xr.Variable(coord.dims, values.round().astype(np.int64).view(coord.dtype) if timed else values, attrs)

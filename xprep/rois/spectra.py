@@ -9,6 +9,7 @@ import scipy  # its parts load when they are first used: signal alone is 40 MiB
 
 from xprep.kernels.rois_spectra import mean_cross_power
 from xprep.rois.dispatch import Pairs, as_floats, float_type, over_windows
+from xprep.switches import check_switch
 from xprep.types import Array
 
 
@@ -47,11 +48,12 @@ def cross_power_spectrum(static: Any, moving: Any, *, eps: float = 1e6, volumetr
     >>> cross_power_spectrum(np.ones((1, 2, 2)), np.ones((1, 2, 2)), eps=16.0)[0, 0]
     array([0.5+0.j, 0. +0.j])
     """
+    volumetric, relative = check_switch(volumetric, "volumetric"), check_switch(relative, "relative")
     check_eps(eps)
     axes = tuple(range(-3 if volumetric else -2, 0))
 
     def divide(static: Array, moving: Array) -> Any:
-        return _spectrum(static, moving, axes, eps, relative)
+        return _spectrum(static, moving, axes, eps, relative).astype(_complex_type(static.dtype, moving.dtype)[0], copy=False)
 
     return over_windows(divide, [static, moving], volumetric, _complex_type, keeps=True)[0]
 
@@ -61,7 +63,9 @@ def _complex_type(a: Any, b: Any) -> tuple[Any]:
 
 
 def _spectrum(static: Array, moving: Array, axes: tuple[int, ...], eps: float, relative: bool) -> Any:
-    product = scipy.fft.fftn(as_floats(static), axes=axes) * scipy.fft.fftn(as_floats(moving), axes=axes).conj()
+    # In float64, rounded once: in float32 the sum over a bright window covers every other frequency with its rounding.
+    static, moving = static.astype(np.float64, copy=False), moving.astype(np.float64, copy=False)
+    product = scipy.fft.fftn(static, axes=axes) * scipy.fft.fftn(moving, axes=axes).conj()
     magnitude = np.abs(product)
     added = eps * magnitude.mean(axis=axes, keepdims=True) if relative else magnitude.dtype.type(eps)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -114,11 +118,13 @@ def phase_correlation(static: Any, moving: Any, *, eps: float = 1e-8, volumetric
     >>> [int(i) for i in np.unravel_index(found.argmax(), found.shape)]
     [6, 5]
     """
+    volumetric = check_switch(volumetric, "volumetric")
     check_eps(eps)
     axes = tuple(range(-3 if volumetric else -2, 0))
 
     def correlate(static: Array, moving: Array) -> Any:
-        return scipy.fft.ifftn(_spectrum(static, moving, axes, eps, False), axes=axes).real
+        shifted = scipy.fft.ifftn(_spectrum(static, moving, axes, eps, False), axes=axes).real
+        return shifted.astype(float_type(static.dtype, moving.dtype), copy=False)
 
     return over_windows(correlate, [static, moving], volumetric, lambda a, b: (float_type(a, b),), keeps=True)[0]
 
@@ -157,11 +163,12 @@ def phase_correlation_zero(
     >>> phase_correlation_zero(image, image, eps=0.0)
     array([1.])
     """
+    volumetric, relative = check_switch(volumetric, "volumetric"), check_switch(relative, "relative")
     check_eps(eps)
     core = 3 if volumetric else 2
 
     def average(masks: Array, references: Array) -> Any:
-        pairs = Pairs(as_floats(masks), as_floats(references), core)
+        pairs = Pairs(as_floats(masks), references.astype(np.float64, copy=False), core)
         found = mean_cross_power(pairs.masks, pairs.references, pairs.mask_of, pairs.reference_of, float(eps), relative)
         return pairs.result(found)
 

@@ -1,0 +1,1 @@
+"""What images and ROIs both speak of: lengths and their units, what is evenly spaced, what lies on what."""
