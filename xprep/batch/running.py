@@ -118,6 +118,7 @@ def _run_all(
         except KeyboardInterrupt:
             interrupted = True
             account.outcomes += [_not_run(task, "interrupted") for task in account.tasks[done:]]
+        account.keep(account.report(interrupted=interrupted))
         _tell(listener, account.outcomes, told=done, total=total)
         if interrupted:
             break
