@@ -173,7 +173,7 @@ def test_names_that_are_kept(name: str, tmp_path: Path) -> None:
 
 
 def test_a_zip_file_is_not_written_to(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="in a zip file nothing can be changed"):
+    with pytest.raises(ValueError, match="is a zip file, where nothing can be replaced"):
         blob().prep.to_ome_zarr(zarr.storage.ZipStore(tmp_path / "a.ozx", mode="w"))
     for name in ("a.zip", "a.ozx/", "a.tif", "A.ZIP"):
         with pytest.raises(ValueError, match="would be a folder that is called like a file"):

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from xprep import datasets, rois, ufuncs
 from xprep.accessor import DatasetPrep, ImagePrep, TreePrep
+<<<<<<< HEAD
 from xprep.batch import BatchReport, RecipeError, run, status
+=======
+from xprep.batch import BatchInterruptedError, BatchReport, RecipeError, run
+>>>>>>> main
 from xprep.errors import (
     ChunkError,
     EmptyChannelWarning,
+    NobodyWorksError,
     PercentileWarning,
     ScratchFullError,
     StoreExistsError,
     StoreFormatError,
+    StoreFormatWarning,
     UnfinishedStoreError,
 )
 from xprep.images import Report, Validation, Verification, open_image, open_tree, to_ome_zarr, validate, verify
@@ -43,11 +49,13 @@ from xprep.version import show_versions, version
 __version__ = version()
 
 __all__ = [
+    "BatchInterruptedError",
     "BatchReport",
     "ChunkError",
     "DatasetPrep",
     "EmptyChannelWarning",
     "ImagePrep",
+    "NobodyWorksError",
     "PercentileWarning",
     "Plan",
     "RecipeError",
@@ -57,6 +65,7 @@ __all__ = [
     "SourceChangedError",
     "StoreExistsError",
     "StoreFormatError",
+    "StoreFormatWarning",
     "TreePrep",
     "UnfinishedStoreError",
     "Validation",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from xprep.images.storable import check_storable, spec_of, spec_of_label
 from xprep.images.watching import Watch
 from xprep.io.groups import read_group
 from xprep.io.journal import Journal
-from xprep.io.layout import ImageStore, level_path
+from xprep.io.layout import ImageStore
 from xprep.io.outputs import create_image, reopen_image, resume_image, tidy
 from xprep.io.replacing import go_on_moving
 from xprep.io.specs import ArraySpec, LevelSpec
@@ -206,7 +205,7 @@ class _Order:
     def _damage(self, place: Place, options: Options) -> list[str]:
         """Return what a finished store lacks."""
         counts = {f"labels/{name}": len(shapes) for name, (_, shapes, _) in self.labels.items()}
-        return find_damage(place, {"": len(self.levels[0]), **counts}, partial(level_path, options.layout))
+        return find_damage(place, {"": len(self.levels[0]), **counts}, options.layout, 2 if options.version == "0.4" else 3)
 
     def _reopen(self, options: Options) -> ImageStore:
         """Return the finished store, to be filled where it lacks something."""

@@ -10,10 +10,11 @@ from uuid import uuid4
 
 import xarray as xr
 
-from xprep.engine.clients import check_scheduler, computes_elsewhere
+from xprep.engine.clients import computes_elsewhere
 from xprep.engine.graph import call, check_engine
 from xprep.engine.progress import choose_listener
 from xprep.engine.run import run
+from xprep.engine.workers import check_machinery
 from xprep.errors import SourceChangedError
 from xprep.images.given import given_of, plan_given
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, order_all, start_all
@@ -111,6 +112,9 @@ def to_ome_zarr(
     and 10 % smaller. Every chunk is written, also one of zeros, so that a lost one can be told; size and crc32c of each are
     kept in ``.xprep/manifest.npy`` beside them, and `xprep.verify` compares.
 
+    Channels of several levels of names (a MultiIndex on ``c``) are stored by their names together, "1 DAPI", with the levels as
+    coordinates beside: ``image.drop_vars("c").set_index(c=["cycle", "marker"])`` makes them levels again.
+
     Interrupted and resumed, a store equals one that was written at once to the byte, time stamps in its JSON aside.
 
     Source: OME-Zarr (https://ngff.openmicroscopy.org).
@@ -172,7 +176,7 @@ def write_images(
     progress: Listener | bool | None = None,
 ) -> dict[str, Report]:
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
-    check_scheduler()
+    check_machinery([image.data for image, _ in targets])
     _check_reachable(targets, options)
     jobs: list[Job | Done] = []
     watch = Watch()

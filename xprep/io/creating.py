@@ -52,7 +52,7 @@ def create_levels(base: Place, levels: Mapping[str, LevelSpec], spec: ArraySpec,
         found = dict(zip(objects, base.get_many(list(objects)), strict=True))
         objects = {name: data for name, data in objects.items() if found[name] != data}
     for described in (True, False):
-        base.set_many({name: objects[name] for name in objects if _describes(name) is described}, lasting=True)
+        base.set_many({name: objects[name] for name in objects if _describes(name) is described})
     return tuple(
         replace(new_writable(base.child(path), array), coords={name: _sizes(its) for name, its in coords[path].items()})
         for path, array in arrays.items()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from zarr.abc.store import Store
+from zarr.core.sync import sync
 from zarr.storage import FsspecStore, MemoryStore, ObjectStore, StorePath, ZipStore
 
 from xprep.io.urls import redact, redact_text
@@ -28,6 +29,13 @@ def take_store(given: Any) -> tuple[Store, str] | None:
     if type(given).__module__.partition(".")[0] == "obstore" and type(given).__name__ in (*_OBSTORE, "MemoryStore"):
         return ObjectStore(given), ""
     return (given, "") if isinstance(given, Store) else None
+
+
+def opened(store: Store) -> Store:
+    """Return ``store``, a zip file opened: zarr opens it when it is first used through a group only."""
+    if isinstance(store, ZipStore) and not store._is_open:
+        sync(store._open())
+    return store
 
 
 def name_store(store: Store) -> str:
@@ -62,7 +70,10 @@ def check_rewritable(store: Store, shown: str) -> None:
     if store.read_only:
         raise ValueError(f"the store object {shown} is for reading only; make it with read_only=False to write to it.")
     if isinstance(store, ZipStore):
-        raise ValueError(f"{shown}: in a zip file nothing can be changed or deleted; write to a folder, and pack that.")
+        raise ValueError(
+            f"{shown} is a zip file, where nothing can be replaced or deleted, so no run could be finished or gone on with. "
+            "Write to a folder, and zip that: shutil.make_archive(name, 'zip', folder)."
+        )
 
 
 def is_icechunk(store: Store) -> bool:
