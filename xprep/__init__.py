@@ -7,11 +7,7 @@ from __future__ import annotations
 
 from xprep import datasets, rois, ufuncs
 from xprep.accessor import DatasetPrep, ImagePrep, TreePrep
-<<<<<<< HEAD
-from xprep.batch import BatchReport, RecipeError, run, status
-=======
-from xprep.batch import BatchInterruptedError, BatchReport, RecipeError, run
->>>>>>> main
+from xprep.batch import BatchInterruptedError, BatchReport, RecipeError, run, status
 from xprep.errors import (
     ChunkError,
     EmptyChannelWarning,
