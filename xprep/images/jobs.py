@@ -238,13 +238,19 @@ def start_all(
     yield from (order.start(options, watch, listener) for order in orders)
 
 
+def check_targets(
+    targets: Sequence[tuple[xr.DataArray, Any]], options: Options, labels: Mapping[str, xr.DataArray]
+) -> None:
+    """Refuse targets that lie in each other or in what is read; first of all, as what asks an image for its data may read it."""
+    coarser = options.given.levels[1:] if options.given else ()
+    images, urls = [image for image, _ in targets], [url for _, url in targets]
+    check_apart([*images, *coarser, *labels.values()], urls, options.storage_options)
+
+
 def order_all(
     targets: Sequence[tuple[xr.DataArray, Any]], options: Options, labels: Mapping[str, xr.DataArray]
 ) -> list[_Order]:
     """Return what is to be written, checked as far as that can be done without beginning."""
-    coarser = options.given.levels[1:] if options.given else ()
-    images, urls = [image for image, _ in targets], [url for _, url in targets]
-    check_apart([*images, *coarser, *labels.values()], urls, options.storage_options)
     return [_Order.of(image, url, options, labels) for image, url in targets]
 
 
