@@ -89,6 +89,13 @@ def print_store(console: Console, info: StoreInfo) -> None:
         rows.append(("image", info.name))
     if info.labels:
         rows.append(("labels", ", ".join(info.labels)))
+    if info.systems:
+        marked = (f"{name} (shown)" if name == info.system else name for name in info.systems)
+        rows.append(("coordinate systems", ", ".join(marked)))
+    if info.unsaid:
+        rows.append(("not shown", info.unsaid))
+    if info.missing:
+        rows.append(("not there", ", ".join(info.missing[:MANY]) + (", …" if len(info.missing) > MANY else "")))
     if info.arrays:
         rows.append(("stored as", "; ".join(dict.fromkeys(array.codec for array in info.arrays))))
     _print_rows(console, rows)
@@ -104,7 +111,8 @@ def _print_images(console: Console, info: StoreInfo) -> None:
     paths = [entry.path for entry in info.images]
     shown = "  ".join(paths[:MANY]) + (f"  … ({len(paths)} in all)" if len(paths) > MANY else "")
     console.print(f"images  {shown}", soft_wrap=True)
-    console.print(f"the first, {paths[0]}:", style="dim")
+    first = next(path for path in paths if path not in info.missing)
+    console.print(f"the first, {first}:", style="dim")
 
 
 def _print_rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:

@@ -39,7 +39,7 @@ class Sliced:
 
 def adopt(array: da.Array) -> da.Array:
     """Return ``array`` as a reading of its source, if it is nothing but the reading of a Zarr array; otherwise itself."""
-    found = _sliced(array.dask.layers, array.name)
+    found = sliced(array.dask.layers, array.name)
     if found is None or found.locked or found.chunks != array.chunks or type(array._meta) is not np.ndarray:
         return array
     source = readable_of(found.source)
@@ -54,7 +54,7 @@ def foreign_readings(array: da.Array) -> Iterator[tuple[str, Cost]]:
     A graph may use a part of it only; only running it would tell.
     """
     for name in array.dask.layers:
-        found = _sliced(array.dask.layers, name)
+        found = sliced(array.dask.layers, name)
         size = getattr(getattr(found and found.source, "dtype", None), "itemsize", 0)
         if found is not None and size:
             block = prod(map(max, found.chunks)) * size
@@ -69,12 +69,13 @@ def places_below(array: Any) -> list[Place]:
     if not isinstance(array, da.Array):
         return [] if (place := place_below(array)) is None else [place]
     costs = [getattr(layer, "cost", None) for layer in array.dask.layers.values()]
-    ours = [cost.source.place for cost in costs if cost is not None and isinstance(cost.source, ZarrReadable)]
-    sliced = [found.source for name in array.dask.layers if (found := _sliced(array.dask.layers, name)) is not None]
-    return ours + [place for place in map(place_below, sliced) if place is not None]
+    views = [cost.view for cost in costs if cost is not None and cost.view is not None]
+    ours = [view.source.place for view in views if isinstance(view.source, ZarrReadable)]
+    cut = [found.source for name in array.dask.layers if (found := sliced(array.dask.layers, name)) is not None]
+    return ours + [place for place in map(place_below, cut) if place is not None]
 
 
-def _sliced(layers: Mapping[str, Any], name: str) -> Sliced | None:
+def sliced(layers: Mapping[str, Any], name: str) -> Sliced | None:
     """Return what `dask.array.from_array` cut up in the layer ``name``, None where the layer is something else."""
     layer = layers.get(name)
     if not isinstance(layer, Blockwise) or len(layer.indices) != 2:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from xprep.engine.origins import Origins
+from xprep.errors import SourceChangedError, StoreFormatError
+from xprep.images.watching import NOTE, Watch
 from xprep.io.comparing import compare_bytes, known_whole
-from xprep.io.journal import Journal, Record
+from xprep.io.groups import read_group
+from xprep.io.journal import PARTS, Journal, Record
+from xprep.io.layout import ImageStore
+from xprep.io.status import read_mark
+from xprep.io.stores import Place
 from xprep.io.writes import STORED, ZarrWritable
 from xprep.types import Array, Listener
 
 STAGE = "checking"
+UNKNOWN = "what the source was is not there, or torn: the run ended before it was listed, or lost it."
 TOLD_BYTES = 2**28  # less is read in a second, and no bar is worth it
 
 
@@ -33,6 +42,8 @@ class Kept:
         How many objects were compared, and how many bytes were read for that.
     damaged
         How many of them were not what was written.
+    lost
+        What a finished store lacked.
     """
 
     records: Sequence[Record] = ()
@@ -41,15 +52,63 @@ class Kept:
     objects: int = 0
     nbytes: int = 0
     damaged: int = 0
+    lost: Sequence[str] = ()
 
     def sentences(self) -> list[str]:
         """Return what a report says of what could not be used."""
         found = []
         if self.torn:
             found.append(f"{len(self.torn)} notes could not be used, and what they were about was made again: {self.torn[0]}")
+        if self.lost:
+            found.append(f"{len(self.lost)} objects of the finished store were lost or cut, and made again: {self.lost[0]}, …")
         if self.damaged:
             found.append(f"{self.damaged} objects that an earlier run wrote are not as it wrote them, and were made again.")
         return found
+
+
+# What is known of the source of what a store holds: it is what it was, or nobody can say so, or there is nothing yet.
+Source = Literal["as it was", "unknown", "nothing"]
+
+
+def source_of(store: ImageStore | Place, origins: Origins, watch: Watch) -> Source:
+    """Return what is known of the source of what an earlier run left, or finished.
+
+    Raises
+    ------
+    SourceChangedError
+        It is not what it was.
+    """
+    if isinstance(store, Place):
+        group = read_group(store)
+        watch.check_finished(origins, {} if group is None else read_mark(group), store.url)
+        return "as it was"
+    if not store.resumed:
+        return "nothing"
+    kept = None
+    with suppress(StoreFormatError):
+        kept = Journal(store.levels[0].place).load(NOTE)
+    if kept is None:
+        return "unknown"
+    try:
+        watch.resume(origins, kept, store.url)
+    except SourceChangedError:
+        if _was_used(store.place):
+            raise
+        return "nothing"  # such as a chunk that could not be read, and was restored
+    return "as it was"
+
+
+def _was_used(place: Place) -> bool:
+    """Whether a store that was begun holds anything that was made of its source: a tile, a statistic."""
+    names = place.list_names() if place.keeps_notes else []
+    return any(f"/{PARTS}/" in f"/{name}" and not name.endswith(".note") for name in names)
+
+
+def kept_of(source: Source, levels: Sequence[ZarrWritable], listener: Listener | None) -> Kept:
+    """Return what an earlier run left of the pyramid ``levels`` that can be gone on with."""
+    if source == "as it was":
+        return find_kept(levels, listener)
+    return Kept(torn=(UNKNOWN,)) if source == "unknown" else Kept()
 
 
 def find_kept(levels: Sequence[ZarrWritable], listener: Listener | None = None) -> Kept:

@@ -10,13 +10,14 @@ from typing import Any
 
 import xarray as xr
 
+from xprep.dims.alignment import aligned
 from xprep.dims.channels import one_level_of_names
 from xprep.dims.names import spell_rename
 from xprep.images.given import Given, given_shapes
 from xprep.images.levels import Shape, as_it_is, check_flat, coords_of, default_chunk, lost_in_flat, plan_levels, spacing_of
 from xprep.io.specs import LevelSpec
 from xprep.io.urls import check_name
-from xprep.ops.layout import PLANE, SPACE, check_image, chunks_for
+from xprep.ops.layout import PLANE, check_image, chunks_for
 from xprep.ops.parameters import check_choice
 from xprep.ops.shrinking import METHODS
 from xprep.switches import check_switch
@@ -140,7 +141,9 @@ def specify_label(
     Raises
     ------
     ValueError
-        Its name is none, or its size or place is not the image's.
+        Its name is none, its size is not the image's, or it does not lie on it (`xprep.dims.alignment`).
+    KeyError
+        It lacks one of the image's channels.
     TypeError
         It is not of whole numbers.
     """
@@ -148,10 +151,15 @@ def specify_label(
     label = ordered(label)
     if label.dtype.kind not in "ui":
         raise TypeError(f"labels must be whole numbers; {name!r} is of {label.dtype}. Convert them: labels.astype('uint32').")
-    wrong = {str(dim): (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if image.sizes.get(dim) != n}
+    told = {dim for dim in label.dims if dim in label.coords and dim in image.coords}
+    sizes = {dim: (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if dim not in told}
+    wrong = {str(dim): pair for dim, pair in sizes.items() if pair[0] != pair[1]}
     if wrong:
         raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.")
-    label = _placed(name, label, image).rename(name)
+    label = aligned(label, image, f"the label image {name!r}")
+    by_position = [dim for dim in label.dims if dim in label.coords and dim not in image.coords]
+    label = label.drop_vars(by_position).rename(name)
+    label = label.assign_coords({dim: image.coords[dim] for dim in label.dims if dim in image.coords})
     fitting = replace(
         options,
         scale_factors=_of_dims(label, options.scale_factors),
@@ -160,20 +168,6 @@ def specify_label(
         given=None,
     )
     return label, *specify(label, fitting)
-
-
-def _placed(name: str, label: xr.DataArray, image: xr.DataArray) -> xr.DataArray:
-    """Return labels with the coordinates of their image, where they lie."""
-    for dim in map(str, label.dims):
-        if dim not in SPACE or dim not in label.coords or dim not in image.coords:
-            continue
-        (step, first), (own_step, own_first) = spacing_of(image, dim), spacing_of(label, dim)
-        if abs(own_step - step) * label.sizes[dim] > step / 2 or abs(own_first - first) > step / 2:
-            raise ValueError(
-                f"the labels {name!r} do not lie on the image: along {dim!r} they begin at {own_first:g} in steps of "
-                f"{own_step:g}, the image at {first:g} in steps of {step:g}. Give them its coordinates, or drop theirs."
-            )
-    return label.assign_coords({dim: image.coords[dim] for dim in label.dims if dim in image.coords})
 
 
 def _of_dims(label: xr.DataArray, given: Any) -> Any:

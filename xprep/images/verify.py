@@ -19,6 +19,11 @@ from xprep.io.status import check_finished
 from xprep.io.stores import Place, open_store
 from xprep.types import Listener
 
+WAY_OUT = (
+    "The command that wrote it, with resume=True (--resume), makes again what is missing or has another size; delete what has "
+    "other bytes, and that is made again too."
+)
+
 
 @dataclass(frozen=True)
 class Damage:
@@ -69,7 +74,8 @@ class Verification:
     def __str__(self) -> str:
         if self.is_whole:
             return f"{self.url}: all {self.units} objects are what was written."
-        return "\n".join([f"{self.url}: {len(self.damaged)} of {self.units} objects are damaged:", *map(str, self.damaged)])
+        head = f"{self.url}: {len(self.damaged)} of {self.units} objects are damaged:"
+        return "\n".join([head, *map(str, self.damaged), WAY_OUT])
 
 
 def verify(
@@ -120,7 +126,7 @@ def verify(
             damaged += found
             if listener is not None:
                 listener.advanced("verifying", count, read)
-        found = _compare_coords(array, root)
+        found = compare_coords(array, root)
         units, damaged = units + len(_coord_names(array)), damaged + found
     if listener is not None:
         listener.finished("verifying")
@@ -187,7 +193,7 @@ def _beside(array: ZarrReadable) -> Place:
     return Place(place.store, place.path.rpartition("/")[0], place.shown, place.secrets)
 
 
-def _compare_coords(array: ZarrReadable, root: Place) -> list[Damage]:
+def compare_coords(array: ZarrReadable, root: Place) -> list[Damage]:
     """Return the coordinates that are not there or cannot be decoded."""
     wrong: list[Damage] = []
     for name in _coord_names(array):

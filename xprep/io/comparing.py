@@ -59,5 +59,6 @@ def find_replaced(array: ZarrWritable, stored: Array, md5s: dict[str, bytes]) ->
     None at all where not one is the same: then the store's ETags are no MD5 (S3 with keys of KMS).
     """
     keys = [array.chunk_key(array.grid.position(int(unit))) for unit in (stored["unit"] if md5s else ())]
-    told = {key: md5s[key] == md5.tobytes() for key, md5 in zip(keys, stored["md5"], strict=False) if key in md5s}
+    wanted = zip(keys, (md5.tobytes() for md5 in stored["md5"]), strict=False)
+    told = {key: md5s[key] == md5 for key, md5 in wanted if key in md5s and any(md5)}
     return [key for key, same in told.items() if not same] if any(told.values()) else []

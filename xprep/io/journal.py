@@ -30,6 +30,8 @@ PARTS: Final = f"{FOLDER}/parts"
 # Endings of notes that are a file each: statistics; what the run is, and what it reads.
 VALUE: Final = ".value"
 NAMED: Final = (VALUE, ".note")
+# The note that repeats what the mark in the root's attributes says.
+COPY: Final = "mark.note"
 _KEPT: Final = np.dtype([("size", "<i8"), ("crc32c", "<u4")])
 
 Spans = tuple[tuple[int, int], ...]

@@ -15,13 +15,12 @@ from xprep.io.consolidate import below, group_objects, write_group, write_root
 from xprep.io.coords import plain
 from xprep.io.creating import Creation, create_levels
 from xprep.io.groups import read_group
-from xprep.io.journal import MANIFEST, PARTS, Journal, encode_manifest
+from xprep.io.journal import COPY, MANIFEST, PARTS, Journal, encode_manifest
 from xprep.io.moving import Move
 from xprep.io.ome import Multiscale, Version
 from xprep.io.ome_write import write_labels, write_multiscale
 from xprep.io.owner import Owner
 from xprep.io.replacing import announced
-from xprep.io.resume import COPY
 from xprep.io.room import delete_partial, delete_store, put_in_place
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import MARK, mark_finished, mark_writing, read_status

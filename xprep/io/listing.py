@@ -7,9 +7,10 @@ import base64
 import importlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -103,6 +104,34 @@ def list_objects(store: Store, prefix: str, seconds: float) -> list[Listed]:
         # A store object may come with a cache of listings, which hides what others wrote or deleted since.
         store.fs.invalidate_cache()
     return sync(in_time(_list(store, prefix), prefix, seconds))
+
+
+def ask_each(store: Store, keys: Sequence[str], seconds: float) -> list[Listed]:
+    """Return what a server of HTTP, which lists nothing, says of each of ``keys`` that is there: a request for each."""
+    return [one for one in sync(_ask_each(store, keys, seconds)) if one is not None]
+
+
+async def _ask_each(store: Store, keys: Sequence[str], seconds: float) -> list[Listed | None]:
+    gate = asyncio.Semaphore(REQUESTS)
+
+    async def one(key: str) -> Listed | None:
+        async with gate:
+            return await in_time(_ask(store, key), key, seconds)
+
+    return await every(one(key) for key in keys)
+
+
+async def _ask(store: Store, key: str) -> Listed | None:
+    try:
+        if isinstance(store, ObjectStore):
+            info = await importlib.import_module("obstore").head_async(store.store, key)
+            return _of_obstore(info, "", "HTTPStore")._replace(name=key)
+        info = await store.fs._info(f"{store.path}/{key}")  # type: ignore[attr-defined]
+    except FileNotFoundError:
+        return None
+    time = str(info.get("Last-Modified", ""))
+    # Mirrors of a server have ETags of their own.
+    return Listed(key, int(info.get("size") or 0), b"", time, 0, parsedate_to_datetime(time).timestamp() if time else 0.0)
 
 
 async def _list(store: Store, prefix: str) -> list[Listed]:

@@ -44,6 +44,7 @@ from xprep.io.claims import state_of
 from xprep.io.consolidate import write_group
 from xprep.io.copying import copy, remove
 from xprep.io.groups import read_group
+from xprep.io.hierarchy import check_removable
 from xprep.io.journal import PARTS
 from xprep.io.notes import decode_note, encode_note
 from xprep.io.owner import Owner
@@ -157,7 +158,9 @@ class Move:
             An object could not be copied or deleted.
         """
         try:
-            if self.stage() != "done":
+            if (stage := self.stage()) == "pending":
+                check_removable(self.target)  # once more: hours may have passed
+            if stage != "done":
                 self._fill(listener)
             self.clear()
         except (OSError, UnfinishedStoreError):
@@ -170,7 +173,7 @@ class Move:
             # A half of it must never be taken for a whole that is to be moved.
             _mark(self.new, group.zarr_format, {"moved": True})
         delete_whole(self.new)
-        if (self.above.read_json(self.note) or {}).get("from") == self.beside:  # and not the next run's
+        if (read_note(self.above, self.name) or {}).get("from") == self.beside:  # and not the next run's
             remove(self.above, self.note)
 
     def _fill(self, listener: Listener | None) -> None:

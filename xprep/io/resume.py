@@ -6,19 +6,17 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from xprep.errors import StoreExistsError, StoreFormatError
 from xprep.io.groups import Group, read_group
-from xprep.io.journal import Journal
+from xprep.io.hierarchy import check_removable
+from xprep.io.journal import COPY, Journal
 from xprep.io.replacing import go_on_moving
 from xprep.io.room import delete_store, find_siblings, is_being_written, put_in_place
 from xprep.io.status import MARK, describe_owner, read_mark, read_status
 from xprep.io.stores import Place
 from xprep.types import Listener
-
-# Name of the note that repeats what the mark in the root's attributes says.
-COPY: Final = "mark.note"
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,7 @@ def find_begun(target: Place, fingerprint: str, overwrite: bool, first: str, lis
     if group is None or overwrite:
         return Found("nothing", target)
     if read_status(group) == "writing" and not read_mark(group).get("ready"):
+        check_removable(target)
         delete_store(target)  # not even its arrays were all made
         return Found("nothing", target)
     raise StoreExistsError(f"{target} {_whose(group)}. overwrite=True replaces it; or give another URL.")
@@ -90,7 +89,7 @@ def _read_marked(place: Place, first: str, torn: bool) -> Group | None:
             return Group(place, {MARK: copy}, group.zarr_format if group is not None else 3)
     if error is not None and not torn:
         raise StoreFormatError(
-            f"{error} Nobody can say what was begun there: overwrite=True without resume=True writes it anew; or delete {place}."
+            f"{error} Nobody can say what was begun there: overwrite=True alone writes it anew; or delete {place}."
         )
     return group
 

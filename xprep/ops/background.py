@@ -24,7 +24,7 @@ from xprep.kernels.background import (
     subtract_mean_tile,
 )
 from xprep.ops.containers import Container, images_of, map_images
-from xprep.ops.labels import relabel, spell
+from xprep.ops.labels import attributes, relabel, spell
 from xprep.ops.layout import CHANNEL, PLANE, arranged, check_image, layout_of
 from xprep.ops.parameters import check_choice, working_dtype
 from xprep.ops.radii import Radius, radii_of
@@ -158,6 +158,7 @@ def subtract_background(
 def _background(image: xr.DataArray, radius: Radius, dtype: Any, nan: str, step: str) -> xr.Dataset:
     recipe = _recipe(image, radius, dtype, nan)
     found = _blurred(image, recipe, step).rename("background")
+    found.attrs = attributes(image, step, is_image=False)
     return xr.Dataset(
         {"background": found, **_noise(image, recipe)}, attrs={k: v for k, v in found.attrs.items() if k == "history"}
     )

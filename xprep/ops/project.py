@@ -14,7 +14,7 @@ from xprep.engine.reductions import Reduction, reduce_axes
 from xprep.kernels.project import PROJECTIONS, Summary
 from xprep.ops.containers import Container, map_images
 from xprep.ops.labels import relabel, spell
-from xprep.ops.layout import check_dims, check_image
+from xprep.ops.layout import PLANE, check_dims, check_image
 from xprep.ops.parameters import check_choice
 from xprep.switches import check_switch
 from xprep.types import Array
@@ -82,7 +82,8 @@ def _project(image: xr.DataArray, dim: str | Sequence[str], how: str, skipna: bo
     steps = Reduction(_Summarize(how, axes, skip), _Join(how, skip), _Finish(how, dtype))
     data = like(image.data, reduce_axes(steps, as_lazy(image.data), axes, dtype, label=f"project-{how}"))
     stale = [name for name, coordinate in image.coords.items() if set(dims) & set(coordinate.dims)]
-    return relabel(image.drop_vars(stale).isel(dict.fromkeys(dims, 0)), data, step)
+    left = image.drop_vars(stale).isel(dict.fromkeys(dims, 0))
+    return relabel(left, data, step, is_image=set(PLANE) <= set(left.dims))
 
 
 def _result_dtype(dtype: np.dtype[Any], how: str) -> np.dtype[Any]:

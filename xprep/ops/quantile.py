@@ -154,5 +154,5 @@ class _Rows:
 def _named(image: xr.DataArray, found: Any, kept: tuple[Any, ...], q: tuple[float, ...], step: str) -> xr.DataArray:
     result = xr.DataArray(like(image.data, found), dims=("quantile", *kept)).rename(image.name)
     result = result.assign_coords(kept_coords(image, kept, quantile=list(q)))
-    result.attrs = attributes(image, step)
+    result.attrs = attributes(image, step, is_image=False)
     return result

@@ -14,26 +14,31 @@ from xprep.ops.labels import attributes, spell
 from xprep.ops.layout import check_image
 from xprep.rois import features, masking
 from xprep.rois import traces as summing
+from xprep.rois.given import as_table
 
 P = ParamSpec("P")
 R = TypeVar("R", xr.DataArray, xr.Dataset)
 
 
-def _of_images(function: Callable[P, R], *, unitless: bool = False, tree: bool = False) -> Callable[P, R]:
+def _of_images(function: Callable[P, R], *, table: bool = True, unitless: bool = False, tree: bool = False) -> Callable[P, R]:
     """Return ``function`` for DataArrays, Datasets and DataTrees, whose results say how they were made.
 
-    What gives a Dataset for an image (``tree``) gives a DataTree, with a node an image, for several.
+    What goes by a ``table`` takes a label image too, which is read once for all images; it gives no images. What gives a
+    Dataset for an image (``tree``) gives a DataTree, with a node an image, for several.
     """
 
     @wraps(function)
     def operation(image: Any, rois: Any, **options: Any) -> Any:
         step = spell(function.__name__, {"rois": rois, **options})
+        images = list(images_of(image).values())
+        for array in images:
+            check_image(array, function.__name__)
+        check_known(getattr(rois, "data", rois), function.__name__, "rois.data" if isinstance(rois, xr.DataArray) else "rois")
+        found = as_table(rois, images) if table else rois
 
         def one(array: xr.DataArray) -> Any:
-            check_image(array, function.__name__)
-            check_known(getattr(rois, "data", rois), function.__name__, "rois.data" if isinstance(rois, xr.DataArray) else "rois")
-            result = cast(Callable[..., Any], function)(array, rois, **options)
-            result.attrs = attributes(array, step, unitless=unitless)
+            result = cast(Callable[..., Any], function)(array, found, **options)
+            result.attrs = attributes(array, step, unitless=unitless, is_image=not table)
             return result
 
         if isinstance(image, xr.DataArray):
@@ -46,7 +51,7 @@ def _of_images(function: Callable[P, R], *, unitless: bool = False, tree: bool =
     return cast(Callable[P, R], operation)
 
 
-mask = _of_images(masking.mask)
+mask = _of_images(masking.mask, table=False)
 traces = _of_images(summing.traces)
 centered = _of_images(features.centered)
 roi_features = _of_images(features.roi_features, unitless=True, tree=True)

@@ -130,7 +130,10 @@ def rescale_everywhere(
 
 
 def _rescale_dataset(
-    own: xr.Dataset, inherited: xr.Dataset, images: set[Any], scale: Callable[[xr.DataArray, Sequence[xr.DataArray], bool], xr.DataArray]
+    own: xr.Dataset,
+    inherited: xr.Dataset,
+    images: set[Any],
+    scale: Callable[[xr.DataArray, Sequence[xr.DataArray], bool], xr.DataArray],
 ) -> xr.Dataset:
     """Return a Dataset whose variables along dims of space are scaled; coordinates along them come from the results."""
     moving = {name for name, variable in own.variables.items() if set(SPACE) & set(variable.dims)}

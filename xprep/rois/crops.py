@@ -21,11 +21,12 @@ from xprep.types import Array
 
 @dataclass(frozen=True)
 class Window:
-    """A window: half-width in y and x, the value beyond the image, and whether it holds all planes."""
+    """A window: half-width in y and x, the value beyond the image, whether it holds all planes, and its type."""
 
     width: int
     fill_value: float = 0.0
     volumetric: bool = False
+    dtype: type[np.floating[Any]] = np.float32
 
     def tail(self, depth: int) -> tuple[int, ...]:
         """Return the axes of one window of an image with ``depth`` planes."""
@@ -34,7 +35,7 @@ class Window:
 
 
 def crop_array(data: Any, centers: Centers, window: Window, ndim: int) -> Any:
-    """Return the windows about ``centers``: (roi, leading…, [z], dy, dx), float32, lazy if ``data`` is.
+    """Return the windows about ``centers``: (roi, leading…, [z], dy, dx), lazy if ``data`` is.
 
     ``data`` has ``ndim`` axes in space, its last ones.
 
@@ -53,7 +54,7 @@ def crop_array(data: Any, centers: Centers, window: Window, ndim: int) -> Any:
         return crop_blocks([data], whole, centers, window, data.shape[:leading], depth)
     grid = Grid(tuple(starts(lengths) for lengths in data.chunks[leading:]))
     tail = window.tail(depth)
-    nbytes = 4 * int(np.prod([*(c[0] for c in data.chunks[:leading]), *tail]))
+    nbytes = np.dtype(window.dtype).itemsize * int(np.prod([*(c[0] for c in data.chunks[:leading]), *tail]))
     rows = regular(len(centers), max(1, options().tile_bytes // max(1, nbytes)))
     edges = starts(rows)
     visits = []
@@ -62,7 +63,7 @@ def crop_array(data: Any, centers: Centers, window: Window, ndim: int) -> Any:
         blocks = tuple(sorted(grid.between(*boxes_of(part, window, grid))))
         visits.append(Visit(_Crop(part, window, tuple(map(grid.origin, blocks)), depth), blocks, last - first))
     token = (centers.z, centers.y, centers.x, window)
-    return visit_blocks(data, leading, visits, tail, np.float32, token)
+    return visit_blocks(data, leading, visits, tail, window.dtype, token)
 
 
 def check_planes(centers: Centers, depth: int) -> None:
@@ -111,7 +112,7 @@ def crop_blocks(
 ) -> Array:
     """Return the windows about ``centers``, of what lies in ``blocks``, whose first voxels are ``origins``."""
     shape = (len(centers), *leading, *window.tail(depth))
-    windows = np.full(shape, window.fill_value, np.float32)
+    windows = np.full(shape, window.fill_value, window.dtype)
     with np.errstate(over="ignore", invalid="ignore"):  # float64 beyond float32 becomes infinite, in silence as in numpy 1
         for block, origin in zip(blocks, origins, strict=True):
             space = len(origin)

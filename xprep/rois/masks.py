@@ -51,7 +51,9 @@ def build_masks(table: RaggedPixels, shape: tuple[int, ...], volumetric: bool) -
             region = tuple((edge[i], edge[i + 1]) for edge, i in zip(edges[1:], index, strict=True))
             functions[row, *index] = _Mask(pixels, region)
     data = build_blocks(functions, chunks, np.float32, table.fingerprint)
-    return xr.DataArray(data, dims=("roi", *dims), coords={"roi": table.ids}, name="masks")
+    placed = {dim: axis for dim, axis in table.placement.items() if dim in dims and axis.pixel_size is not None}
+    coords = {dim: axis.coordinate(lengths[dim], dim) for dim, axis in placed.items()}
+    return xr.DataArray(data, dims=("roi", *dims), coords={"roi": table.ids, **coords}, name="masks")
 
 
 def _rows(count: int, nbytes: int) -> tuple[int, ...]:
