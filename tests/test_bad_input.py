@@ -47,7 +47,8 @@ PARAMETERS: dict[str, tuple[Callable[[xr.DataArray], Any], type[Exception], str]
         KeyError,
         r"sigma names 'CD8'.*marker 1.*marker 2",
     ),
-    "sigma of too few channels": (normalize(sigma={"marker 1": 1}), ValueError, r"not the channel 'marker 2'; give 0"),
+    "p a quantile": (normalize(p=0.99), ValueError, r"percentiles are 0–100, p=99; got 0\.99"),
+    "p_post a quantile": (normalize(p_post=0.999), ValueError, r"percentiles are 0–100, p_post=99\.9; got 0\.999"),
     "an unknown channel": (normalize(channels=["CD8"]), KeyError, r"channels names 'CD8'; the image has.*marker 1"),
     "no channel": (normalize(channels=[]), KeyError, r"channels.*marker 1"),
     "cap NaN": (normalize(cap_max=float("nan")), ValueError, r"cap_max must be a number or None; got nan"),
@@ -190,6 +191,34 @@ def test_options() -> None:
     for wrong in ({"intermediates": "x"}, {"memory_limit": 0}, {"tile_bytes": -1}, {"progress": "loud"}):
         with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
             xprep.set_options(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "nbytes"),
+    [("16 GiB", 2**34), ("2GiB", 2**31), ("500 MB", 500_000_000), ("1.5 kib", 1536), ("4096", 4096), (4096, 4096), (1e9, 10**9)],
+)
+@pytest.mark.parametrize("option", ["memory_limit", "tile_bytes"])
+def test_options_of_bytes_take_texts(option: str, given: Any, nbytes: int) -> None:
+    with xprep.set_options(**{option: given}) as chosen:
+        assert getattr(chosen, option) == nbytes
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "error"),
+    [
+        ("memory_limit", "much", ValueError),
+        ("memory_limit", "-1 GiB", ValueError),
+        ("memory_limit", "0 GiB", ValueError),
+        ("memory_limit", True, TypeError),
+        ("memory_limit", [1], TypeError),
+        ("tile_bytes", "16 pixels", ValueError),
+        ("deadline", "50 s", TypeError),
+        ("deadline", float("nan"), ValueError),
+    ],
+)
+def test_options_name_what_they_do_not_take(option: str, given: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=option):
+        xprep.set_options(**{option: given})
 
 
 # What is a rule, and not an error: see test_normalize for NaN only, an all-zero channel, p <= 0 and infinities.

@@ -12,7 +12,7 @@ import yaml
 
 import xprep
 from tests.buckets import NOT_INSTALLED
-from xprep.engine.memory import parse_bytes
+from xprep.sizes import parse_bytes
 
 DOCS = Path(__file__).parents[1] / "docs" / "clusters.md"
 

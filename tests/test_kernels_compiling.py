@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,26 +84,130 @@ def test_a_name_never_stands_for_two_types(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("spoil", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"\x80nonsense"])
-def test_a_file_cut_short_is_compiled_again(tmp_path: Path, spoil) -> None:
+KEY = (("uint8",), ("target",), ("code", "closure"))
+
+
+def replaced(data: bytes) -> Callable[[Path], None]:
+    """Return a damage: ``data`` in place of a file's content."""
+    return lambda path: void(path.write_bytes(data))
+
+
+def edited(edit: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    """Return a damage: a file's content is edited."""
+    return lambda path: void(path.write_bytes(edit(path.read_bytes())))
+
+
+def void(_: object) -> None:
+    """Return nothing."""
+
+
+def folder_in_its_place(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def link_to_itself(path: Path) -> None:
+    """A file that nobody can read, not even root."""
+    path.unlink()
+    path.symlink_to(path)
+
+
+def of_another_key(path: Path) -> None:
+    """A file under another's name: of other types, or of another processor."""
+    other = compiling._KeyedFiles(path.parent, "kernel")
+    other.save((KEY[0], ("another target",), KEY[2]), "loops for another processor")
+    (written,) = (one for one in path.parent.iterdir() if one != path)
+    written.replace(path)
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "empty": replaced(b""),
+    "half": edited(lambda data: data[: len(data) // 2]),
+    "one byte short": edited(lambda data: data[:-1]),
+    "one byte more": edited(lambda data: data + b"\0"),
+    "digest alone": edited(lambda data: data[: compiling._DIGEST_BYTES]),
+    "no digest": edited(lambda data: data[compiling._DIGEST_BYTES :]),
+    "zeros": edited(lambda data: bytes(len(data))),
+    "no pickle": replaced(b"\x80nonsense"),
+    "pickle of a missing module": replaced(b"cnot_a_module\nx\n."),
+    "pickle of a number": replaced(b"0."),
+    "pickle of a missing attribute": replaced(b"\x80\x05\x8c\x01a\x8c\x01b\x93."),
+    "pickle that sets nothing": replaced(b"}]s."),
+    "pickle of a list": replaced(b"(lp0\nI1\nI2\nu."),
+    "a whole pickle without a digest": replaced(pickle.dumps(("stamp", KEY, "loops"))),
+    "a folder": folder_in_its_place,
+    "unreadable": link_to_itself,
+    "of another key": of_another_key,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_compiled_again(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     files = compiling._KeyedFiles(tmp_path, "kernel")
-    key = (("uint8",), ("target",), ("code", "closure"))
-    files.save(key, "loops")
+    files.save(KEY, "loops")
     (path,) = tmp_path.iterdir()
-    path.write_bytes(spoil(path.read_bytes()))
-    assert files.load(key) is None
-    files.save(key, "loops")
-    assert files.load(key) == "loops"
+    damage(path)
+    assert files.load(KEY) is None
+    files.save(KEY, "loops")
+    assert files.load(KEY) == (None if path.is_dir() else "loops")
+    files.flush()
+
+
+def test_no_flipped_bit_is_loaded(tmp_path: Path) -> None:
+    files = compiling._KeyedFiles(tmp_path, "kernel")
+    files.save(KEY, ("loops", bytes(range(64))))
+    (path,) = tmp_path.iterdir()
+    data = path.read_bytes()
+    for bit in range(8 * len(data)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        assert files.load(KEY) is None, f"bit {bit}"
+
+
+def test_kernels_run_whatever_lies_in_their_folder(folder: Path) -> None:
+    """Through numba, in new processes: what is damaged is compiled, and (a folder aside) kept anew."""
+    dtypes = ("int16", "int32", "float32", "float64")
+    assert finish(start(folder, *dtypes)) == [0]
+    names = ("a whole pickle without a digest", "pickle of a missing module", "half", "a folder")
+    for path, name in zip(sorted((folder / "kept").rglob("*.nbc")), names, strict=True):
+        DAMAGES[name](path)
+    assert finish(start(folder, *dtypes)) == [0]
+    assert finish(start(folder, *dtypes)) == [3]
+
+
+def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path) -> None:
+    files = compiling._KeyedFiles(tmp_path / "not" / "there", "kernel")
+    files.save(KEY, "loops")
+    assert files.load(KEY) is None
+
+
+OTHERS = {
+    "python": (compiling.sys, "version"),
+    "numba": (compiling.numba, "__version__"),
+    "llvmlite": (compiling.llvmlite, "__version__"),
+    "numpy": (compiling.np, "__version__"),
+}
+
+
+@pytest.mark.parametrize(("module", "attribute"), OTHERS.values(), ids=OTHERS)
+def test_files_of_other_versions_are_compiled_again(
+    module: Any, attribute: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = compiling._KeyedFiles(tmp_path, "kernel")
+    files.save(KEY, "loops")
+    monkeypatch.setattr(module, attribute, "another")
+    monkeypatch.setattr(compiling, "_stamp", compiling._stamp.__wrapped__)
+    assert files.load(KEY) is None
 
 
 def test_other_sources_are_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = compiling._KeyedFiles(tmp_path, "kernel")
-    key = (("uint8",), ("target",), ("code", "closure"))
-    files.save(key, "loops")
-    monkeypatch.setattr(compiling, "_stamp", lambda: "the digest of other sources")
-    assert files.load(key) is None
-    files.save(key, "newer loops")
-    assert files.load(key) == "newer loops"
+    files.save(KEY, "loops")
+    monkeypatch.setattr(compiling, "_stamp", lambda: b"the digest of other sources")
+    assert files.load(KEY) is None
+    files.save(KEY, "newer loops")
+    assert files.load(KEY) == "newer loops"
     assert len(list(tmp_path.iterdir())) == 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -22,6 +21,7 @@ from tests.servers import Server
 from xprep.errors import ChunkError, StoreExistsError, UnfinishedStoreError
 from xprep.io.claims import begin, is_mine
 from xprep.io.journal import Journal, Record
+from xprep.io.notes import decode_note, encode_note
 from xprep.io.owner import Owner
 from xprep.io.status import mark_writing
 from xprep.io.stores import open_store
@@ -58,7 +58,7 @@ class Interrupting:
         self.chunk, self.parts = source / "scale0/image/c" / chunk, target / "scale0/image/.xprep/parts"
 
     def started(self, stage: str, total: int) -> None:
-        self.good = self.chunk.read_bytes()
+        self.good, self.stamp = self.chunk.read_bytes(), self.chunk.stat()
 
     def advanced(self, stage: str, steps: int, nbytes: int) -> None:
         if self.parts.exists() and len(list(self.parts.glob("*.value"))) == 3 and self.good:
@@ -67,9 +67,18 @@ class Interrupting:
     def finished(self, stage: str) -> None: ...
 
     def repair(self) -> None:
-        stamp = self.chunk.stat()
+        """Restore the chunk as a later run sees it: its bytes, and when these were written."""
         self.chunk.write_bytes(self.good)
-        os.utime(self.chunk, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+        os.utime(self.chunk, ns=(self.stamp.st_atime_ns, self.stamp.st_mtime_ns))
+
+
+class InterruptingBeside(Interrupting):
+    """The same where a store is made that shall replace another."""
+
+    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
+        beside, name = self.parts.parents[4], self.parts.parents[3].name
+        self.parts = next(beside.glob(f".{name}.*/scale0/image/.xprep/parts"), self.parts)
+        super().advanced(stage, steps, nbytes)
 
 
 def interrupted(source: Path, url: Path, chunk: str = "1/3/2", image: xr.DataArray | None = None, **options: Any) -> None:
@@ -151,9 +160,9 @@ def test_statistics_are_not_computed_again(source: Path, tmp_path: Path) -> None
     fresh, resumed = Counting(), Counting()
     expected = write(job(source), tmp_path / "y.zarr", progress=fresh).statistics
     for kept in (tmp_path / "x.zarr/scale0/image/.xprep/parts").glob("*.value"):
-        value = json.loads(kept.read_text())
+        value = decode_note(kept.read_bytes(), str(kept))
         numbers = [(2 * float.fromhex(number)).hex() for number in value["values"]["values"]]
-        kept.write_text(json.dumps({**value, "values": {**value["values"], "values": numbers}}))
+        kept.write_bytes(encode_note({**value, "values": {**value["values"], "values": numbers}}))
     report = write(job(source), tmp_path / "x.zarr", resume=True, progress=resumed)
     assert report.statistics == {name: [2 * number for number in numbers] for name, numbers in expected.items()}
     assert resumed.tasks < fresh.tasks / 2
@@ -256,11 +265,10 @@ def test_the_old_store_stays_until_a_resumed_one_replaces_it(source: Path, tmp_p
     url = tmp_path / "x.zarr"
     write(job(source, p=90), url)
     old = objects(url)
-    (source / "scale0/image/c/1/3/2").rename(tmp_path / "aside")
-    (source / "scale0/image/c/1/3/2").write_bytes(b"")
+    break_it = InterruptingBeside(source, url, "1/3/2")
     with pytest.raises(ChunkError):
-        write(job(source), url, overwrite=True)
-    (tmp_path / "aside").replace(source / "scale0/image/c/1/3/2")
+        write(job(source), url, overwrite=True, progress=break_it)
+    break_it.repair()
     assert objects(url) == old
     assert len(list(tmp_path.glob(".x.zarr.*"))) == 1
     with pytest.raises(StoreExistsError, match="begun beside it"):

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from xprep import datasets, rois, ufuncs
 from xprep.accessor import DatasetPrep, ImagePrep, TreePrep
-from xprep.batch import BatchReport, RecipeError, run
+from xprep.batch import BatchInterruptedError, BatchReport, RecipeError, run
 from xprep.errors import (
     ChunkError,
     EmptyChannelWarning,
+    NobodyWorksError,
     PercentileWarning,
     ScratchFullError,
     StoreExistsError,
     StoreFormatError,
+    StoreFormatWarning,
     UnfinishedStoreError,
 )
 from xprep.images import Report, Validation, Verification, open_image, open_tree, to_ome_zarr, validate, verify
@@ -43,19 +45,23 @@ from xprep.version import show_versions, version
 __version__ = version()
 
 __all__ = [
+    "BatchInterruptedError",
     "BatchReport",
     "ChunkError",
     "DatasetPrep",
     "EmptyChannelWarning",
     "ImagePrep",
+    "NobodyWorksError",
     "PercentileWarning",
     "Plan",
     "RecipeError",
     "Report",
     "RoiTable",
     "ScratchFullError",
+    "SourceChangedError",
     "StoreExistsError",
     "StoreFormatError",
+    "StoreFormatWarning",
     "TreePrep",
     "UnfinishedStoreError",
     "Validation",

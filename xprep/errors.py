@@ -23,8 +23,16 @@ class ChunkError(XprepError, OSError):
     """A chunk that cannot be read or decoded, or that is missing from its store."""
 
 
+class SourceChangedError(XprepError, OSError):
+    """The source is not what it was when the run that reads it, or the first part of that run, began."""
+
+
 class ScratchFullError(XprepError, OSError):
     """The scratch space for intermediates is full or cannot be written."""
+
+
+class NobodyWorksError(XprepError, RuntimeError):
+    """A cluster that cannot go on: no worker is left, all are paused, too small or die again and again, or it was closed."""
 
 
 class EmptyChannelWarning(UserWarning):
@@ -33,3 +41,7 @@ class EmptyChannelWarning(UserWarning):
 
 class PercentileWarning(UserWarning):
     """A percentile which is not positive: dividing by it flips signs or gives infinities."""
+
+
+class StoreFormatWarning(UserWarning):
+    """Metadata of which a part cannot be followed: it says which, and what was done instead."""

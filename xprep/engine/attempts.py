@@ -8,13 +8,12 @@ So tasks are never repeated by dask: one read or write is, for a moment, if it f
 from __future__ import annotations
 
 import errno
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from time import monotonic, sleep
 from typing import Any, Final, TypeVar
 
+from xprep.engine.clients import still_wanted
 from xprep.io.waits import WANTED
 
 # A folder that is mounted again, a byte that was flipped on its way: these pass, or they do not.
@@ -43,21 +42,15 @@ def attempt(work: Callable[..., T], *arguments: Any) -> T:
 @contextmanager
 def _heeding_cluster() -> Iterator[None]:
     """Let requests inside end soon once a cluster has cancelled this task, as it does when a run fails or is stopped."""
-    module = sys.modules.get("distributed.worker")
-    key = getattr(getattr(module, "thread_state", None), "key", None)
-    if module is None or key is None:  # no task of a cluster
+    wanted = still_wanted()
+    if wanted is None:  # no task of a cluster
         yield
         return
-    before = WANTED.set(partial(_is_wanted, module.get_worker(), key))
+    before = WANTED.set(wanted)
     try:
         yield
     finally:
         WANTED.reset(before)
-
-
-def _is_wanted(worker: Any, key: Any) -> bool:
-    task = worker.state.tasks.get(key)
-    return task is not None and task.state != "cancelled"
 
 
 def may_pass(error: OSError) -> bool:

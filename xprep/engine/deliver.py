@@ -38,13 +38,7 @@ def deliver(
         moved = deliver(tiles, axes, tuple(tiles.chunks[axis] for axis in axes), statistics, plan)
         return moved.rechunk(chunks, method="tasks")
     name = unique("deliver", tiles.name, tuple(axes), chunks)
-
-    def make(index: tuple[int, ...]) -> tuple[Any, ...]:
-        tile, cut = [0] * tiles.ndim, [slice(None)] * tiles.ndim
-        for axis, places, i in zip(axes, nested, index, strict=True):
-            tile[axis], cut[axis] = (places or [])[i]
-        return (_Cut(tuple(cut), tuple(axes)), (tiles.name, *tile))
-
+    make = _MakeCut(tiles.name, tiles.ndim, tuple(axes), tuple(tuple(places or ()) for places in nested))
     tasks = BlockTasks(name, [len(lengths) for lengths in chunks], make)
     return array_of(name, tasks, chunks, tiles.dtype, [tiles], Made(tiles, tuple(axes), statistics or {}, plan))
 
@@ -59,6 +53,22 @@ def _nested(tile: Sequence[int], blocks: Sequence[int]) -> list[tuple[int, slice
             return None
         places.append((found[0].index, slice(found[0].start, found[0].stop)))
     return places
+
+
+@dataclass(frozen=True, eq=False)
+class _MakeCut:
+    """Makes the task that cuts one block out of its tile; ``places`` are, by axis and block, the tile and the part of it."""
+
+    tiles: str
+    ndim: int
+    axes: tuple[int, ...]
+    places: tuple[tuple[tuple[int, slice], ...], ...]
+
+    def __call__(self, index: tuple[int, ...]) -> tuple[Any, ...]:
+        tile, cut = [0] * self.ndim, [slice(None)] * self.ndim
+        for axis, places, i in zip(self.axes, self.places, index, strict=True):
+            tile[axis], cut[axis] = places[i]
+        return (_Cut(tuple(cut), self.axes), (self.tiles, *tile))
 
 
 @dataclass(frozen=True, eq=False)

@@ -128,14 +128,9 @@ def block_tasks(
     alone = reader(array) if needs is same and chunks == array.chunks else None
     gates = [gate for gate in (unless, alone[1] if alone else None) if gate is not None]
     name = unique(label, function, array.name, [key_of(s) for s in (*gates, *states)], chunks, axes)
-    extra = [key_of(state) for state in (*gates, *states)]
+    extra = tuple(key_of(state) for state in (*gates, *states))
     how = How(function, array.shape, len(gates), unless is not None, len(states), alone[0] if alone else None)
-
-    def make(index: tuple[int, ...]) -> tuple[Any, ...]:
-        along = tuple(axis[i] for axis, i in zip(axes, index, strict=True))
-        return (GatherBlock(how, along), *extra, *([] if alone else _keys(array.name, along)))
-
-    tasks = BlockTasks(name, [len(lengths) for lengths in chunks], make)
+    tasks = BlockTasks(name, [len(lengths) for lengths in chunks], _MakeGather(how, axes, extra, None if alone else array.name))
     parents = [*gates, *states] if alone else [array, *gates, *states]
     return name, tasks, parents, gather_cost(label, array, axes, alone[0] if alone else None, unless is not None)
 
@@ -183,6 +178,20 @@ class How:
     skippable: bool
     nstates: int
     view: View | None
+
+
+@dataclass(frozen=True, eq=False)
+class _MakeGather:
+    """Makes the task of one block; ``array`` is the input's name, None where the task reads for itself."""
+
+    how: How
+    axes: Sequence[Sequence[Along]]
+    extra: tuple[Key, ...]
+    array: str | None
+
+    def __call__(self, index: tuple[int, ...]) -> tuple[Any, ...]:
+        along = tuple(axis[i] for axis, i in zip(self.axes, index, strict=True))
+        return (GatherBlock(self.how, along), *self.extra, *([] if self.array is None else _keys(self.array, along)))
 
 
 @dataclass(frozen=True, eq=False)

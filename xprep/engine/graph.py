@@ -47,7 +47,7 @@ class BlockTasks(Mapping[Key, Any]):
     numblocks
         Number of blocks along each axis.
     make
-        ``make(index)``: the task of one block.
+        ``make(index)``: the task of one block. An object that pickles, so that lazy images do.
     """
 
     def __init__(self, name: str, numblocks: Sequence[int], make: Callable[[tuple[int, ...]], tuple[Any, ...]]) -> None:
@@ -56,12 +56,13 @@ class BlockTasks(Mapping[Key, Any]):
     def __getitem__(self, key: Key) -> tuple[Any, ...]:
         if key not in self:
             raise KeyError(key)
-        return self.make(tuple(key[1:]))  # type: ignore[arg-type]
+        return self.make(tuple(map(int, key[1:])))
 
     def __contains__(self, key: object) -> bool:
         if not isinstance(key, tuple) or len(key) != len(self.numblocks) + 1 or key[0] != self.name:
             return False
-        return all(isinstance(i, int) and 0 <= i < n for i, n in zip(key[1:], self.numblocks, strict=True))
+        # dask's pointwise indexing asks for blocks with numpy's integers.
+        return all(isinstance(i, int | np.integer) and 0 <= i < n for i, n in zip(key[1:], self.numblocks, strict=True))
 
     def __iter__(self) -> Iterator[Key]:
         return ((self.name, *index) for index in product(*map(range, self.numblocks)))
@@ -88,7 +89,7 @@ class Cost:
         Size of the inputs that wait for their neighbours while blocks are made row by row.
     held
         Size of all blocks together: what stays in memory where two passes use them.
-    source
+    view
         What is read, in a layer that reads.
     """
 
@@ -98,7 +99,7 @@ class Cost:
     block: int = 0
     front: int = 0
     held: int = 0
-    source: Any = None
+    view: Any = None
 
 
 class NamedLayer(MaterializedLayer):  # type: ignore[misc]
@@ -186,6 +187,13 @@ def as_array(value: Delayed, shape: tuple[int, ...], dtype: Any) -> da.Array:
     return array_of(name, {key: (_itself, value.key)}, tuple((n,) for n in shape), dtype, [value])
 
 
+@dataclass(frozen=True, eq=False)
+class Cloned:
+    """What a cloned array remembers: the array whose tasks it has once more."""
+
+    array: da.Array
+
+
 def clone(array: da.Array, seed: int) -> da.Array:
     """Return an array of the same tasks under other names, so that it shares no block with ``array``.
 
@@ -196,7 +204,7 @@ def clone(array: da.Array, seed: int) -> da.Array:
     names = {key: clone_key(key, seed) for key in tasks}
     renamed = {names[key]: task.substitute(names, key=names[key]) for key, task in tasks.items()}
     name = clone_key(array.name, seed)
-    graph = HighLevelGraph.from_collections(name, NamedLayer(renamed))
+    graph = HighLevelGraph.from_collections(name, NamedLayer(renamed, Cloned(array)))
     return da.Array(graph, name, array.chunks, meta=array._meta)
 
 

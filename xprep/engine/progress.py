@@ -8,8 +8,10 @@ from importlib import import_module
 from time import monotonic
 from typing import Any, Final, TextIO
 
+from xprep.engine.clients import loaded
 from xprep.options import options
 from xprep.sizes import format_bytes
+from xprep.switches import check_switch
 from xprep.types import Listener
 
 WIDTH = 30
@@ -20,7 +22,7 @@ WRITTEN: Final = "xprep-written"  # name of the measure by which a cluster's wor
 
 def note_written(nbytes: int) -> None:
     """Tell a cluster's scheduler, if this is a task of one, that so many bytes were written."""
-    metrics = sys.modules.get("distributed.metrics")
+    metrics = loaded("distributed.metrics")
     if metrics is not None:
         metrics.context_meter.digest_metric(WRITTEN, nbytes, "bytes")
 
@@ -122,7 +124,24 @@ class NotebookBar(_Count):
             self._shown.update(shown, raw=True)
 
 
-def default_listener() -> Listener | None:
+def choose_listener(progress: Listener | bool | None) -> Listener | None:
+    """Return who is told: a bar, by default where somebody looks; nobody; or an object that is given.
+
+    Raises
+    ------
+    TypeError
+        It is neither True, False, None, nor an object with the methods of a `Listener`.
+    """
+    if all(callable(getattr(progress, name, None)) for name in ("started", "advanced", "finished")):
+        return progress  # type: ignore[return-value]
+    try:
+        return _default_listener() if check_switch(progress, "progress", True) else None  # type: ignore[arg-type]
+    except TypeError as error:
+        text = f"{str(error).partition(';')[0]}, or an object with the methods started, advanced and finished; got {progress!r}."
+        raise TypeError(text) from None
+
+
+def _default_listener() -> Listener | None:
     """Return a bar where the options say so; by default in a terminal and a notebook, and not into a pipe."""
     wanted = options().progress
     if wanted != "off" and _in_notebook():
@@ -132,5 +151,6 @@ def default_listener() -> Listener | None:
 
 
 def _in_notebook() -> bool:
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    module = loaded("IPython")
+    shell = None if module is None else module.get_ipython()
     return getattr(shell, "kernel", None) is not None

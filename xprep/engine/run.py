@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from threading import Event
 from time import perf_counter
@@ -17,7 +18,8 @@ from dask.core import flatten
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
-from xprep.engine.memory import active_client, worker_threads
+from xprep.engine.clients import chosen_scheduler, working_client
+from xprep.engine.memory import worker_threads
 from xprep.engine.seen import Seen
 from xprep.engine.waiting import compute_on_cluster
 from xprep.io.waits import WANTED
@@ -53,7 +55,8 @@ def optimized(values: Sequence[Delayed]) -> list[Delayed]:
     if not values:
         return []
     keys = [value.key for value in values]
-    graph = optimize(HighLevelGraph.merge(*(value.dask for value in values)), keys)
+    # A dict: with dask's fusing switched off, `optimize` returns layers, and none has the name of a value.
+    graph = dict(optimize(HighLevelGraph.merge(*(value.dask for value in values)), keys))
     return [Delayed(key, graph) for key in keys]
 
 
@@ -67,7 +70,7 @@ def run(values: Sequence[Delayed], stage: str, listener: Listener | None = None)
     total = len(ready[0].dask) if ready else 0
     announce: Listener = listener or Silent()
     announce.started(stage, total)
-    compute = _here if active_client() is None else compute_on_cluster
+    compute = _here if working_client() is None else compute_on_cluster
     told = 0
 
     def advance(steps: int, nbytes: int) -> None:
@@ -85,10 +88,13 @@ def run(values: Sequence[Delayed], stage: str, listener: Listener | None = None)
 
 def _here(values: Sequence[Delayed], advance: Advance) -> tuple[Any, ...]:
     with Callback(posttask=lambda _, result, *more: advance(1, _bytes_of(result))):
+        chosen, pool = chosen_scheduler(), dask.config.get("pool", None)
         # Asking dask which scheduler it would take imports distributed (0.3 s, 11 MiB), though no client is active here.
-        if dask.config.get("scheduler", None) not in THREADS or dask.config.get("pool", None) is not None:
-            return _computed(values)
-        return _on_threads(values)
+        if chosen in THREADS and pool is None:
+            return _on_threads(values)
+        if isinstance(chosen, Executor):
+            return _on_pool(values, chosen)
+        return _on_pool(values, pool) if chosen in THREADS and isinstance(pool, Executor) else _computed(values)
 
 
 def _on_threads(values: Sequence[Delayed]) -> tuple[Any, ...]:
@@ -106,6 +112,32 @@ def _on_threads(values: Sequence[Delayed]) -> tuple[Any, ...]:
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _on_pool(values: Sequence[Delayed], pool: Executor) -> tuple[Any, ...]:
+    """Compute on somebody's pool, as `_on_threads`; the pool stays."""
+    followed = _Followed(pool)
+    try:
+        return _computed(values, scheduler=followed)
+    finally:
+        for future in list(followed.begun):
+            future.cancel()
+        wait_for(list(followed.begun))
+
+
+class _Followed(Executor):
+    """An executor that knows which of its tasks are not done."""
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool, self._max_workers = pool, getattr(pool, "_max_workers", None) or worker_threads()
+        self.begun: set[Future[Any]] = set()
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Pass it on."""
+        future = self._pool.submit(fn, *args, **kwargs)
+        self.begun.add(future)
+        future.add_done_callback(self.begun.discard)
+        return future
 
 
 def _computed(values: Sequence[Delayed], **how: Any) -> tuple[Any, ...]:

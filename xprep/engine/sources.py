@@ -13,7 +13,7 @@ import numpy as np
 from dask.delayed import Delayed
 
 from xprep.engine.attempts import attempt
-from xprep.engine.graph import SKIPPED, BlockTasks, Cost, array_of, clone, key_of, origin_of, unique
+from xprep.engine.graph import SKIPPED, BlockTasks, Cost, Key, array_of, clone, key_of, origin_of, unique
 from xprep.engine.grid import regular_chunks, starts
 from xprep.types import Array, Chunks, Readable, Region
 
@@ -166,13 +166,8 @@ def read_array(  # noqa: PLR0913  (the one door of all sources; everything but t
     blocks = _blocks(view, chunks)
     gates = [gate for gate in (unless, after) if gate is not None]
     name = unique("read", view.token, view.axes, view.picks, blocks, reading, [key_of(gate) for gate in gates])
-    edges = [starts(lengths) for lengths in blocks]
-    keys = tuple(key_of(gate) for gate in gates)
-
-    def make(index: tuple[int, ...]) -> tuple[Any, ...]:
-        region = tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(edges, index, strict=True))
-        return (ReadBlock(view, region, unless is not None), *keys)
-
+    edges = tuple(starts(lengths) for lengths in blocks)
+    make = _MakeRead(view, edges, unless is not None, tuple(key_of(gate) for gate in gates))
     tasks = BlockTasks(name, [len(lengths) for lengths in blocks], make)
     cost = reading_cost(READING, view, blocks, unless is not None)
     cost = replace(cost, held=cost.reads if held else 0)
@@ -182,7 +177,7 @@ def read_array(  # noqa: PLR0913  (the one door of all sources; everything but t
 def reading_cost(label: str, view: View, blocks: Chunks, maybe: bool) -> Cost:
     """Return what reading ``view`` in ``blocks`` costs."""
     size = view.dtype.itemsize
-    return Cost(label, prod(view.shape) * size, maybe, prod(map(max, blocks)) * size, source=view.source)
+    return Cost(label, prod(view.shape) * size, maybe, prod(map(max, blocks)) * size, view=view)
 
 
 def _blocks(view: View, chunks: Sequence[int] | Chunks | None) -> Chunks:
@@ -195,6 +190,20 @@ def _blocks(view: View, chunks: Sequence[int] | Chunks | None) -> Chunks:
             f"can be planned. Give larger chunks, e.g. chunks={{'y': 4096, 'x': 4096}}, or select a part first."
         )
     return blocks
+
+
+@dataclass(frozen=True, eq=False)
+class _MakeRead:
+    """Makes the task that reads one block."""
+
+    view: View
+    edges: tuple[tuple[int, ...], ...]
+    gated: bool
+    gates: tuple[Key, ...]
+
+    def __call__(self, index: tuple[int, ...]) -> tuple[Any, ...]:
+        region = tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(self.edges, index, strict=True))
+        return (ReadBlock(self.view, region, self.gated), *self.gates)
 
 
 @dataclass(frozen=True, eq=False)

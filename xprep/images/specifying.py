@@ -11,6 +11,8 @@ from typing import Any
 import xarray as xr
 
 from xprep.dims.alignment import aligned
+from xprep.dims.channels import one_level_of_names
+from xprep.dims.names import spell_rename
 from xprep.images.given import Given, given_shapes
 from xprep.images.levels import Shape, as_it_is, check_flat, coords_of, default_chunk, lost_in_flat, plan_levels, spacing_of
 from xprep.io.specs import LevelSpec
@@ -18,6 +20,7 @@ from xprep.io.urls import check_name
 from xprep.ops.layout import PLANE, check_image, chunks_for
 from xprep.ops.parameters import check_choice
 from xprep.ops.shrinking import METHODS
+from xprep.switches import check_switch
 
 OME_ORDER = ("t", "c", "z", "y", "x")
 
@@ -42,6 +45,8 @@ class Options:
         check_choice(self.method, METHODS, "method")
         check_choice(self.version, ("0.4", "0.5", "0.6"), "version")
         check_choice(self.layout, ("dual", "flat"), "layout")
+        for name in ("overwrite", "resume"):
+            object.__setattr__(self, name, check_switch(getattr(self, name), name))
         if self.version == "0.4" and self.shards is not None:
             raise ValueError("OME-Zarr 0.4 is Zarr v2, which has no shards; leave shards out, or write version='0.5'.")
         if self.resume and self.given is not None:
@@ -62,11 +67,11 @@ def ordered(image: xr.DataArray) -> xr.DataArray:
     check_image(image, "to_ome_zarr")
     foreign = [dim for dim in image.dims if dim not in OME_ORDER]
     if foreign:
-        raise ValueError(
-            f"OME-Zarr has the dims t, c, z, y, x; the image has {foreign[0]!r}. Rename it, "
-            f"image.rename({{{foreign[0]!r}: 't'}}), or select one position of it."
-        )
-    return image.transpose(*(dim for dim in OME_ORDER if dim in image.dims))
+        free = next((dim for dim in OME_ORDER if dim not in (*image.dims, *image.coords)), None)
+        ways = [] if free is None else [f"rename it, {spell_rename(image, {foreign[0]: free})}"]
+        ways.append(f"choose a position of it, image.isel({{{foreign[0]!r}: 0}})")
+        raise ValueError(f"OME-Zarr has the dims t, c, z, y, x; the image has {foreign[0]!r}: {', or '.join(ways)}.")
+    return one_level_of_names(image).transpose(*(dim for dim in OME_ORDER if dim in image.dims))
 
 
 def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[LevelSpec]]:

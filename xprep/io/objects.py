@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from zarr.abc.store import Store
-from zarr.storage import FsspecStore, MemoryStore, ObjectStore, StorePath
+from zarr.core.sync import sync
+from zarr.storage import FsspecStore, MemoryStore, ObjectStore, StorePath, ZipStore
 
 from xprep.io.urls import redact, redact_text
 
@@ -28,6 +29,13 @@ def take_store(given: Any) -> tuple[Store, str] | None:
     if type(given).__module__.partition(".")[0] == "obstore" and type(given).__name__ in (*_OBSTORE, "MemoryStore"):
         return ObjectStore(given), ""
     return (given, "") if isinstance(given, Store) else None
+
+
+def opened(store: Store) -> Store:
+    """Return ``store``, a zip file opened: zarr opens it when it is first used through a group only."""
+    if isinstance(store, ZipStore) and not store._is_open:
+        sync(store._open())
+    return store
 
 
 def name_store(store: Store) -> str:
@@ -51,9 +59,34 @@ def name_store(store: Store) -> str:
     return redact_text(" ".join(str(store).split()))
 
 
+def check_rewritable(store: Store, shown: str) -> None:
+    """Refuse a store that is for reading only, or in which nothing can be written twice: a zip file.
+
+    Raises
+    ------
+    ValueError
+        It is one.
+    """
+    if store.read_only:
+        raise ValueError(f"the store object {shown} is for reading only; make it with read_only=False to write to it.")
+    if isinstance(store, ZipStore):
+        raise ValueError(
+            f"{shown} is a zip file, where nothing can be replaced or deleted, so no run could be finished or gone on with. "
+            "Write to a folder, and zip that: shutil.make_archive(name, 'zip', folder)."
+        )
+
+
 def is_icechunk(store: Store) -> bool:
     """Whether ``store`` is icechunk's: it takes no keys but those of Zarr, and keeps its own account of what is complete."""
     return type(store).__module__.partition(".")[0] == "icechunk"
+
+
+def is_bucket(store: Store) -> bool:
+    """Whether ``store`` is in a bucket of S3, Google or Azure."""
+    if isinstance(store, ObjectStore):
+        return type(store.store).__name__ in ("S3Store", "GCSStore", "AzureStore")
+    named = store.fs.protocol if isinstance(store, FsspecStore) else ()
+    return bool({"s3", "gs", "az", "abfs"} & ({named} if isinstance(named, str) else set(named)))
 
 
 def is_in_memory(store: Store) -> bool:

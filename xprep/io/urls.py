@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
+from unicodedata import category
 
 from xprep.options import options
 
 _SCHEME: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*)://")
+_OWN: Final = re.compile(r"zarr\.json|scale[0-9]+")
+_WINDOWS: Final = re.compile(r'[<>:"|?*]|^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)', re.IGNORECASE)
 _ANY_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>,;)\]}]+")
 # Spelling to the one name that comparisons use.
 PROTOCOLS: Final[Mapping[str, str]] = {
@@ -28,6 +31,8 @@ PROTOCOLS: Final[Mapping[str, str]] = {
     "https": "https",
     "memory": "memory",
 }
+PACKED: Final = (".zip", ".ozx", ".tar", ".gz", ".tgz", ".7z")
+FILES: Final = (*PACKED, ".tif", ".tiff", ".h5", ".hdf5", ".nc", ".json", ".yaml", ".yml", ".npy", ".npz", ".png", ".jpg")
 READ_ONLY: Final = frozenset({"http", "https"})
 # Protocol to the module that fsspec needs and the extra which brings it.
 BACKENDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -141,7 +146,7 @@ def _remote(url: str, scheme: str) -> Url:
         )
     if "\0" in rest or not rest.strip("/"):
         raise ValueError(f"{redact(url)} names no bucket, host or folder.")
-    return Url(protocol, rest.strip("/"), url.rstrip("/"))
+    return Url(protocol, rest.strip("/"), f"{scheme}://{rest}".rstrip("/"))  # fsspec knows schemes in small letters only
 
 
 def check_backend(url: Url) -> None:
@@ -194,29 +199,39 @@ def check_name(name: str) -> str:
     Raises
     ------
     ValueError
-        Empty, with a slash, backslash, NUL or a leading dot or underscore pair, or a file name of Zarr's own.
+        Empty or above 255 bytes; with a slash, a control character or one that Windows has no names with, a leading dot or
+        underscore pair, a dot or space at the end; a name of Zarr's, of the store's own layout, or of a device on Windows.
     """
-    reserved = name in ("zarr.json", "labels") or name.startswith((".", "__"))
-    if not name or reserved or any(letter in name for letter in "/\\\0"):
-        raise ValueError(f"{name!r} cannot be a name in a store: no slash, backslash, NUL, leading '.' or '__'.")
+    if not isinstance(name, str):
+        raise ValueError(f"{name!r} cannot be a name in a store, as it is a {type(name).__name__}; rename it to a text.")
+    why = next((text for text, wrong in _unfit(name) if wrong), "")
+    if why:
+        raise ValueError(f"{name if len(name) < 80 else name[:77] + '...'!r} cannot be a name in a store: {why}. Rename it.")
     return name
 
 
-def inside(child: str | Path, parent: str | Path) -> bool:
-    """Whether ``child`` is ``parent`` or lies below it; symbolic links are followed, ``s3`` and ``s3a`` are one.
+def _unfit(name: str) -> Iterator[tuple[str, bool]]:
+    """Yield what may be wrong with a name, and whether it is."""
+    yield "it is empty", not name
+    yield "no slash, backslash or control character", any(one in "/\\" or category(one) in ("Cc", "Cs") for one in name)
+    yield "no leading '.' or '__'", name.startswith((".", "__"))
+    yield "it is longer than 255 bytes", len(name.encode(errors="replace")) > 255
+    yield "the store's own layout has that name", name == "labels" or _OWN.fullmatch(name) is not None
+    yield "Windows has no such names", name[-1:] in (".", " ") or _WINDOWS.search(name) is not None
 
-    Examples
-    --------
-    >>> inside("s3://lab/a.zarr/out", "s3://lab/a.zarr"), inside("s3://lab/a.zarr2", "s3://lab/a.zarr")
-    (True, False)
+
+def check_output(url: str | Path) -> None:
+    """Refuse to call a folder, which a store is, as files are called: other programs go by the name.
+
+    Raises
+    ------
+    ValueError
+        It ends in ``.zip``, ``.tif`` and the like.
     """
-    below, above = parse(child, chained=True), parse(parent, chained=True)
-    if below.protocol != above.protocol:
-        return False
-    if below.is_local:
-        return Path(below.path).resolve().is_relative_to(Path(above.path).resolve())
-    low, high = (re.sub(r"/+", "/", _without_user(url.path)) for url in (below, above))
-    return low == high or low.startswith(high + "/")
+    name = str(url).rstrip("/").rpartition("/")[2].lower()
+    if ending := next((one for one in FILES if name.endswith(one)), None):
+        pack = " and pack it afterwards" if ending in PACKED else ""
+        raise ValueError(f"{redact(url)} would be a folder that is called like a file; give a name that ends in .zarr{pack}.")
 
 
 def is_bucket(url: str) -> bool:
@@ -229,14 +244,6 @@ def is_bucket(url: str) -> bool:
     """
     protocol, _, path = url.partition("://")
     return PROTOCOLS.get(protocol) in ("s3", "gs", "az") and "/" not in path.strip("/")
-
-
-def overlap(one: str, other: str) -> bool:
-    """Whether one of two places lies in the other; names of store objects that are no URL are one place or two."""
-    try:
-        return inside(one, other) or inside(other, one)
-    except ValueError:
-        return one == other
 
 
 def redact(url: str | Path) -> str:

@@ -16,6 +16,7 @@ from xprep.ops.containers import Container, map_images
 from xprep.ops.labels import relabel, spell
 from xprep.ops.layout import PLANE, check_dims, check_image
 from xprep.ops.parameters import check_choice
+from xprep.switches import check_switch
 from xprep.types import Array
 
 
@@ -62,6 +63,7 @@ def project(image: Container, dim: str | Sequence[str], how: str = "max", *, ski
     >>> stack.prep.project("z").values.tolist()
     [[8, 9], [10, 11]]
     """
+    skipna = check_switch(skipna, "skipna", None)
     check_choice(how, tuple(PROJECTIONS), "how")
     step = spell("project", {"dim": dim, "how": how, "skipna": skipna}, {"skipna": None})
     return map_images(lambda array: _project(array, dim, how, skipna, step), image)
@@ -74,7 +76,7 @@ def _project(image: xr.DataArray, dim: str | Sequence[str], how: str, skipna: bo
     if not dims or len(set(dims)) < len(dims):
         raise ValueError(f"dim must name at least one dim, and each once; got {dim!r}.")
     floats = image.dtype.kind == "f"
-    skip = floats and (skipna is None or bool(skipna))
+    skip = floats and (skipna is None or skipna)
     axes = tuple(sorted(image.get_axis_num(name) for name in dims))
     dtype = _result_dtype(image.dtype, how)
     steps = Reduction(_Summarize(how, axes, skip), _Join(how, skip), _Finish(how, dtype))

@@ -17,6 +17,7 @@ from xprep.ops.layout import CHANNEL, PLANE, SPACE, check_image
 from xprep.ops.units import unit_of
 from xprep.plot.colors import label_colors
 from xprep.plot.levels import fitting_level
+from xprep.switches import check_switch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,6 +63,7 @@ def _level(images: Sequence[xr.DataArray], finest: bool) -> list[xr.DataArray]:
 
 def are_labels(image: xr.DataArray, labels: bool | None) -> bool:
     """Whether values are labels: as was said, or by their type."""
+    labels = check_switch(labels, "labels", None)
     if labels is not None:
         return labels
     return image.dtype.kind == "b" or (image.dtype.kind in "iu" and image.dtype.itemsize >= 4)

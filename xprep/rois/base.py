@@ -28,6 +28,7 @@ from xprep.rois.pixels import Pixels, pixels_between, pixels_of, take_ranges
 from xprep.rois.placement import OUTSIDE, PixelAxis, check_placement, columns_on, placement_of, refuse_outside
 from xprep.rois.planes import count_planes
 from xprep.rois.views import describe, describe_html
+from xprep.switches import check_switch
 from xprep.types import Array
 
 
@@ -54,7 +55,7 @@ class RaggedPixels:
         for name, column in {**columns, "ids": ids}.items():
             object.__setattr__(self, name, own(column) if name == "ids" else freeze(own(column)))
         object.__setattr__(self, "starts", starts)
-        object.__setattr__(self, "volumetric", bool(self.volumetric))
+        object.__setattr__(self, "volumetric", check_switch(self.volumetric, "volumetric"))
         object.__setattr__(self, "placement", MappingProxyType(check_placement(self.placement)))
         if not self.volumetric:
             check_planar(self.zpix, starts)

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from xprep.engine.grid import regular, starts
-from xprep.engine.lazy import is_lazy
+from xprep.engine.lazy import check_known, is_lazy
 from xprep.engine.roi_blocks import Visit, visit_blocks
 from xprep.options import options
 from xprep.rois.centers import Centers
@@ -44,6 +44,7 @@ def crop_array(data: Any, centers: Centers, window: Window, ndim: int) -> Any:
     ValueError
         A center lies in a plane that there is not.
     """
+    check_known(data, "a window of an image")
     depth = data.shape[-3] if ndim == 3 else 1
     if not window.volumetric:
         check_planes(centers, depth)
@@ -155,10 +156,8 @@ def crop_labelled(image: xr.DataArray, centers: Centers, window: Window, ids: An
     if window.volumetric and not deep:
         data = data[..., 0, :, :]
     offsets = np.arange(-window.width, window.width + 1)
-    coords = kept_coords(image, [*leading, *(["z"] if deep else [])])
-    coords |= {"dy": offsets, "dx": offsets}
-    if ids is not None:
-        coords["roi"] = ids
+    more = {"dy": offsets, "dx": offsets, **({} if ids is None else {"roi": ids})}
+    coords = kept_coords(image, [*leading, *(["z"] if deep else [])], **more)
     dims = ("roi", *leading, *(["z"] if deep else []), "dy", "dx")
     return xr.DataArray(data, coords, dims, attrs=image.attrs).rename(image.name)
 
@@ -180,6 +179,7 @@ def space_dims(image: xr.DataArray) -> tuple[str, ...]:
     return ("z", "y", "x") if "z" in image.dims else ("y", "x")
 
 
-def kept_coords(image: xr.DataArray, dims: Sequence[Any]) -> dict[Any, Any]:
-    """Return the coordinates of ``image`` that only need ``dims``."""
-    return {name: coord.variable for name, coord in image.coords.items() if set(coord.dims) <= set(dims)}
+def kept_coords(image: xr.DataArray, dims: Sequence[Any], **more: Any) -> xr.Coordinates:
+    """Return the coordinates of ``image`` that only need ``dims``, with their indexes, and ``more``."""
+    others = [name for name, coord in image.coords.items() if not set(coord.dims) <= set(dims)]
+    return image.coords.to_dataset().drop_vars(others).assign_coords(more).coords

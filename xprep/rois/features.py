@@ -136,7 +136,7 @@ def roi_features(
     leading = [dim for dim in image.dims if dim not in space]
     data = image.transpose(*leading, *space).data
     made = like(image.data, measure_rois(as_lazy(data), table, how, len(space)))
-    coords = {**kept_coords(image, leading), "roi": table.names}
+    coords = kept_coords(image, leading, roi=table.names)
     found = xr.DataArray(made, coords, ("roi", *leading, "feature"))
     return xr.Dataset({name: found[..., i] for i, name in enumerate(FEATURES)}, attrs=image.attrs)
 

@@ -21,6 +21,7 @@ from xprep.rois.given import table_on
 from xprep.rois.offsets import flat_offsets
 from xprep.rois.pixels import Grid, Ints, group_by_block
 from xprep.rois.table import RoiTable
+from xprep.switches import check_switch
 from xprep.types import Array, Chunks
 
 
@@ -63,6 +64,7 @@ def mask(image: xr.DataArray, rois: Any, *, outside: float = np.nan, invert: boo
     array([[0, 2],
            [3, 0]])
     """
+    invert = check_switch(invert, "invert")
     inside = _inside_table(image, rois) if isinstance(rois, RoiTable) else _inside_labels(image, rois)
     dtype = masked_dtype(image.dtype, outside)
     blank = partial(blank_pixels, outside=dtype.type(outside), dtype=dtype, invert=invert)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from xprep.switches import check_switch
+
 NEEDED = ("ypix", "xpix", "lam")
 
 
@@ -21,6 +23,7 @@ def columns_from_suite2p(stat: Any, plane: int | None, exclude_overlap: bool) ->
     TypeError
         ``stat`` is no list of ROIs.
     """
+    exclude_overlap = check_switch(exclude_overlap, "exclude_overlap")
     cells = cells_of(stat)
     needed = (*NEEDED, "overlap") if exclude_overlap else NEEDED
     for number, cell in enumerate(cells):

@@ -19,6 +19,7 @@ from xprep.rois.given import table_on
 from xprep.rois.offsets import flat_offsets
 from xprep.rois.pixels import Grid, Ints, Pixels, group_by_block
 from xprep.rois.table import RoiTable
+from xprep.switches import check_switch
 from xprep.types import Array
 
 How = Literal["weighted_mean", "mean", "sum", "dot"]
@@ -70,6 +71,7 @@ def traces(image: xr.DataArray, rois: Any, *, how: How = "weighted_mean", skipna
     array([[2.25],
            [6.25]])
     """
+    skipna = check_switch(skipna, "skipna")
     if how not in ("weighted_mean", "mean", "sum", "dot"):
         raise ValueError(f"how must be 'weighted_mean', 'mean', 'sum' or 'dot'; got {how!r}.")
     space = space_dims(image)
@@ -77,7 +79,7 @@ def traces(image: xr.DataArray, rois: Any, *, how: How = "weighted_mean", skipna
     leading = [dim for dim in image.dims if dim not in space]
     ordered = image.transpose(*leading, *space)
     summed = _sum_rois(ordered.data, table, Weighing(how, skipna), len(space))
-    coords = {**kept_coords(image, leading), "roi": table.names}
+    coords = kept_coords(image, leading, roi=table.names)
     return xr.DataArray(summed, coords, (*leading, "roi"), attrs=image.attrs).rename(image.name)
 
 
