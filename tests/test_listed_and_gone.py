@@ -104,7 +104,8 @@ def test_series_are_named(tmp_path: Path) -> None:
     group(tmp_path / "a.zarr", '{"bioformats2raw.layout": 3}')
     (tmp_path / "a.zarr/OME").mkdir()
     group(tmp_path / "a.zarr/OME", '{"series": ["0", "1", "2"]}')
-    with pytest.raises(xprep.StoreFormatError, match=r"store of several series of 3 images: 0, 1, 2\. Open one of them, open_image\("):
+    text = r"store of several series of 3 images: 0, 1, 2\. Open one of them, open_image\("
+    with pytest.raises(xprep.StoreFormatError, match=text):
         xprep.open_image(tmp_path / "a.zarr")
     with pytest.warns(xprep.StoreFormatWarning, match="lists '2'"):
         assert list(xprep.open_tree(tmp_path / "a.zarr").children) == ["0", "1"]
@@ -117,7 +118,7 @@ def write_zip(path: Path) -> None:
 
 FILES: dict[str, tuple[str, Any, str]] = {
     "TIFF": ("slide.dat", lambda path: tifffile.imwrite(path, np.ones((4, 5), "u1")), "is a TIFF file.*tifffile"),
-    "BigTIFF": ("slide.tif", lambda path: tifffile.imwrite(path, np.ones((4, 5), "u1"), bigtiff=True), "is a TIFF file.*tifffile"),
+    "BigTIFF": ("a.tif", lambda path: tifffile.imwrite(path, np.ones((4, 5), "u1"), bigtiff=True), "is a TIFF file.*tifffile"),
     "HDF5": ("a.h5", lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n\0\0"), "is an HDF5 .*h5py"),
     "zip": ("a.ozx", write_zip, "is a zip file.*ZipStore"),
     "numpy": ("a.npy", lambda path: np.save(path, np.ones(3)), "is a file of numpy.*mmap_mode"),

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from xprep import datasets, rois, ufuncs
 from xprep.accessor import DatasetPrep, ImagePrep, TreePrep
-from xprep.batch import BatchReport, RecipeError, run
+from xprep.batch import BatchInterruptedError, BatchReport, RecipeError, run
 from xprep.errors import (
     ChunkError,
     EmptyChannelWarning,
+    NobodyWorksError,
     PercentileWarning,
     ScratchFullError,
     StoreExistsError,
@@ -44,11 +45,13 @@ from xprep.version import show_versions, version
 __version__ = version()
 
 __all__ = [
+    "BatchInterruptedError",
     "BatchReport",
     "ChunkError",
     "DatasetPrep",
     "EmptyChannelWarning",
     "ImagePrep",
+    "NobodyWorksError",
     "PercentileWarning",
     "Plan",
     "RecipeError",

@@ -31,6 +31,10 @@ class ScratchFullError(XprepError, OSError):
     """The scratch space for intermediates is full or cannot be written."""
 
 
+class NobodyWorksError(XprepError, RuntimeError):
+    """A cluster that cannot go on: no worker is left, all are paused, too small or die again and again, or it was closed."""
+
+
 class EmptyChannelWarning(UserWarning):
     """A channel without a single non-zero pixel: it has no percentile to be divided by."""
 

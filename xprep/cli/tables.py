@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from xprep.dims.channels import channel_titles
 from xprep.images import ArrayInfo, Report, StoreInfo
 from xprep.ops import Plan
 from xprep.sizes import format_bytes
@@ -168,11 +169,12 @@ def _pixel(array: ArrayInfo, units: dict[str, str]) -> str:
 
 def _channels(info: StoreInfo) -> list[list[str | Text]]:
     table: list[list[str | Text]] = [["channel", "colour", "shown", "range"]]
-    for channel in info.channels:
+    titles = channel_titles([channel.label for channel in info.channels])
+    for channel, title in zip(info.channels, titles, strict=True):
         window = channel.window
         swatch = Text.assemble(("██ ", f"#{channel.color}" if _is_color(channel.color) else ""), channel.color)
         shown, span = ("-", "-") if window is None else (_span(window.start, window.end), _span(window.min, window.max))
-        table.append([channel.label, swatch, shown, span])
+        table.append([title, swatch, shown, span])
     return table
 
 

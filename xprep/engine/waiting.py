@@ -10,8 +10,9 @@ from typing import Any, Final
 from dask.delayed import Delayed
 
 from xprep.engine.clients import still_wanted, waiting_as_task, working_client
-from xprep.engine.failing import NobodyWorksError, explained
+from xprep.engine.failing import explained
 from xprep.engine.watching import Watch, name_of
+from xprep.errors import NobodyWorksError
 
 POLL_SECONDS: Final = 0.5
 FAILED: Final = ("error", "cancelled", "lost")
@@ -60,7 +61,7 @@ def _explaining(client: Any, watch: Watch) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if (said := explained(error, client, watch)) is None:
+        if (said := explained(error, client, watch.address, watch.workers)) is None:
             raise
         raise NobodyWorksError(said) from error
 

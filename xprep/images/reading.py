@@ -56,10 +56,10 @@ def open_image(
     -------
     DataArray
         Dims as stored (``t, c, z, y, x`` or some of them), with physical coordinates of the pixels' centres (``units`` in
-        their attributes) and the channels' names in ``c``. Axes of OME-Zarr that are called otherwise have our names where their
-        types say what they are (a ``channel`` is ``c``). Values that xarray packed (``scale_factor``, ``add_offset``,
-        ``_FillValue``, ``missing_value``, ``_Unsigned``) are decoded block by block, as `xarray.open_zarr` does; an
-        OME-Zarr's fill value is a value, and so is the 0 of a bare Zarr v2 array. How channels and labels are shown is in
+        their attributes) and the channels' names in ``c``, also where two are equal. Axes of OME-Zarr that are called otherwise
+        have our names where their types say what they are (a ``channel`` is ``c``). Values that xarray packed (``scale_factor``,
+        ``add_offset``, ``_FillValue``, ``missing_value``, ``_Unsigned``) are decoded block by block, as `xarray.open_zarr` does;
+        an OME-Zarr's fill value is a value, and so is the 0 of a bare Zarr v2 array. How channels and labels are shown is in
         the attributes ``omero`` and ``image-label``, as in OME-Zarr, and is kept when the image is written again.
 
     Raises

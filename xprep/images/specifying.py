@@ -11,6 +11,8 @@ from typing import Any
 import xarray as xr
 
 from xprep.dims.alignment import aligned
+from xprep.dims.channels import one_level_of_names
+from xprep.dims.names import spell_rename
 from xprep.images.given import Given, given_shapes
 from xprep.images.levels import Shape, as_it_is, check_flat, coords_of, default_chunk, lost_in_flat, plan_levels, spacing_of
 from xprep.io.specs import LevelSpec
@@ -65,11 +67,11 @@ def ordered(image: xr.DataArray) -> xr.DataArray:
     check_image(image, "to_ome_zarr")
     foreign = [dim for dim in image.dims if dim not in OME_ORDER]
     if foreign:
-        raise ValueError(
-            f"OME-Zarr has the dims t, c, z, y, x; the image has {foreign[0]!r}. Rename it, "
-            f"image.rename({{{foreign[0]!r}: 't'}}), or select one position of it."
-        )
-    return image.transpose(*(dim for dim in OME_ORDER if dim in image.dims))
+        free = next((dim for dim in OME_ORDER if dim not in (*image.dims, *image.coords)), None)
+        ways = [] if free is None else [f"rename it, {spell_rename(image, {foreign[0]: free})}"]
+        ways.append(f"choose a position of it, image.isel({{{foreign[0]!r}: 0}})")
+        raise ValueError(f"OME-Zarr has the dims t, c, z, y, x; the image has {foreign[0]!r}: {', or '.join(ways)}.")
+    return one_level_of_names(image).transpose(*(dim for dim in OME_ORDER if dim in image.dims))
 
 
 def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[LevelSpec]]:
@@ -150,7 +152,8 @@ def specify_label(
     if label.dtype.kind not in "ui":
         raise TypeError(f"labels must be whole numbers; {name!r} is of {label.dtype}. Convert them: labels.astype('uint32').")
     told = {dim for dim in label.dims if dim in label.coords and dim in image.coords}
-    wrong = {str(dim): (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if image.sizes.get(dim) != n and dim not in told}
+    sizes = {dim: (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if dim not in told}
+    wrong = {str(dim): pair for dim, pair in sizes.items() if pair[0] != pair[1]}
     if wrong:
         raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.")
     label = aligned(label, image, f"the label image {name!r}")

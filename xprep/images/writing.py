@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import xarray as xr
 
-from xprep.engine.clients import check_scheduler, computes_elsewhere
+from xprep.engine.clients import computes_elsewhere
 from xprep.engine.graph import call, check_engine
 from xprep.engine.progress import choose_listener
 from xprep.engine.run import run
+from xprep.engine.workers import check_machinery
 from xprep.errors import SourceChangedError
 from xprep.images.given import given_of, plan_given
-from xprep.images.jobs import Done, Job, finish_all, lazy_values, start_all
+from xprep.images.jobs import Done, Job, finish_all, lazy_values, order_all, start_all
 from xprep.images.report import Report
 from xprep.images.specifying import Options
 from xprep.images.watching import Watch
 from xprep.io.objects import is_in_memory
 from xprep.io.stores import open_store
-from xprep.io.urls import join
+from xprep.io.urls import check_name, check_output, join
+from xprep.io.withdrawing import withdraw
 from xprep.ops.containers import images_of
 from xprep.switches import check_switch
 from xprep.types import Listener
@@ -109,6 +112,9 @@ def to_ome_zarr(
     and 10 % smaller. Every chunk is written, also one of zeros, so that a lost one can be told; size and crc32c of each are
     kept in ``.xprep/manifest.npy`` beside them, and `xprep.verify` compares.
 
+    Channels of several levels of names (a MultiIndex on ``c``) are stored by their names together, "1 DAPI", with the levels as
+    coordinates beside: ``image.drop_vars("c").set_index(c=["cycle", "marker"])`` makes them levels again.
+
     Interrupted and resumed, a store equals one that was written at once to the byte, time stamps in its JSON aside.
 
     Source: OME-Zarr (https://ngff.openmicroscopy.org).
@@ -140,9 +146,26 @@ def to_ome_zarr(
     if compute:
         reports = write_images(targets, options, labels=labels, progress=progress)
         return next(iter(reports.values())) if single else reports
-    watch = Watch()
-    jobs = list(start_all(targets, options, labels or {}, watch))
-    return call(partial(finish_all, jobs, single), *lazy_values(jobs), label="store")
+    order_all(targets, options, labels or {})  # refused now, and begun when it is computed
+    return call(_Later(targets, options, labels or {}, single), label="store")
+
+
+@dataclass(frozen=True, eq=False)
+class _Later:
+    """Writes images when it is called, which is in a task: nothing is begun before, and nobody's place is taken."""
+
+    targets: Sequence[tuple[xr.DataArray, Any]]
+    options: Options
+    labels: Mapping[str, xr.DataArray]
+    single: bool
+    number: str = field(default_factory=lambda: uuid4().hex)
+
+    def __call__(self) -> Any:
+        reports = write_images(self.targets, self.options, labels=self.labels, progress=False)
+        return next(iter(reports.values())) if self.single else reports
+
+    def __dask_tokenize__(self) -> str:
+        return self.number
 
 
 def write_images(
@@ -153,20 +176,22 @@ def write_images(
     progress: Listener | bool | None = None,
 ) -> dict[str, Report]:
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
-    check_scheduler()
+    check_machinery([image.data for image, _ in targets])
     _check_reachable(targets, options)
     jobs: list[Job | Done] = []
     watch = Watch()
-    listener = choose_listener(progress)
+    listener, elsewhere = choose_listener(progress), False
     try:
         for job in start_all(targets, options, labels or {}, watch, listener):
             jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
-        results, went = run(lazy_values(jobs), "writing", listener)
+        values = lazy_values(jobs)
+        elsewhere = computes_elsewhere()
+        results, went = run(values, "writing", listener)
         reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds, listener=listener)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(_left(jobs)) from None
+        raise KeyboardInterrupt(_left(jobs, elsewhere)) from None
     except Exception as error:
-        error.add_note(_left(jobs, anew=isinstance(error, SourceChangedError)))
+        error.add_note(_left(jobs, elsewhere, anew=isinstance(error, SourceChangedError)))
         raise
     finally:
         watch.close()
@@ -184,19 +209,24 @@ def _check_reachable(targets: Sequence[tuple[xr.DataArray, Any]], options: Optio
             )
 
 
-def _left(jobs: Sequence[Job | Done], anew: bool = False) -> str:
-    """Return what to say of stores that were not finished; of some, only ``anew`` helps."""
-    urls = [job.store.url for job in jobs if isinstance(job, Job)]
+def _left(jobs: Sequence[Job | Done], elsewhere: bool, anew: bool = False) -> str:
+    """Take back the stores that no pixel was written to; return what to say of the others, where perhaps only ``anew`` helps.
+
+    Where workers compute, all stay: a task of theirs may still write, into a store that would be gone.
+    """
+    begun = [job.store for job in jobs if isinstance(job, Job)]
+    urls = [store.url for store in begun if elsewhere or not withdraw(store)]
     if not urls:
         return "no pixel was written."
-    resumable = not anew and all(job.store.fingerprint is not None for job in jobs if isinstance(job, Job))
+    resumable = not anew and all(store.fingerprint is not None for store in begun)
     way = "resume=True goes on from there" if resumable else "overwrite=True writes it anew"
     return f"not finished: {', '.join(urls)}. The same command with {way}."
 
 
 def _below(url: Any, name: tuple[str, Any]) -> str:
     path, own = name
-    parts = [part for part in (*path.split("/"), str(own)) if part]
     if not isinstance(url, str | Path):
         raise ValueError("several images are written below a URL or a path, not into a store object.")
-    return join(url, *parts)
+    check_output(url)
+    nodes = path.strip("/").split("/") if path.strip("/") else []
+    return join(url, *map(check_name, [*nodes, str(own)]))

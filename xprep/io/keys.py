@@ -82,10 +82,18 @@ def read_file_into(folder: Path, name: str, out: memoryview) -> int | None:
         return None
 
 
+def write_files(folder: Path, objects: Mapping[str, bytes], lasting: bool) -> None:
+    """Write files below ``folder`` by `write_file`; what is ``lasting`` is there after a power cut, with its name."""
+    for name, data in objects.items():
+        write_file(f"{folder}/{name}", data, lasting)
+    for above in {os.path.dirname(f"{folder}/{name}") for name in objects} if lasting else ():
+        sync_folder(above)
+
+
 def write_file(path: str, data: bytes, lasting: bool = False) -> None:
     """Write a file beside its place and rename it, so that no reader ever sees half of it.
 
-    What is ``lasting`` is there after a power cut as well, with the folders that it lies in.
+    What is ``lasting`` is on the disk then, with the folders that it lies in; for its name see `sync_folder`.
     """
     partial = f"{path}.{uuid.uuid4().hex}.partial"
     try:
@@ -95,8 +103,6 @@ def write_file(path: str, data: bytes, lasting: bool = False) -> None:
             make_folders(os.path.dirname(path), lasting)
             _write_new(partial, data, lasting)
         os.replace(partial, path)
-        if lasting:
-            sync_folder(os.path.dirname(path))
     except BaseException:
         with suppress(OSError):
             os.unlink(partial)

@@ -138,8 +138,7 @@ class Place:
         """Write every object under its name, each at once and whole; what is ``lasting`` is there after a power cut as well."""
         with self.errors("write"):
             if (folder := self.folder) is not None:
-                for name, data in objects.items():
-                    keys.write_file(f"{folder}/{name}", data, lasting)
+                keys.write_files(folder, objects, lasting)
             else:
                 keys.put(self.store, {self.key(name): data for name, data in objects.items()}, self.deadline)
 
@@ -185,16 +184,9 @@ class Place:
 
     def list_pages(self) -> Iterator[Sequence[str]]:
         """Yield every name below this folder, in no order, some at a time: of millions in a bucket, none has to be kept."""
-        if (folder := self.folder) is not None:
-            yield from paging.walk_pages(folder)
-            return
-        pages = paging.list_keys(self.store, f"{self.path}/" if self.path else "", self.deadline)
-        while True:
-            with self.errors("list"):
-                names = next(pages, None)
-            if names is None:
-                return
-            yield names
+        prefix, folder = f"{self.path}/" if self.path else "", self.folder
+        pages = paging.walk_pages(folder) if folder is not None else paging.list_keys(self.store, prefix, self.deadline)
+        return paging.guarded(pages, lambda: self.errors("list"))
 
     def _listing(self, about: int) -> float:
         return self.deadline + about / listing.NAMES_PER_SECOND
@@ -268,9 +260,9 @@ def _open_object(store: Store, path: str, storage_options: Mapping[str, Any] | N
     shown = objects.name_store(store)
     if storage_options:
         raise ValueError(f"storage_options go with a URL; the store object {shown} was made with its own.")
-    if mode != "r" and store.read_only:
-        raise ValueError(f"the store object {shown} is for reading only; make it with read_only=False to write to it.")
-    place = Place(objects.opened(store, mode), urls.check_key(path) if path else "", shown, reads_only=mode == "r")
+    if mode != "r":
+        objects.check_rewritable(store, shown)
+    place = Place(objects.opened(store), urls.check_key(path) if path else "", shown, reads_only=mode == "r")
     return place if mode == "r" or place.folder is None else _open_folder(str(place.folder), place.url, mode)
 
 

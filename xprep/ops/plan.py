@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.engine.lazy import check_known
 from xprep.engine.origins import origins_of
 from xprep.engine.plan import Pass, estimate
 from xprep.ops.containers import images_of
@@ -109,6 +110,8 @@ def plan(image: Any) -> Plan:
     2
     """
     arrays = [one.data for one in _planned(image)]
+    for array in arrays:
+        check_known(array, "plan")
     found = estimate(arrays)
     made = sum(int(np.prod(array.shape, dtype=float)) * array.dtype.itemsize for array in arrays)
     return Plan(
