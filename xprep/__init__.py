@@ -10,6 +10,7 @@ from xprep.accessor import DatasetPrep, ImagePrep, TreePrep
 from xprep.batch import BatchInterruptedError, BatchReport, RecipeError, run, status
 from xprep.errors import (
     ChunkError,
+    ChunksWarning,
     EmptyChannelWarning,
     NobodyWorksError,
     PercentileWarning,
@@ -48,6 +49,7 @@ __all__ = [
     "BatchInterruptedError",
     "BatchReport",
     "ChunkError",
+    "ChunksWarning",
     "DatasetPrep",
     "EmptyChannelWarning",
     "ImagePrep",
