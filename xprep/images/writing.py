@@ -70,7 +70,10 @@ def to_ome_zarr(
     layout : {"dual", "flat"}
         ``"dual"``: ``scaleN/image`` with coordinates, which plain xarray opens too; ``"flat"``: bare arrays.
     chunks, shards : mapping, int or tuple, optional
-        Shapes of chunks and shards, by dim; by default one channel a chunk, 1024 pixels along y and x, and no shards.
+        Shapes of chunks and shards, by dim; by default chunks that suit the image's own, and no shards: one channel and one time
+        point, along y and x the image's own chunk where it is of 64 to 2048 pixels (from 16 where the chunk is deep: a movie
+        stored for traces, a volume in cubes), otherwise 1024; along z its own. Planes below 256 KiB are grouped along t, then
+        along z, to 1 MiB. Others may cost more: see Notes.
     labels : mapping of str to DataArray, optional
         Label images to be stored with the image, shrunk by their commonest values. Along dims where both have a coordinate,
         the pixels are taken that lie where the image's do (to a hundredth of a pixel); what does not lie on it is refused.
@@ -103,11 +106,23 @@ def to_ome_zarr(
     ValueError
         The output lies in the input or holds it, a dim that OME-Zarr has not, uneven coordinates, an unknown choice, chunks
         or factors that are none; ``resume`` of an image whose origin nobody knows, without ``fingerprint``.
+    ScratchFullError
+        The image has to go through scratch, which has too little room; nothing is created.
     ChunkError, OSError
         The source cannot be read or the output cannot be written; the store stays marked as unfinished.
 
+    Warns
+    -----
+    ChunksWarning
+        Chunks or shards that are too much at odds with the source's.
+
     Notes
     -----
+    Memory is a few tiles a thread whatever the chunks. Where a chunk of the source lies across tiles of the output it is read
+    twice at most; where it would be more (a movie in chunks (T, 32, 32) written in (1, 1024, 1024)), the image is written once to
+    scratch, in chunks between the two, and read from there: `plan` with these ``chunks`` says how many bytes. Scratch lies where
+    ``set_options(scratch_url=…)`` says, and is removed with the run.
+
     Chunks are stored with blosc zstd level 1 and shuffle, and a crc32c: on uint16 a third of the CPU seconds of Zarr's default
     and 10 % smaller. Every chunk is written, also one of zeros, so that a lost one can be told; size and crc32c of each are
     kept in ``.xprep/manifest.npy`` beside them, and `xprep.verify` compares.
