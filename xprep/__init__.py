@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from xprep import datasets, rois, ufuncs
 from xprep.accessor import DatasetPrep, ImagePrep, TreePrep
-from xprep.batch import BatchInterruptedError, BatchReport, RecipeError, run
+from xprep.batch import BatchInterruptedError, BatchReport, RecipeError, run, status
 from xprep.errors import (
     ChunkError,
+    ChunksWarning,
     EmptyChannelWarning,
     NobodyWorksError,
     PercentileWarning,
     ScratchFullError,
     StoreExistsError,
     StoreFormatError,
+    StoreFormatWarning,
     UnfinishedStoreError,
 )
 from xprep.images import Report, Validation, Verification, open_image, open_tree, to_ome_zarr, validate, verify
@@ -47,6 +49,7 @@ __all__ = [
     "BatchInterruptedError",
     "BatchReport",
     "ChunkError",
+    "ChunksWarning",
     "DatasetPrep",
     "EmptyChannelWarning",
     "ImagePrep",
@@ -60,6 +63,7 @@ __all__ = [
     "SourceChangedError",
     "StoreExistsError",
     "StoreFormatError",
+    "StoreFormatWarning",
     "TreePrep",
     "UnfinishedStoreError",
     "Validation",
@@ -86,6 +90,7 @@ __all__ = [
     "run",
     "set_options",
     "show_versions",
+    "status",
     "subtract_background",
     "to_isotropic",
     "to_ome_zarr",

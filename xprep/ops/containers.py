@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import xarray as xr
 
-from xprep.ops.layout import CHANNEL, PLANE
+from xprep.dims.channels import channel_names, selected_positions
+from xprep.dims.names import CHANNEL, PLANE, other_names, spell_rename
 
 Container = TypeVar("Container", xr.DataArray, xr.Dataset, xr.DataTree)
 Name = tuple[str, Any]
@@ -47,8 +48,18 @@ def images_of(container: Any) -> dict[Name, xr.DataArray]:
     else:
         raise TypeError(f"an image is a DataArray, a Dataset or a DataTree; got {type(container).__name__}.")
     if not found:
-        raise ValueError("there is no image here: an image is a variable with the dims y and x (and c, if any variable has c).")
+        rule = "an image is a variable with the dims y and x (and c, if any variable has c)"
+        raise ValueError(f"there is no image here: {rule}.{_hint(container)}")
     return found
+
+
+def _hint(container: xr.Dataset | xr.DataTree) -> str:
+    """Return how to rename dims with another tool's names, where there would be an image then."""
+    nodes = container.subtree if isinstance(container, xr.DataTree) else [container]
+    arrays = [array for node in nodes for array in node.data_vars.values()]
+    named = ((array, other_names(array.dims)) for array in arrays if array.ndim > 1)
+    array, names = next(((a, n) for a, n in named if set(PLANE) <= {n.get(d, d) for d in a.dims}), (None, {}))
+    return "" if array is None else f" {str(array.name)!r} has {tuple(array.dims)}; rename: {spell_rename(array, names)}."
 
 
 def _node_images(node: xr.DataTree) -> list[tuple[Name, xr.DataArray]]:
@@ -80,7 +91,8 @@ def _replace(dataset: xr.Dataset, images: Mapping[Any, xr.DataArray], below: Seq
     kept = dataset.drop_vars(list(images))
     for image in below:
         kept = _follow(kept, image)
-    out = kept.assign(images)
+    # What is there already is the same; xarray would take levels of names (a MultiIndex) apart where it replaces them.
+    out = kept.assign({name: image.drop_vars(set(image.coords) & set(kept.coords)) for name, image in images.items()})
     return out[[name for name in dataset.data_vars if name in out.data_vars]].assign_attrs(dataset.attrs)
 
 
@@ -88,16 +100,14 @@ def _follow(dataset: xr.Dataset, image: xr.DataArray) -> xr.Dataset:
     """Return ``dataset`` without what does not fit ``image`` any more; of channels, with those that the image has.
 
     xarray aligns what is assigned with the coordinates that are there: unless these go, it would undo a selection and
-    fill a moved grid with NaN.
+    fill a moved grid with NaN. What lies along channels goes too where names do not tell which are left (one of two of a name).
     """
     for dim in image.dims:
         if dim not in dataset.dims or _fits(dataset, image, dim):
             continue
-        names = dataset.indexes.get(dim), image.indexes.get(dim)
-        if dim == CHANNEL and names[0] is not None and names[1] is not None and names[0].is_unique:
-            dataset = dataset.sel({dim: list(names[1])})
-        else:
-            dataset = dataset.drop_dims([dim])
+        named = dim == CHANNEL and dim in dataset.indexes and dim in image.indexes
+        chosen = selected_positions(channel_names(dataset), channel_names(image)) if named else None
+        dataset = dataset.drop_dims([dim]) if chosen is None else dataset.isel({dim: chosen})
     return dataset
 
 

@@ -8,8 +8,10 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import xarray as xr
 
+from xprep.engine.lazy import check_known
 from xprep.ops.containers import images_of, map_images
 from xprep.ops.labels import attributes, spell
+from xprep.ops.layout import check_image
 from xprep.rois import features, masking
 from xprep.rois import traces as summing
 from xprep.rois.given import as_table
@@ -28,7 +30,11 @@ def _of_images(function: Callable[P, R], *, table: bool = True, unitless: bool =
     @wraps(function)
     def operation(image: Any, rois: Any, **options: Any) -> Any:
         step = spell(function.__name__, {"rois": rois, **options})
-        found = as_table(rois, list(images_of(image).values())) if table else rois
+        images = list(images_of(image).values())
+        for array in images:
+            check_image(array, function.__name__)
+        check_known(getattr(rois, "data", rois), function.__name__, "rois.data" if isinstance(rois, xr.DataArray) else "rois")
+        found = as_table(rois, images) if table else rois
 
         def one(array: xr.DataArray) -> Any:
             result = cast(Callable[..., Any], function)(array, found, **options)

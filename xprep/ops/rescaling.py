@@ -114,10 +114,11 @@ def rescale_everywhere(
     names = set(images_of(container))
 
     def scale(array: xr.DataArray, images: Sequence[xr.DataArray], is_image: bool) -> xr.DataArray:
+        if is_image:
+            check_image(array, "rescale")
         return _rescale(array, factors_of(array, images), steps_of(array), way.of(array, is_image), step)
 
     if isinstance(container, xr.DataArray):
-        check_image(container, "rescale")
         return scale(container, [container], True)
     if isinstance(container, xr.Dataset):
         return _rescale_dataset(container, container, {name for _, name in names}, scale)
@@ -136,12 +137,9 @@ def _rescale_dataset(
 ) -> xr.Dataset:
     """Return a Dataset whose variables along dims of space are scaled; coordinates along them come from the results."""
     moving = {name for name, variable in own.variables.items() if set(SPACE) & set(variable.dims)}
-    still, beside = own.drop_vars(moving), [inherited[name] for name in images]
-    scaled = {
-        name: scale(inherited[name], beside, name in images)
-        for name in own.data_vars
-        if name in moving and inherited[name].dtype.kind in "buif"
-    }
+    still, arrays = own.drop_vars(moving), {name: inherited[name] for name in own.data_vars if name in moving}
+    beside = [arrays[name] for name in images]
+    scaled = {name: scale(array, beside, name in images) for name, array in arrays.items() if array.dtype.kind in "buif"}
     result = xr.merge([still, *(array.to_dataset(name=name) for name, array in scaled.items())], join="exact", compat="override")
     return result[[name for name in own.data_vars if name in result]].assign_attrs(own.attrs)
 
