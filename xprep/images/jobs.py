@@ -17,7 +17,6 @@ from xprep.engine.deliver import made_of
 from xprep.engine.memory import peak_memory
 from xprep.engine.origins import Origins, origins_of
 from xprep.errors import SourceChangedError
-from xprep.images.apart import check_apart
 from xprep.images.describing import describe
 from xprep.images.leftovers import Source, kept_of, source_of
 from xprep.images.levels import Shape
@@ -251,9 +250,6 @@ def order_all(
     targets: Sequence[tuple[xr.DataArray, Any]], options: Options, labels: Mapping[str, xr.DataArray]
 ) -> list[_Order]:
     """Return what is to be written, checked as far as that can be done without beginning."""
-    coarser = options.given.levels[1:] if options.given else ()
-    images, urls = [image for image, _ in targets], [url for _, url in targets]
-    check_apart([*images, *coarser, *labels.values()], urls, options.storage_options)
     orders = [_Order.of(image, url, options, labels) for image, url in targets]
     check_needs([written for order in orders for written in order.written(options)])
     return orders

@@ -16,6 +16,7 @@ from xprep.engine.progress import choose_listener
 from xprep.engine.run import run
 from xprep.engine.workers import check_machinery
 from xprep.errors import SourceChangedError
+from xprep.images.apart import check_targets
 from xprep.images.given import given_of, plan_given
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, order_all, start_all
 from xprep.images.report import Report
@@ -161,6 +162,7 @@ def to_ome_zarr(
     if compute:
         reports = write_images(targets, options, labels=labels, progress=progress)
         return next(iter(reports.values())) if single else reports
+    check_targets(targets, options, labels or {})
     order_all(targets, options, labels or {})  # refused now, and begun when it is computed
     return call(_Later(targets, options, labels or {}, single), label="store")
 
@@ -191,6 +193,7 @@ def write_images(
     progress: Listener | bool | None = None,
 ) -> dict[str, Report]:
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
+    check_targets(targets, options, labels or {})
     check_machinery([image.data for image, _ in targets])
     _check_reachable(targets, options)
     jobs: list[Job | Done] = []
