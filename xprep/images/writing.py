@@ -100,6 +100,8 @@ def to_ome_zarr(
     ValueError
         The output lies in the input or holds it, a dim that OME-Zarr has not, uneven coordinates, an unknown choice, chunks
         or factors that are none; ``resume`` of an image whose origin nobody knows, without ``fingerprint``.
+    SourceChangedError
+        The source was changed while it was read, or since the run that is resumed began: it names an object. Write the store anew.
     ChunkError, OSError
         The source cannot be read or the output cannot be written; the store stays marked as unfinished.
 
@@ -108,6 +110,9 @@ def to_ome_zarr(
     Chunks are stored with blosc zstd level 1 and shuffle, and a crc32c: on uint16 a third of the CPU seconds of Zarr's default
     and 10 % smaller. Every chunk is written, also one of zeros, so that a lost one can be told; size and crc32c of each are
     kept in ``.xprep/manifest.npy`` beside them, and `xprep.verify` compares.
+
+    Before a store is called finished, what it was read from is listed once more (``Report.source`` says if that cannot be done);
+    with ``compute=False`` since this call. ``resume`` on a finished store makes again what it lost, by one listing.
 
     Interrupted and resumed, a store equals one that was written at once to the byte, time stamps in its JSON aside.
 
