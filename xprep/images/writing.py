@@ -101,7 +101,7 @@ def to_ome_zarr(
         The output lies in the input or holds it, a dim that OME-Zarr has not, uneven coordinates, an unknown choice, chunks
         or factors that are none; ``resume`` of an image whose origin nobody knows, without ``fingerprint``.
     SourceChangedError
-        The source was changed while it was read, or since the run that is resumed began: it names an object. Write the store anew.
+        The source was changed while it was read, or since the run that is resumed began: it names an object.
     ChunkError, OSError
         The source cannot be read or the output cannot be written; the store stays marked as unfinished.
 
