@@ -109,6 +109,8 @@ def to_ome_zarr(
         or factors that are none; ``resume`` of an image whose origin nobody knows, without ``fingerprint``.
     ScratchFullError
         The image has to go through scratch, which has too little room; nothing is created.
+    SourceChangedError
+        The source was changed while it was read, or since the run that is resumed began: it names an object.
     ChunkError, OSError
         The source cannot be read or the output cannot be written; the store stays marked as unfinished.
 
@@ -130,6 +132,9 @@ def to_ome_zarr(
 
     Channels of several levels of names (a MultiIndex on ``c``) are stored by their names together, "1 DAPI", with the levels as
     coordinates beside: ``image.drop_vars("c").set_index(c=["cycle", "marker"])`` makes them levels again.
+
+    Before a store is called finished, what it was read from is listed once more (``Report.source`` says if that cannot be done).
+    ``resume`` on a finished store makes again what it lost, by one listing.
 
     Interrupted and resumed, a store equals one that was written at once to the byte, time stamps in its JSON aside.
 
