@@ -15,6 +15,7 @@ from xprep.errors import (
     NobodyWorksError,
     PercentileWarning,
     ScratchFullError,
+    SourceChangedError,
     StoreExistsError,
     StoreFormatError,
     StoreFormatWarning,
