@@ -23,6 +23,7 @@ from xprep.engine.write import Target, write
 from xprep.images.appearance import pixel_attributes
 from xprep.images.describing import describe
 from xprep.images.levels import Shape, as_it_is, placement
+from xprep.images.outputs import Output
 from xprep.images.report import Report
 from xprep.images.resuming import checkpointed, fingerprint_of, ledger_of, no_fingerprint
 from xprep.images.specifying import Options, ordered, specify, specify_label
@@ -204,15 +205,10 @@ class _Order:
         return Job(store, image, pixels, made.statistics if made else {})
 
 
-def start_all(
-    targets: Sequence[tuple[xr.DataArray, Any]],
-    options: Options,
-    labels: Mapping[str, xr.DataArray],
-    listener: Listener | None = None,
-) -> Iterator[Job | Done]:
+def start_all(outputs: Sequence[Output], listener: Listener | None = None) -> Iterator[Job | Done]:
     """Create the stores of images, or find those that an earlier run left; all are checked before one is created."""
-    orders = [_Order.of(image, url, options, labels) for image, url in targets]
-    yield from (order.start(options, listener) for order in orders)
+    orders = [_Order.of(one.image, one.url, one.options, one.labels) for one in outputs]
+    yield from (order.start(one.options, listener) for order, one in zip(orders, outputs, strict=True))
 
 
 def _open(

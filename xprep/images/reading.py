@@ -24,6 +24,7 @@ from xprep.io.status import check_finished, inherit_status, read_status
 from xprep.io.stores import Place, open_store
 from xprep.io.urls import check_key
 from xprep.ops.layout import chunks_for
+from xprep.ops.roles import IMAGE_LABEL
 
 # What zarr and xarray keep in an array's attributes for themselves.
 OWN_ATTRIBUTES = ("_ARRAY_DIMENSIONS", "coordinates", "xprep")
@@ -86,7 +87,8 @@ def open_image(
         return _bare(open_array(place), chunks, label)
     check_finished(group)
     if label is not None:
-        group = _label_group(group, label)
+        found = _ome_image(_label_group(group, label), level, chunks)
+        return found.assign_attrs({IMAGE_LABEL: found.attrs.get(IMAGE_LABEL, {})})
     if group.is_image:
         return _ome_image(group, level, chunks)
     return _xarray_image(group, chunks)

@@ -13,14 +13,12 @@ from xprep.engine.clients import check_scheduler, computes_elsewhere
 from xprep.engine.graph import call, check_engine
 from xprep.engine.progress import default_listener
 from xprep.engine.run import run
-from xprep.images.given import given_of, plan_given
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, start_all
+from xprep.images.outputs import Output, outputs_of
 from xprep.images.report import Report
 from xprep.images.specifying import Options
 from xprep.io.objects import is_in_memory
 from xprep.io.stores import open_store
-from xprep.io.urls import join
-from xprep.ops.containers import images_of
 from xprep.types import Listener
 
 
@@ -118,39 +116,31 @@ def to_ome_zarr(
     ((2, 64, 64),)
     """
     check_engine()
-    given = given_of(image)
-    if given is not None:
-        image, labels = given.levels[0], {**given.labels, **(labels or {})}
-        scale_factors, method, given = plan_given(given, scale_factors, method)
-    options = Options(
-        scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint, given
-    )  # fmt: skip
-    images = images_of(image) if not isinstance(image, xr.DataArray) else {("", image.name): image}
-    single = len(images) == 1
-    if labels and not single:
-        raise ValueError("labels belong to one image; write the images one by one to give each its own.")
-    targets = [(one, url if single else _below(url, name)) for name, one in images.items()]
+    options = Options(scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint)
+    outputs = outputs_of(image, url, options, labels or {})
+    single = len(outputs) == 1
     if compute:
-        reports = write_images(targets, options, labels=labels, progress=progress)
+        reports = write_outputs(outputs, progress)
         return next(iter(reports.values())) if single else reports
-    jobs = list(start_all(targets, options, labels or {}))
+    jobs = list(start_all(outputs))
     return call(partial(finish_all, jobs, single), *lazy_values(jobs), label="store")
 
 
 def write_images(
-    targets: Sequence[tuple[xr.DataArray, Any]],
-    options: Options,
-    *,
-    labels: Mapping[str, xr.DataArray] | None = None,
-    progress: Listener | bool | None = None,
+    images: Sequence[tuple[xr.DataArray, Any]], options: Options, *, progress: Listener | bool | None = None
 ) -> dict[str, Report]:
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
+    return write_outputs([Output(image, url, options, {}) for image, url in images], progress)
+
+
+def write_outputs(outputs: Sequence[Output], progress: Listener | bool | None = None) -> dict[str, Report]:
+    """Compute what is to be written together, shared statistics once, and write it; return the reports by URL."""
     check_scheduler()
-    _check_reachable(targets, options)
+    _check_reachable(outputs)
     jobs: list[Job | Done] = []
     listener: Any = default_listener() if progress in (None, True) else (progress or None)
     try:
-        for job in start_all(targets, options, labels or {}, listener):
+        for job in start_all(outputs, listener):
             jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
         results, went = run(lazy_values(jobs), "writing", listener)
         reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds, listener=listener)
@@ -162,10 +152,10 @@ def write_images(
     return reports
 
 
-def _check_reachable(targets: Sequence[tuple[xr.DataArray, Any]], options: Options) -> None:
+def _check_reachable(outputs: Sequence[Output]) -> None:
     """Refuse stores that other processes would have copies of."""
-    for _, url in targets if computes_elsewhere() else ():
-        place = open_store(url, options.storage_options, "r+")
+    for output in outputs if computes_elsewhere() else ():
+        place = open_store(output.url, output.options.storage_options, "r+")
         if is_in_memory(place.store):
             raise ValueError(
                 f"{place} lies in the memory of this process, which workers cannot write to. Write to a folder or a bucket, or "
@@ -181,11 +171,3 @@ def _left(jobs: Sequence[Job | Done]) -> str:
     resumable = all(job.store.fingerprint is not None for job in jobs if isinstance(job, Job))
     way = "resume=True goes on from there" if resumable else "overwrite=True writes it anew"
     return f"not finished: {', '.join(urls)}. The same command with {way}."
-
-
-def _below(url: Any, name: tuple[str, Any]) -> str:
-    path, own = name
-    parts = [part for part in (*path.split("/"), str(own)) if part]
-    if not isinstance(url, str | Path):
-        raise ValueError("several images are written below a URL or a path, not into a store object.")
-    return join(url, *parts)

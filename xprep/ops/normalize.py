@@ -124,7 +124,7 @@ def normalize(
         "p": p, "p_sum": p_sum, "p_post": p_post, "sigma": sigma, "norm_sum": norm_sum, "cap_max": cap_max,
         "channels": channels, "dtype": dtype, "chunks": chunks, "pool": pool, "empty": empty,
     }  # fmt: skip
-    images = _selected(images_of(image), channels)
+    images = _selected(images_of(image, "normalize"), channels)
     first = next(iter(images.values()))
     recipe = Recipe(
         p=check_percentile(p, "p"),

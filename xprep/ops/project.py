@@ -13,6 +13,7 @@ from xprep.engine.lazy import as_lazy, like
 from xprep.engine.reductions import Reduction, reduce_axes
 from xprep.kernels.project import PROJECTIONS, Summary
 from xprep.ops.containers import Container, map_images
+from xprep.ops.following import Beside
 from xprep.ops.labels import relabel, spell
 from xprep.ops.layout import check_dims, check_image
 from xprep.ops.parameters import check_choice
@@ -64,7 +65,9 @@ def project(image: Container, dim: str | Sequence[str], how: str = "max", *, ski
     """
     check_choice(how, tuple(PROJECTIONS), "how")
     step = spell("project", {"dim": dim, "how": how, "skipna": skipna}, {"skipna": None})
-    return map_images(lambda array: _project(array, dim, how, skipna, step), image)
+    makes = None if how in ("max", "min") else f"project(how={how!r})"
+    gone = Beside(moved=[dim] if isinstance(dim, str) else tuple(dim))
+    return map_images(lambda array: _project(array, dim, how, skipna, step), image, makes, gone)
 
 
 def _project(image: xr.DataArray, dim: str | Sequence[str], how: str, skipna: bool | None, step: str) -> xr.DataArray:

@@ -94,7 +94,7 @@ def quantile(
 
     if isinstance(image, xr.DataArray):
         return one(image)
-    results = {name: one(array) for name, array in images_of(image).items()}
+    results = {name: one(array) for name, array in images_of(image, "quantile").items()}
     return cast("Container", collect(image, results))
 
 

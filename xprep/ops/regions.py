@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
+import numpy as np
 import xarray as xr
 
 from xprep.ops.containers import images_of, map_images
 from xprep.ops.labels import attributes, spell
+from xprep.ops.levels import join_path
 from xprep.rois import features, masking
 from xprep.rois import traces as summing
 
@@ -34,12 +36,19 @@ def _of_images(function: Callable[P, R], *, unitless: bool = False, tree: bool =
 
         if isinstance(image, xr.DataArray):
             return one(image)
+        makes = None if _keeps_whole_numbers(options) else function.__name__
         if tree:
-            nodes = {f"{node}/{name}".strip("/"): one(array) for (node, name), array in images_of(image).items()}
+            nodes = {join_path(*name): one(array) for name, array in images_of(image, makes).items()}
             return xr.DataTree.from_dict(nodes)
-        return map_images(one, image)
+        return map_images(one, image, makes)
 
     return cast(Callable[P, R], operation)
+
+
+def _keeps_whole_numbers(options: Mapping[str, Any]) -> bool:
+    """Whether pixels stay what they are: inside a mask, with a whole number outside."""
+    outside = options.get("outside", np.nan)
+    return bool(np.isfinite(outside)) and float(outside).is_integer()
 
 
 mask = _of_images(masking.mask)
