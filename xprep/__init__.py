@@ -11,6 +11,7 @@ from xprep.batch import BatchReport, RecipeError, run
 from xprep.errors import (
     ChunkError,
     EmptyChannelWarning,
+    PaddedImageWarning,
     PercentileWarning,
     ScratchFullError,
     StoreExistsError,
@@ -48,6 +49,7 @@ __all__ = [
     "DatasetPrep",
     "EmptyChannelWarning",
     "ImagePrep",
+    "PaddedImageWarning",
     "PercentileWarning",
     "Plan",
     "RecipeError",

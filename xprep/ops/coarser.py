@@ -13,8 +13,8 @@ from xprep.engine.gather import gather
 from xprep.engine.grid import regular_chunks
 from xprep.engine.lazy import as_lazy, like
 from xprep.engine.tiling import base_chunk
-from xprep.ops.labels import attributes, spell
-from xprep.ops.layout import PLANE
+from xprep.ops.labels import attributes, spell, without_place
+from xprep.ops.layout import CHANNEL, PLANE
 from xprep.ops.levels import multiscales_of
 from xprep.ops.shrinking import Shrinking, check_method, factors_of, shrunk_coords, shrunk_shape
 
@@ -31,7 +31,7 @@ def make_levels(image: xr.DataArray, steps: Sequence[Any], method: str, step: st
         data = _shrink(levels[-1].data, Shrinking(factors, method))
         coords = shrunk_coords(image, total, data.shape)
         level = xr.DataArray(data, coords=coords, dims=image.dims, name=image.name)
-        level.attrs = attributes(image, step)
+        level.attrs = without_place(attributes(image, step))
         levels.append(level)
     return levels
 
@@ -80,14 +80,19 @@ def _method_beside(method: str, dtype: np.dtype[Any]) -> str:
     return "mode" if dtype.kind != "f" else level_method(method, dtype)
 
 
-def level_method(method: str, dtype: np.dtype[Any], is_image: bool = True) -> str:
-    """Return how levels are made: by the ``method`` that is written down, where it suits what they are.
+def level_method(method: str, dtype: np.dtype[Any], as_labels: bool = False) -> str:
+    """Return how levels of ``dtype`` are made: by the ``method`` that is written down, where it suits what they are.
 
     Without one, images by their mean; labels and masks by their mode, unless by a method that makes no new values.
     """
-    if not is_image and dtype.kind != "f":
+    if as_labels and dtype.kind != "f":
         return method if method in KEEPING else "mode"
     return "mean" if not method or (method == "mode" and dtype.kind == "f") else method
+
+
+def may_be_labels(image: xr.DataArray) -> bool:
+    """Whether levels of which nobody says how they were made are not to be blended: wide whole numbers without channels."""
+    return CHANNEL not in image.dims and image.dtype.kind in "iu" and image.dtype.itemsize >= 4
 
 
 def level_attributes(attrs: Mapping[Any, Any], method: str, same: bool) -> dict[Any, Any]:

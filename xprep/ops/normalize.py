@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,7 +54,8 @@ def normalize(
     ----------
     image : DataArray, Dataset or DataTree
         Dims ``c, y, x`` and others (``z``, ``t``) in any order; an image without ``c`` is one channel. The images of a Dataset
-        or a DataTree are the fields of view of one experiment: they share their statistics, and may differ in shape.
+        or a DataTree are the fields of view of one experiment: they share their statistics. Those of different shapes belong
+        into the nodes of a DataTree; an image in levels is one image, of which level 0 counts (`xprep.ops.containers`).
     p : float or None
         Percentile, 0–100, that a channel is divided by.
     p_sum : float or None
@@ -102,6 +104,9 @@ def normalize(
         A channel is empty (when it is computed).
     PercentileWarning
         A percentile to divide by is not positive (when it is computed).
+    PaddedImageWarning
+        Of an image that shares a Dataset with others, the outermost rows or columns are NaN throughout (when it is computed):
+        xarray fills images of different shapes up in a Dataset.
 
     Notes
     -----
@@ -139,7 +144,8 @@ def normalize(
         channels=channel_names(first),
     )
     check_choice(intermediates, (None, "auto", "recompute", "persist", "spill"), "intermediates")
-    fields = [Field(spell_name(name), one) for name, one in images.items()]
+    nodes = Counter(node for node, _ in images)
+    fields = [Field(spell_name(name), one, shares=nodes[name[0]] > 1) for name, one in images.items()]
     arrays = normalized(fields, recipe, chunks, intermediates)
     step = spell("normalize", given, DEFAULTS)
     results = {

@@ -26,7 +26,7 @@ from xprep.ops.containers import Container, rebuild, refuse_doubtful
 from xprep.ops.contents import contents_of
 from xprep.ops.coordinates import rescaled_coordinates
 from xprep.ops.following import Beside
-from xprep.ops.labels import attributes
+from xprep.ops.labels import attributes, without_place
 from xprep.ops.layout import SPACE, check_image
 from xprep.ops.parameters import check_choice
 from xprep.types import Array
@@ -143,7 +143,7 @@ def _rescale(
         check_room(shape, dtype)
     result = xr.DataArray(_scaled_data(image, scales, way, dtype), dims=image.dims).rename(image.name)
     result = result.assign_coords(rescaled_coordinates(image, scales, *steps))
-    result.attrs = _fresh(attributes(image, step))
+    result.attrs = without_place(attributes(image, step))
     return result
 
 
@@ -204,11 +204,3 @@ def _check_cval(way: Way, dtype: np.dtype[Any]) -> None:
     kept = np.array(way.cval).astype(dtype) if np.isfinite(way.cval) and abs(way.cval) < 2**63 else None
     if kept is None or kept != way.cval:
         raise ValueError(f"cval={way.cval!r} is not a value of {dtype}, which order=0 keeps; give one that is, or order=1.")
-
-
-def _fresh(attrs: dict[str, Any]) -> dict[str, Any]:
-    """Drop the metadata that give the old voxel size; channels' names and colours stay."""
-    kept = {name: value for name, value in attrs.items() if name not in ("multiscales", "transform")}
-    if isinstance(kept.get("ome"), Mapping):
-        kept["ome"] = {name: value for name, value in kept["ome"].items() if name != "multiscales"}
-    return kept

@@ -7,12 +7,13 @@ from typing import Any
 
 import xarray as xr
 
-from xprep.ops.coarser import anew, level_attributes, level_method
+from xprep.ops.coarser import anew, level_attributes, level_method, may_be_labels
 from xprep.ops.contents import LABELS, Contents, Located, Name, contents_of
 from xprep.ops.following import Beside, replace_images
 from xprep.ops.layout import SPACE
 from xprep.ops.levels import Levels, join_path, nodes_of, steps_between
 
+TRANSFORM = "transform"
 Nodes = Mapping[str, xr.DataTree]
 Results = Mapping[str, Mapping[Any, xr.DataArray]]
 
@@ -81,20 +82,19 @@ def _levels(
     if name not in base or not any(step[dim] > 1 for step in steps for dim in SPACE if dim in step and dim in base[name].dims):
         return {}
     is_image = name in results.get(finest, {})
-    method = level_method(group.method, base[name].dtype, is_image)
+    as_labels = not is_image or (not group.method and may_be_labels(first.array))
+    method = level_method(group.method, base[name].dtype, as_labels)
     coarse = anew(base, set(results[finest]) if is_image else {name}, steps, method)
-    found = {
-        level.node: dataset.assign_attrs(nodes[level.node].attrs)
-        for level, dataset in zip(first.levels[1:], coarse, strict=True)
-    }
-    same = not beside.moved and all(dict(one.sizes) == _sizes(nodes[path]) for path, one in found.items())
+    found, same = {}, not beside.moved
+    for level, dataset in zip(first.levels[1:], coarse, strict=True):
+        found[level.node] = dataset.assign_attrs(nodes[level.node].attrs)
+        stays = not beside.moved and dict(dataset[name].sizes) == dict(level.array.sizes)
+        if stays and TRANSFORM in level.array.attrs:  # SpatialData's, of this level: still true
+            dataset[name].attrs[TRANSFORM] = level.array.attrs[TRANSFORM]
+        same = same and stays
     above = made[group.parent].copy()
     above.attrs = level_attributes(above.attrs, method, same)
     return {**found, group.parent: above}
-
-
-def _sizes(node: xr.DataTree) -> dict[Any, int]:
-    return dict(node.to_dataset().sizes)
 
 
 def tree_of_results(images: Sequence[Located], results: Mapping[Name, xr.Dataset], variable: str, name: Any) -> xr.DataTree:
