@@ -185,7 +185,8 @@ def _step(before: xr.DataArray, level: xr.DataArray, n: int) -> dict[str, int]:
         raise ValueError(
             f"level {n} has the dims {level.dims}, the level before {before.dims}: they are no levels of one image. {_WAY_OUT}"
         )
-    return {str(dim): _checked_factor(before, level, str(dim), n) for dim in before.dims}
+    factors = {str(dim): _checked_factor(before, level, str(dim), n) for dim in before.dims}
+    return {dim: factor for dim, factor in factors.items() if factor > 1}
 
 
 _WAY_OUT = "Take one of them, e.g. tree['scale0/image']; or, if they are fields of view, give the nodes other names."

@@ -79,7 +79,7 @@ def _levels(
     first = max(tracks, key=lambda one: len(one.levels))
     steps = steps_between([level.array for level in first.levels])
     base, name = made[finest], first.key[1]
-    if name not in base or not any(step[dim] > 1 for step in steps for dim in SPACE if dim in step and dim in base[name].dims):
+    if name not in base or not any(dim in base[name].dims for step in steps for dim in step if dim in SPACE):
         return {}
     is_image = name in results.get(finest, {})
     as_labels = not is_image or (not group.method and may_be_labels(first.array))
@@ -87,10 +87,10 @@ def _levels(
     coarse = anew(base, set(results[finest]) if is_image else {name}, steps, method)
     found, same = {}, not beside.moved
     for level, dataset in zip(first.levels[1:], coarse, strict=True):
-        found[level.node] = dataset.assign_attrs(nodes[level.node].attrs)
         stays = not beside.moved and dict(dataset[name].sizes) == dict(level.array.sizes)
         if stays and TRANSFORM in level.array.attrs:  # SpatialData's, of this level: still true
             dataset[name].attrs[TRANSFORM] = level.array.attrs[TRANSFORM]
+        found[level.node] = dataset.assign_attrs(nodes[level.node].attrs)
         same = same and stays
     above = made[group.parent].copy()
     above.attrs = level_attributes(above.attrs, method, same)
