@@ -99,9 +99,8 @@ def _with_labels(image: xr.DataArray) -> xr.DataTree:
 
 
 def _plate(image: xr.DataArray) -> xr.DataTree:
-    return xr.DataTree.from_dict(
-        {f"{well}/scale{n}": level.to_dataset(name="image") for well in ("A/1", "B/2") for n, level in enumerate(levels_of(image))}
-    )
+    wells, levels = ("A/1", "B/2"), list(enumerate(levels_of(image)))
+    return xr.DataTree.from_dict({f"{well}/scale{n}": level.to_dataset(name="image") for well in wells for n, level in levels})
 
 
 def _fields(image: xr.DataArray) -> xr.DataTree:

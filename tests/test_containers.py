@@ -388,7 +388,7 @@ def test_labels_of_a_store_say_that_they_are(tmp_path: Path) -> None:
     np.testing.assert_array_equal(both.prep.gaussian_filter(1)["cells"], CELLS)
     both.prep.to_ome_zarr(tmp_path / "b.zarr")
     np.testing.assert_array_equal(xprep.open_image(tmp_path / "b.zarr", label="cells"), CELLS)
-    with pytest.raises(ValueError, match="to_ome_zarr.*may be labels"):
+    with pytest.raises(ValueError, match=r"to_ome_zarr.*may be labels"):
         xr.Dataset({"image": PLANE, "cells": CELLS.drop_attrs()}).prep.to_ome_zarr(tmp_path / "c.zarr")
     assert not (tmp_path / "c.zarr").exists()
 

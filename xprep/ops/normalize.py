@@ -8,7 +8,8 @@ from typing import Any
 
 import xarray as xr
 
-from xprep.ops.containers import Container, Name, images_of, rebuild, spell_name
+from xprep.ops.containers import Container, images_of, rebuild, spell_name
+from xprep.ops.contents import Name
 from xprep.ops.labels import relabel, spell
 from xprep.ops.layout import (
     CHANNEL,

@@ -24,7 +24,7 @@ def _nan_edges(block: Array, place: Place) -> NDArray[np.bool_]:
 
 
 def _join(parts: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
-    return np.logical_and.reduce(list(parts))
+    return np.asarray(np.logical_and.reduce(list(parts)), bool)
 
 
 NAN_EDGES = Fold(_nan_edges, _join)

@@ -13,7 +13,8 @@ from xprep.ops.contents import Contents, contents_of
 from xprep.ops.labels import spell
 from xprep.ops.layout import check_image
 from xprep.ops.levels import join_path, nodes_of
-from xprep.ops.shrinking import check_steps, factors_of
+from xprep.ops.parameters import check_choice
+from xprep.ops.shrinking import METHODS, check_steps, factors_of
 
 IMAGE = "image"  # the variable of a DataArray in its pyramid, as in stores
 
@@ -26,7 +27,7 @@ def pyramid(image: Any, scale_factors: Sequence[Any] = (2, 2), *, method: str = 
     image : DataArray, Dataset or DataTree
         Dims in any order, with y and x; integers, floats or booleans. In a Dataset or DataTree every image is shrunk,
         and with it every other variable along the same dims: labels and masks (integers and booleans that are no image)
-        by their commonest value.
+        by their commonest value. Of an image in levels, new ones are made of level 0.
     scale_factors : sequence
         One entry a level, relative to the level before: a number shrinks y and x, a mapping names its dims
         (``{"z": 1, "y": 2, "x": 2}``). Whole numbers, 1 or more.
@@ -46,7 +47,8 @@ def pyramid(image: Any, scale_factors: Sequence[Any] = (2, 2), *, method: str = 
     Raises
     ------
     ValueError
-        A factor is no whole number of at least 1, a dim is unknown, an unknown method, or an image without pixels.
+        A factor is no whole number of at least 1, a dim is unknown, an unknown method, or an image without pixels; whole
+        numbers that may be labels would be blended.
     TypeError
         The mode of floats, or values that are not real numbers.
 
@@ -68,6 +70,7 @@ def pyramid(image: Any, scale_factors: Sequence[Any] = (2, 2), *, method: str = 
     [0.5, 2.5, 4.5]
     """
     steps = check_steps(scale_factors)
+    check_choice(method, METHODS, "method")
     step = spell("pyramid", {"scale_factors": tuple(steps), "method": method})
     if isinstance(image, xr.DataArray):
         check_image(image, "pyramid")
@@ -76,13 +79,13 @@ def pyramid(image: Any, scale_factors: Sequence[Any] = (2, 2), *, method: str = 
     contents = contents_of(image)
     if method not in KEEPING:
         refuse_doubtful(contents, f"pyramid(method={method!r})")
-    nodes = {"": image} if isinstance(image, xr.Dataset) else nodes_of(image)
+    tree = {} if isinstance(image, xr.Dataset) else {path: node.to_dataset() for path, node in nodes_of(image).items()}
+    nodes = tree or {"": image}
     made: dict[str, list[xr.Dataset]] = {}
     methods: dict[str, str] = {}
     for parent, (path, images) in _holders(contents).items():
-        dataset = nodes[path] if path == "" else nodes[path].to_dataset()
-        _check([dataset[name] for name in images], steps)
-        made[parent] = shrink_dataset(dataset, images, steps, method, step)
+        _check([nodes[path][name] for name in images], steps)
+        made[parent] = shrink_dataset(nodes[path], images, steps, method, step)
         methods[parent] = method if images else "mode"
     return _tree(made, image.name if isinstance(image, xr.DataTree) else None, methods)
 
