@@ -60,7 +60,8 @@ def open_image(
     DataArray
         Dims as stored (``t, c, z, y, x`` or some of them), with physical coordinates of the pixels' centres (``units`` in
         their attributes) and the channels' names in ``c``. How channels and labels are shown is in the attributes
-        ``omero`` and ``image-label``, as in OME-Zarr, and is kept when the image is written again.
+        ``omero`` and ``image-label``, as in OME-Zarr, and is kept when the image is written again; that the latter is there says
+        that these are labels, also to operations on a Dataset of both.
 
     Raises
     ------

@@ -47,13 +47,15 @@ def to_ome_zarr(
     image : DataArray, Dataset or DataTree
         Dims among ``t, c, z, y, x``, in any order; stored in that order. Several images of a Dataset or DataTree are written
         below ``url``, each under its node's and its own name, and computed together: shared statistics once.
-        A pyramid (a DataTree of `pyramid` or `open_tree`: ``scale0 … scaleN``, and ``labels``) is one image.
+        An image in levels (a DataTree of `pyramid`, `open_tree` or another reader, or what an operation made of it:
+        ``scale0 … scaleN``) is one image. With an image go its labels: of a Dataset those that say so (by the attribute
+        ``image-label``), of a DataTree those below ``labels``.
     url : str, Path or zarr store
         Where.
     scale_factors : "auto" or sequence
         One entry a level, relative to the level before: a number shrinks y and x, a mapping names its dims. ``"auto"`` halves y
-        and x until a level fits one chunk; ``()`` writes the first level only. Of a pyramid, ``"auto"`` writes the levels
-        that it has; labels are shrunk anew.
+        and x until a level fits one chunk; ``()`` writes the first level only. Of an image in levels, ``"auto"`` writes the
+        levels that it has; labels are shrunk anew.
     method : {"mean", "max", "nearest", "mode", "gaussian"}
         How levels are made, as by `pyramid`; integers round half to even. A level of all but ``"gaussian"`` is made while the
         one before is written; that one is made of blocks and their surroundings, and reads the level before back.
@@ -92,7 +94,8 @@ def to_ome_zarr(
         Something is there, and ``overwrite`` is off (or it is no Zarr store); with ``resume``, it is another call's; another
         process is writing it.
     ValueError
-        The output lies in the input or holds it, a dim that OME-Zarr has not, uneven coordinates, an unknown choice, chunks
+        No image, or whole numbers that may be labels and would be blended; nodes named as levels that are none; the output
+        lies in the input or holds it, a dim that OME-Zarr has not, uneven coordinates, an unknown choice, chunks
         or factors that are none; ``resume`` of an image whose origin nobody knows, without ``fingerprint``.
     ChunkError, OSError
         The source cannot be read or the output cannot be written; the store stays marked as unfinished.

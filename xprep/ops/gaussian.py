@@ -32,7 +32,8 @@ def gaussian_filter(
     Parameters
     ----------
     image : DataArray, Dataset or DataTree
-        Dims in any order, with y and x; integers, floats or booleans. In a Dataset or DataTree every image is blurred.
+        Dims in any order, with y and x; integers, floats or booleans. In a Dataset or DataTree every image is blurred,
+        and labels are not.
     sigma : float, mapping or sequence
         Standard deviation in pixels: a number for y and x, a mapping by dim (``{"z": 1, "y": 2, "x": 2}``), or a sequence
         of one number a channel. 0 leaves an axis or a channel as it is. Lengths with a unit do as well: ``"0.5 um"``
@@ -54,7 +55,8 @@ def gaussian_filter(
     Raises
     ------
     ValueError
-        A sigma is negative, not finite or of an unknown dim; there is not one a channel; y or x is missing.
+        A sigma is negative, not finite or of an unknown dim; there is not one a channel; y or x is missing; a variable beside
+        an image may be labels.
     TypeError
         The image's values are not real numbers.
 

@@ -59,14 +59,24 @@ def find_levels(tree: xr.DataTree) -> list[Levels]:
     """
     nodes = nodes_of(tree)
     found: list[Levels] = []
+    taken: set[str] = set()  # levels, and all below them: there are none in a level
     for path, node in nodes.items():
-        listed = [Levels(path, names, method) for names, method in _listed(path, node, nodes)]
-        taken = {name for one in (*found, *listed) for name in one.nodes}
-        found += listed
-        numbered = tuple(join_path(path, name) for name in numbered_children(node))
-        if numbered and not taken & set(numbered) and (_says_method(node) or _are_levels([nodes[name] for name in numbered])):
-            found.append(Levels(path, numbered, method_of(node.attrs.get("method"))))
+        if path in taken or (path.rpartition("/")[0] or "/") in taken:
+            taken.add(path)
+            continue
+        for one in _levels_below(path, node, nodes):
+            if taken.isdisjoint(one.nodes):
+                found.append(one)
+                taken.update(one.nodes)
     return found
+
+
+def _levels_below(path: str, node: xr.DataTree, nodes: Mapping[str, xr.DataTree]) -> Iterator[Levels]:
+    """Yield what metadata name as levels, and then children that are called so."""
+    yield from (Levels(path, names, method) for names, method in _listed(path, node, nodes))
+    numbered = tuple(join_path(path, name) for name in numbered_children(node))
+    if numbered and (_says_method(node) or _are_levels([nodes[name] for name in numbered])):
+        yield Levels(path, numbered, method_of(node.attrs.get("method")))
 
 
 def numbered_children(node: xr.DataTree) -> list[str]:

@@ -26,7 +26,8 @@ def project(image: Container, dim: str | Sequence[str], how: str = "max", *, ski
     Parameters
     ----------
     image : DataArray, Dataset or DataTree
-        Any dims, in any order; integers, floats or booleans. In a Dataset or DataTree every image is projected.
+        Any dims, in any order; integers, floats or booleans. In a Dataset or DataTree every image is projected; labels and
+        other variables along ``dim`` are left out.
     dim : str or sequence of str
         The dim (or dims) to look along; the others keep their order, so ``"x"`` of (z, y, x) gives (z, y).
     how : {"max", "mean", "sum", "min", "std"}

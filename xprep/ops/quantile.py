@@ -40,7 +40,7 @@ def quantile(
     Parameters
     ----------
     image : DataArray, Dataset or DataTree
-        Dims in any order; integers, floats or booleans.
+        Dims in any order; integers, floats or booleans. Of an image in levels, level 0 counts.
     q : float or sequence of float
         Quantiles, 0–1.
     dim : str or sequence of str, optional

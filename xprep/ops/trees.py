@@ -10,10 +10,11 @@ import xarray as xr
 from xprep.ops.coarser import anew, level_attributes, level_method, may_be_labels
 from xprep.ops.contents import LABELS, Contents, Located, Name, contents_of
 from xprep.ops.following import Beside, replace_images
+from xprep.ops.labels import without_place
 from xprep.ops.layout import SPACE
 from xprep.ops.levels import Levels, join_path, nodes_of, steps_between
 
-TRANSFORM = "transform"
+TRANSFORM = "transform"  # SpatialData's: where the pixels of an element, or of one of its levels, lie
 Nodes = Mapping[str, xr.DataTree]
 Results = Mapping[str, Mapping[Any, xr.DataArray]]
 
@@ -53,9 +54,7 @@ def _node(path: str, nodes: Nodes, contents: Contents, results: Results, beside:
     prefix = join_path(path, "")
     others = results.items() if nodes[path].children else ()
     below = [image for other, images in others if other.startswith(prefix) for image in images.values()]
-    return replace_images(
-        own, results.get(path, {}), beside, inherited=_lying_on(inherited, near), near=near, below=below
-    )
+    return replace_images(own, results.get(path, {}), beside, inherited=_lying_on(inherited, near), near=near, below=below)
 
 
 def _image_of_labels(path: str, contents: Contents) -> list[xr.DataArray]:
@@ -79,8 +78,9 @@ def _levels(
     first = max(tracks, key=lambda one: len(one.levels))
     steps = steps_between([level.array for level in first.levels])
     base, name = made[finest], first.key[1]
+    above = made[group.parent].attrs
     if name not in base or not any(dim in base[name].dims for step in steps for dim in step if dim in SPACE):
-        return {}
+        return {group.parent: _with_attrs(made[group.parent], {k: v for k, v in without_place(above).items() if k != "method"})}
     is_image = name in results.get(finest, {})
     as_labels = not is_image or (not group.method and may_be_labels(first.array))
     method = level_method(group.method, base[name].dtype, as_labels)
@@ -88,13 +88,17 @@ def _levels(
     found, same = {}, not beside.moved
     for level, dataset in zip(first.levels[1:], coarse, strict=True):
         stays = not beside.moved and dict(dataset[name].sizes) == dict(level.array.sizes)
-        if stays and TRANSFORM in level.array.attrs:  # SpatialData's, of this level: still true
+        if stays and TRANSFORM in level.array.attrs:  # still true
             dataset[name].attrs[TRANSFORM] = level.array.attrs[TRANSFORM]
         found[level.node] = dataset.assign_attrs(nodes[level.node].attrs)
         same = same and stays
-    above = made[group.parent].copy()
-    above.attrs = level_attributes(above.attrs, method, same)
-    return {**found, group.parent: above}
+    return {**found, group.parent: _with_attrs(made[group.parent], level_attributes(above, method, same))}
+
+
+def _with_attrs(dataset: xr.Dataset, attrs: Mapping[Any, Any]) -> xr.Dataset:
+    changed = dataset.copy()
+    changed.attrs = dict(attrs)
+    return changed
 
 
 def tree_of_results(images: Sequence[Located], results: Mapping[Name, xr.Dataset], variable: str, name: Any) -> xr.DataTree:
