@@ -253,7 +253,7 @@ WRITING: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "labels of another size": (
         {"labels": {"cells": image().isel(c=0, drop=True)[:5]}},
         ValueError,
-        r"'cells' do not fit the image.*'y': \(5, 24\)",
+        r"'cells' does not lie on the image: along 'y' .*19 of the image's 24 pixels have none",
     ),
     "labels with a name that leads elsewhere": (
         {"labels": {"../x": image().isel(c=0, drop=True)}},

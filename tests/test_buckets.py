@@ -24,9 +24,9 @@ from tests.servers import SECRET, Server
 from tests.servers import _put as put
 from xprep.io.arrays import open_array
 from xprep.io.copying import split
+from xprep.io.locations import locate
 from xprep.io.objects import name_store
 from xprep.io.stores import open_store
-from xprep.io.urls import overlap
 
 __all__ = ["az_bucket", "gs_bucket", "moto_bucket", "moto_here", "rclone_bucket"]  # fixtures
 
@@ -201,8 +201,8 @@ def test_stores_are_told_apart(source: Path) -> None:
 def test_names_of_stores(s3: Server, tmp_path: Path) -> None:
     plain = FsspecStore.from_url("s3://lab/a.zarr", storage_options=s3.storage_options())
     assert name_store(plain) == "s3://lab/a.zarr"
-    assert overlap(name_store(plain), "s3a://lab/a.zarr/labels")
-    assert not overlap("MemoryStore://1", "MemoryStore://2")
+    assert locate("s3a://lab/a.zarr/labels", s3.storage_options()).lies_in(locate(plain))
+    assert not locate(MemoryStore()).lies_in(locate(MemoryStore()))
     obstore = pytest.importorskip("obstore.store", reason=NOT_INSTALLED.format("obstore"))
     credentials = {"access_key_id": "K", "secret_access_key": SECRET, "region": "us-east-1"}
     assert name_store(ObjectStore(obstore.S3Store("lab", prefix="a/b/", **credentials))) == "s3://lab/a/b"

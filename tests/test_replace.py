@@ -29,7 +29,8 @@ from xprep.errors import StoreExistsError, UnfinishedStoreError
 from xprep.io import copying, owner
 from xprep.io.copying import copy, split
 from xprep.io.groups import read_group
-from xprep.io.moving import Move
+from xprep.io.moving import Move, read_note
+from xprep.io.notes import encode_note
 from xprep.io.replacing import announced, find_move
 from xprep.io.status import read_status
 from xprep.io.stores import open_store
@@ -388,9 +389,9 @@ def test_of_two_that_come_to_the_end_one_announces(source: str, memory: None, ho
         monkeypatch.undo()
         host("here")
         # Of a machine that nobody sees it is taken over after ten minutes.
-        note = move.above.read_json(move.note)
+        note = read_note(move.above, move.name)
         note["owner"]["created"] = "2026-01-01T00:00:00+00:00"
-        move.above.write_json(move.note, note)
+        move.above.set(move.note, encode_note(note))
         with announced(other, target, "run2"):
             with pytest.raises(StoreExistsError, match="being replaced by another run"):
                 move.check_mine()

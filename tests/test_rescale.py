@@ -344,7 +344,7 @@ def test_lengths_need_a_unit_on_both_sides():
     with pytest.raises(ValueError, match="'pixel', which is no length"):
         to_isotropic(anisotropic(units="pixel"), "1 um")
     mixed = anisotropic().assign_coords(z=("z", np.arange(4.0), {"units": "second"}))
-    with pytest.raises(ValueError, match="'z' is in 'second' and others are in 'micrometer'"):
+    with pytest.raises(ValueError, match="'z' is in 'second', others in 'micrometer'"):
         to_isotropic(mixed)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -22,6 +21,7 @@ from tests.servers import Server
 from xprep.errors import ChunkError, StoreExistsError, UnfinishedStoreError
 from xprep.io.claims import begin, is_mine
 from xprep.io.journal import Journal, Record
+from xprep.io.notes import decode_note, encode_note
 from xprep.io.owner import Owner
 from xprep.io.status import mark_writing
 from xprep.io.stores import open_store
@@ -58,7 +58,7 @@ class Interrupting:
         self.chunk, self.parts = source / "scale0/image/c" / chunk, target / "scale0/image/.xprep/parts"
 
     def started(self, stage: str, total: int) -> None:
-        self.good = self.chunk.read_bytes()
+        self.good, self.stamp = self.chunk.read_bytes(), self.chunk.stat()
 
     def advanced(self, stage: str, steps: int, nbytes: int) -> None:
         if self.parts.exists() and len(list(self.parts.glob("*.value"))) == 3 and self.good:
@@ -67,9 +67,9 @@ class Interrupting:
     def finished(self, stage: str) -> None: ...
 
     def repair(self) -> None:
-        stamp = self.chunk.stat()
+        """Restore the chunk as a later run sees it: its bytes, and when these were written."""
         self.chunk.write_bytes(self.good)
-        os.utime(self.chunk, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+        os.utime(self.chunk, ns=(self.stamp.st_atime_ns, self.stamp.st_mtime_ns))
 
 
 def interrupted(source: Path, url: Path, chunk: str = "1/3/2", image: xr.DataArray | None = None, **options: Any) -> None:
@@ -151,9 +151,9 @@ def test_statistics_are_not_computed_again(source: Path, tmp_path: Path) -> None
     fresh, resumed = Counting(), Counting()
     expected = write(job(source), tmp_path / "y.zarr", progress=fresh).statistics
     for kept in (tmp_path / "x.zarr/scale0/image/.xprep/parts").glob("*.value"):
-        value = json.loads(kept.read_text())
+        value = decode_note(kept.read_bytes(), str(kept))
         numbers = [(2 * float.fromhex(number)).hex() for number in value["values"]["values"]]
-        kept.write_text(json.dumps({**value, "values": {**value["values"], "values": numbers}}))
+        kept.write_bytes(encode_note({**value, "values": {**value["values"], "values": numbers}}))
     report = write(job(source), tmp_path / "x.zarr", resume=True, progress=resumed)
     assert report.statistics == {name: [2 * number for number in numbers] for name, numbers in expected.items()}
     assert resumed.tasks < fresh.tasks / 2

@@ -170,8 +170,15 @@ def test_tables_of_other_images(function):
 
 @pytest.mark.parametrize("function", [traces, centered, roi_features])
 def test_not_a_table(function):
-    with pytest.raises(TypeError, match="RoiTable"):
-        function(IMAGE, np.zeros((20, 20), int))
+    for wrong in ("cells", [[1, 2]], TABLE.to_dataset(), None):
+        with pytest.raises(TypeError, match="rois must be a RoiTable or a label image"):
+            function(IMAGE, wrong)
+    with pytest.raises(ValueError, match=r"got bool.*mask.astype\(int\) is one ROI"):
+        function(IMAGE, np.zeros((20, 20), bool))
+    with pytest.raises(ValueError, match="labels must be integers, got float64"):
+        function(IMAGE, np.zeros((20, 20)))
+    with pytest.raises(ValueError, match="dims y and x"):
+        function(IMAGE, xr.zeros_like(IMAGE, dtype=int))
 
 
 @pytest.mark.parametrize(

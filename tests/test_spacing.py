@@ -16,6 +16,8 @@ from xprep.images.levels import spacing_of
 from xprep.ops.units import voxel_size
 from xprep.plot.panels import extent_of
 
+# xarray widens float16, with a warning: what is left is its rounding.
+pytestmark = pytest.mark.filterwarnings("ignore:`pandas.Index` does not support:FutureWarning")
 N = 12
 PIXELS = np.arange(N)
 
@@ -50,6 +52,9 @@ COORDS: dict[str, tuple[np.ndarray, float | None]] = {
     "not a number": (np.where(PIXELS == 3, np.nan, PIXELS), None),
     "infinite": (np.where(PIXELS == N - 1, np.inf, PIXELS), None),
 }
+
+
+REFUSED = r"not evenly spaced|all the same|not finite"
 
 
 def image(values: np.ndarray, dim: str = "x", **attrs: Any) -> xr.DataArray:
@@ -108,7 +113,7 @@ ASKING: dict[str, Callable[..., float]] = {
     "a pyramid": shrunk,
     "a picture": drawn,
     "the repr": repr_of,
-    "a table of ROIs": lambda made: xprep.RoiTable.from_labels(made.isel(t=0)).placement["x"].step,
+    "a table of ROIs": lambda made: xprep.RoiTable.from_labels(made.isel(t=0)).placement["x"].pixel_size,
 }
 
 
@@ -122,7 +127,7 @@ def _pixels(run: Callable[[], Any], made: xr.DataArray) -> float:
 def test_one_answer(values: np.ndarray, step: float | None, asking: Callable[..., float]) -> None:
     made = image(values)
     if step is None:
-        with pytest.raises(ValueError, match="not evenly spaced|all the same|not finite"):
+        with pytest.raises(ValueError, match=REFUSED):
             asking(made)
     else:
         assert asking(made) == pytest.approx(step, rel=1e-3)
@@ -130,15 +135,15 @@ def test_one_answer(values: np.ndarray, step: float | None, asking: Callable[...
 
 @pytest.mark.parametrize("layout", ["dual", "flat"])
 @pytest.mark.parametrize(("values", "step"), COORDS.values(), ids=COORDS)
-def test_stores_keep_what_is_even_and_refuse_the_rest(values: np.ndarray, step: float | None, layout: str, tmp_path: Path) -> None:
+def test_stores_keep_what_is_even(values: np.ndarray, step: float | None, layout: str, tmp_path: Path) -> None:
     if step is None:
-        with pytest.raises(ValueError, match="not evenly spaced|all the same|not finite"):
+        with pytest.raises(ValueError, match=REFUSED):
             written(tmp_path, image(values), layout=layout)
         assert list(tmp_path.iterdir()) == []
         return
     found = written(tmp_path, image(values), layout=layout, scale_factors=())
     np.testing.assert_allclose(found.x, values.astype(float), atol=0.02 * step + (0 if layout == "dual" else rounding_of(values)))
-    assert xprep.validate(tmp_path / "out.zarr").ok
+    assert xprep.validate(tmp_path / "out.zarr").is_valid
 
 
 TIMES: dict[str, tuple[Any, bool]] = {  # what flat can say of t

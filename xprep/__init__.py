@@ -56,6 +56,7 @@ __all__ = [
     "Report",
     "RoiTable",
     "ScratchFullError",
+    "SourceChangedError",
     "StoreExistsError",
     "StoreFormatError",
     "TreePrep",

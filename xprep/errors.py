@@ -23,6 +23,10 @@ class ChunkError(XprepError, OSError):
     """A chunk that cannot be read or decoded, or that is missing from its store."""
 
 
+class SourceChangedError(XprepError, OSError):
+    """The source is not what it was when the run that reads it, or the first part of that run, began."""
+
+
 class ScratchFullError(XprepError, OSError):
     """The scratch space for intermediates is full or cannot be written."""
 

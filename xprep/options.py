@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from xprep.sizes import parse_bytes
+from xprep.switches import check_switch
 from xprep.types import Intermediates
 
 
@@ -64,16 +68,22 @@ class Options:
         for name in ("memory_limit", "tile_bytes"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _bytes(name, getattr(self, name)))
+        for one in ("history", "timestamps", "chained_urls", "outside_links", "unbounded_codecs"):
+            object.__setattr__(self, one, check_switch(getattr(self, one), one))
         if self.intermediates not in get_args(Intermediates):
             raise ValueError(f"intermediates must be one of {get_args(Intermediates)}; got {self.intermediates!r}.")
         if self.memory_limit is not None and self.memory_limit <= 0:
             raise ValueError(f"memory_limit must be a positive number of bytes or None; got {self.memory_limit!r}.")
         if self.tile_bytes <= 0:
             raise ValueError(f"tile_bytes must be positive; got {self.tile_bytes!r}.")
-        if isinstance(self.deadline, bool) or not isinstance(self.deadline, int | float):
+        if isinstance(self.deadline, bool) or not isinstance(self.deadline, int | float | np.number):
             raise TypeError(f"deadline must be a number of seconds; got {self.deadline!r}.")
-        if not self.deadline > 0:
+        if not _is_positive(self.deadline):
             raise ValueError(f"deadline must be a positive number of seconds; got {self.deadline!r}.")
+        if not isinstance(self.scratch_url, str | Path | None):
+            raise TypeError(f"scratch_url must be a folder, a URL or None; got {self.scratch_url!r}.")
+        if not isinstance(self.scratch_options, Mapping | None):
+            raise TypeError(f"scratch_options must be a mapping or None; got a {type(self.scratch_options).__name__}.")
         if self.progress not in ("auto", "on", "off"):
             raise ValueError(f"progress must be 'auto', 'on' or 'off'; got {self.progress!r}.")
 
@@ -83,6 +93,11 @@ def _bytes(name: str, given: Any) -> int:
         return parse_bytes(given)
     except (ValueError, TypeError) as error:
         raise type(error)(f"{name}: {error}") from None
+
+
+def _is_positive(value: Any) -> bool:
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return number and 0 < float(value) < float("inf")
 
 
 class _Holder:
@@ -111,7 +126,7 @@ class set_options:
     ValueError
         An unknown option, or a value that it does not take.
     TypeError
-        A value of a type that it does not take.
+        A value of a type that it does not take, such as a switch that is not True or False.
 
     Examples
     --------

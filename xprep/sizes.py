@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+import numpy as np
+
 _SIZE: Final = re.compile(r"\s*([0-9.]+)\s*([kmgtp]?)(i?)(b?)\s*", re.IGNORECASE)
 
 
@@ -32,7 +34,7 @@ def parse_bytes(given: Any) -> int:
     Raises
     ------
     ValueError
-        A text that is no size.
+        A text that is no size, or a number that is not whole.
     TypeError
         Neither a number nor a text.
 
@@ -41,9 +43,11 @@ def parse_bytes(given: Any) -> int:
     >>> parse_bytes("1.5 KiB"), parse_bytes("2 kB"), parse_bytes(16e9)
     (1536, 2000, 16000000000)
     """
-    if isinstance(given, bool) or not isinstance(given, str | int | float):
+    if isinstance(given, bool) or not isinstance(given, str | int | float | np.number):
         raise TypeError(f"{given!r} is no number of bytes, such as 8589934592 or '8 GiB'.")
     if not isinstance(given, str):
+        if not float(given).is_integer():
+            raise ValueError(f"{given!r} is no whole number of bytes, such as 8589934592 or '8 GiB'.")
         return int(given)
     found = _SIZE.fullmatch(given)
     try:

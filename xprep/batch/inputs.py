@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
-from xprep.batch.located import Located, RecipeError
+from xprep.batch.located import Located
+from xprep.batch.places import check_places
 from xprep.batch.recipe import Recipe
 from xprep.io.find import find_urls, has_pattern
 from xprep.io.groups import list_images, read_group
@@ -18,11 +19,12 @@ from xprep.io.urls import join, redact
 
 @dataclass(frozen=True)
 class Task:
-    """One image of a batch: where it is, where its result goes, and of which experiment it is."""
+    """One image of a batch: where it is, where its result goes, of which experiment it is, and the plate that holds it."""
 
     input: str
     output: str
     experiment: str
+    plate: str = ""
 
     @property
     def shown(self) -> str:
@@ -42,6 +44,7 @@ class _Image:
     name: str
     parent: str
     folder: str
+    plate: str = ""
 
 
 def find_tasks(recipe: Recipe) -> list[Task]:
@@ -50,7 +53,7 @@ def find_tasks(recipe: Recipe) -> list[Task]:
     Raises
     ------
     RecipeError
-        A pattern that fits nothing, two results of one name.
+        A pattern that fits nothing; a result that would be, hold or lie in another or an input.
     OSError
         A bucket that cannot be listed.
     """
@@ -58,8 +61,15 @@ def find_tasks(recipe: Recipe) -> list[Task]:
     outputs = [_output(recipe.output, image, index, len(images)) for index, image in enumerate(images)]
     twice = [url for url, count in Counter(outputs).items() if count > 1]
     if twice:
-        raise RecipeError(f"several results would go to {redact(twice[0])}; use {{name}}, {{parent}} or {{index}} in output.")
-    return [Task(image.url, url, _experiment(recipe, image)) for image, url in zip(images, outputs, strict=True)]
+        recipe.refuse("output", f"several results would go to {redact(twice[0])}; use {{name}}, {{parent}} or {{index}}.")
+    tasks = [Task(one.url, url, _experiment(recipe, one), one.plate) for one, url in zip(images, outputs, strict=True)]
+    check_places(recipe, outputs, find_inputs(tasks))
+    return tasks
+
+
+def find_inputs(tasks: Sequence[Task]) -> list[str]:
+    """Return all that is read: images, and the plates that hold them."""
+    return [url for task in tasks for url in (task.input, task.plate) if url]
 
 
 def group_tasks(tasks: Sequence[Task]) -> list[list[Task]]:
@@ -97,7 +107,7 @@ def _parts(url: str, recipe: Recipe) -> list[_Image]:
         entries = []
     if len(entries) < 2 and (not entries or not entries[0].path):
         return [_Image(url, name, parent, folder)]
-    return [_Image(join(url, one.path), f"{name}_{one.path.replace('/', '_')}", parent, url) for one in entries]
+    return [_Image(join(url, one.path), f"{name}_{one.path.replace('/', '_')}", parent, url, url) for one in entries]
 
 
 def _output(pattern: str, image: _Image, index: int, count: int) -> str:

@@ -1,17 +1,11 @@
-"""YAML whose values know their line: what is wrong with a recipe is said where it is."""
+"""Values that know where they stand: what is wrong with a recipe is said there."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, Final, NoReturn
-
-# A recipe of hundreds of inputs has some thousand values; more is a mistake, or an alias that multiplies itself.
-MAX_BYTES: Final = 2**20
-MAX_VALUES: Final = 100_000
+from typing import Any, NoReturn
 
 
 class RecipeError(ValueError):
@@ -20,11 +14,15 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True)
 class Located:
-    """A value of a recipe: a scalar, a list of these, or a mapping to these; and where it stands."""
+    """A value of a recipe: a scalar, a list of these, or a mapping to these; where it stands, and how a scalar is spelled there.
+
+    ``source`` is for names: a channel that is called ``007`` or ``null`` is written so.
+    """
 
     value: Any
     where: str
     path: str = ""
+    source: str | None = None
 
     def refuse(self, problem: str) -> NoReturn:
         """Raise a `RecipeError` that names the line and the key."""
@@ -80,63 +78,13 @@ def _kind(value: Any) -> str:
 def locate(value: Any, where: str = "recipe", path: str = "") -> Located:
     """Return Python's mappings and lists as located values, without lines."""
     if isinstance(value, Mapping):
-        found = {str(key): locate(item, where, f"{path}.{key}".lstrip(".")) for key, item in value.items()}
+        found: dict[str, Located] = {}
+        for key, item in value.items():
+            one = locate(item, where, f"{path}.{key}".lstrip("."))
+            if str(key) in found:
+                one.refuse("this key is there twice.")
+            found[str(key)] = one
         return Located(found, where, path)
     if isinstance(value, list | tuple):
         return Located([locate(item, where, f"{path}[{i}]") for i, item in enumerate(value)], where, path)
     return Located(value, where, path)
-
-
-def read_yaml(text: str, name: str) -> Located:
-    """Return the YAML document ``text``, found in the file ``name``.
-
-    Raises
-    ------
-    RecipeError
-        It is no YAML, too large, or has a key twice.
-    ImportError
-        PyYAML is not installed.
-    """
-    if find_spec("yaml") is None:
-        raise ImportError("recipes in YAML need PyYAML, which is not installed: pip install 'xprep[cli]'.")
-    yaml: Any = import_module("yaml")
-    if len(text) > MAX_BYTES:
-        raise RecipeError(f"{name} has {len(text)} bytes; a recipe has at most {MAX_BYTES}.")
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if root is None:
-            raise RecipeError(f"{name} is empty.")
-        return _Reader(name, yaml).read(root, "")
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{name}, line {mark.line + 1}" if mark is not None else name
-        raise RecipeError(f"{where}: that is no YAML: {getattr(error, 'problem', None) or error}") from None
-    except RecursionError:
-        raise RecipeError(f"{name} is nested too deeply.") from None
-
-
-class _Reader:
-    def __init__(self, name: str, yaml: Any) -> None:
-        self._name, self._yaml, self._count = name, yaml, 0
-        self._scalars = yaml.SafeLoader("")
-
-    def read(self, node: Any, path: str) -> Located:
-        where = f"{self._name}, line {node.start_mark.line + 1}"
-        self._count += 1
-        if self._count > MAX_VALUES:
-            raise RecipeError(f"{where}: the recipe has more than {MAX_VALUES} values.")
-        if isinstance(node, self._yaml.MappingNode):
-            return Located(self._mapping(node, path), where, path)
-        if isinstance(node, self._yaml.SequenceNode):
-            return Located([self.read(item, f"{path}[{i}]") for i, item in enumerate(node.value)], where, path)
-        return Located(self._scalars.construct_object(node), where, path)
-
-    def _mapping(self, node: Any, path: str) -> dict[str, Located]:
-        found: dict[str, Located] = {}
-        for key_node, value_node in node.value:
-            key = str(self.read(key_node, path).value)
-            value = self.read(value_node, f"{path}.{key}".lstrip("."))
-            if key in found:
-                value.refuse("this key is there twice.")
-            found[key] = Located(value.value, f"{self._name}, line {key_node.start_mark.line + 1}", value.path)
-        return found

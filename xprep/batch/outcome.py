@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from html import escape
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from xprep.io.coords import plain
 from xprep.types import Listener
 
 State = Literal["written", "finished before", "failed", "not run"]
@@ -33,6 +36,10 @@ class Outcome:
         Of pixels written, before compression.
     notes : tuple of str
         What was noticed on the way.
+    statistics : mapping
+        That it was made with, as the store keeps them.
+    ended : str
+        When: ISO 8601, UTC; empty if it was not run.
     """
 
     input: str
@@ -43,6 +50,8 @@ class Outcome:
     seconds: float = 0.0
     nbytes: int = 0
     notes: tuple[str, ...] = ()
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+    ended: str = ""
 
     def __str__(self) -> str:
         what = {"written": "wrote", "finished before": "was there", "failed": "FAILED", "not run": "not run"}[self.state]
@@ -70,16 +79,33 @@ class BatchReport:
         Of the whole run.
     interrupted : bool
         Whether it was ended by Ctrl-C.
+    total : int, optional
+        Number of images of the batch; by default of the outcomes.
+    running, left : tuple of (str, str)
+        Inputs and outputs, without secrets, of what was at work and of what had not begun at ``as_of``.
+    notes : tuple of str
+        What was noticed about the batch itself.
+    about : mapping
+        Version, process, start and recipe.
+    as_of : str
+        The moment of which all this is true: ISO 8601, UTC.
     """
 
     outcomes: tuple[Outcome, ...]
     seconds: float
     interrupted: bool = False
+    total: int | None = None
+    running: tuple[tuple[str, str], ...] = ()
+    left: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    as_of: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @property
     def ok(self) -> bool:
         """Whether all results are there."""
-        return not self.interrupted and all(one.state in ("written", "finished before") for one in self.outcomes)
+        whole = not self.interrupted and len(self.outcomes) == (len(self.outcomes) if self.total is None else self.total)
+        return whole and all(one.state in ("written", "finished before") for one in self.outcomes)
 
     @property
     def exit_code(self) -> int:
@@ -90,14 +116,24 @@ class BatchReport:
 
     def to_json(self) -> str:
         """Return it as JSON."""
+        counts = Counter[str](one.state for one in self.outcomes)
+        counts.update({name: len(some) for name, some in (("running", self.running), ("not begun", self.left)) if some})
+        ended = not self.running and not self.left
         about: dict[str, Any] = {
             "ok": self.ok,
+            "state": "interrupted" if self.interrupted else "finished" if ended else "running",
             "interrupted": self.interrupted,
+            "total": len(self.outcomes) if self.total is None else self.total,
+            "counts": dict(counts),
+            **self.about,
+            "as_of": self.as_of,
             "seconds": round(self.seconds, 3),
-            "counts": dict(Counter(one.state for one in self.outcomes)),
+            "running": [{"input": source, "output": target} for source, target in self.running],
+            "not_begun": [{"input": source, "output": target} for source, target in self.left],
+            "notes": list(self.notes),
             "outcomes": [asdict(one) for one in self.outcomes],
         }
-        return json.dumps(about, indent=2)
+        return json.dumps(plain(about), indent=2)
 
     def _repr_html_(self) -> str:
         """Return it as a notebook shows it: what has no result first, and its reason."""
@@ -110,4 +146,4 @@ class BatchReport:
         counts = Counter(one.state for one in self.outcomes)
         total = ", ".join(f"{count} {state}" for state, count in counts.items())
         lines = [str(one) for one in self.outcomes if one.state in ("failed", "not run")]
-        return "\n".join([f"{len(self.outcomes)} images in {self.seconds:.1f} s: {total}", *lines])
+        return "\n".join([f"{len(self.outcomes)} images in {self.seconds:.1f} s: {total}", *lines, *self.notes])

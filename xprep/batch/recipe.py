@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from string import Formatter
 from types import NoneType
-from typing import Any, Final, Literal, get_args, get_type_hints
+from typing import Any, Final, Literal, NoReturn, get_args, get_type_hints
 
 from xprep import ops
-from xprep.batch.located import Located, RecipeError, locate, read_yaml
+from xprep.batch.located import Located, RecipeError, locate
+from xprep.batch.yaml import read_yaml
 from xprep.images import WriteOptions
+from xprep.io.urls import check_output
 from xprep.options import Options
 
 # What makes an image of an image.
@@ -33,6 +35,8 @@ STORE: Final[Mapping[str, Any]] = {
     "scale_factors": "auto", "method": "mean", "version": "0.5", "layout": "dual", "chunks": None, "shards": None,
     "overwrite": False,
 }  # fmt: skip
+# Of a text no form; of a number a width, with zeros before it or without: names stay below 256 bytes.
+_FORMS: Final = ("", r"0?[0-9]{0,2}d?")
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 Sharing = Literal["each", "folder", "all"]
@@ -72,6 +76,8 @@ class Recipe:
         Of `xprep.set_options`.
     storage_options : dict
         For fsspec; never printed.
+    given : mapping of str to Located
+        Its keys as they stand in the file: for errors.
     """
 
     inputs: tuple[Located, ...]
@@ -81,6 +87,11 @@ class Recipe:
     store: WriteOptions = field(default_factory=lambda: WriteOptions(**STORE))
     settings: Mapping[str, Any] = field(default_factory=dict)
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    given: Mapping[str, Located] = field(default_factory=dict, repr=False)
+
+    def refuse(self, key: str, problem: str) -> NoReturn:
+        """Raise a `RecipeError` that names the line of ``key``."""
+        self.given.get(key, Located(None, "recipe", key)).refuse(problem)
 
 
 def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
@@ -123,6 +134,7 @@ def _check(root: Located) -> Recipe:
         store=_store(found["store"]) if "store" in found else WriteOptions(**STORE),
         settings=_settings(found["settings"]) if "settings" in found else {},
         storage_options=_storage_options(found["storage_options"]) if "storage_options" in found else {},
+        given=found,
     )
 
 
@@ -174,24 +186,34 @@ def _check_kind(given: Located, kind: Any) -> None:
     """Refuse a text for a switch, which Python would take for true; what else a value may be its operation knows."""
     kinds = get_args(kind) or (kind,)
     if bool in kinds and not isinstance(given.value, bool) and not (given.value is None and NoneType in kinds):
-        given.refuse(f"must be true or false; got {given.plain()!r}.")
+        hint = ": write true or false, without quotes" if isinstance(given.value, str) else ""
+        given.refuse(f"must be true or false; got {given.plain()!r}{hint}.")
 
 
 def _output(given: Located) -> str:
     text = given.text()
     try:
-        named = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+        fields = [one for one in Formatter().parse(text) if one[1] is not None]
     except ValueError as error:
         given.refuse(f"{error} in {text!r}.")
-    for name in named:
+    for _, name, form, conversion in fields:
         if name not in FIELDS:
             given.refuse(f"unknown field {{{name}}}; known are {', '.join(f'{{{one}}}' for one in FIELDS)}.")
+        if conversion or not re.fullmatch(_FORMS[name == "index"], form or ""):
+            asked = f"{{{name}{'!' if conversion else ''}{conversion or ''}{':' if form else ''}{form or ''}}}"
+            given.refuse(f"{asked} is no form of {{{name}}}; write {{name}}, {{parent}}, {{index}}, or with digits {{index:03}}.")
+    try:
+        check_output(text)
+    except ValueError as error:
+        given.refuse(str(error))
     return text
 
 
 def _store(given: Located) -> WriteOptions:
     options = given.mapping(tuple(STORE))
     for key, one in options.items():
+        if key == "overwrite":
+            _check_kind(one, bool)
         try:
             _check_stored(key, one.plain())
             WriteOptions(**{**STORE, key: one.plain()})
@@ -204,8 +226,6 @@ def _check_stored(key: str, value: Any) -> None:
     """Refuse what no image could be stored by; what depends on the image is said when it is opened."""
     if key == "scale_factors" and value != "auto" and not isinstance(value, list):
         raise ValueError(f"must be auto or a list with one entry a level, such as [2, 2]; got {value!r}.")
-    if key == "overwrite" and not isinstance(value, bool):
-        raise ValueError(f"must be true or false; got {value!r}.")
     if key in ("chunks", "shards") and (isinstance(value, bool) or not isinstance(value, int | list | dict | None)):
         raise ValueError(f"must be a number of pixels, or a mapping such as {{y: 512, x: 512}}; got {value!r}.")
 
@@ -215,6 +235,8 @@ def _settings(given: Located) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for key, one in found.items():
         plain[key] = one.plain()
+        if isinstance(getattr(Options, key, None), bool):
+            _check_kind(one, bool)
         try:
             Options(**{key: plain[key]})
         except (ValueError, TypeError) as error:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from xprep.batch.inputs import Task, find_tasks, group_tasks
+from xprep.batch.inputs import Task, find_inputs, find_tasks, group_tasks
 from xprep.batch.outcome import BatchReport, Outcome, OutcomeListener
+from xprep.batch.places import check_report
 from xprep.batch.recipe import Recipe, load_recipe
+from xprep.batch.reports import Account, ReportFile
 from xprep.batch.steps import check_values, prepare
-from xprep.engine.progress import default_listener
+from xprep.engine.progress import choose_listener
 from xprep.images import Report, WriteOptions, open_image, write_images
 from xprep.io.urls import redact, redact_text
 from xprep.options import set_options
+from xprep.switches import check_switch
 from xprep.types import Listener
 
 
@@ -43,7 +47,9 @@ def run(
         A bar, by default where somebody looks; or an object that is told, also of every image's outcome if it has a method
         ``ended(outcome, number, total)``.
     report : str or Path, optional
-        A file for the report as JSON; written anew after every image.
+        A file for the report as JSON, a path or URL: written before anything is computed, and replaced before and after every
+        image, so that it is true at every moment: what is finished, what runs, what is left; with version, recipe, statistics and
+        times. Later on, that it cannot be written is a note and no reason to stop.
 
     Returns
     -------
@@ -54,9 +60,11 @@ def run(
     ------
     RecipeError
         The recipe is wrong, with the line and the key: also a value that no image could be prepared with; a pattern fits
-        nothing; two results would have one name.
+        nothing; a result would be, hold or lie in another or an input.
+    ValueError
+        The report would be written over or into an input, an output or the recipe.
     OSError
-        A bucket that cannot be listed.
+        A bucket that cannot be listed; the report cannot be written.
 
     Notes
     -----
@@ -73,12 +81,14 @@ def run(
     >>> xprep.run(recipe).ok
     True
     """
+    resume, overwrite = check_switch(resume, "resume"), check_switch(overwrite, "overwrite", None)
+    listener = choose_listener(progress)
     checked = load_recipe(recipe)
-    start, outcomes, interrupted, found = perf_counter(), list[Outcome](), False, BatchReport((), 0.0)
     groups = group_tasks(find_tasks(checked))
-    check_values(checked, groups)
     tasks = [task for group in groups for task in group]
-    listener = default_listener() if progress is None or progress is True else progress or None
+    file = None if report is None else _report_file(report, recipe, checked, tasks)
+    check_values(checked, groups)
+    account = Account(checked, tasks, file)
     how = replace(
         checked.store,
         resume=resume,
@@ -86,19 +96,32 @@ def run(
         storage_options=checked.storage_options,
     )
     with set_options(**checked.settings):
-        for group in groups:
-            try:
-                outcomes += _run_group(group, checked, how, _named(listener, group, len(outcomes), len(tasks)))
-            except KeyboardInterrupt:
-                interrupted = True
-                outcomes += [_not_run(task, "interrupted") for task in tasks[len(outcomes) :]]
-            _tell(listener, outcomes, told=len(found.outcomes), total=len(tasks))
-            found = BatchReport(tuple(outcomes), perf_counter() - start, interrupted)
-            if report is not None:
-                Path(report).write_text(found.to_json())
-            if interrupted:
-                break
-    return found
+        return _run_all(groups, account, how, listener)
+
+
+def _report_file(report: str | Path, recipe: Any, checked: Recipe, tasks: Sequence[Task]) -> ReportFile:
+    """Return the file for the report, which is none of the files and stores of the batch."""
+    itself = [recipe] if isinstance(recipe, str | Path) else []
+    check_report(report, checked, [*itself, *find_inputs(tasks), *(task.output for task in tasks)])
+    return ReportFile.at(report, checked.storage_options)
+
+
+def _run_all(
+    groups: Sequence[Sequence[Task]], account: Account, how: WriteOptions, listener: Listener | None
+) -> BatchReport:
+    total, interrupted = len(account.tasks), False
+    for group in groups:
+        done = len(account.outcomes)
+        account.keep(account.report(group))
+        try:
+            account.outcomes += _run_group(group, account.recipe, how, _named(listener, group, done, total))
+        except KeyboardInterrupt:
+            interrupted = True
+            account.outcomes += [_not_run(task, "interrupted") for task in account.tasks[done:]]
+        _tell(listener, account.outcomes, told=done, total=total)
+        if interrupted:
+            break
+    return account.keep(account.report(ended=True, interrupted=interrupted))
 
 
 def _tell(listener: Listener | None, outcomes: Sequence[Outcome], told: int, total: int) -> None:
@@ -128,7 +151,13 @@ def _run_group(tasks: Sequence[Task], recipe: Recipe, how: WriteOptions, progres
 def _written(task: Task, report: Report) -> Outcome:
     done = "written" if report.units else "finished before"
     notes = report.notes if report.units else ()
-    return Outcome(task.shown, report.url, done, "", "", report.seconds, report.nbytes, notes)  # type: ignore[arg-type]
+    return Outcome(
+        task.shown, report.url, done, "", "", report.seconds, report.nbytes, notes, report.statistics, _now()  # type: ignore[arg-type]
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _failed(tasks: Sequence[Task], culprit: Task | None, error: Exception, recipe: Recipe, seconds: float) -> list[Outcome]:
@@ -141,7 +170,7 @@ def _failed(tasks: Sequence[Task], culprit: Task | None, error: Exception, recip
     outcomes = []
     for task in tasks:
         if task in guilty:
-            outcomes.append(Outcome(task.shown, redact(task.output), "failed", reason, kind, seconds))
+            outcomes.append(Outcome(task.shown, redact(task.output), "failed", reason, kind, seconds, ended=_now()))
         else:
             outcomes.append(_not_run(task, f"it shares statistics with {guilty[0].shown}, which failed"))
     return outcomes

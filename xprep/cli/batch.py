@@ -25,7 +25,7 @@ from xprep.ops import plan as plan_images
 from xprep.options import set_options
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file: inputs, steps, output.")]
-ReportFile = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write the report as JSON.")]
+ReportFile = Annotated[str | None, typer.Option("--report", metavar="FILE", help="Keep the report there as JSON: a path or URL.")]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Say what would run, image by image, and stop.")]
 
 

@@ -20,7 +20,9 @@ from dask.blockwise import Blockwise
 
 from xprep.engine.graph import Cost
 from xprep.engine.sources import View, read_array
-from xprep.io.foreign import readable_of
+from xprep.io.arrays import ZarrReadable
+from xprep.io.foreign import place_below, readable_of
+from xprep.io.stores import Place
 from xprep.types import Chunks
 
 LABEL = "another graph's"  # what plans call a reading that somebody else's graph does
@@ -37,7 +39,7 @@ class Sliced:
 
 def adopt(array: da.Array) -> da.Array:
     """Return ``array`` as a reading of its source, if it is nothing but the reading of a Zarr array; otherwise itself."""
-    found = _sliced(array.dask.layers, array.name)
+    found = sliced(array.dask.layers, array.name)
     if found is None or found.locked or found.chunks != array.chunks or type(array._meta) is not np.ndarray:
         return array
     source = readable_of(found.source)
@@ -52,24 +54,28 @@ def foreign_readings(array: da.Array) -> Iterator[tuple[str, Cost]]:
     A graph may use a part of it only; only running it would tell.
     """
     for name in array.dask.layers:
-        found = _sliced(array.dask.layers, name)
+        found = sliced(array.dask.layers, name)
         size = getattr(getattr(found and found.source, "dtype", None), "itemsize", 0)
         if found is not None and size:
             block = prod(map(max, found.chunks)) * size
             yield name, Cost(LABEL, prod(map(sum, found.chunks)) * size, False, block)
 
 
-def sources_below(array: Any) -> list[Any]:
-    """Return every source that a lazy array is read from, by whatever layers of whatever library; of one in memory, none."""
+def places_below(array: Any) -> list[Place]:
+    """Return where every Zarr array lies that ``array`` is read from, by whatever layers of whatever library.
+
+    Also of one that xarray reads when its values are asked for, which is no dask array.
+    """
     if not isinstance(array, da.Array):
-        return []
+        return [] if (place := place_below(array)) is None else [place]
     costs = [getattr(layer, "cost", None) for layer in array.dask.layers.values()]
-    ours = [cost.source for cost in costs if cost is not None and cost.source is not None]
-    sliced = [found.source for name in array.dask.layers if (found := _sliced(array.dask.layers, name)) is not None]
-    return ours + [source for source in map(readable_of, sliced) if source is not None]
+    views = [cost.view for cost in costs if cost is not None and cost.view is not None]
+    ours = [view.source.place for view in views if isinstance(view.source, ZarrReadable)]
+    cut = [found.source for name in array.dask.layers if (found := sliced(array.dask.layers, name)) is not None]
+    return ours + [place for place in map(place_below, cut) if place is not None]
 
 
-def _sliced(layers: Mapping[str, Any], name: str) -> Sliced | None:
+def sliced(layers: Mapping[str, Any], name: str) -> Sliced | None:
     """Return what `dask.array.from_array` cut up in the layer ``name``, None where the layer is something else."""
     layer = layers.get(name)
     if not isinstance(layer, Blockwise) or len(layer.indices) != 2:

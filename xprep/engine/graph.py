@@ -89,7 +89,7 @@ class Cost:
         Size of the inputs that wait for their neighbours while blocks are made row by row.
     held
         Size of all blocks together: what stays in memory where two passes use them.
-    source
+    view
         What is read, in a layer that reads.
     """
 
@@ -99,7 +99,7 @@ class Cost:
     block: int = 0
     front: int = 0
     held: int = 0
-    source: Any = None
+    view: Any = None
 
 
 class NamedLayer(MaterializedLayer):  # type: ignore[misc]
@@ -187,6 +187,13 @@ def as_array(value: Delayed, shape: tuple[int, ...], dtype: Any) -> da.Array:
     return array_of(name, {key: (_itself, value.key)}, tuple((n,) for n in shape), dtype, [value])
 
 
+@dataclass(frozen=True, eq=False)
+class Cloned:
+    """What a cloned array remembers: the array whose tasks it has once more."""
+
+    array: da.Array
+
+
 def clone(array: da.Array, seed: int) -> da.Array:
     """Return an array of the same tasks under other names, so that it shares no block with ``array``.
 
@@ -197,7 +204,7 @@ def clone(array: da.Array, seed: int) -> da.Array:
     names = {key: clone_key(key, seed) for key in tasks}
     renamed = {names[key]: task.substitute(names, key=names[key]) for key, task in tasks.items()}
     name = clone_key(array.name, seed)
-    graph = HighLevelGraph.from_collections(name, NamedLayer(renamed))
+    graph = HighLevelGraph.from_collections(name, NamedLayer(renamed, Cloned(array)))
     return da.Array(graph, name, array.chunks, meta=array._meta)
 
 

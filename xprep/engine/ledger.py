@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
@@ -95,6 +95,11 @@ class Layer:
     edges: tuple[tuple[int, ...], ...]
     done: dict[Index, Seen]
 
+    @property
+    def indices(self) -> Iterator[Index]:
+        """The tiles, in C order."""
+        return product(*(range(len(edge) - 1) for edge in self.edges))
+
     def spans(self, index: Sequence[int]) -> Spans:
         """Return where a tile lies."""
         return tuple((edge[i], edge[i + 1]) for edge, i in zip(self.edges, index, strict=True))
@@ -113,7 +118,7 @@ def find_layers(chunks: Chunks, factors: Sequence[tuple[int, ...]], dtype: np.dt
 
 def _first(edges: tuple[tuple[int, ...], ...], ledger: Ledger) -> Layer:
     layer = Layer(edges, {})
-    for index in product(*(range(len(edge) - 1) for edge in edges)) if ledger.past else ():
+    for index in layer.indices if ledger.past else ():
         past = ledger.past.get((0, layer.spans(index)))
         if past is not None and past.seen is not None:
             layer.done[index] = past.seen

@@ -11,6 +11,7 @@ from typing import Any, Final, TextIO
 from xprep.engine.clients import loaded
 from xprep.options import options
 from xprep.sizes import format_bytes
+from xprep.switches import check_switch
 from xprep.types import Listener
 
 WIDTH = 30
@@ -123,7 +124,24 @@ class NotebookBar(_Count):
             self._shown.update(shown, raw=True)
 
 
-def default_listener() -> Listener | None:
+def choose_listener(progress: Listener | bool | None) -> Listener | None:
+    """Return who is told: a bar, by default where somebody looks; nobody; or an object that is given.
+
+    Raises
+    ------
+    TypeError
+        It is neither True, False, None, nor an object with the methods of a `Listener`.
+    """
+    if all(callable(getattr(progress, name, None)) for name in ("started", "advanced", "finished")):
+        return progress  # type: ignore[return-value]
+    try:
+        return _default_listener() if check_switch(progress, "progress", True) else None  # type: ignore[arg-type]
+    except TypeError as error:
+        text = f"{str(error).partition(';')[0]}, or an object with the methods started, advanced and finished; got {progress!r}."
+        raise TypeError(text) from None
+
+
+def _default_listener() -> Listener | None:
     """Return a bar where the options say so; by default in a terminal and a notebook, and not into a pipe."""
     wanted = options().progress
     if wanted != "off" and _in_notebook():

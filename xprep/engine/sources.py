@@ -177,7 +177,7 @@ def read_array(  # noqa: PLR0913  (the one door of all sources; everything but t
 def reading_cost(label: str, view: View, blocks: Chunks, maybe: bool) -> Cost:
     """Return what reading ``view`` in ``blocks`` costs."""
     size = view.dtype.itemsize
-    return Cost(label, prod(view.shape) * size, maybe, prod(map(max, blocks)) * size, source=view.source)
+    return Cost(label, prod(view.shape) * size, maybe, prod(map(max, blocks)) * size, view=view)
 
 
 def _blocks(view: View, chunks: Sequence[int] | Chunks | None) -> Chunks:

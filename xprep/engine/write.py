@@ -89,6 +89,12 @@ def write(
     return value_of(name, tasks, key, parents, cost)
 
 
+def layers_of(array: da.Array, targets: Sequence[Target]) -> list[Layer]:
+    """Return the tiles of every level that `write` makes of ``array``."""
+    tiles = writing_tiles(array, targets)
+    return find_layers(tiles.chunks, [target.factors for target in targets], tiles.dtype, Ledger())
+
+
 def write_alone(array: da.Array, target: Writable, channel: int | None, ledger: Ledger | None = None) -> Delayed:
     """Return the lazy writing of ``array`` to one level that no other is made from; as `write`."""
     return write(array, [Target(target, (1,) * array.ndim)], _no_shrink, channel, ledger)

@@ -3,77 +3,46 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xprep.engine.apart import write_apart
 from xprep.engine.clients import computes_elsewhere
 from xprep.engine.deliver import made_of
-from xprep.engine.foreign import sources_below
-from xprep.engine.lazy import as_lazy
 from xprep.engine.memory import peak_memory
-from xprep.engine.rereading import write_rereading
-from xprep.engine.write import Target, write
+from xprep.engine.origins import Origins, origins_of
+from xprep.errors import SourceChangedError
+from xprep.images.apart import check_apart
 from xprep.images.appearance import pixel_attributes
 from xprep.images.describing import describe
-from xprep.images.levels import Shape, as_it_is, placement
+from xprep.images.leftovers import Source, kept_of, source_of
+from xprep.images.levels import Shape
 from xprep.images.outputs import Output
+from xprep.images.pixels import Pixels
+from xprep.images.repairing import find_damage
 from xprep.images.report import Report
-from xprep.images.resuming import checkpointed, fingerprint_of, ledger_of, no_fingerprint
+from xprep.images.resuming import checkpointed, fingerprint_of, no_fingerprint
 from xprep.images.specifying import Options, ordered, specify, specify_label
-from xprep.io.arrays import ZarrReadable
+from xprep.images.watching import Watch
 from xprep.io.groups import read_group
-from xprep.io.layout import ImageStore
-from xprep.io.ome import Level
-from xprep.io.outputs import create_image, resume_image, tidy
+from xprep.io.journal import Journal
+from xprep.io.layout import ImageStore, level_path
+from xprep.io.outputs import create_image, reopen_image, resume_image, tidy
 from xprep.io.replacing import go_on_moving
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import read_mark
 from xprep.io.stores import Place, open_store
-from xprep.io.urls import check_name, overlap
-from xprep.kernels.downsample import shrink
+from xprep.io.urls import check_name, check_output
 from xprep.ops.labels import history_line
-from xprep.ops.layout import CHANNEL
-from xprep.ops.shrinking import Shrinking, check_method
+from xprep.ops.shrinking import check_method
 from xprep.types import Listener
 from xprep.version import version as xprep_version
-
-
-@dataclass(frozen=True, eq=False)
-class _Pixels:
-    """One pyramid to be written."""
-
-    image: xr.DataArray
-    shapes: Sequence[Shape]
-    levels: Sequence[Any]
-    method: str
-    given: Sequence[xr.DataArray] = ()
-
-    def placed(self, path: Callable[[int], str]) -> list[Level]:
-        """Return scale and translation of every level; those that are given lie where they say."""
-        if self.given:
-            return [placement(level, as_it_is(level), path(n)) for n, level in enumerate((self.image, *self.given))]
-        return [placement(self.image, shape, path(n)) for n, shape in enumerate(self.shapes)]
-
-    def value(self, store: ImageStore) -> Any:
-        """Return the lazy writing."""
-        channel = self.image.dims.index(CHANNEL) if CHANNEL in self.image.dims else None
-        ledger = ledger_of(store, self.levels)
-        if self.given:
-            pixels = [as_lazy(level.data) for level in (self.image, *self.given)]
-            return write_apart(pixels, self.levels, channel, ledger)
-        if self.method == "gaussian":
-            steps = [Shrinking(shape.factors, self.method) for shape in self.shapes[1:]]
-            return write_rereading(as_lazy(self.image.data), self.levels, steps, channel, ledger)
-        targets = [Target(array, shape.factors) for array, shape in zip(self.levels, self.shapes, strict=True)]
-        how = partial(shrink, method=self.method)  # type: ignore[arg-type]  # checked at the door
-        return write(as_lazy(self.image.data), targets, how, channel, ledger)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,14 +50,22 @@ class Job:
     """One image, its labels and its store."""
 
     store: ImageStore
-    image: _Pixels
-    labels: dict[str, _Pixels]
+    image: Pixels
+    labels: dict[str, Pixels]
     statistics: dict[str, Any]
+    origins: Origins
+    watch: Watch
 
     def values(self) -> list[Any]:
         """Return what has to be computed: the writing of all pyramids, and the statistics on the way."""
         pyramids = [self.image, *self.labels.values()]
         return [*(pixels.value(self.store) for pixels in pyramids), *self.statistics.values()]
+
+    @property
+    def watched(self) -> tuple[Origins, str, Journal | None]:
+        """What it is read from, its URL, and where it is kept that this changed."""
+        journal = None if self.store.fingerprint is None else Journal(self.store.levels[0].place)
+        return self.origins, self.store.url, journal
 
     @property
     def count(self) -> int:
@@ -100,14 +77,17 @@ class Job:
         seen, rest = results[: 1 + len(self.labels)], results[1 + len(self.labels) :]
         statistics = dict(zip(self.statistics, rest, strict=True))
         known = {name: np.asarray(one.values).tolist() for name, one in statistics.items()}
-        about = {"version": xprep_version(), "statistics": known}
+        source = self.watch.describe(self.origins)
+        about = {"version": xprep_version(), "statistics": known, **source}
         history = history_line(f"to_ome_zarr(version={self.store.version!r}, layout={self.store.layout!r})")
         stored = {
             name: [one.stored_at(level) for level in range(len(pixels.shapes))]
             for (name, pixels), one in zip({"": self.image, **self.labels}.items(), seen, strict=True)
         }
         labels = {name: self._describe(pixels, None) for name, pixels in self.labels.items()}
+        kept = [pixels.kept for pixels in (self.image, *self.labels.values())]
         self.store.finish(self._describe(self.image, seen[0]), labels, about | {"written": history}, stored, listener)
+        notes = [*(one.notes for one in statistics.values()), *(one.sentences() for one in kept)]
         return Report(
             url=self.store.url,
             shapes=tuple(shape.shape for shape in self.image.shapes),
@@ -117,11 +97,14 @@ class Job:
             seconds=seconds,
             peak_memory=peak_memory(),
             codec=str(ArraySpec((), None).codec),
-            notes=tuple(note for one in statistics.values() for note in one.notes),
+            notes=tuple(dict.fromkeys(note for some in notes for note in some)),
             statistics=known,
+            source=source["source"],
+            objects_checked=sum(one.objects for one in kept),
+            nbytes_checked=sum(one.nbytes for one in kept),
         )
 
-    def _describe(self, pixels: _Pixels, seen: Any) -> Any:
+    def _describe(self, pixels: Pixels, seen: Any) -> Any:
         found = describe(pixels.image, pixels.placed(self.store.level_path), pixels.method, seen)
         # Whoever made levels that were given made them by their own rules.
         return replace(found, metadata={}) if pixels.given else found
@@ -167,25 +150,30 @@ class _Order:
     levels: tuple[list[Shape], list[LevelSpec]]
     labels: dict[str, tuple[xr.DataArray, list[Shape], list[LevelSpec]]]
     fingerprint: str | None
+    origins: Origins
 
     @classmethod
     def of(cls, image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> _Order:
+        if isinstance(url, str | Path):
+            check_output(url)
         image = ordered(image)
         check_method(options.method, image.dtype)
-        coarser = options.given.levels[1:] if options.given else ()
-        for one in (image, *coarser, *labels.values()):
-            _check_apart(one, url, options.storage_options)
         levels = specify(image, options)
         named = {check_name(name): specify_label(name, label, image, options) for name, label in labels.items()}
         fingerprint = fingerprint_of(image, levels[1], {name: one for name, (one, _, _) in named.items()}, options)
         if options.resume and fingerprint is None:
             raise no_fingerprint()
-        return cls(image, url, levels, named, fingerprint)
+        coarser = options.given.levels[1:] if options.given else ()
+        origins = origins_of([one.data for one in (image, *coarser, *labels.values())])
+        return cls(image, url, levels, named, fingerprint, origins)
 
-    def start(self, options: Options, listener: Listener | None) -> Job | Done:
+    def start(self, options: Options, watch: Watch, listener: Listener | None) -> Job | Done:
         """Create the store, or find the one that an earlier run left."""
-        shapes, specs = self.levels
-        store = _open(self.image, self.url, options, specs, self.fingerprint, listener)
+        shapes = self.levels[0]
+        store, source = self._open(options, watch, listener)
+        damage = self._damage(store, options) if isinstance(store, Place) else []
+        if damage:
+            store, source = self._reopen(options), "nothing"
         if isinstance(store, Place):
             tidy(store, ["", *(f"labels/{name}" for name in self.labels)], options.layout)
             stored = [(self.image, shapes), *((label, below) for label, below, _ in self.labels.values())]
@@ -194,21 +182,49 @@ class _Order:
         pixels = {}
         for name, (label, below, levels) in self.labels.items():
             arrays = store.create_labels(name, levels, ArraySpec(tuple(map(str, label.dims)), label.dtype))
-            pixels[name] = _Pixels(label, below, arrays, "mode")
+            pixels[name] = Pixels(label, below, arrays, "mode", kept=kept_of(source, arrays, listener)).mended(damage)
         store.check_complete(pixels=False)
         store.mark_ready()
         made = made_of(self.image.data)
         given = options.given
         coarser = () if given is None else tuple(ordered(level) for level in given.levels[1:])
         method = options.method if given is None else given.method
-        image = _Pixels(self.image, shapes, store.levels, method, coarser)
-        return Job(store, image, pixels, made.statistics if made else {})
+        kept = kept_of(source, store.levels, listener)
+        image = Pixels(self.image, shapes, store.levels, method, coarser, kept).mended(damage)
+        if source != "as it was" and self.fingerprint is not None:
+            watch.keep(self.origins, Journal(store.levels[0].place))
+        return Job(store, image, pixels, made.statistics if made else {}, self.origins, watch)
+
+    def _damage(self, place: Place, options: Options) -> list[str]:
+        """Return what a finished store lacks."""
+        counts = {f"labels/{name}": len(shapes) for name, (_, shapes, _) in self.labels.items()}
+        return find_damage(place, {"": len(self.levels[0]), **counts}, partial(level_path, options.layout))
+
+    def _reopen(self, options: Options) -> ImageStore:
+        """Return the finished store, to be filled where it lacks something."""
+        target = open_store(self.url, options.storage_options, "r+")
+        how: dict[str, Any] = {"layout": options.layout, "version": options.version, "fingerprint": self.fingerprint}
+        return reopen_image(target, self.levels[1], _spec_of(self.image), **how)
+
+    def _open(self, options: Options, watch: Watch, listener: Listener | None) -> tuple[ImageStore | Place, Source]:
+        """Return the store to be filled, or the place of the finished one; and what is known of the source of what it holds."""
+        store = _open(self.image, self.url, options, self.levels[1], self.fingerprint, listener)
+        try:
+            return store, source_of(store, self.origins, watch)
+        except SourceChangedError:
+            if not options.overwrite:
+                raise
+        anew = replace(options, resume=False)
+        return _open(self.image, self.url, anew, self.levels[1], self.fingerprint, listener), "nothing"
 
 
-def start_all(outputs: Sequence[Output], listener: Listener | None = None) -> Iterator[Job | Done]:
+def start_all(outputs: Sequence[Output], watch: Watch, listener: Listener | None = None) -> Iterator[Job | Done]:
     """Create the stores of images, or find those that an earlier run left; all are checked before one is created."""
+    pixels = [array for one in outputs for array in one.arrays]
+    check_apart(pixels, [one.url for one in outputs], outputs[0].options.storage_options)
     orders = [_Order.of(one.image, one.url, one.options, one.labels) for one in outputs]
-    yield from (order.start(one.options, listener) for order, one in zip(orders, outputs, strict=True))
+    watch.begin(order.origins for order in orders)
+    yield from (order.start(one.options, watch, listener) for order, one in zip(orders, outputs, strict=True))
 
 
 def _open(
@@ -220,7 +236,7 @@ def _open(
     listener: Listener | None,
 ) -> ImageStore | Place:
     """Return the store to be filled, or the place of the finished one."""
-    spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=pixel_attributes(image.attrs))
+    spec = _spec_of(image)
     target = open_store(url, options.storage_options, "r+")
     how: dict[str, Any] = {"layout": options.layout, "version": options.version, "overwrite": options.overwrite}
     if options.overwrite and go_on_moving(target, fingerprint, True, listener):
@@ -230,9 +246,13 @@ def _open(
     return create_image(target, levels, spec, fingerprint=fingerprint, **how)
 
 
+def _spec_of(image: xr.DataArray) -> ArraySpec:
+    return ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=pixel_attributes(image.attrs))
+
+
 def lazy_values(jobs: Sequence[Job | Done]) -> list[Any]:
     """Return all that has to be computed, together: shared statistics once."""
-    return checkpointed([(job.store, job.values()) for job in jobs if isinstance(job, Job)])
+    return checkpointed([(job.store, job.image.kept, job.values()) for job in jobs if isinstance(job, Job)])
 
 
 def finish_all(
@@ -240,24 +260,13 @@ def finish_all(
 ) -> Any:
     """Finish every store, and return the reports by URL."""
     reports, at = {}, 0
+    if written := [job for job in jobs if isinstance(job, Job)]:
+        written[0].watch.check([job.watched for job in written])
     for job in jobs:
         report = job.finish(results[at : at + job.count], seconds, listener)
         reports[report.url] = report
         at += job.count
     if computes_elsewhere():  # a worker's warnings are lost; those of threads were seen
-        written = [reports[job.store.url] for job in jobs if isinstance(job, Job)]
-        for note in dict.fromkeys(note for report in written for note in report.notes):
+        for note in dict.fromkeys(note for job in written for note in reports[job.store.url].notes):
             warnings.warn(note, UserWarning, stacklevel=3)
     return next(iter(reports.values())) if single else reports
-
-
-def _check_apart(image: xr.DataArray, url: Any, storage_options: Mapping[str, Any] | None) -> None:
-    """Refuse to write into what is being read."""
-    where = open_store(url, storage_options, "r+").url
-    # The store as it was opened, not the array in it: nothing may be written among an image's levels either.
-    origins = {source.place.shown for source in sources_below(image.data) if isinstance(source, ZarrReadable)}
-    for source in sorted(origins):
-        if overlap(where, source):
-            raise ValueError(
-                f"the output {where} and the input {source} lie in each other: the input would be lost. Give another URL."
-            )

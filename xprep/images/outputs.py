@@ -27,6 +27,12 @@ class Output:
     options: Options
     labels: Mapping[str, xr.DataArray]
 
+    @property
+    def arrays(self) -> list[xr.DataArray]:
+        """All whose pixels are read: the image, its levels if they are written as they are, its labels."""
+        coarser = self.options.given.levels[1:] if self.options.given else ()
+        return [self.image, *coarser, *self.labels.values()]
+
 
 def outputs_of(container: Any, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> list[Output]:
     """Return what is to be written of a DataArray, Dataset or DataTree: one image at ``url``, several below it.

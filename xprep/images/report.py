@@ -34,6 +34,12 @@ class Report:
         Of the operations that were run: ``p``, ``p_sum``, ``p_post`` of `normalize`.
     nbytes_before : int
         Bytes of pixels, before compression, that an earlier run wrote and this one kept: with ``nbytes``, all of the store.
+    source : str
+        Whether it was seen that what was read did not change meanwhile: ``"watched"``, ``"in memory"`` (nothing is stored), or
+        ``"not watched: "`` and why.
+    objects_checked, nbytes_checked : int
+        Objects of an earlier run that were compared with what it noted before they were counted; and how many bytes were read for
+        that: in a bucket the store's own MD5 tells of most.
     """
 
     url: str
@@ -46,6 +52,9 @@ class Report:
     notes: tuple[str, ...] = ()
     statistics: dict[str, Any] = field(default_factory=dict)
     nbytes_before: int = 0
+    source: str = ""
+    objects_checked: int = 0
+    nbytes_checked: int = 0
 
     def __str__(self) -> str:
         sizes = ", ".join("×".join(map(str, shape)) for shape in self.shapes)
@@ -54,6 +63,13 @@ class Report:
             f"{self.url}: {len(self.shapes)} level{'s' * (len(self.shapes) > 1)} ({sizes})",
             f"{format_bytes(self.nbytes)}{kept} in {self.seconds:.1f} s, {self.codec}; "
             f"peak memory {format_bytes(self.peak_memory)}",
+            *self._checked(),
+            *([f"source: {self.source}"] if self.source.startswith("not watched") else []),
             *(f"note: {note}" for note in self.notes),
         ]
         return "\n".join(lines)
+
+    def _checked(self) -> list[str]:
+        if not self.objects_checked:
+            return []
+        return [f"{self.objects_checked} objects that were there were compared, {format_bytes(self.nbytes_checked)} of them read"]

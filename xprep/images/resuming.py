@@ -15,9 +15,10 @@ from xprep.engine.checkpoint import Save, lasting_of, with_checkpoints
 from xprep.engine.identity import identity_of, token
 from xprep.engine.ledger import Ledger, Past, Spans
 from xprep.engine.seen import Seen, seen_from_json
+from xprep.images.leftovers import Kept
 from xprep.images.specifying import Options
 from xprep.io.compression import DEFAULT_CODEC
-from xprep.io.journal import Journal, Record, whole_records
+from xprep.io.journal import VALUE, Journal, Record
 from xprep.io.layout import ImageStore
 from xprep.io.specs import LevelSpec
 from xprep.io.writes import ZarrWritable
@@ -78,10 +79,11 @@ class Note:
 
     def __call__(self, level: int, region: Spans, stored: Array, seen: Seen | None) -> None:
         """Keep what was stored and seen of a tile."""
-        if monotonic() > self._next:
+        lasting = monotonic() > self._next
+        if lasting:
             self.store.check_owned()
             self._next = monotonic() + CHECK_SECONDS
-        self.journal.add(Record(level, region, stored, None if seen is None else seen.to_json()))
+        self.journal.add(Record(level, region, stored, None if seen is None else seen.to_json()), lasting)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,49 +97,42 @@ class Read:
         return self.levels[level].readable("error").read(region)
 
 
-def ledger_of(store: ImageStore, levels: Sequence[ZarrWritable]) -> Ledger:
-    """Return the ledger of one pyramid: of a resumed run, with all tiles of which every object is there in its size."""
-    journal = Journal(levels[0].place)
-    past: dict[tuple[int, Spans], Past] = {}
-    if store.resumed:
-        whole = whole_records(journal.records(sum(level.about for level in levels)), [level.unit_sizes() for level in levels])
-        past = {(record.level, record.region): one for record in whole if (one := _past(record, levels)) is not None}
-    return Ledger(past, Note(store, journal), Read(levels))
+def ledger_of(store: ImageStore, levels: Sequence[ZarrWritable], kept: Kept) -> Ledger:
+    """Return the ledger of one pyramid: of a resumed run, with all tiles that an earlier one left whole."""
+    past = {(record.level, record.region): _past(record, levels) for record in kept.records}
+    return Ledger(past, Note(store, Journal(levels[0].place)), Read(levels))
 
 
-def _past(record: Record, levels: Sequence[ZarrWritable]) -> Past | None:
+def _past(record: Record, levels: Sequence[ZarrWritable]) -> Past:
     if record.level or record.about is None:
         return Past(record.stored)
     size = levels[0].dtype.itemsize
     nbytes = int(np.prod([stop - start for start, stop in record.region], dtype=np.int64)) * size
-    try:
-        return Past(record.stored, seen_from_json(record.about, nbytes, {0: (record.stored,)}))
-    except (ValueError, KeyError, TypeError):
-        return None
+    return Past(record.stored, seen_from_json(record.about, nbytes, {0: (record.stored,)}))
 
 
 @dataclass(frozen=True)
 class _SaveStatistic:
     journal: Journal
-    identity: str
+    name: str
 
     def __call__(self, value: Statistic) -> None:
-        self.journal.save(self.identity, value.to_json())
+        self.journal.save(self.name, value.to_json())
 
 
-def checkpointed(jobs: Sequence[tuple[ImageStore, Sequence[Any]]]) -> list[Any]:
+def checkpointed(jobs: Sequence[tuple[ImageStore, Kept, Sequence[Any]]]) -> list[Any]:
     """Return the lazy values of all stores, whose statistics are those that were kept, or are kept when they are made."""
-    values = [value for _, mine in jobs for value in mine]
+    values = [value for _, _, mine in jobs for value in mine]
     if not values:
         return []
     known: dict[str, Statistic] = {}
     saves: dict[str, list[Save]] = {}
-    for store, mine in jobs:
+    for store, kept, mine in jobs:
         journal = Journal(store.levels[0].place)
         for identity in sorted(set(lasting_of(mine).values())):
-            kept = journal.load(identity) if store.resumed else None
-            if kept is not None:
-                known[identity] = Statistic.from_json(kept)
+            name = f"{identity}{VALUE}"
+            if name in kept.values:
+                known[identity] = Statistic.from_json(kept.values[name])
             else:
-                saves.setdefault(identity, []).append(_SaveStatistic(journal, identity))
+                saves.setdefault(identity, []).append(_SaveStatistic(journal, name))
     return with_checkpoints(values, known, saves)

@@ -10,13 +10,15 @@ from typing import Any
 
 import xarray as xr
 
+from xprep.dims.alignment import aligned
 from xprep.images.given import Given, given_shapes
 from xprep.images.levels import Shape, as_it_is, check_flat, coords_of, default_chunk, lost_in_flat, plan_levels, spacing_of
 from xprep.io.specs import LevelSpec
 from xprep.io.urls import check_name
-from xprep.ops.layout import PLANE, SPACE, check_image, chunks_for
+from xprep.ops.layout import PLANE, check_image, chunks_for
 from xprep.ops.parameters import check_choice
 from xprep.ops.shrinking import METHODS
+from xprep.switches import check_switch
 
 OME_ORDER = ("t", "c", "z", "y", "x")
 
@@ -41,6 +43,8 @@ class Options:
         check_choice(self.method, METHODS, "method")
         check_choice(self.version, ("0.4", "0.5", "0.6"), "version")
         check_choice(self.layout, ("dual", "flat"), "layout")
+        for name in ("overwrite", "resume"):
+            object.__setattr__(self, name, check_switch(getattr(self, name), name))
         if self.version == "0.4" and self.shards is not None:
             raise ValueError("OME-Zarr 0.4 is Zarr v2, which has no shards; leave shards out, or write version='0.5'.")
         if self.resume and self.given is not None:
@@ -135,7 +139,9 @@ def specify_label(
     Raises
     ------
     ValueError
-        Its name is none, or its size or place is not the image's.
+        Its name is none, its size is not the image's, or it does not lie on it (`xprep.dims.alignment`).
+    KeyError
+        It lacks one of the image's channels.
     TypeError
         It is not of whole numbers.
     """
@@ -143,10 +149,14 @@ def specify_label(
     label = ordered(label)
     if label.dtype.kind not in "ui":
         raise TypeError(f"labels must be whole numbers; {name!r} is of {label.dtype}. Convert them: labels.astype('uint32').")
-    wrong = {str(dim): (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if image.sizes.get(dim) != n}
+    told = {dim for dim in label.dims if dim in label.coords and dim in image.coords}
+    wrong = {str(dim): (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if image.sizes.get(dim) != n and dim not in told}
     if wrong:
         raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.")
-    label = _placed(name, label, image).rename(name)
+    label = aligned(label, image, f"the label image {name!r}")
+    by_position = [dim for dim in label.dims if dim in label.coords and dim not in image.coords]
+    label = label.drop_vars(by_position).rename(name)
+    label = label.assign_coords({dim: image.coords[dim] for dim in label.dims if dim in image.coords})
     fitting = replace(
         options,
         scale_factors=_of_dims(label, options.scale_factors),
@@ -155,20 +165,6 @@ def specify_label(
         given=None,
     )
     return label, *specify(label, fitting)
-
-
-def _placed(name: str, label: xr.DataArray, image: xr.DataArray) -> xr.DataArray:
-    """Return labels with the coordinates of their image, where they lie."""
-    for dim in map(str, label.dims):
-        if dim not in SPACE or dim not in label.coords or dim not in image.coords:
-            continue
-        (step, first), (own_step, own_first) = spacing_of(image, dim), spacing_of(label, dim)
-        if abs(own_step - step) * label.sizes[dim] > step / 2 or abs(own_first - first) > step / 2:
-            raise ValueError(
-                f"the labels {name!r} do not lie on the image: along {dim!r} they begin at {own_first:g} in steps of "
-                f"{own_step:g}, the image at {first:g} in steps of {step:g}. Give them its coordinates, or drop theirs."
-            )
-    return label.assign_coords({dim: image.coords[dim] for dim in label.dims if dim in image.coords})
 
 
 def _of_dims(label: xr.DataArray, given: Any) -> Any:

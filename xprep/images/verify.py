@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from xprep.engine.progress import choose_listener
 from xprep.errors import StoreFormatError, XprepError
 from xprep.io.arrays import ZarrReadable, open_array
-from xprep.io.codecs import checksum_of
+from xprep.io.comparing import Wrong, compare_bytes
 from xprep.io.coords import read_coord
 from xprep.io.groups import Group, list_images, list_labels, read_group, read_image
 from xprep.io.journal import read_manifest
@@ -18,7 +19,10 @@ from xprep.io.status import check_finished
 from xprep.io.stores import Place, open_store
 from xprep.types import Listener
 
-BATCH = 16  # objects in memory at a time; requests in flight of one call
+WAY_OUT = (
+    "The command that wrote it, with resume=True (--resume), makes again what is missing or has another size; delete what has "
+    "other bytes, and that is made again too."
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Damage:
     """
 
     key: str
-    kind: Literal["missing", "size", "checksum"]
+    kind: Wrong
 
     def __str__(self) -> str:
         says = {"missing": "is missing", "size": "has another size", "checksum": "has other bytes"}
@@ -70,11 +74,12 @@ class Verification:
     def __str__(self) -> str:
         if self.is_whole:
             return f"{self.url}: all {self.units} objects are what was written."
-        return "\n".join([f"{self.url}: {len(self.damaged)} of {self.units} objects are damaged:", *map(str, self.damaged)])
+        head = f"{self.url}: {len(self.damaged)} of {self.units} objects are damaged:"
+        return "\n".join([head, *map(str, self.damaged), WAY_OUT])
 
 
 def verify(
-    url: str | Path | Any, *, storage_options: Mapping[str, Any] | None = None, progress: Listener | None = None
+    url: str | Path | Any, *, storage_options: Mapping[str, Any] | None = None, progress: Listener | bool | None = None
 ) -> Verification:
     """Read a whole store and compare every chunk with the checksum that was kept when it was written.
 
@@ -84,8 +89,8 @@ def verify(
         An image that `to_ome_zarr` wrote, or a group of such.
     storage_options : mapping, optional
         For fsspec: credentials, endpoint.
-    progress : listener, optional
-        Who is told.
+    progress : bool or listener, optional
+        A bar, or an object that is told; by default nobody is.
 
     Returns
     -------
@@ -109,21 +114,22 @@ def verify(
     >>> xprep.verify(url).is_whole
     True
     """
+    listener = None if progress is None else choose_listener(progress)
     root = open_store(url, storage_options)
     arrays = list(_arrays(root))
-    if progress is not None:
-        progress.started("verifying", sum(_units(array) for array in arrays))
+    if listener is not None:
+        listener.started("verifying", sum(_units(array) for array in arrays))
     units, nbytes, damaged = 0, 0, []
     for array in arrays:
         for count, read, found in _compare(array, root):
             units, nbytes = units + count, nbytes + read
             damaged += found
-            if progress is not None:
-                progress.advanced("verifying", count, read)
+            if listener is not None:
+                listener.advanced("verifying", count, read)
         found = _compare_coords(array, root)
         units, damaged = units + len(_coord_names(array)), damaged + found
-    if progress is not None:
-        progress.finished("verifying")
+    if listener is not None:
+        listener.finished("verifying")
     return Verification(root.url, units, nbytes, tuple(damaged))
 
 
@@ -165,24 +171,9 @@ def _compare(array: ZarrReadable, root: Place) -> Iterator[tuple[int, int, list[
         raise StoreFormatError(f"{array.place} has no list of checksums: xprep did not write it, so nothing can be compared.")
     if len(kept) != _units(array):
         raise StoreFormatError(f"{array.place}: the list of checksums has {len(kept)} entries for {_units(array)} objects.")
-    for first in range(0, len(kept), BATCH):
-        numbers = range(first, min(first + BATCH, len(kept)))
-        names = [array.chunk_key(array.grid.position(number)) for number in numbers]
-        found = array.place.get_many(names)
-        wrong = [
-            Damage(_below(array.place, root, name), kind)
-            for number, name, data in zip(numbers, names, found, strict=True)
-            if (kind := _kind(data, int(kept["size"][number]), int(kept["crc32c"][number]))) is not None
-        ]
-        yield len(names), sum(len(data or b"") for data in found), wrong
-
-
-def _kind(data: bytes | None, size: int, crc: int) -> Literal["missing", "size", "checksum"] | None:
-    if data is None:
-        return "missing"
-    if len(data) != size:
-        return "size"
-    return "checksum" if checksum_of(data) != crc else None
+    for some in compare_bytes(array, range(len(kept)), kept):
+        wrong = [Damage(_below(array.place, root, name), kind) for name, kind in some.wrong.values()]
+        yield some.units, some.nbytes, wrong
 
 
 def _below(place: Place, root: Place, name: str) -> str:

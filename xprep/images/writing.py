@@ -11,14 +11,17 @@ import xarray as xr
 
 from xprep.engine.clients import check_scheduler, computes_elsewhere
 from xprep.engine.graph import call, check_engine
-from xprep.engine.progress import default_listener
+from xprep.engine.progress import choose_listener
 from xprep.engine.run import run
+from xprep.errors import SourceChangedError
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, start_all
 from xprep.images.outputs import Output, outputs_of
 from xprep.images.report import Report
 from xprep.images.specifying import Options
+from xprep.images.watching import Watch
 from xprep.io.objects import is_in_memory
 from xprep.io.stores import open_store
+from xprep.switches import check_switch
 from xprep.types import Listener
 
 
@@ -66,7 +69,8 @@ def to_ome_zarr(
     chunks, shards : mapping, int or tuple, optional
         Shapes of chunks and shards, by dim; by default one channel a chunk, 1024 pixels along y and x, and no shards.
     labels : mapping of str to DataArray, optional
-        Label images to be stored with the image, shrunk by their commonest values.
+        Label images to be stored with the image, shrunk by their commonest values. Along dims where both have a coordinate,
+        the pixels are taken that lie where the image's do (to a hundredth of a pixel); what does not lie on it is refused.
     overwrite : bool
         Whether a Zarr store there may be replaced. The old one stays until the new one, made beside it, is complete; a local disk
         then renames that, a bucket (S3, Google, Azure) copies it on its own side, which takes the space of both for a while
@@ -119,13 +123,17 @@ def to_ome_zarr(
     ((2, 64, 64),)
     """
     check_engine()
+    compute = check_switch(compute, "compute")
+    overwrite, resume = check_switch(overwrite, "overwrite"), check_switch(resume, "resume")
+    choose_listener(progress)  # before anything is opened
     options = Options(scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint)
     outputs = outputs_of(image, url, options, labels or {})
     single = len(outputs) == 1
     if compute:
         reports = write_outputs(outputs, progress)
         return next(iter(reports.values())) if single else reports
-    jobs = list(start_all(outputs))
+    watch = Watch()
+    jobs = list(start_all(outputs, watch))
     return call(partial(finish_all, jobs, single), *lazy_values(jobs), label="store")
 
 
@@ -141,17 +149,20 @@ def write_outputs(outputs: Sequence[Output], progress: Listener | bool | None = 
     check_scheduler()
     _check_reachable(outputs)
     jobs: list[Job | Done] = []
-    listener: Any = default_listener() if progress in (None, True) else (progress or None)
+    watch = Watch()
+    listener = choose_listener(progress)
     try:
-        for job in start_all(outputs, listener):
+        for job in start_all(outputs, watch, listener):
             jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
         results, went = run(lazy_values(jobs), "writing", listener)
         reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds, listener=listener)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(jobs)) from None
     except Exception as error:
-        error.add_note(_left(jobs))
+        error.add_note(_left(jobs, anew=isinstance(error, SourceChangedError)))
         raise
+    finally:
+        watch.close()
     return reports
 
 
@@ -166,11 +177,11 @@ def _check_reachable(outputs: Sequence[Output]) -> None:
             )
 
 
-def _left(jobs: Sequence[Job | Done]) -> str:
-    """Return what to say of stores that were not finished."""
+def _left(jobs: Sequence[Job | Done], anew: bool = False) -> str:
+    """Return what to say of stores that were not finished; of some, only ``anew`` helps."""
     urls = [job.store.url for job in jobs if isinstance(job, Job)]
     if not urls:
         return "no pixel was written."
-    resumable = all(job.store.fingerprint is not None for job in jobs if isinstance(job, Job))
+    resumable = not anew and all(job.store.fingerprint is not None for job in jobs if isinstance(job, Job))
     way = "resume=True goes on from there" if resumable else "overwrite=True writes it anew"
     return f"not finished: {', '.join(urls)}. The same command with {way}."

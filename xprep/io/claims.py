@@ -88,7 +88,7 @@ def begin(place: Place, mark: Mapping[str, Any], zarr_format: Literal[2, 3], run
     objects = group_objects(mark, zarr_format)
     name, data = objects.popitem()  # of v2 the attributes, which say whose it is
     place.create(name, data)
-    place.set_many(objects)
+    place.set_many(objects, lasting=True)
     if (group := read_group(place)) is None:
         raise UnfinishedStoreError(f"{place} lost {name}, which was written; run again.")
     if read_mark(group).get("run") != run:

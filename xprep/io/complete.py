@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from xprep.errors import UnfinishedStoreError
+from xprep.io.comparing import find_replaced
 from xprep.io.journal import MANIFEST
+from xprep.io.listing import Objects
 from xprep.io.stores import Place
 from xprep.io.writes import ZarrWritable
 from xprep.types import Array
@@ -27,19 +29,20 @@ def check_pyramids(
     UnfinishedStoreError
         Naming the first object that is not there.
     """
-    have, names = place.list_sizes(sum(array.about for levels in pyramids.values() for array in levels.values())), []
+    have = place.list_objects(sum(array.about for levels in pyramids.values() for array in levels.values()))
+    names: dict[str, int | None] = {}
     for name, levels in pyramids.items():
         known = (stored or {}).get(name, [None] * len(levels))
-        names += node_objects(f"labels/{name}", "group", zarr_format) if name else []
+        names |= dict.fromkeys(node_objects(f"labels/{name}", "group", zarr_format) if name else [])
         for (path, array), objects in zip(levels.items(), known, strict=True):
-            names += level_objects(path, array, dual, zarr_format)
+            names |= level_objects(path, array, dual, zarr_format)
             if pixels:
                 check_units(array, have, path, objects)
-    check_objects(place, have, names)
+    check_objects(place, have.sizes, names)
 
 
-def check_units(array: ZarrWritable, have: Mapping[str, int], path: str, stored: Array | None) -> None:
-    """Refuse an array, at ``path`` of a store with the objects ``have``, that lacks units, or has them in another size.
+def check_units(array: ZarrWritable, have: Objects, path: str, stored: Array | None) -> None:
+    """Refuse an array, at ``path`` of a store with the objects ``have``, that lacks units, or has others than were written.
 
     Raises
     ------
@@ -47,8 +50,15 @@ def check_units(array: ZarrWritable, have: Mapping[str, int], path: str, stored:
         Naming the first.
     """
     before = f"{path}/"
-    inside = {key.removeprefix(before): size for key, size in have.items() if key.startswith(before)}
+    inside = {key.removeprefix(before): size for key, size in have.sizes.items() if key.startswith(before)}
     lost = array.missing_units(stored, inside)
+    if not lost and stored is not None and have.md5s:
+        md5s = {key.removeprefix(before): md5 for key, md5 in have.md5s.items() if key.startswith(before)}
+        if replaced := find_replaced(array, stored, md5s):
+            raise UnfinishedStoreError(
+                f"{array.place}: {len(replaced)} of its chunks are not those that were written, the first is {replaced[0]!r}: "
+                "another program wrote them, or the store changed them. It stays unfinished; run again with resume=True."
+            )
     if not lost and stored is not None and array.place.keeps_notes and MANIFEST not in inside:
         lost = [MANIFEST]
     if lost:
@@ -58,17 +68,19 @@ def check_units(array: ZarrWritable, have: Mapping[str, int], path: str, stored:
         )
 
 
-def check_objects(place: Place, have: Mapping[str, int], names: Sequence[str]) -> None:
-    """Refuse a store that lacks metadata or coordinates.
+def check_objects(place: Place, have: Mapping[str, int], names: Mapping[str, int | None]) -> None:
+    """Refuse a store that lacks metadata or coordinates, or has them in another size, or empty where that is not known.
 
     Raises
     ------
     UnfinishedStoreError
         Naming the first.
     """
-    if lost := [name for name in names if name not in have]:
+    lost = [name for name, size in names.items() if not have.get(name) or size not in (None, have[name])]
+    if lost:
         raise UnfinishedStoreError(
-            f"{place} lacks {lost[0]!r}, which was written: the store lost it. It stays unfinished; run again with resume=True."
+            f"{place} lacks {lost[0]!r}, or a part of it, which was written: the store lost it. It stays unfinished; run again "
+            "with resume=True."
         )
 
 
@@ -78,18 +90,9 @@ def node_objects(path: str, kind: Literal["group", "array"], zarr_format: Litera
     return [f"{path}/{name}" if path else name for name in names]
 
 
-def coord_objects(path: str, ndim: int, zarr_format: Literal[2, 3]) -> list[str]:
-    """Return the names of the objects of a coordinate, which is one chunk."""
-    chunk = "/".join(["c", *"0" * ndim]) if zarr_format == 3 else "/".join("0" * max(ndim, 1))
-    return [*node_objects(path, "array", zarr_format), f"{path}/{chunk}" if path else chunk]
-
-
-def level_objects(path: str, array: ZarrWritable, dual: bool, zarr_format: Literal[2, 3]) -> Iterator[str]:
-    """Yield the names of all objects of a level but its pixels: metadata, and coordinates beside it."""
-    yield from node_objects(path, "array", zarr_format)
-    if not dual:
-        return
+def level_objects(path: str, array: ZarrWritable, dual: bool, zarr_format: Literal[2, 3]) -> dict[str, int | None]:
+    """Return the names of all objects of a level but its pixels, with sizes where known: metadata, coordinates beside it."""
     above = path.rpartition("/")[0]
-    yield from node_objects(above, "group", zarr_format)
-    for name, ndim in array.coords.items():
-        yield from coord_objects(f"{above}/{name}", ndim, zarr_format)
+    nodes = [*node_objects(path, "array", zarr_format), *(node_objects(above, "group", zarr_format) if dual else [])]
+    coords = {f"{above}/{name}/{key}": size for name, inside in array.coords.items() for key, size in inside.items()}
+    return {**dict.fromkeys(nodes), **coords}

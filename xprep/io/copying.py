@@ -20,7 +20,8 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore, MemoryStore, ObjectStore
 
-from xprep.io.keys import BYTES_PER_SECOND, REQUESTS
+from xprep.io.keys import BYTES_PER_SECOND
+from xprep.io.listing import REQUESTS
 from xprep.io.stores import Place
 from xprep.io.waits import every, in_time
 

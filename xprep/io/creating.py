@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-
-from xprep.io.complete import node_objects
 from xprep.io.consolidate import below, group_objects
 from xprep.io.coords import Coord, encode_coord, plain
 from xprep.io.declare import NewArray, declare_array
@@ -17,7 +14,7 @@ from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import mark_writing
 from xprep.io.stores import Place
 from xprep.io.urls import check_name
-from xprep.io.writes import ZarrWritable, new_writable, reopen_array
+from xprep.io.writes import ZarrWritable, new_writable
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,8 @@ class Creation:
     zarr_format : {2, 3}
         The format.
     resumed : bool
-        Whether an earlier run made them: then only what is not there is created.
+        Whether an earlier run made them: then what is not there as it would be made is written again. It is small, and a power
+        cut may have left anything.
     """
 
     dual: bool
@@ -46,21 +44,24 @@ def create_levels(base: Place, levels: Mapping[str, LevelSpec], spec: ArraySpec,
     """
     arrays = {path: _declared(level, spec, how) for path, level in levels.items()}
     objects = {name: data for path, array in arrays.items() for name, data in below(path, array.objects).items()}
-    for path, level in levels.items() if how.dual else ():
-        objects |= _group(base, path.rpartition("/")[0], level.coords, how)
-    there = set(objects) - set(base.missing(objects)) if how.resumed else set()
+    coords = {path: _coords(base, path, level.coords, how) if how.dual else {} for path, level in levels.items()}
+    for path, beside in coords.items() if how.dual else ():
+        above = path.rpartition("/")[0]
+        objects |= below(above, group_objects(mark_writing(Owner.here()), how.zarr_format))
+        objects |= {key: data for name, its in beside.items() for key, data in below(f"{above}/{name}", its).items()}
+    if how.resumed:
+        found = dict(zip(objects, base.get_many(list(objects)), strict=True))
+        objects = {name: data for name, data in objects.items() if found[name] != data}
     for described in (True, False):
-        base.set_many({name: objects[name] for name in objects if name not in there and _describes(name) is described})
-    made = []
-    for path, array in arrays.items():
-        begun = node_objects(path, "array", how.zarr_format)[0] in there
-        writable = reopen_array(base.child(path)) if begun else new_writable(base.child(path), array)
-        made.append(replace(writable, coords=_ndims(levels[path], how)))
-    return tuple(made)
+        base.set_many({name: objects[name] for name in objects if _describes(name) is described}, lasting=True)
+    return tuple(
+        replace(new_writable(base.child(path), array), coords={name: _sizes(its) for name, its in coords[path].items()})
+        for path, array in arrays.items()
+    )
 
 
-def _ndims(level: LevelSpec, how: Creation) -> dict[str, int]:
-    return {name: np.ndim(coord.values) for name, coord in level.coords.items()} if how.dual else {}
+def _sizes(objects: Mapping[str, bytes]) -> dict[str, int]:
+    return {name: len(data) for name, data in objects.items()}
 
 
 def _declared(level: LevelSpec, spec: ArraySpec, how: Creation) -> NewArray:
@@ -72,13 +73,12 @@ def _declared(level: LevelSpec, spec: ArraySpec, how: Creation) -> NewArray:
     )  # fmt: skip
 
 
-def _group(base: Place, path: str, coords: Mapping[str, Coord], how: Creation) -> dict[str, bytes]:
-    """Return the objects of a level's group and of the coordinates in it."""
-    objects = below(path, group_objects(mark_writing(Owner.here()), how.zarr_format))
-    for name, coord in coords.items():
-        place = f"{path}/{check_name(name)}"
-        objects |= below(place, encode_coord(coord, how.zarr_format, f"{base}/{place}"))
-    return objects
+def _coords(base: Place, path: str, coords: Mapping[str, Coord], how: Creation) -> dict[str, Mapping[str, bytes]]:
+    """Return the objects of the coordinates in the group of the level at ``path``."""
+    above = path.rpartition("/")[0]
+    return {
+        name: encode_coord(coord, how.zarr_format, f"{base}/{above}/{check_name(name)}") for name, coord in coords.items()
+    }
 
 
 def _describes(name: str) -> bool:

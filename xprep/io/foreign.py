@@ -42,6 +42,13 @@ def _zarr_below(data: Any) -> zarr.Array[Any] | None:
     return data if isinstance(data, zarr.Array) else None
 
 
+def place_below(data: Any) -> Place | None:
+    """Return where the Zarr array lies that ``data`` reads, through all of xarray's wrappers; None of anything else."""
+    while type(data).__module__.startswith("xarray."):
+        data = data.get_array() if type(data).__name__ == "ZarrArrayWrapper" else getattr(data, "array", None)
+    return _place_of(data) if isinstance(data, zarr.Array) else None
+
+
 def _place_of(array: zarr.Array[Any]) -> Place:
     store: Any = array.store
     secrets = {}

@@ -64,6 +64,16 @@ def read_groups(place: Place, paths: Sequence[str]) -> list[Group | None]:
     return found
 
 
+def read_marked(place: Place) -> Group | None:
+    """Return the group at ``place``, also one of which a killed run wrote the attributes only; None where these are torn."""
+    try:
+        if (group := read_group(place)) is None and (attributes := place.read_json(".zattrs")) is not None:
+            return Group(place, attributes, 2)
+    except StoreFormatError:
+        return None
+    return group
+
+
 def _load(place: Place, paths: Sequence[str], name: str) -> list[bytes | None]:
     return place.get_many([f"{path}/{name}" if path else name for path in paths])
 

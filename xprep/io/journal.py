@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from xprep.errors import StoreFormatError
+from xprep.io.codecs import checksum_of
+from xprep.io.keys import make_folders, sync_folder
+from xprep.io.notes import FORMAT, decode_note, encode_note
 from xprep.io.stores import MANY, Place
 from xprep.io.writes import STORED
 from xprep.types import Array
@@ -25,6 +27,11 @@ from xprep.types import Array
 FOLDER: Final = ".xprep"
 MANIFEST: Final = f"{FOLDER}/manifest.npy"
 PARTS: Final = f"{FOLDER}/parts"
+# Endings of notes that are a file each: statistics; what the run is, and what it reads.
+VALUE: Final = ".value"
+NAMED: Final = (VALUE, ".note")
+# The note that repeats what the mark in the root's attributes says.
+COPY: Final = "mark.note"
 _KEPT: Final = np.dtype([("size", "<i8"), ("crc32c", "<u4")])
 
 Spans = tuple[tuple[int, int], ...]
@@ -39,22 +46,33 @@ class Record:
     stored: Array
     about: Mapping[str, Any] | None = None
 
-    def to_json(self) -> str:
-        """Return it as one line."""
+    def to_note(self) -> bytes:
+        """Return it as a note."""
         stored = base64.b64encode(self.stored.tobytes()).decode()
-        found = {"level": self.level, "region": self.region, "stored": stored, "about": self.about}
-        return json.dumps(found, separators=(",", ":"), allow_nan=False)
+        return encode_note({"level": self.level, "region": self.region, "stored": stored, "about": self.about})
 
     @staticmethod
-    def from_json(line: str | bytes) -> Record | None:
-        """Return what `to_json` gave; None of anything else, such as a line that was cut short."""
-        try:
-            found = json.loads(line)
-            region = tuple((int(start), int(stop)) for start, stop in found["region"])
-            stored = np.frombuffer(base64.b64decode(found["stored"]), STORED)
-            return Record(int(found["level"]), region, stored, found["about"])
-        except (ValueError, TypeError, KeyError, RecursionError):
-            return None
+    def from_note(line: bytes, where: str) -> Record:
+        """Return what `to_note` gave.
+
+        Raises
+        ------
+        StoreFormatError
+            It is torn, was changed, or is of another version.
+        """
+        found = decode_note(line, where)
+        region = tuple((int(start), int(stop)) for start, stop in found["region"])
+        stored = np.frombuffer(base64.b64decode(found["stored"]), STORED)
+        return Record(int(found["level"]), region, stored, found["about"])
+
+
+@dataclass(frozen=True, eq=False)
+class Notes:
+    """What a journal holds: records of tiles, values by name, and what is wrong with notes that are torn."""
+
+    records: list[Record]
+    values: dict[str, dict[str, Any]]
+    torn: list[str]
 
 
 @dataclass(frozen=True)
@@ -69,66 +87,97 @@ class Journal:
 
     place: Place
 
-    def add(self, record: Record) -> None:
-        """Keep ``record``: in one write, so that it is there whole or not at all."""
-        line = record.to_json()
+    def add(self, record: Record, lasting: bool = False) -> None:
+        """Keep ``record``: in one write, so that it is there whole or not at all.
+
+        What is ``lasting`` is there after a power cut, with all that this process kept before. One of the last seconds may be
+        lost: then its tile is made again.
+        """
         if not self.place.keeps_notes:
             return
         if (folder := self.place.folder) is not None:
             path = f"{folder}/{PARTS}/{socket.gethostname()}-{os.getpid()}.jsonl"
-            _append(path, f"\n{line}\n".encode(), self.place)
+            _append(path, b"\n" + record.to_note() + b"\n", self.place, lasting)
         else:
             at = ".".join(str(start) for start, _ in record.region)
-            self.place.set(f"{PARTS}/{record.level}-{at}.json", line.encode())
+            self.place.set(f"{PARTS}/{record.level}-{at}.json", record.to_note())
 
-    def records(self, about: int = MANY) -> list[Record]:
-        """Return what was kept, the latest of each tile; of ``about`` so many."""
-        found = (Record.from_json(line) for line in self._lines(about))
-        latest = {(record.level, record.region): record for record in found if record is not None}
-        return list(latest.values())
+    def read(self, about: int = MANY) -> Notes:
+        """Return everything that was kept, the latest record of each tile; of ``about`` so many."""
+        latest: dict[tuple[int, Spans], Record] = {}
+        values: dict[str, dict[str, Any]] = {}
+        torn = []
+        for name, line in self._lines(about):
+            where = f"{self.place}/{PARTS}/{name}"
+            try:
+                if name.endswith(NAMED):
+                    values[name] = decode_note(line, where)
+                else:
+                    record = Record.from_note(line, where)
+                    latest[record.level, record.region] = record
+            except StoreFormatError as error:
+                torn.append(str(error))
+        return Notes(list(latest.values()), values, torn)
+
+    def records(self) -> list[Record]:
+        """Return the records that are whole."""
+        return self.read().records
 
     def save(self, name: str, value: Mapping[str, Any]) -> None:
-        """Keep a JSON object for the time of the run."""
+        """Keep a JSON object for the time of the run; ``name`` ends in one of `NAMED`."""
         if self.place.keeps_notes:
-            self.place.write_json(f"{PARTS}/{name}.value", value)
+            self.place.set(f"{PARTS}/{name}", encode_note(value))
 
     def load(self, name: str) -> dict[str, Any] | None:
-        """Return what was saved, None if nothing was."""
-        return self.place.read_json(f"{PARTS}/{name}.value") if self.place.keeps_notes else None
+        """Return what was saved, None if nothing was.
 
-    def _lines(self, about: int) -> Iterator[bytes]:
+        Raises
+        ------
+        StoreFormatError
+            It is torn, was changed, or is of another version.
+        """
+        data = self.place.get(f"{PARTS}/{name}") if self.place.keeps_notes else None
+        return None if data is None else decode_note(data, f"{self.place}/{PARTS}/{name}")
+
+    def _lines(self, about: int) -> Iterator[tuple[str, bytes]]:
         parts = self.place.child(PARTS)
         listed = parts.list_names(about) if self.place.keeps_notes else []
-        names = [name for name in listed if not name.endswith((".value", ".partial"))]
+        names = [name for name in listed if not name.endswith(".partial")]
         for at in range(0, len(names), 256):
-            for data in parts.get_many(names[at : at + 256]):
-                yield from (data or b"").split(b"\n")
+            some = names[at : at + 256]
+            for name, data in zip(some, parts.get_many(some), strict=True):
+                lines = (data or b"").split(b"\n")
+                yield from ((name, line) for line in lines if line or (name.endswith(NAMED) and len(lines) == 1))
 
 
-def _append(path: str, data: bytes, place: Place) -> None:
+def _append(path: str, data: bytes, place: Place, lasting: bool) -> None:
     # A line begins with a break as well: what a killed process left unfinished spoils itself only.
     with place.errors("write"):
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
         try:
             file = os.open(path, flags, 0o666)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            make_folders(os.path.dirname(path), lasting=True)
             file = os.open(path, flags, 0o666)
         try:
             os.write(file, data)
+            if lasting:
+                os.fsync(file)
+                sync_folder(os.path.dirname(path))
         finally:
             os.close(file)
 
 
 def encode_manifest(stored: Array, units: int) -> bytes:
-    """Return the object that keeps size and crc32c of all ``units`` of an array, in C order."""
+    """Return the object that keeps size and crc32c of all ``units`` of an array, in C order: npy, and behind it its checksum."""
     kept = np.zeros(units, _KEPT)
     kept["size"] = -1
     for name in _KEPT.names or ():
         kept[name][stored["unit"]] = stored[name]
     buffer = io.BytesIO()
     np.save(buffer, kept, allow_pickle=False)
-    return buffer.getvalue()
+    data = buffer.getvalue()
+    return data + b" %s %08x" % (FORMAT.encode(), checksum_of(data))
 
 
 def read_manifest(place: Place) -> Array | None:
@@ -139,22 +188,12 @@ def read_manifest(place: Place) -> Array | None:
     StoreFormatError
         It is damaged.
     """
-    if not place.keeps_notes or (data := place.get(MANIFEST)) is None:
+    if not place.keeps_notes or (found := place.get(MANIFEST)) is None:
         return None
-    try:
-        kept = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise StoreFormatError(f"{place}/{MANIFEST} is damaged: {error}") from None
-    if not isinstance(kept, np.ndarray) or kept.dtype != _KEPT or kept.ndim != 1:
-        raise StoreFormatError(f"{place}/{MANIFEST} is damaged: it is no list of sizes and checksums.")
-    return kept
-
-
-def whole_records(records: Sequence[Record], sizes: Sequence[Mapping[int, int]]) -> list[Record]:
-    """Return the records whose objects are all there, in their size; ``sizes`` are by level and unit."""
-    return [
-        record
-        for record in records
-        if 0 <= record.level < len(sizes)
-        and all(sizes[record.level].get(int(unit)) == int(size) for unit, size, _ in record.stored)
-    ]
+    data, _, checksum = found.rpartition(b" %s " % FORMAT.encode())
+    if checksum != b"%08x" % checksum_of(data):
+        raise StoreFormatError(
+            f"{place}/{MANIFEST}, the list of checksums, is damaged, or another version of xprep wrote it, so it tells nothing: "
+            "overwrite=True writes the store anew."
+        )
+    return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))

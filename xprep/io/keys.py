@@ -7,7 +7,6 @@ Files are read and written in the thread that asks: zarr-python's local store se
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import re
 import uuid
@@ -19,18 +18,15 @@ from typing import Final
 from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.core.sync import sync
-from zarr.storage import FsspecStore, ObjectStore
+from zarr.storage import FsspecStore
 
 from xprep.errors import StoreFormatError
+from xprep.io.listing import REQUESTS
 from xprep.io.waits import every, in_time
 
 # What is written has a second more for every MiB, as slow lines are no fault.
 BYTES_PER_SECOND: Final = 2**20
-# A listing of ten million chunks takes ten thousand requests; it has ten minutes more.
-NAMES_PER_SECOND: Final = 10_000_000 / 600
 DELETED_PER_SECOND: Final = 100.0  # where each is a request of its own
-# Requests in flight of one call: s3fs gains nothing beyond 16 (its pool has 10 connections by default).
-REQUESTS: Final = 16
 
 _PARTIAL: Final = re.compile(r"\.[0-9a-f]{32}\.partial$")
 
@@ -85,16 +81,21 @@ def read_file_into(folder: Path, name: str, out: memoryview) -> int | None:
         return None
 
 
-def write_file(path: str, data: bytes) -> None:
-    """Write a file beside its place and rename it, so that no reader ever sees half of it."""
+def write_file(path: str, data: bytes, lasting: bool = False) -> None:
+    """Write a file beside its place and rename it, so that no reader ever sees half of it.
+
+    What is ``lasting`` is there after a power cut as well, with the folders that it lies in.
+    """
     partial = f"{path}.{uuid.uuid4().hex}.partial"
     try:
         try:
-            _write_new(partial, data)
+            _write_new(partial, data, lasting)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            _write_new(partial, data)
+            make_folders(os.path.dirname(path), lasting)
+            _write_new(partial, data, lasting)
         os.replace(partial, path)
+        if lasting:
+            sync_folder(os.path.dirname(path))
     except BaseException:
         with suppress(OSError):
             os.unlink(partial)
@@ -104,9 +105,10 @@ def write_file(path: str, data: bytes) -> None:
 def create_file(path: str, data: bytes) -> None:
     """Write a file, at once and whole, if there is none of its name; of several who do so at once, one succeeds."""
     partial = f"{path}.{uuid.uuid4().hex}.partial"
-    write_file(partial, data)
+    write_file(partial, data, lasting=True)
     try:
         os.link(partial, path)
+        sync_folder(os.path.dirname(path))
     except FileExistsError:
         return
     except OSError:  # a file system without links
@@ -117,11 +119,33 @@ def create_file(path: str, data: bytes) -> None:
             os.unlink(partial)
 
 
-def _write_new(path: str, data: bytes) -> None:
+def make_folders(path: str, lasting: bool) -> None:
+    """Make a folder and those above it; where they are to be ``lasting``, each is noted on the disk in the one above."""
+    above = os.path.dirname(path)
+    if lasting and above != path and not os.path.isdir(above):
+        make_folders(above, lasting)
+    os.makedirs(path, exist_ok=True)
+    if lasting:
+        sync_folder(above)
+
+
+def sync_folder(path: str) -> None:
+    """Let the names in a folder be on the disk; where folders cannot be opened (Windows), the system sees to it."""
+    with suppress(OSError):
+        file = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def _write_new(path: str, data: bytes, lasting: bool) -> None:
     with open(path, "wb", buffering=0) as file:
         view = memoryview(data)
         while view.nbytes:
             view = view[file.write(view) :]
+        if lasting:
+            os.fsync(file.fileno())
 
 
 # Every key has ``seconds``, whatever its backend tries: a server that never answers keeps s3fs busy for six minutes (five tries
@@ -152,24 +176,6 @@ def delete(store: Store, path: str | None, seconds: float | None) -> None:
 def is_partial(name: str) -> bool:
     """Whether a file is what a process that was killed in `write_file` or `create_file`, or in zarr's own, left."""
     return _PARTIAL.search(name) is not None
-
-
-def measure_files(folder: Path) -> dict[str, int]:
-    """Return the size of every file below ``folder``, by its path from there."""
-    found: dict[str, int] = {}
-    for here, _, names in os.walk(folder):
-        before = os.path.relpath(here, folder)
-        for name in names:
-            with suppress(FileNotFoundError):
-                size = os.stat(os.path.join(here, name)).st_size
-                found[name if before == "." else f"{before}/{name}".replace(os.sep, "/")] = size
-    return found
-
-
-def measure(store: Store, prefix: str, seconds: float) -> dict[str, int]:
-    """Return the size of every key that begins with ``prefix``, without it; one listing where the store gives sizes."""
-    _forget_listings(store)
-    return sync(in_time(_measure(store, prefix), prefix, seconds))
 
 
 def _forget_listings(store: Store) -> None:
@@ -241,33 +247,6 @@ async def _exist(store: Store, keys: Sequence[str], seconds: float) -> list[bool
             return await in_time(store.exists(key), key, seconds)
 
     return await every(one(key) for key in keys)
-
-
-async def _measure(store: Store, prefix: str) -> dict[str, int]:
-    if isinstance(store, FsspecStore):
-        root = f"{store.path.rstrip('/')}/{prefix}"
-        try:
-            found = await store.fs._find(root.rstrip("/"), detail=True, withdirs=False)
-        except FileNotFoundError:
-            return {}
-        begin = root.lstrip("/")
-        return {
-            name.lstrip("/").removeprefix(begin): int(info["size"])
-            for name, info in found.items()
-            if name.lstrip("/").startswith(begin)
-        }
-    if isinstance(store, ObjectStore):
-        listed = await importlib.import_module("obstore").list(store.store, prefix.rstrip("/") or None).collect_async()
-        return {one["path"].removeprefix(prefix): int(one["size"]) for one in listed if one["path"].startswith(prefix)}
-    names = [key async for key in store.list_prefix(prefix)]
-    gate = asyncio.Semaphore(REQUESTS)
-
-    async def one(key: str) -> int:
-        async with gate:
-            return await store.getsize(key)
-
-    sizes = await every(one(name) for name in names)
-    return {name.removeprefix(prefix): size for name, size in zip(names, sizes, strict=True)}
 
 
 async def _collect(begin: Callable[[], AsyncIterator[str]]) -> list[str]:

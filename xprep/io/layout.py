@@ -15,7 +15,7 @@ from xprep.io.consolidate import below, group_objects, write_group, write_root
 from xprep.io.coords import plain
 from xprep.io.creating import Creation, create_levels
 from xprep.io.groups import read_group
-from xprep.io.journal import MANIFEST, PARTS, encode_manifest
+from xprep.io.journal import COPY, MANIFEST, PARTS, Journal, encode_manifest
 from xprep.io.moving import Move
 from xprep.io.ome import Multiscale, Version
 from xprep.io.ome_write import write_labels, write_multiscale
@@ -23,13 +23,18 @@ from xprep.io.owner import Owner
 from xprep.io.replacing import announced
 from xprep.io.room import delete_partial, delete_store, put_in_place
 from xprep.io.specs import ArraySpec, LevelSpec
-from xprep.io.status import mark_finished, mark_writing, read_status
+from xprep.io.status import MARK, mark_finished, mark_writing, read_status
 from xprep.io.stores import Place
 from xprep.io.urls import check_name
 from xprep.io.writes import ZarrWritable
 from xprep.types import Array, Listener
 
 Layout = Literal["dual", "flat"]
+
+
+def level_path(layout: Layout, n: int) -> str:
+    """Return the path of level ``n``'s array below its image's group."""
+    return f"scale{n}/image" if layout == "dual" else str(n)
 
 
 @dataclass
@@ -83,7 +88,7 @@ class ImageStore:
 
     def level_path(self, n: int) -> str:
         """Return the path of level ``n``'s array below its image's group."""
-        return f"scale{n}/image" if self.layout == "dual" else str(n)
+        return level_path(self.layout, n)
 
     def create_labels(self, name: str, levels: Sequence[LevelSpec], spec: ArraySpec) -> tuple[ZarrWritable, ...]:
         """Create the arrays of a label image and return them to be filled.
@@ -107,7 +112,7 @@ class ImageStore:
         """Begin: mark the store as this run's, or learn that another was first; a resumed one is taken over."""
         self.replaced = state_of(self.target) if self._is_beside else None
         if self.resumed:
-            self._mark("", run=self.run, ready=True, fingerprint=self.fingerprint)
+            self._mark_ready()
             delete_partial(self.place)
         else:
             begin(self.place, mark_writing(Owner.here(), run=self.run), self.zarr_format, self.run)
@@ -115,7 +120,12 @@ class ImageStore:
     def mark_ready(self) -> None:
         """Say that all arrays are there: from now on, a run of the same fingerprint may go on with this one."""
         self.check_owned()
-        self._mark("", run=self.run, ready=True, fingerprint=self.fingerprint)
+        self._mark_ready()
+
+    def _mark_ready(self) -> None:
+        mark = mark_writing(Owner.here(), run=self.run, ready=True, fingerprint=self.fingerprint)
+        write_group(self.place, mark, self.zarr_format)
+        Journal(self.place.child(self.level_path(0))).save(COPY, mark[MARK])
 
     def check_owned(self) -> None:
         """Refuse to go on with a store that another run took over, or that shall replace what another run replaced.
@@ -173,7 +183,7 @@ class ImageStore:
             raise ValueError(f"metadata are needed for the labels {sorted(self.labels)}; got {sorted(given)}.")
         known = {} if self.fingerprint is None else {"fingerprint": self.fingerprint}
         attributes = {**write_multiscale(image, self.version), **mark_finished({**plain(about or {}, "about"), **known})}
-        self.place.set_many({**self._manifests(stored or {}), **self._finished_groups(given)})
+        self.place.set_many({**self._manifests(stored or {}), **self._finished_groups(given)}, lasting=True)
         self.check_complete(stored)
         self.check_owned()
         with self._announced() as move:

@@ -34,7 +34,6 @@ if N is whole (two that move one N do the same), or is unfinished after ten minu
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -45,7 +44,9 @@ from xprep.io.claims import state_of
 from xprep.io.consolidate import write_group
 from xprep.io.copying import copy, remove
 from xprep.io.groups import read_group
+from xprep.io.hierarchy import check_removable
 from xprep.io.journal import PARTS
+from xprep.io.notes import decode_note, encode_note
 from xprep.io.owner import Owner
 from xprep.io.status import MARK, mark_writing, read_mark, read_status
 from xprep.io.stores import Place
@@ -120,7 +121,7 @@ class Move:
         """
         owner = None if self.owner is None else self.owner.to_json()
         note = {"from": self.beside, "to": self.name, "run": self.run, "owner": owner, "replaces": self.replaces}
-        (self.above.create if only_new else self.above.set)(self.note, json.dumps(note, indent=2).encode())
+        (self.above.create if only_new else self.above.set)(self.note, encode_note(note))
         self.check_mine()
 
     def check_mine(self) -> None:
@@ -131,7 +132,7 @@ class Move:
         StoreExistsError
             It did; or it has finished already.
         """
-        note = self.above.read_json(self.note) or {}
+        note = read_note(self.above, self.name) or {}
         if note.get("run") != self.run:
             who = Owner.from_json(note.get("owner")) or "which has finished"
             raise StoreExistsError(f"{self.target} is being replaced by another run ({who}); this one stops.")
@@ -157,7 +158,9 @@ class Move:
             An object could not be copied or deleted.
         """
         try:
-            if self.stage() != "done":
+            if (stage := self.stage()) == "pending":
+                check_removable(self.target)  # once more: hours may have passed
+            if stage != "done":
                 self._fill(listener)
             self.clear()
         except (OSError, UnfinishedStoreError):
@@ -170,7 +173,7 @@ class Move:
             # A half of it must never be taken for a whole that is to be moved.
             _mark(self.new, group.zarr_format, {"moved": True})
         delete_whole(self.new)
-        if (self.above.read_json(self.note) or {}).get("from") == self.beside:  # and not the next run's
+        if (read_note(self.above, self.name) or {}).get("from") == self.beside:  # and not the next run's
             remove(self.above, self.note)
 
     def _fill(self, listener: Listener | None) -> None:
@@ -252,6 +255,18 @@ class Move:
 def note_of(name: str) -> str:
     """Return the name of the note that the store called ``name`` is to be replaced."""
     return f".{name}.xprep-move"
+
+
+def read_note(above: Place, name: str) -> dict[str, Any] | None:
+    """Return the note that the store called ``name`` in the folder ``above`` is to be replaced; None if there is none.
+
+    Raises
+    ------
+    StoreFormatError
+        It is torn.
+    """
+    data = above.get(note_of(name))
+    return None if data is None else decode_note(data, f"{above}/{note_of(name)}")
 
 
 def delete_whole(place: Place) -> None:

@@ -56,6 +56,14 @@ def is_icechunk(store: Store) -> bool:
     return type(store).__module__.partition(".")[0] == "icechunk"
 
 
+def is_bucket(store: Store) -> bool:
+    """Whether ``store`` is in a bucket of S3, Google or Azure."""
+    if isinstance(store, ObjectStore):
+        return type(store.store).__name__ in ("S3Store", "GCSStore", "AzureStore")
+    named = store.fs.protocol if isinstance(store, FsspecStore) else ()
+    return bool({"s3", "gs", "az", "abfs"} & ({named} if isinstance(named, str) else set(named)))
+
+
 def is_in_memory(store: Store) -> bool:
     """Whether what is written to ``store`` stays in this process: another that writes there writes to a copy."""
     if isinstance(store, FsspecStore):

@@ -10,7 +10,7 @@ from zarr.abc.store import Store
 
 from xprep.io.claims import hold
 from xprep.io.journal import PARTS
-from xprep.io.layout import ImageStore, Layout
+from xprep.io.layout import ImageStore, Layout, level_path
 from xprep.io.ome import Version
 from xprep.io.replacing import go_on_moving
 from xprep.io.resume import find_begun
@@ -99,7 +99,7 @@ def resume_image(
         Another's store is there and ``overwrite`` is off; or another process is writing it.
     """
     with hold(target):
-        found = find_begun(target, fingerprint, overwrite, listener)
+        found = find_begun(target, fingerprint, overwrite, level_path(layout, 0), listener)
         if found.state == "finished":
             return found.place
         place = make_room(target, overwrite) if found.state == "nothing" else found.place
@@ -110,9 +110,31 @@ def resume_image(
     return store
 
 
+def reopen_image(
+    target: Place,
+    levels: Sequence[LevelSpec],
+    spec: ArraySpec,
+    *,
+    layout: Layout,
+    version: Version,
+    fingerprint: str,
+) -> ImageStore:
+    """Take over a finished store of which something was lost: from now on it is unfinished.
+
+    Raises
+    ------
+    StoreExistsError
+        Another run did so at the same moment.
+    """
+    with hold(target):
+        store = ImageStore(target, target, version, layout, fingerprint=fingerprint, resumed=True)
+        store.claim()
+    store.levels = store.create_levels("", levels, spec)
+    return store
+
+
 def tidy(place: Place, images: Sequence[str], layout: Layout) -> None:
     """Delete what a run that was killed in its last moment left in the finished store ``place``, of the given ``images``."""
     for name in images:
-        first = "scale0/image" if layout == "dual" else "0"
-        place.child(f"{name}/{first}/{PARTS}").delete()
+        place.child(f"{name}/{level_path(layout, 0)}/{PARTS}").delete()
     delete_old(place)

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from xprep.errors import StoreExistsError
+from xprep.errors import StoreExistsError, StoreFormatError
 from xprep.io.claims import state_of
 from xprep.io.copying import remove, split
 from xprep.io.groups import read_group
-from xprep.io.moving import Move, note_of
+from xprep.io.moving import Move, read_note
 from xprep.io.owner import Owner
 from xprep.io.status import read_mark
 from xprep.io.stores import Place
@@ -39,10 +39,12 @@ def find_move(target: Place) -> Move | None:
         return None
     above, name = found
     note: Mapping[str, Any] | None = None
-    with suppress(PermissionError):  # who may not look beside the store has written nothing there
-        note = above.read_json(note_of(name))
-    if note is None and (group := read_group(target)) is not None:
-        note = read_mark(group)  # the note was deleted, by hand
+    with suppress(PermissionError, StoreFormatError):  # who may not look beside the store has written nothing there
+        note = read_note(above, name)
+    if note is None:  # the note was deleted, by hand, or is torn
+        with suppress(StoreFormatError):
+            group = read_group(target)
+            note = None if group is None else read_mark(group)
     if note is None or not is_beside(beside := str(note.get("from")), name):
         return None
     return Move(target, above, name, beside, str(note.get("run")), Owner.from_json(note.get("owner")), note.get("replaces"))
@@ -61,6 +63,10 @@ def announced(new: Place, target: Place, run: str) -> Iterator[Move]:
     if found is None or beside is None:
         raise ValueError(f"{new} cannot be moved to {target}.")
     move = Move(target, *found, beside[1], run, Owner.here(), state_of(target))
+    try:
+        read_note(*found)
+    except StoreFormatError:  # torn: nobody's any more
+        remove(move.above, move.note)
     move.write(only_new=not _gives_way(find_move(target), move))
     try:
         yield move

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from xprep.errors import StoreExistsError
+from xprep.errors import StoreExistsError, StoreFormatError
 from xprep.io.groups import Group, read_group
+from xprep.io.hierarchy import check_removable
+from xprep.io.journal import COPY, Journal
 from xprep.io.replacing import go_on_moving
 from xprep.io.room import delete_store, find_siblings, is_being_written, put_in_place
-from xprep.io.status import describe_owner, read_mark, read_status
+from xprep.io.status import MARK, describe_owner, read_mark, read_status
 from xprep.io.stores import Place
 from xprep.types import Listener
 
@@ -24,24 +27,28 @@ class Found:
     place: Place
 
 
-def find_begun(target: Place, fingerprint: str, overwrite: bool, listener: Listener | None = None) -> Found:
+def find_begun(target: Place, fingerprint: str, overwrite: bool, first: str, listener: Listener | None = None) -> Found:
     """Return what an earlier run of the same ``fingerprint`` left at ``target``, or beside it where it was to be replaced.
+
+    ``first`` is the path of the first level's array, where a copy of the mark is.
 
     Raises
     ------
     StoreExistsError
         Another's store is there and ``overwrite`` is off; or another process is writing it.
+    StoreFormatError
+        A store whose mark and its copy are torn.
     """
     if go_on_moving(target, fingerprint, overwrite, listener):
         return Found("finished", target)
-    group = read_group(target)
+    group = _read_marked(target, first, overwrite)
     if group is not None and is_being_written(group):
         raise StoreExistsError(f"{target}: {describe_owner(group)}. Two writers would destroy each other's work.")
     if group is not None and _fingerprint(group) == fingerprint:
         if read_status(group) == "finished":
             return Found("finished", target)
         return Found("begun", target)
-    for beside in _beside(target, fingerprint) if group is not None or target.folder is not None else ():
+    for beside in _beside(target, fingerprint, first) if group is not None or target.folder is not None else ():
         if group is not None and not overwrite:
             raise StoreExistsError(
                 f"{target} exists, and what shall replace it was begun beside it: give overwrite=True as well as resume=True."
@@ -53,16 +60,38 @@ def find_begun(target: Place, fingerprint: str, overwrite: bool, listener: Liste
     if group is None or overwrite:
         return Found("nothing", target)
     if read_status(group) == "writing" and not read_mark(group).get("ready"):
+        check_removable(target)
         delete_store(target)  # not even its arrays were all made
         return Found("nothing", target)
     raise StoreExistsError(f"{target} {_whose(group)}. overwrite=True replaces it; or give another URL.")
 
 
-def _beside(target: Place, fingerprint: str) -> Iterator[Group]:
+def _beside(target: Place, fingerprint: str, first: str) -> Iterator[Group]:
     for place in find_siblings(target):
-        group = read_group(place)
+        group = _read_marked(place, first, torn=True)
         if group is not None and _fingerprint(group) == fingerprint and not is_being_written(group):
             yield group
+
+
+def _read_marked(place: Place, first: str, torn: bool) -> Group | None:
+    """Return the group at ``place``; of a store that is not finished, with the mark's copy where there is one.
+
+    The copy has a checksum. Where both are ``torn``, whether that may be so: None then.
+    """
+    try:
+        group, error = read_group(place), None
+    except StoreFormatError as found:
+        group, error = None, found
+    if group is not None and read_status(group) == "finished":
+        return group
+    with suppress(StoreFormatError):
+        if (copy := Journal(place.child(first)).load(COPY)) is not None:
+            return Group(place, {MARK: copy}, group.zarr_format if group is not None else 3)
+    if error is not None and not torn:
+        raise StoreFormatError(
+            f"{error} Nobody can say what was begun there: overwrite=True alone writes it anew; or delete {place}."
+        )
+    return group
 
 
 def _fingerprint(group: Group) -> Any:

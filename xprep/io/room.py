@@ -8,12 +8,15 @@ import shutil
 import uuid
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from xprep.errors import StoreExistsError
+from xprep.errors import StoreExistsError, StoreFormatError
 from xprep.io.consolidate import write_group
 from xprep.io.copying import split, try_copy
-from xprep.io.groups import Group, read_group
+from xprep.io.groups import Group, read_marked
+from xprep.io.hierarchy import check_removable, is_node, is_spatialdata
+from xprep.io.journal import COPY, Journal
 from xprep.io.keys import is_partial
 from xprep.io.moving import delete_whole
 from xprep.io.objects import is_icechunk
@@ -32,15 +35,14 @@ def make_room(target: Place, overwrite: bool) -> Place:
     Raises
     ------
     StoreExistsError
-        Something is there and ``overwrite`` is off; or it is not a Zarr store; or another process is writing it; or it
-        is a whole bucket.
+        Something is there and ``overwrite`` is off; or it is not a Zarr store, or holds what no Zarr store holds; or another
+        process is writing it; or it is a whole bucket, or a SpatialData object.
     """
     names = target.list_folder()
     if _is_nothing(target, names):
         return target
-    group = read_group(target)
-    is_zarr = group is not None or bool({"zarr.json", ".zarray"} & set(names))
-    if not is_zarr:
+    group = read_marked(target)
+    if not is_node(target) and not _is_ours(target, group):
         raise StoreExistsError(f"{target} exists and is not a Zarr store ({_some(names)}): xprep never deletes such.")
     if group is not None and is_being_written(group):
         raise StoreExistsError(f"{target}: {describe_owner(group)}. Two writers would destroy each other's work.")
@@ -48,6 +50,9 @@ def make_room(target: Place, overwrite: bool) -> Place:
         raise StoreExistsError(f"{target} exists{_unfinished(group)}. overwrite=True replaces it; or give another URL.")
     if target.is_bucket:
         raise StoreExistsError(f"{target} is a whole bucket; give a folder in it, a bucket is never overwritten.")
+    if group is not None and is_spatialdata(group.attributes):
+        raise StoreExistsError(f"{target} is a SpatialData object; give the URL of one of its images, {target}/images/NAME.")
+    check_removable(target)
     is_whole = group is None or read_status(group) != "writing"
     if target.folder is None and not is_whole:
         _empty(target)
@@ -69,11 +74,21 @@ def make_room(target: Place, overwrite: bool) -> Place:
 def _is_nothing(target: Place, names: Sequence[str]) -> bool:
     """Whether there is nothing, or only what a run left that was killed while it wrote its mark; that is deleted."""
     left = [name for name in names if not is_partial(name)]
-    if left == [".zattrs"] and MARK in (target.read_json(".zattrs") or {}):
-        left = []
+    with suppress(StoreFormatError):  # torn: nobody's, so far as can be seen
+        if left == [".zattrs"] and MARK in (target.read_json(".zattrs") or {}):
+            left = []
     if names and not left:
         delete_store(target)
     return not left
+
+
+def _is_ours(target: Place, group: Group | None) -> bool:
+    """Whether a folder without metadata of Zarr that can be read is a store that a run of xprep left, of which they are torn."""
+    if group is not None and MARK in group.attributes:
+        return True
+    with suppress(StoreFormatError):
+        return any(Journal(target.child(path)).load(COPY) for path in ("scale0/image", "0"))
+    return False
 
 
 def is_being_written(group: Group) -> bool:
@@ -119,7 +134,7 @@ def _room_beside(target: Place) -> Place | str:
     StoreExistsError
         Another process of this machine, which still runs, is making a store that shall be there.
     """
-    left_there = [(left, _read_left(left)) for left in find_siblings(target)]
+    left_there = [(left, read_marked(left)) for left in find_siblings(target)]
     for _, group in left_there:
         if group is not None and is_being_written(group):
             raise StoreExistsError(
@@ -139,13 +154,6 @@ def _room_beside(target: Place) -> Place | str:
         return "such a store cannot rename, nor copy by itself"
     above, name = found
     return try_copy(above, f".{name}.xprep-try") or above.child(f".{name}.{beside}")
-
-
-def _read_left(place: Place) -> Group | None:
-    """Return the group at ``place``, also one of which a killed run wrote the attributes only."""
-    if (group := read_group(place)) is None and (attributes := place.read_json(".zattrs")) is not None:
-        return Group(place, attributes, 2)
-    return group
 
 
 def _empty(target: Place) -> None:
@@ -193,6 +201,7 @@ def put_in_place(new: Place, target: Place, run: str) -> Place | None:
 def _move_over(new: Place, old: Place) -> Place | None:
     """Rename ``new`` to ``old``, on one disk; return where the old one is now."""
     source, target = new.folder, old.folder
+    check_removable(old)  # once more: hours may have passed
     if source is None or target is None:
         raise ValueError(f"{new} and {old} are not on this machine.")
     with old.errors("write"):

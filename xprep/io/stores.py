@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
-from xprep.io import keys, objects, urls
+from xprep.io import keys, listing, objects, paging, urls
 from xprep.io.advice import advise
 from xprep.io.documents import encode_json, parse_json
 from xprep.options import options
@@ -75,6 +75,11 @@ class Place:
         """Whether it takes keys that are not Zarr's: a journal. icechunk does not; its commits are all or nothing."""
         return not objects.is_icechunk(self.store)
 
+    @property
+    def lists_md5(self) -> bool:
+        """Whether listings may tell the MD5 of objects: those of buckets."""
+        return self.folder is None and objects.is_bucket(self.store)
+
     def child(self, path: str) -> Place:
         """Return the folder ``path`` below this one."""
         below = urls.check_key(path) if path else ""
@@ -104,20 +109,20 @@ class Place:
             keys.check_links(str(self.store.root), [f"{folder}/{name}" for name in names])  # type: ignore[attr-defined]
 
     def set(self, name: str, data: bytes) -> None:
-        """Write ``data`` to ``name``, at once and whole."""
-        self.set_many({name: data})
+        """Write ``data`` to ``name``, at once and whole, and so that it is there after a power cut."""
+        self.set_many({name: data}, lasting=True)
 
     @property
     def at_once(self) -> int:
         """How many objects are worth writing in one call: a bucket takes 16 at a time, a folder one after the other."""
         return 16 if self.folder is None else 1
 
-    def set_many(self, objects: Mapping[str, bytes]) -> None:
-        """Write every object under its name, each at once and whole."""
+    def set_many(self, objects: Mapping[str, bytes], lasting: bool = False) -> None:
+        """Write every object under its name, each at once and whole; what is ``lasting`` is there after a power cut as well."""
         with self.errors("write"):
             if (folder := self.folder) is not None:
                 for name, data in objects.items():
-                    keys.write_file(f"{folder}/{name}", data)
+                    keys.write_file(f"{folder}/{name}", data, lasting)
             else:
                 keys.put(self.store, {self.key(name): data for name, data in objects.items()}, self.deadline)
 
@@ -149,15 +154,33 @@ class Place:
             found = keys.collect(self.store, lambda: self.store.list_prefix(prefix), self._listing(about))
         return sorted(key.removeprefix(prefix) for key in found)
 
-    def list_sizes(self, about: int = MANY) -> dict[str, int]:
+    def list_objects(self, about: int = MANY) -> listing.Objects:
         """Return the names of everything below this folder, and how many bytes each has; ``about`` as for `list_names`."""
+        prefix = f"{self.path}/" if self.path else ""
         with self.errors("list"):
             if (folder := self.folder) is not None:
-                return keys.measure_files(folder)
-            return keys.measure(self.store, f"{self.path}/" if self.path else "", self._listing(about))
+                return listing.gather_objects(listing.walk_files(folder))
+            return listing.gather_objects(listing.list_objects(self.store, prefix, self._listing(about)))
+
+    def list_sizes(self, about: int = MANY) -> dict[str, int]:
+        """Return the sizes that `list_objects` gives."""
+        return self.list_objects(about).sizes
+
+    def list_pages(self) -> Iterator[Sequence[str]]:
+        """Yield every name below this folder, in no order, some at a time: of millions in a bucket, none has to be kept."""
+        if (folder := self.folder) is not None:
+            yield from paging.walk_pages(folder)
+            return
+        pages = paging.list_keys(self.store, f"{self.path}/" if self.path else "", self.deadline)
+        while True:
+            with self.errors("list"):
+                names = next(pages, None)
+            if names is None:
+                return
+            yield names
 
     def _listing(self, about: int) -> float:
-        return self.deadline + about / keys.NAMES_PER_SECOND
+        return self.deadline + about / listing.NAMES_PER_SECOND
 
     def list_folder(self) -> list[str]:
         """Return the names directly in this folder, files and folders, sorted."""
@@ -253,7 +276,7 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
     urls.check_backend(where)
     given = dict(storage_options or {})
     if where.is_local:
-        return Place(LocalStore(where.path, read_only=mode == "r"), shown=where.shown)
+        return _open_folder(where.path, where.shown, mode)
     secrets = {**given, "url": urls.find_secrets(where)}
     return Place(_open_remote(where, given, mode), shown=where.shown, secrets=secrets)
 
@@ -264,7 +287,13 @@ def _open_object(store: Store, path: str, storage_options: Mapping[str, Any] | N
         raise ValueError(f"storage_options go with a URL; the store object {shown} was made with its own.")
     if mode != "r" and store.read_only:
         raise ValueError(f"the store object {shown} is for reading only; make it with read_only=False to write to it.")
-    return Place(store, urls.check_key(path) if path else "", shown)
+    place = Place(store, urls.check_key(path) if path else "", shown)
+    return place if mode == "r" or place.folder is None else _open_folder(str(place.folder), place.url, mode)
+
+
+def _open_folder(path: str, shown: str, mode: Mode) -> Place:
+    # What is written to a link goes to where it leads: renamed, the link would be replaced, and what it led to be left.
+    return Place(LocalStore(path if mode == "r" else os.path.realpath(path), read_only=mode == "r"), shown=shown)
 
 
 def _open_remote(where: urls.Url, given: dict[str, Any], mode: Mode) -> Store:

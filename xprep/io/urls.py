@@ -28,6 +28,8 @@ PROTOCOLS: Final[Mapping[str, str]] = {
     "https": "https",
     "memory": "memory",
 }
+PACKED: Final = (".zip", ".ozx", ".tar", ".gz", ".tgz", ".7z")
+FILES: Final = (*PACKED, ".tif", ".tiff", ".h5", ".hdf5", ".nc", ".json", ".yaml", ".yml", ".npy", ".npz", ".png", ".jpg")
 READ_ONLY: Final = frozenset({"http", "https"})
 # Protocol to the module that fsspec needs and the extra which brings it.
 BACKENDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -141,7 +143,7 @@ def _remote(url: str, scheme: str) -> Url:
         )
     if "\0" in rest or not rest.strip("/"):
         raise ValueError(f"{redact(url)} names no bucket, host or folder.")
-    return Url(protocol, rest.strip("/"), url.rstrip("/"))
+    return Url(protocol, rest.strip("/"), f"{scheme}://{rest}".rstrip("/"))  # fsspec knows schemes in small letters only
 
 
 def check_backend(url: Url) -> None:
@@ -202,21 +204,18 @@ def check_name(name: str) -> str:
     return name
 
 
-def inside(child: str | Path, parent: str | Path) -> bool:
-    """Whether ``child`` is ``parent`` or lies below it; symbolic links are followed, ``s3`` and ``s3a`` are one.
+def check_output(url: str | Path) -> None:
+    """Refuse to call a folder, which a store is, as files are called: other programs go by the name.
 
-    Examples
-    --------
-    >>> inside("s3://lab/a.zarr/out", "s3://lab/a.zarr"), inside("s3://lab/a.zarr2", "s3://lab/a.zarr")
-    (True, False)
+    Raises
+    ------
+    ValueError
+        It ends in ``.zip``, ``.tif`` and the like.
     """
-    below, above = parse(child, chained=True), parse(parent, chained=True)
-    if below.protocol != above.protocol:
-        return False
-    if below.is_local:
-        return Path(below.path).resolve().is_relative_to(Path(above.path).resolve())
-    low, high = (re.sub(r"/+", "/", _without_user(url.path)) for url in (below, above))
-    return low == high or low.startswith(high + "/")
+    name = str(url).rstrip("/").rpartition("/")[2].lower()
+    if ending := next((one for one in FILES if name.endswith(one)), None):
+        pack = " and pack it afterwards, or give a zarr.storage.ZipStore" if ending in PACKED else ""
+        raise ValueError(f"{redact(url)} would be a folder that is called like a file; give a name that ends in .zarr{pack}.")
 
 
 def is_bucket(url: str) -> bool:
@@ -229,14 +228,6 @@ def is_bucket(url: str) -> bool:
     """
     protocol, _, path = url.partition("://")
     return PROTOCOLS.get(protocol) in ("s3", "gs", "az") and "/" not in path.strip("/")
-
-
-def overlap(one: str, other: str) -> bool:
-    """Whether one of two places lies in the other; names of store objects that are no URL are one place or two."""
-    try:
-        return inside(one, other) or inside(other, one)
-    except ValueError:
-        return one == other
 
 
 def redact(url: str | Path) -> str:

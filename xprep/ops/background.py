@@ -24,11 +24,12 @@ from xprep.kernels.background import (
     subtract_mean_tile,
 )
 from xprep.ops.containers import Container, find_images, map_images
-from xprep.ops.labels import relabel, spell
+from xprep.ops.labels import attributes, relabel, spell
 from xprep.ops.layout import CHANNEL, PLANE, arranged, check_image, layout_of
 from xprep.ops.parameters import check_choice, working_dtype
 from xprep.ops.radii import Radius, radii_of
 from xprep.ops.trees import tree_of_results
+from xprep.switches import check_switch
 from xprep.types import Array
 
 DEFAULTS = {"radius": 7.0, "dtype": "float32", "nan": "propagate", "clip": False}
@@ -148,10 +149,11 @@ def subtract_background(
     >>> round(float(frame.prep.subtract_background(4)[7, 7]), 1)
     96.1
     """
+    clip = check_switch(clip, "clip")
     step = spell("subtract_background", {"radius": radius, "clip": clip, "dtype": dtype, "nan": nan}, DEFAULTS)
 
     def one(array: xr.DataArray) -> xr.DataArray:
-        return _blurred(array, _recipe(array, radius, dtype, nan, True, bool(clip)), step)
+        return _blurred(array, _recipe(array, radius, dtype, nan, True, clip), step)
 
     return map_images(one, image, "subtract_background")
 
@@ -159,6 +161,7 @@ def subtract_background(
 def _background(image: xr.DataArray, radius: Radius, dtype: Any, nan: str, step: str) -> xr.Dataset:
     recipe = _recipe(image, radius, dtype, nan)
     found = _blurred(image, recipe, step).rename("background")
+    found.attrs = attributes(image, step, is_image=False)
     return xr.Dataset(
         {"background": found, **_noise(image, recipe)}, attrs={k: v for k, v in found.attrs.items() if k == "history"}
     )

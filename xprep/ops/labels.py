@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,23 +13,31 @@ import xarray as xr
 from xprep.options import options
 from xprep.version import version
 
+# Attributes that say how an image is shown and stored: what is no image any more has neither colours nor levels.
+OF_IMAGES = (
+    "omero", "ome", "multiscales", "image-label", "labels", "transform", "plate", "well", "bioformats2raw.layout", "xprep",
+)  # fmt: skip
 # Attributes that speak of the stored values, and are wrong once those are other values.
 STALE = ("valid_min", "valid_max", "valid_range", "actual_range", "_FillValue", "missing_value", "scale_factor", "add_offset")
 
 
-def relabel(image: xr.DataArray, data: Any, step: str, *, unitless: bool = False) -> xr.DataArray:
+def relabel(image: xr.DataArray, data: Any, step: str, *, unitless: bool = False, is_image: bool = True) -> xr.DataArray:
     """Return ``data`` with everything that ``image`` has: dims, coordinates, name, attributes, and one line of history.
 
     ``image`` has the dims and the shape of the result. ``step`` is how the operation was called.
     """
     # xarray takes a dask array's own name where it is given none; hence the second step, here and elsewhere.
     result = xr.DataArray(data, coords=image.coords, dims=image.dims).rename(image.name)
-    result.attrs = attributes(image, step, unitless=unitless)
+    result.attrs = attributes(image, step, unitless=unitless, is_image=is_image)
     return result
 
 
-def attributes(image: xr.DataArray, step: str, *, unitless: bool = False) -> dict[str, Any]:
-    """Return the attributes of a result: the input's without the stale ones, and the history."""
+def attributes(image: xr.DataArray, step: str, *, unitless: bool = False, is_image: bool = True) -> dict[str, Any]:
+    """Return the attributes of a result: the input's without the stale ones, and the history.
+
+    A result that is no image (traces, features, quantiles) has those only that netCDF holds: display settings are dropped,
+    and what else has parts, or is true, false or nothing, becomes JSON.
+    """
     kept = dict(image.attrs) if xr.get_options()["keep_attrs"] in (True, "default") else {}
     for name in STALE:
         kept.pop(name, None)
@@ -38,7 +47,18 @@ def attributes(image: xr.DataArray, step: str, *, unitless: bool = False) -> dic
         kept["units"] = "1"
     if options().history:
         kept["history"] = "\n".join(filter(None, [image.attrs.get("history"), history_line(step)]))
-    return kept
+    return kept if is_image else {name: _flat(value) for name, value in kept.items() if name not in OF_IMAGES}
+
+
+def _flat(value: Any) -> Any:
+    """Return an attribute that netCDF holds: text, a number, or a list of numbers."""
+    if isinstance(value, str | np.number) or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, np.ndarray | list | tuple) and np.ndim(found := np.asarray(value, object)) == 1 and found.size:
+        numbers = np.asarray(value)
+        if numbers.dtype.kind in "iuf":
+            return numbers
+    return json.dumps(value, default=lambda other: other.tolist() if isinstance(other, np.generic | np.ndarray) else str(other))
 
 
 def _without_windows(omero: Any) -> Any:

@@ -20,6 +20,7 @@ from xprep.ops.layout import (
 )
 from xprep.ops.normalize_passes import Field, Recipe, normalized
 from xprep.ops.parameters import channel_sigmas, check_choice, check_percentile, working_dtype
+from xprep.switches import check_switch
 from xprep.types import Intermediates, Sigma
 
 DEFAULTS = {
@@ -126,6 +127,7 @@ def normalize(
     >>> result.dtype, dict(result.sizes)
     (dtype('float32'), {'c': 3, 'y': 64, 'x': 64})
     """
+    norm_sum = check_switch(norm_sum, "norm_sum")
     given = {
         "p": p, "p_sum": p_sum, "p_post": p_post, "sigma": sigma, "norm_sum": norm_sum, "cap_max": cap_max,
         "channels": channels, "dtype": dtype, "chunks": chunks, "pool": pool, "empty": empty,
@@ -137,7 +139,7 @@ def normalize(
         p_sum=check_percentile(p_sum, "p_sum"),
         p_post=check_percentile(p_post, "p_post"),
         sigmas=channel_sigmas(sigma, first),
-        norm_sum=bool(norm_sum),
+        norm_sum=norm_sum,
         cap=_check_cap(cap_max),
         dtype=working_dtype(dtype, first.dtype),
         pooled=check_choice(pool, ("mean", "exact"), "pool") == "exact",

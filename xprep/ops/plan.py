@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.engine.origins import origins_of
 from xprep.engine.plan import Pass, estimate
 from xprep.ops.containers import images_of
 from xprep.sizes import format_bytes
@@ -34,6 +35,9 @@ class Plan:
         Blocks of the result.
     peak_memory : int
         Estimate of the process's largest resident size, writing the result block by block; in bytes.
+    source : str
+        Whether a run that writes it would see that what it reads is changed meanwhile: ``"watched"``, ``"in memory"``, or
+        ``"not watched: "`` and why.
     """
 
     passes: tuple[Pass, ...]
@@ -43,6 +47,7 @@ class Plan:
     tasks: int
     chunks: int
     peak_memory: int
+    source: str = ""
 
     def rows(self) -> list[tuple[str, str]]:
         """Return what there is to say, in pairs of text."""
@@ -56,6 +61,7 @@ class Plan:
             ("kept in memory between passes", format_bytes(self.persisted)),
             ("tasks", f"{self.tasks:,} ({self.tasks / max(1, self.chunks):.2g} a block)"),
             ("peak memory, about", format_bytes(self.peak_memory)),
+            ("source", self.source),
         ]
 
     def _sure(self) -> list[Pass]:
@@ -113,6 +119,7 @@ def plan(image: Any) -> Plan:
         tasks=found.tasks,
         chunks=found.chunks,
         peak_memory=found.peak_memory,
+        source=str(origins_of(arrays)),
     )
 
 

@@ -15,8 +15,9 @@ from xprep.kernels.project import PROJECTIONS, Summary
 from xprep.ops.containers import Container, map_images
 from xprep.ops.following import Beside
 from xprep.ops.labels import relabel, spell
-from xprep.ops.layout import check_dims, check_image
+from xprep.ops.layout import PLANE, check_dims, check_image
 from xprep.ops.parameters import check_choice
+from xprep.switches import check_switch
 from xprep.types import Array
 
 
@@ -64,6 +65,7 @@ def project(image: Container, dim: str | Sequence[str], how: str = "max", *, ski
     >>> stack.prep.project("z").values.tolist()
     [[8, 9], [10, 11]]
     """
+    skipna = check_switch(skipna, "skipna", None)
     check_choice(how, tuple(PROJECTIONS), "how")
     step = spell("project", {"dim": dim, "how": how, "skipna": skipna}, {"skipna": None})
     makes = None if how in ("max", "min") else f"project(how={how!r})"
@@ -78,13 +80,14 @@ def _project(image: xr.DataArray, dim: str | Sequence[str], how: str, skipna: bo
     if not dims or len(set(dims)) < len(dims):
         raise ValueError(f"dim must name at least one dim, and each once; got {dim!r}.")
     floats = image.dtype.kind == "f"
-    skip = floats and (skipna is None or bool(skipna))
+    skip = floats and (skipna is None or skipna)
     axes = tuple(sorted(image.get_axis_num(name) for name in dims))
     dtype = _result_dtype(image.dtype, how)
     steps = Reduction(_Summarize(how, axes, skip), _Join(how, skip), _Finish(how, dtype))
     data = like(image.data, reduce_axes(steps, as_lazy(image.data), axes, dtype, label=f"project-{how}"))
     stale = [name for name, coordinate in image.coords.items() if set(dims) & set(coordinate.dims)]
-    return relabel(image.drop_vars(stale).isel(dict.fromkeys(dims, 0)), data, step)
+    left = image.drop_vars(stale).isel(dict.fromkeys(dims, 0))
+    return relabel(left, data, step, is_image=set(PLANE) <= set(left.dims))
 
 
 def _result_dtype(dtype: np.dtype[Any], how: str) -> np.dtype[Any]:

@@ -20,6 +20,7 @@ from xprep.ops.containers import Container, collect, images_of
 from xprep.ops.labels import attributes, spell
 from xprep.ops.layout import CHANNEL, check_dims, check_image
 from xprep.ops.parameters import check_choice, check_quantiles
+from xprep.switches import check_switch
 from xprep.types import Array
 
 # Groups that are counted apart, 65536 counts each: 64 groups are 16 MiB a block in uint32. More are sorted block by block.
@@ -80,6 +81,7 @@ def quantile(
     >>> image.prep.quantile(0.5).values
     array([1.5, 5.5])
     """
+    skip_zeros, skipna = check_switch(skip_zeros, "skip_zeros"), check_switch(skipna, "skipna")
     check_choice(method, ("exact",), "method")
     values = check_quantiles(q)
     step = spell(
@@ -152,5 +154,5 @@ def _named(image: xr.DataArray, found: Any, kept: tuple[Any, ...], q: tuple[floa
     coords = {name: coord for name, coord in image.coords.items() if set(coord.dims) <= set(kept)}
     result = xr.DataArray(like(image.data, found), dims=("quantile", *kept)).rename(image.name)
     result = result.assign_coords({**coords, "quantile": list(q)})
-    result.attrs = attributes(image, step)
+    result.attrs = attributes(image, step, is_image=False)
     return result

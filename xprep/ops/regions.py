@@ -14,32 +14,35 @@ from xprep.ops.labels import attributes, spell
 from xprep.ops.levels import join_path
 from xprep.rois import features, masking
 from xprep.rois import traces as summing
+from xprep.rois.given import as_table
 
 P = ParamSpec("P")
 R = TypeVar("R", xr.DataArray, xr.Dataset)
 
 
-def _of_images(function: Callable[P, R], *, unitless: bool = False, tree: bool = False) -> Callable[P, R]:
+def _of_images(function: Callable[P, R], *, table: bool = True, unitless: bool = False, tree: bool = False) -> Callable[P, R]:
     """Return ``function`` for DataArrays, Datasets and DataTrees, whose results say how they were made.
 
-    What gives a Dataset for an image (``tree``) gives a DataTree, with a node an image, for several.
+    What goes by a ``table`` takes a label image too, which is read once for all images; it gives no images. What gives a
+    Dataset for an image (``tree``) gives a DataTree, with a node an image, for several.
     """
 
     @wraps(function)
     def operation(image: Any, rois: Any, **options: Any) -> Any:
         step = spell(function.__name__, {"rois": rois, **options})
+        makes = None if _keeps_whole_numbers(options) else function.__name__
+        images = images_of(image, makes)
+        found = as_table(rois, list(images.values())) if table else rois
 
         def one(array: xr.DataArray) -> Any:
-            result = cast(Callable[..., Any], function)(array, rois, **options)
-            result.attrs = attributes(array, step, unitless=unitless)
+            result = cast(Callable[..., Any], function)(array, found, **options)
+            result.attrs = attributes(array, step, unitless=unitless, is_image=not table)
             return result
 
         if isinstance(image, xr.DataArray):
             return one(image)
-        makes = None if _keeps_whole_numbers(options) else function.__name__
         if tree:
-            nodes = {join_path(*name): one(array) for name, array in images_of(image, makes).items()}
-            return xr.DataTree.from_dict(nodes)
+            return xr.DataTree.from_dict({join_path(*name): one(array) for name, array in images.items()})
         return map_images(one, image, makes)
 
     return cast(Callable[P, R], operation)
@@ -48,10 +51,10 @@ def _of_images(function: Callable[P, R], *, unitless: bool = False, tree: bool =
 def _keeps_whole_numbers(options: Mapping[str, Any]) -> bool:
     """Whether pixels stay what they are: inside a mask, with a whole number outside."""
     outside = options.get("outside", np.nan)
-    return bool(np.isfinite(outside)) and float(outside).is_integer()
+    return isinstance(outside, int | float | np.number) and float(outside).is_integer()
 
 
-mask = _of_images(masking.mask)
+mask = _of_images(masking.mask, table=False)
 traces = _of_images(summing.traces)
 centered = _of_images(features.centered)
 roi_features = _of_images(features.roi_features, unitless=True, tree=True)

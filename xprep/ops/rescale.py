@@ -14,6 +14,7 @@ from xprep.ops.labels import spell
 from xprep.ops.layout import SPACE, check_dims
 from xprep.ops.rescaling import Way, real_type, rescale_everywhere
 from xprep.ops.units import edge_of, in_pixels, is_positive, isotropic_sizes
+from xprep.switches import check_switch
 
 
 class RescaleOptions(TypedDict, total=False):
@@ -102,6 +103,7 @@ def rescale(
     >>> double.values.tolist(), double.x.values.round(3).tolist()
     ([[0.0, 0.5, 1.5, 2.5, 3.5, 4.0]], [-0.025, 0.025, 0.075, 0.125, 0.175, 0.225])
     """
+    anti_alias = check_switch(anti_alias, "anti_alias")
     way = Way(order, boundary, cval, size, origin, anti_alias)
     if not isinstance(factors, Mapping):
         raise TypeError(f"factors must be a mapping by dim, e.g. {{'y': 0.5, 'x': 0.5}}; got {factors!r}.")

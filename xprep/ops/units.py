@@ -135,7 +135,7 @@ def isotropic_sizes(
 def _in_unit(dim: str, unit: str | None, target: str | None) -> float:
     factor = units_apart(unit, target)
     if factor is None:
-        raise ValueError(f"{dim!r} is in {unit!r} and others are in {target!r}: these do not compare. Give voxel_size, or mend them.")
+        raise ValueError(f"{dim!r} is in {unit!r}, others in {target!r}, which do not compare; give voxel_size.")
     return factor
 
 
@@ -154,9 +154,10 @@ def edge_of(edge: Length | None, sizes: Mapping[str, float], unit: str | None) -
     number, own = parse_length(edge, "size")
     length = metres(unit)
     if length is None:
+        theirs = f"{unit!r}, which is no length" if unit else "none"
         raise ValueError(
-            f"size={edge!r} has a unit, and the image's coordinates have {'none' if not unit else f'{unit!r}, which is no length'}. "
-            "Say theirs, e.g. image['x'].attrs['units'] = 'micrometer', or give the size as a number."
+            f"size={edge!r} has a unit, and the image's coordinates have {theirs}. Say theirs, e.g. "
+            "image['x'].attrs['units'] = 'micrometer', or give the size as a number."
         )
     return float(f"{number * (metres(own) or 1.0) / length:.12g}")
 

@@ -8,9 +8,10 @@ import xarray as xr
 from xprep.dims.spacing import spacing
 from xprep.engine.lazy import as_lazy, is_lazy
 from xprep.engine.sources import View, read_array, source_of
-from xprep.io.arrays import ZarrReadable, open_array
+from xprep.io.arrays import Missing, ZarrReadable, open_array
 from xprep.io.groups import Group, read_group, read_image
 from xprep.io.ome import Level
+from xprep.io.status import read_status
 from xprep.io.stores import Place
 from xprep.ops.layout import PLANE
 
@@ -25,11 +26,13 @@ def fitting_level(image: xr.DataArray, pixels: int) -> xr.DataArray:
     if source is None or found is None:
         return image
     group, own = found
+    # A chunk that a finished store has not was lost, in every level: it is no zeros.
+    missing: Missing = "error" if read_status(group) == "finished" else source.missing
     levels = read_image(group).levels
     axes = [image.get_axis_num(dim) for dim in PLANE]
     chosen = image
     for level in levels[[one.path for one in levels].index(own.path) + 1 :]:
-        array = open_array(group.place.child(level.path))
+        array = open_array(group.place.child(level.path), missing)
         if len(array.shape) != image.ndim or max(array.shape[axis] for axis in axes) < pixels:
             break
         chosen = _at_level(image, array, own, level)

@@ -18,6 +18,7 @@ from xprep.ops.roles import says_labels
 from xprep.ops.units import unit_of
 from xprep.plot.colors import label_colors
 from xprep.plot.levels import fitting_level
+from xprep.switches import check_switch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,6 +60,7 @@ def _level(levels: Sequence[xr.DataArray]) -> xr.DataArray:
 
 def are_labels(image: xr.DataArray, labels: bool | None) -> bool:
     """Whether values are labels: as was said, or by their type."""
+    labels = check_switch(labels, "labels", None)
     if labels is not None:
         return labels
     return image.dtype.kind == "b" or (image.dtype.kind in "iu" and (image.dtype.itemsize >= 4 or says_labels(image.attrs)))

@@ -13,6 +13,7 @@ from xprep.plot.channels import plot_channels
 from xprep.plot.colors import label_colors
 from xprep.plot.panels import drawable, extent_of, finished
 from xprep.rois import RoiTable
+from xprep.rois.given import as_table
 from xprep.rois.outlines import outline_segments
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ UNKNOWN = (0.6, 0.6, 0.6)  # a grey, for ROIs whose feature is NaN
 
 def plot_rois(
     image: xr.DataArray | xr.Dataset | xr.DataTree,
-    rois: RoiTable,
+    rois: Any,
     *,
     feature: Any = None,
     cmap: str = "viridis",
@@ -37,8 +38,8 @@ def plot_rois(
     ----------
     image : DataArray, Dataset or DataTree
         The reference, drawn as by `plot_channels`: a panel a channel, a stack as its maximum along z.
-    rois : RoiTable
-        All are drawn; of volumes what is seen along z.
+    rois : RoiTable or label image
+        As for `xprep.traces`. All are drawn; of volumes what is seen along z.
     feature : array or DataArray, (roi,), optional
         One number per ROI, in their order, or by their ids where it has the coordinate ``roi``; grey where it is NaN.
         Without, each ROI has a colour of its own.
@@ -70,6 +71,7 @@ def plot_rois(
     6
     """
     reference = drawable(image, "plot_rois", PLANE, finest=True)
+    rois = as_table(rois, [reference.isel(z=0, drop=True) if "z" in reference.dims else reference]).on(reference, PLANE)
     rois.check_inside({"z": 2**31, **{dim: reference.sizes[dim] for dim in PLANE}})
     values = None if feature is None else feature_values(feature, rois)
     before = [] if figure is None else list(figure.axes)

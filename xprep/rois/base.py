@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.dims.alignment import SPACE
 from xprep.rois.columns import (
     check_planar,
     check_starts,
@@ -22,7 +25,10 @@ from xprep.rois.columns import (
     whole_coordinates,
 )
 from xprep.rois.pixels import Pixels, pixels_between, pixels_of, take_ranges
+from xprep.rois.placement import OUTSIDE, PixelAxis, check_placement, columns_on, placement_of, refuse_outside
+from xprep.rois.planes import count_planes
 from xprep.rois.views import describe, describe_html
+from xprep.switches import check_switch
 from xprep.types import Array
 
 
@@ -37,6 +43,7 @@ class RaggedPixels:
     starts: NDArray[np.int64]
     ids: Array = field(default_factory=lambda: np.empty(0, np.int64))
     volumetric: bool = False
+    placement: Mapping[str, PixelAxis] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         starts = own(whole_coordinates(self.starts, "starts").astype(np.int64, copy=False))
@@ -48,7 +55,8 @@ class RaggedPixels:
         for name, column in {**columns, "ids": ids}.items():
             object.__setattr__(self, name, own(column) if name == "ids" else freeze(own(column)))
         object.__setattr__(self, "starts", starts)
-        object.__setattr__(self, "volumetric", bool(self.volumetric))
+        object.__setattr__(self, "volumetric", check_switch(self.volumetric, "volumetric"))
+        object.__setattr__(self, "placement", MappingProxyType(check_placement(self.placement)))
         if not self.volumetric:
             check_planar(self.zpix, starts)
 
@@ -66,11 +74,11 @@ class RaggedPixels:
             positions = np.arange(len(self))[np.asarray(chosen) if isinstance(chosen, list) and chosen else chosen]
         where, starts = take_ranges(self.starts, positions)
         lam, zpix, ypix, xpix = (column[where] for column in self.columns)
-        return type(self)(lam, zpix, ypix, xpix, starts, self.ids[positions], self.volumetric)
+        return type(self)(lam, zpix, ypix, xpix, starts, self.ids[positions], self.volumetric, self.placement)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        columns = (self.lam, self.zpix, self.ypix, self.xpix, self.starts, self.ids, self.volumetric)
-        return type(self), columns  # a pickle would lose the arrays' being read-only: they are checked and frozen again
+        # A pickle would lose the arrays' being read-only: they are checked and frozen again.
+        return type(self), (*self.columns, self.starts, self.ids, self.volumetric, dict(self.placement))
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         return "xprep.RoiTable", self.fingerprint
@@ -78,7 +86,7 @@ class RaggedPixels:
     @cached_property
     def fingerprint(self) -> str:
         """A digest of the contents: equal tables have equal ones, in any process."""
-        digest = blake2b(repr((self.volumetric, self.ids.tolist())).encode(), digest_size=16)
+        digest = blake2b(repr((self.volumetric, self.ids.tolist(), dict(self.placement))).encode(), digest_size=16)
         for column in (self.lam, self.zpix, self.ypix, self.xpix, self.starts):
             digest.update(f"{column.dtype}{column.shape}".encode())
             digest.update(np.ascontiguousarray(column[:1] if column.strides == (0,) else column).tobytes())
@@ -114,6 +122,92 @@ class RaggedPixels:
                     f"the ROIs reach {name} = {span[1]}, but {what} {where}. Is this another image's table, or another "
                     "order of the axes? RoiTable.split_planes() gives a table per plane."
                 )
+
+    def on(self, image: xr.DataArray, dims: Sequence[str] = SPACE) -> Self:
+        """Return the table whose positions are pixels of ``image``, which may be a crop, or flipped.
+
+        Along a dim where the table or the image has no coordinate, positions stay.
+
+        Raises
+        ------
+        ValueError
+            A ROI reaches beyond the image; its pixels are of another size, or lie between the image's.
+        """
+        found = columns_on(self._places, self.placement, image, dims)
+        if not found:
+            return self
+        refuse_outside(self._whole(found), self.ids)
+        z, y, x = ({**self._places, **found}[dim] for dim in SPACE)
+        moved = {dim: axis for dim, axis in self.placement.items() if dim not in found}
+        return type(self)(self.lam, z, y, x, self.starts, self.ids, self.volumetric, moved)
+
+    def inside(self, image: xr.DataArray) -> NDArray[np.bool_]:
+        """Return which ROIs lie in ``image`` with all their pixels: ``table[table.inside(crop)]``.
+
+        Parameters
+        ----------
+        image : DataArray
+            Its coordinates say which part it is, where the table has a placement (see `RoiTable`); otherwise its shape.
+
+        Returns
+        -------
+        array of bool, (roi,)
+        """
+        found = {**self._places, **columns_on(self._places, self.placement, image, SPACE)}
+        shown = {dim: np.where(found[dim] < image.sizes.get(dim, 1), found[dim], OUTSIDE) for dim in SPACE}
+        return self._whole(shown)
+
+    def placed(self, image: xr.DataArray | None) -> Self:
+        """Return the table with positions that are pixels of ``image``, wherever it lies; of None, of any image.
+
+        Parameters
+        ----------
+        image : DataArray or None
+            Of its coordinates along z, y and x the table keeps origin, pixel size and unit.
+
+        Examples
+        --------
+        >>> import numpy as np, xarray as xr
+        >>> from xprep import RoiTable
+        >>> image = xr.DataArray(np.zeros((4, 6)), {"y": [0, 1, 2, 3], "x": np.arange(6) * 0.5}, ("y", "x"))
+        >>> table = RoiTable.from_pixels([[1.0]], ypix=[[2]], xpix=[[5]]).placed(image)
+        >>> table.placement["x"]
+        PixelAxis(origin=0.0, pixel_size=0.5, unit=None)
+        >>> table.on(image.isel(x=slice(3, 6))).xpix
+        array([2], dtype=int32)
+        """
+        placement = {} if image is None else placement_of(image)
+        return type(self)(*self.columns, self.starts, self.ids, self.volumetric, placement)
+
+    def split_planes(self, num_planes: int | None = None) -> list[Self]:
+        """Return a table per plane, empty where a plane has no ROIs; positions and ids are kept.
+
+        Parameters
+        ----------
+        num_planes
+            By default the highest plane that has a ROI, and those before it.
+
+        Raises
+        ------
+        ValueError
+            A volumetric table, or a ROI beyond ``num_planes``.
+        """
+        if self.volumetric:
+            raise ValueError("volumetric ROIs do not lie in one plane; only a planar table can be split by planes.")
+        planes = self.planes
+        return [self[np.flatnonzero(planes == plane)] for plane in range(count_planes(planes, num_planes))]
+
+    def _whole(self, columns: Mapping[str, Array]) -> NDArray[np.bool_]:
+        """Return which ROIs have no pixel that is outside."""
+        lost = np.zeros(len(self), bool)
+        owners = np.repeat(np.arange(len(self)), np.diff(self.starts))
+        for column in columns.values():
+            lost[owners[column == OUTSIDE]] = True
+        return ~lost
+
+    @property
+    def _places(self) -> dict[str, Array]:
+        return {"z": self.zpix, "y": self.ypix, "x": self.xpix}
 
     @property
     def columns(self) -> tuple[Array, Array, Array, Array]:

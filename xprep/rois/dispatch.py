@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.dims.alignment import aligned, bare
 from xprep.engine.lazy import is_lazy
 from xprep.engine.roi_blocks import map_windows
 from xprep.types import Array
@@ -61,6 +62,9 @@ def _over_labelled(
     lead = next(window for window in windows if isinstance(window, xr.DataArray))
     labelled = [w if isinstance(w, xr.DataArray) else xr.DataArray(w, dims=lead.dims[-np.ndim(w) :]) for w in windows]
     dims = [_window_dims(window, core) for window in labelled]
+    first = labelled[0]
+    for n, other in enumerate(labelled[1:], 1):
+        labelled[n] = bare(aligned(other, first, "the second stack of windows", dims[n]), first.dims)
     count = len(dtypes(*(window.dtype for window in labelled)))
 
     def run(*arrays: Any) -> Any:

@@ -12,23 +12,22 @@ from numpy.typing import NDArray
 from xprep.engine.lazy import as_lazy, like
 from xprep.rois.centers import centers_of, check_width
 from xprep.rois.crops import Window, crop_labelled, kept_coords, space_dims
+from xprep.rois.given import table_on
 from xprep.rois.measuring import FEATURES, How
 from xprep.rois.neighbours import measure_rois
 from xprep.rois.spectra import check_eps
 from xprep.rois.surround import Surround, check_iterations, check_surround
-from xprep.rois.table import RoiTable
-from xprep.rois.traces import check_table
 
 
-def centered(image: xr.DataArray, rois: RoiTable, *, width: int = 15, fill_value: float = 0.0) -> xr.DataArray:
+def centered(image: xr.DataArray, rois: Any, *, width: int = 15, fill_value: float = 0.0) -> xr.DataArray:
     """Return a window of the image about the centroid of every ROI.
 
     Parameters
     ----------
     image : DataArray
         Dims ``y``, ``x``, and any others in any order.
-    rois : RoiTable
-        Windows of a planar table are taken from each ROI's plane of ``z``, of a volumetric one from all planes.
+    rois : RoiTable or label image
+        As for `traces`. Windows of a planar table are taken from each ROI's plane of ``z``, of a volumetric one from all planes.
     width
         Half-width: a window has 2·width + 1 pixels each way.
     fill_value
@@ -43,9 +42,9 @@ def centered(image: xr.DataArray, rois: RoiTable, *, width: int = 15, fill_value
     Raises
     ------
     ValueError
-        A ROI reaches beyond the image or lies in a plane that it does not have; no y or x; a negative width.
+        ROIs that do not lie on the image, as for `traces`; no y or x; a negative width.
     TypeError
-        ``rois`` is not a table.
+        ``rois`` is neither a table nor a label image.
 
     Notes
     -----
@@ -55,6 +54,7 @@ def centered(image: xr.DataArray, rois: RoiTable, *, width: int = 15, fill_value
     --------
     >>> import numpy as np
     >>> import xarray as xr
+    >>> from xprep import RoiTable
     >>> image = xr.DataArray(np.arange(16.0).reshape(4, 4), dims=("y", "x"))
     >>> table = RoiTable.from_pixels([[1.0, 1.0]], ypix=[[0, 0]], xpix=[[1, 2]])
     >>> centered(image, table, width=1, fill_value=-1).values[0]
@@ -62,15 +62,15 @@ def centered(image: xr.DataArray, rois: RoiTable, *, width: int = 15, fill_value
            [ 0.,  1.,  2.],
            [ 4.,  5.,  6.]], dtype=float32)
     """
-    check_table(rois)
-    rois.check_inside({dim: image.sizes[dim] for dim in space_dims(image)})
-    window = Window(check_width(width), fill_value, rois.volumetric)
-    return crop_labelled(image, centers_of(rois), window, rois.ids)
+    half = check_width(width)
+    space_dims(image)
+    table = table_on(image, rois)
+    return crop_labelled(image, centers_of(table), Window(half, fill_value, table.volumetric), table.ids)
 
 
 def roi_features(
     image: xr.DataArray,
-    rois: RoiTable,
+    rois: Any,
     *,
     width: int = 15,
     iterations: int = 7,
@@ -84,7 +84,8 @@ def roi_features(
     ----------
     image : DataArray
         Dims ``y``, ``x``, and any others (``z, c, t``) in any order; one value per ROI for each of ``c``, ``t`` …
-    rois : RoiTable
+    rois : RoiTable or label image
+        As for `traces`.
     width
         Half-width of the windows about the centroids.
     iterations
@@ -108,7 +109,7 @@ def roi_features(
     ValueError
         See `centered`; a negative ``iterations`` or ``eps``; another ``surround``; a window of another shape.
     TypeError
-        ``rois`` is not a table.
+        ``rois`` is neither a table nor a label image.
 
     Notes
     -----
@@ -118,23 +119,23 @@ def roi_features(
     --------
     >>> import numpy as np
     >>> import xarray as xr
+    >>> from xprep import RoiTable
     >>> image = xr.DataArray(np.random.default_rng(0).random((40, 40)), dims=("y", "x"))
     >>> table = RoiTable.from_pixels([[1.0, 1.0]], ypix=[[20, 20]], xpix=[[19, 20]])
     >>> sorted(roi_features(image, table, width=5))
     ['correlation', 'dot_product', 'in_vs_out', 'phase_correlation']
     """
-    check_table(rois)
     check_eps(eps)
     check_surround(surround)
+    steps, half = check_iterations(iterations), check_width(width)
     space = space_dims(image)
-    rois.check_inside({dim: image.sizes[dim] for dim in space})
-    steps = check_iterations(iterations)
-    shape = Window(check_width(width), 0.0, rois.volumetric)
+    table = table_on(image, rois)
+    shape = Window(half, 0.0, table.volumetric)
     how = How(shape, steps, float(eps), surround, taper_of(window, shape.tail(1)[-2:]), image.sizes.get("z", 1))
     leading = [dim for dim in image.dims if dim not in space]
     data = image.transpose(*leading, *space).data
-    made = like(image.data, measure_rois(as_lazy(data), rois, how, len(space)))
-    coords = {**kept_coords(image, leading), "roi": rois.ids}
+    made = like(image.data, measure_rois(as_lazy(data), table, how, len(space)))
+    coords = {**kept_coords(image, leading), "roi": table.ids}
     found = xr.DataArray(made, coords, ("roi", *leading, "feature"))
     return xr.Dataset({name: found[..., i] for i, name in enumerate(FEATURES)}, attrs=image.attrs)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xprep.engine.lazy import as_lazy, is_lazy
 from xprep.engine.roi_blocks import collect_blocks
 from xprep.kernels.labels_lists import expand_runs, find_runs, sort_runs
+from xprep.rois.placement import placement_of
 from xprep.types import Array
 
 Runs = tuple[Array, NDArray[np.int32]]
@@ -26,6 +27,7 @@ def columns_from_labels(labels: Any) -> dict[str, Any]:
         Not integers, negative labels, or other axes than y, x and z.
     """
     data = label_data(labels)
+    placement = placement_of(labels) if isinstance(labels, xr.DataArray) else {}  # refused before anything is read
     values, places = _joined(collect_blocks(as_lazy(data), _find_runs, here=not is_lazy(data)))
     ids, ranks = _rank(values)
     del values
@@ -46,6 +48,7 @@ def columns_from_labels(labels: Any) -> dict[str, Any]:
         "starts": starts,
         "ids": ids,
         "volumetric": data.ndim == 3,
+        "placement": placement,
     }
 
 
@@ -73,10 +76,8 @@ def label_data(labels: Any) -> Any:
     if data.ndim not in (2, 3):
         raise ValueError(f"a label image has the axes (y, x) or (z, y, x); got shape {data.shape}.")
     if data.dtype.kind not in "iu":
-        raise ValueError(
-            f"labels must be integers, got {data.dtype}. "
-            + ("A mask has no labels yet: scipy.ndimage.label numbers its parts." if data.dtype == bool else "Round them first.")
-        )
+        one = "A mask has no labels yet: mask.astype(int) is one ROI, scipy.ndimage.label numbers its parts."
+        raise ValueError(f"labels must be integers, got {data.dtype}. {one if data.dtype == bool else 'Round them first.'}")
     return data
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xprep.kernels.rois import weighted_means
 from xprep.rois.columns import check_lengths, join_lists, starts_of, whole_coordinates
+from xprep.switches import check_switch
 from xprep.types import Array
 
 Method = Literal["weightedmean", "median"]
@@ -174,6 +175,7 @@ def locate(weights: Array, columns: Sequence[Array], starts: NDArray[np.int64], 
     ValueError
         Another method, or a ROI without a centroid where an integer is needed.
     """
+    asint = check_switch(asint, "asint")
     if method not in ("weightedmean", "median"):
         raise ValueError(f"method must be 'weightedmean' or 'median'; got {method!r}.")
     means = weighted_means(weights, columns, starts) if method == "weightedmean" else _medians(columns, starts)

@@ -10,15 +10,18 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.dims.alignment import aligned
 from xprep.engine.grid import starts
 from xprep.engine.lazy import is_lazy
 from xprep.engine.roi_blocks import build_blocks
 from xprep.kernels.rois import fill_pixels
 from xprep.kernels.ufuncs import build_ufunc
 from xprep.rois.crops import space_dims
+from xprep.rois.given import table_on
 from xprep.rois.offsets import flat_offsets
 from xprep.rois.pixels import Grid, Ints, group_by_block
 from xprep.rois.table import RoiTable
+from xprep.switches import check_switch
 from xprep.types import Array, Chunks
 
 
@@ -31,7 +34,9 @@ def mask(image: xr.DataArray, rois: Any, *, outside: float = np.nan, invert: boo
         Dims ``y``, ``x``, and any others in any order.
     rois : RoiTable, label image or boolean mask
         A pixel is inside if any ROI lists it (whatever its weight), its label is not 0, or it is true. Label images and
-        masks are arrays of (y, x) or (z, y, x), or DataArrays of any of the image's dims; they may be lazy.
+        masks are arrays of (y, x) or (z, y, x), or DataArrays of any of the image's dims; they may be lazy. Along dims where
+        both have a coordinate, the mask's pixels are taken that lie where the image's do (to a hundredth of a pixel), or
+        have its names (``c``): it may cover more, and run the other way. Otherwise they belong together by position.
     outside
         Value of the other pixels. NaN makes integers floating: float32 up to 16 bits, float64 beyond.
     invert
@@ -45,8 +50,10 @@ def mask(image: xr.DataArray, rois: Any, *, outside: float = np.nan, invert: boo
     Raises
     ------
     ValueError
-        A ROI beyond the image, a mask of another shape or with dims that the image does not have, labels that are
-        floating.
+        A ROI beyond the image, a mask that does not lie on it, of another shape or with dims that the image does not have,
+        labels that are floating.
+    KeyError
+        A mask without one of the image's channels.
 
     Examples
     --------
@@ -57,6 +64,7 @@ def mask(image: xr.DataArray, rois: Any, *, outside: float = np.nan, invert: boo
     array([[0, 2],
            [3, 0]])
     """
+    invert = check_switch(invert, "invert")
     inside = _inside_table(image, rois) if isinstance(rois, RoiTable) else _inside_labels(image, rois)
     dtype = masked_dtype(image.dtype, outside)
     blank = partial(blank_pixels, outside=dtype.type(outside), dtype=dtype, invert=invert)
@@ -89,8 +97,7 @@ def masked_dtype(dtype: np.dtype[Any], outside: float) -> np.dtype[Any]:
 
 def _inside_table(image: xr.DataArray, rois: RoiTable) -> xr.Variable:
     """Return where ROIs are, over the image's dims in space, in its chunks."""
-    space = space_dims(image)
-    rois.check_inside({dim: image.sizes[dim] for dim in space})
+    space, rois = space_dims(image), table_on(image, rois)
     shape = tuple(image.sizes[dim] for dim in space)
     if not is_lazy(image.data):
         pixels = rois.pixels()
@@ -121,7 +128,7 @@ class _Inside:
 
 
 def _inside_labels(image: xr.DataArray, labels: Any) -> xr.Variable:
-    variable = _variable(image, labels)
+    variable = aligned(labels, image, "the mask").variable if isinstance(labels, xr.DataArray) else _variable(image, labels)
     if variable.dtype.kind not in "biu":
         raise ValueError(
             f"rois must be a RoiTable, a label image of integers or a boolean mask; got {variable.dtype}. "
@@ -135,9 +142,7 @@ def _inside_labels(image: xr.DataArray, labels: Any) -> xr.Variable:
 
 
 def _variable(image: xr.DataArray, labels: Any) -> xr.Variable:
-    """Return a mask as a variable: without coordinates, which need not equal the image's to the last digit."""
-    if isinstance(labels, xr.DataArray):
-        return labels.variable
+    """Return a mask without dims as a variable."""
     data = labels if is_lazy(labels) else np.asarray(labels)
     space = space_dims(image)
     if data.ndim not in (2, len(space)):

@@ -17,6 +17,7 @@ from xprep.options import options
 from xprep.rois.centers import Centers, centers_of, check_width
 from xprep.rois.offsets import fill_windows, flat_offsets
 from xprep.rois.pixels import Pixels
+from xprep.switches import check_switch
 from xprep.types import Array
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def build_masks(table: RaggedPixels, shape: tuple[int, ...], volumetric: bool) -
     ValueError
         A ROI outside ``shape``, or another number of axes.
     """
+    volumetric = check_switch(volumetric, "volumetric")
     dims = ("z", "y", "x") if volumetric else ("y", "x")
     if len(shape) != len(dims) or any(n < 1 for n in shape):
         raise ValueError(f"shape needs {len(dims)} lengths {dims}, each 1 or more; got {shape}.")
@@ -49,7 +51,9 @@ def build_masks(table: RaggedPixels, shape: tuple[int, ...], volumetric: bool) -
             region = tuple((edge[i], edge[i + 1]) for edge, i in zip(edges[1:], index, strict=True))
             functions[row, *index] = _Mask(pixels, region)
     data = build_blocks(functions, chunks, np.float32, table.fingerprint)
-    return xr.DataArray(data, dims=("roi", *dims), coords={"roi": table.ids}, name="masks")
+    placed = {dim: axis for dim, axis in table.placement.items() if dim in dims and axis.pixel_size is not None}
+    coords = {dim: axis.coordinate(lengths[dim], dim) for dim, axis in placed.items()}
+    return xr.DataArray(data, dims=("roi", *dims), coords={"roi": table.ids, **coords}, name="masks")
 
 
 def _rows(count: int, nbytes: int) -> tuple[int, ...]:
@@ -81,6 +85,7 @@ def build_centered_masks(
     ValueError
         A negative width, or a voxel beyond ``num_planes``.
     """
+    volumetric = check_switch(volumetric, "volumetric")
     width = check_width(width)
     highest = -1 if table.summary["z"] is None else table.summary["z"][1]
     depth = (highest + 1 if num_planes is None else num_planes) if volumetric else None

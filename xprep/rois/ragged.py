@@ -8,21 +8,39 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.rois.placement import PixelAxis
 from xprep.types import Array
 
 COLUMNS = ("lam", "zpix", "ypix", "xpix")
 
 
-def dataset_of(columns: Mapping[str, Array], counts: Array, ids: Array, volumetric: bool) -> xr.Dataset:
-    """Return the Dataset of a table; strings become objects, which Zarr writes as variable-length text."""
+def dataset_of(
+    columns: Mapping[str, Array], counts: Array, ids: Array, volumetric: bool, placement: Mapping[str, PixelAxis]
+) -> xr.Dataset:
+    """Return the Dataset of a table; strings become objects, which Zarr writes as variable-length text.
+
+    Where pixels lie is in the attributes of their positions.
+    """
     names = ids.astype(object) if ids.dtype.kind in "US" else ids
-    variables: dict[str, Any] = {name: ("pixel", column) for name, column in columns.items()}
+    where = {f"{dim}pix": _attributes(axis) for dim, axis in placement.items()}
+    variables: dict[str, Any] = {name: ("pixel", column, where.get(name, {})) for name, column in columns.items()}
     variables["pixel_count"] = (
         "roi",
         counts,
         {"sample_dimension": "pixel", "long_name": "number of pixels of each ROI"},
     )
     return xr.Dataset(variables, {"roi": names}, {"volumetric": int(volumetric)})
+
+
+def _attributes(axis: PixelAxis) -> dict[str, Any]:
+    """Return where pixels lie as attributes. Not ``units``, ``scale_factor`` and ``add_offset``: readers decode these."""
+    told = {"pixel_origin": axis.origin, "pixel_size": axis.pixel_size, "pixel_unit": axis.unit}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _axis(attrs: Mapping[Any, Any]) -> PixelAxis:
+    size, unit = attrs.get("pixel_size"), attrs.get("pixel_unit")
+    return PixelAxis(float(attrs["pixel_origin"]), None if size is None else float(size), None if unit is None else str(unit))
 
 
 def columns_from_dataset(dataset: xr.Dataset) -> dict[str, Any]:
@@ -42,4 +60,11 @@ def columns_from_dataset(dataset: xr.Dataset) -> dict[str, Any]:
     ids = computed["roi"].values if "roi" in computed.coords else np.arange(starts.size - 1)
     if ids.dtype == object:
         ids = ids.astype(str)
-    return {**columns, "starts": starts, "ids": ids, "volumetric": bool(computed.attrs.get("volumetric", False))}
+    found = {name[0]: computed[name].attrs for name in COLUMNS[1:] if "pixel_origin" in computed[name].attrs}
+    return {
+        **columns,
+        "starts": starts,
+        "ids": ids,
+        "volumetric": bool(computed.attrs.get("volumetric", False)),
+        "placement": {dim: _axis(attrs) for dim, attrs in found.items()},
+    }

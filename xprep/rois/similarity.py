@@ -15,6 +15,7 @@ from xprep.rois.dispatch import Pairs, as_floats, over_windows
 from xprep.rois.lists import is_volumetric
 from xprep.rois.table import RoiTable
 from xprep.rois.traces import traces
+from xprep.switches import check_switch
 from xprep.types import Array
 
 
@@ -53,6 +54,7 @@ def compute_correlation(masks: Any, references: Any, *, volumetric: bool = False
     >>> compute_correlation(mask, 5 - mask)
     array([-1.])
     """
+    volumetric, joint = check_switch(volumetric, "volumetric"), check_switch(joint, "joint")
     core = 3 if volumetric else 2
 
     def compare(masks: Array, references: Array) -> Any:
@@ -108,6 +110,7 @@ def dot_product(
     >>> dot_product([[3.0, 4.0]], [[0, 0]], [[0, 1]], [0], np.array([[[1.0, 2.0]]]))
     array([2.2])
     """
+    volumetric, skipna = check_switch(volumetric, "volumetric"), check_switch(skipna, "skipna")
     data = reference if isinstance(reference, xr.DataArray) or is_lazy(reference) else np.asarray(reference)
     if len(lam) == 0:
         check_none(ypix, xpix, zpix)

@@ -9,6 +9,7 @@ import scipy  # its parts load when they are first used: signal alone is 40 MiB
 
 from xprep.kernels.rois_spectra import mean_cross_power
 from xprep.rois.dispatch import Pairs, as_floats, float_type, over_windows
+from xprep.switches import check_switch
 from xprep.types import Array
 
 
@@ -47,6 +48,7 @@ def cross_power_spectrum(static: Any, moving: Any, *, eps: float = 1e6, volumetr
     >>> cross_power_spectrum(np.ones((1, 2, 2)), np.ones((1, 2, 2)), eps=16.0)[0, 0]
     array([0.5+0.j, 0. +0.j])
     """
+    volumetric, relative = check_switch(volumetric, "volumetric"), check_switch(relative, "relative")
     check_eps(eps)
     axes = tuple(range(-3 if volumetric else -2, 0))
 
@@ -114,6 +116,7 @@ def phase_correlation(static: Any, moving: Any, *, eps: float = 1e-8, volumetric
     >>> [int(i) for i in np.unravel_index(found.argmax(), found.shape)]
     [6, 5]
     """
+    volumetric = check_switch(volumetric, "volumetric")
     check_eps(eps)
     axes = tuple(range(-3 if volumetric else -2, 0))
 
@@ -157,6 +160,7 @@ def phase_correlation_zero(
     >>> phase_correlation_zero(image, image, eps=0.0)
     array([1.])
     """
+    volumetric, relative = check_switch(volumetric, "volumetric"), check_switch(relative, "relative")
     check_eps(eps)
     core = 3 if volumetric else 2
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from xprep.kernels.rois_windows import dilate, sum_inside_and_around
 from xprep.rois.dispatch import Pairs, as_floats, cubes, float_type, over_windows
+from xprep.switches import check_switch
 from xprep.types import Array
 
 Surround = Literal["filled", "annulus"]
@@ -49,6 +50,7 @@ def center_surround(masks: Any, *, iterations: int = 7, volumetric: bool = False
             [1, 1, 1],
             [0, 1, 0]]])
     """
+    volumetric = check_switch(volumetric, "volumetric")
     steps = check_iterations(iterations)
     core = 3 if volumetric else 2
 
@@ -104,6 +106,7 @@ def surround_filter(masks: Any, references: Any, *, iterations: int = 7, volumet
     >>> surround_filter(mask, np.ones((1, 1, 4)), iterations=1)[1]
     array([[[ 1.,  1.,  1., nan]]])
     """
+    volumetric = check_switch(volumetric, "volumetric")
     steps = check_iterations(iterations)
     core = 3 if volumetric else 2
 
@@ -161,6 +164,7 @@ def in_vs_out(
     >>> in_vs_out(mask, image), in_vs_out(mask, image, surround="annulus")
     (array([0.33333333]), array([0.5]))
     """
+    volumetric, skipna = check_switch(volumetric, "volumetric"), check_switch(skipna, "skipna")
     steps = check_iterations(iterations)
     core = 3 if volumetric else 2
     check_surround(surround)

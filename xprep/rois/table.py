@@ -11,10 +11,10 @@ import xarray as xr
 
 from xprep.rois.base import RaggedPixels
 from xprep.rois.columns import check_lengths, join_lists, starts_of
+from xprep.rois.joining import joined_columns
 from xprep.rois.labels import columns_from_labels
 from xprep.rois.lists import Method, is_volumetric, join_planes, locate
 from xprep.rois.masks import build_centered_masks, build_masks
-from xprep.rois.planes import count_planes
 from xprep.rois.ragged import columns_from_dataset, dataset_of
 from xprep.rois.suite2p import columns_from_suite2p
 
@@ -39,6 +39,11 @@ class RoiTable(RaggedPixels):
         Names of the ROIs, all different; by default 0, 1, 2 …
     volumetric : bool
         Whether ROIs are volumes. If not, each lies in one plane (z).
+    placement : mapping of str to PixelAxis, optional
+        Where pixels lie along ``z``, ``y`` and ``x``: centre of pixel 0, pixel size, unit. `from_labels` takes it from the
+        label image's coordinates, and it is kept by slicing, `concat`, `split_planes`, `to_dataset` and pickles. An image
+        with coordinates is then measured where the ROIs lie, be it a crop of theirs or flipped; without either, positions
+        count from its first pixel (`placed` adds a placement, or drops it).
 
     Raises
     ------
@@ -82,7 +87,7 @@ class RoiTable(RaggedPixels):
         <xprep.RoiTable 2 ROIs, 2 pixels, planar: z 0…4, y 2…3, x 2…3>
         """
         check_lengths(lam=lam, ypix=ypix, xpix=xpix)
-        columns = {name: join_lists(lists) for name, lists in (("lam", lam), ("ypix", ypix), ("xpix", xpix))}
+        columns: dict[str, Any] = {name: join_lists(lists) for name, lists in (("lam", lam), ("ypix", ypix), ("xpix", xpix))}
         for column in columns.values():
             column.flags.writeable = False  # made here: the table need not copy them
         planes: Sequence[Any] = [0] * len(lam) if zpix is None else zpix
@@ -98,12 +103,13 @@ class RoiTable(RaggedPixels):
         labels : DataArray, dask or numpy array of int, (y, x) or (z, y, x)
             0 is background, any other value a ROI: they come in ascending order, and ``ids`` are the labels. All
             weights are 1. A DataArray's dims may come in any order; pixels of a ROI are listed in raster order. Three
-            axes make the table volumetric. Memory: the table, and 20 bytes per run of equal labels along x.
+            axes make the table volumetric. Its coordinates become the table's ``placement``, also that of a plane of z
+            which was selected. Memory: the table, and 20 bytes per run of equal labels along x.
 
         Raises
         ------
         ValueError
-            Labels that are not integers, negative ones, or other dims.
+            Labels that are not integers, negative ones, or other dims; coordinates along z, y or x that are not even.
 
         Examples
         --------
@@ -121,7 +127,8 @@ class RoiTable(RaggedPixels):
         Parameters
         ----------
         stat
-            What ``np.load("stat.npy", allow_pickle=True)`` gives, or several of them joined.
+            What ``np.load("stat.npy", allow_pickle=True)`` gives, or several of them joined; one ROI's dict. No path: to
+            read a pickle runs what is in it, which is left to you.
         plane
             The plane that all ROIs lie in; by default each ROI's ``iplane``, 0 where there is none.
         exclude_overlap
@@ -133,6 +140,8 @@ class RoiTable(RaggedPixels):
             No ROIs, or what `RoiTable` refuses.
         KeyError
             A ROI lacks one of the entries.
+        TypeError
+            A path, or something else that is no list of dicts.
 
         Examples
         --------
@@ -163,7 +172,7 @@ class RoiTable(RaggedPixels):
         {'pixel': 3, 'roi': 2}
         """
         columns = {"lam": self.lam, "zpix": self.zpix, "ypix": self.ypix, "xpix": self.xpix}
-        return dataset_of(columns, np.diff(self.starts), self.ids, self.volumetric)
+        return dataset_of(columns, np.diff(self.starts), self.ids, self.volumetric, self.placement)
 
     @classmethod
     def concat(cls, tables: Sequence[RoiTable]) -> RoiTable:
@@ -172,12 +181,13 @@ class RoiTable(RaggedPixels):
         Parameters
         ----------
         tables
-            At least one. Ids are kept if they stay unique over all tables; otherwise ROIs are numbered anew.
+            At least one. Ids are kept if they stay unique over all tables; otherwise ROIs are numbered anew. Tables of
+            crops of one image are joined on its grid: positions count from the least of their origins.
 
         Raises
         ------
         ValueError
-            No tables, or planar and volumetric ones.
+            No tables, or planar and volumetric ones; pixels that do not lie on one grid.
 
         Examples
         --------
@@ -185,33 +195,7 @@ class RoiTable(RaggedPixels):
         >>> RoiTable.concat(table.split_planes()).ids
         array([1, 0])
         """
-        tables = list(tables)
-        if len({table.volumetric for table in tables}) != 1:
-            raise ValueError(f"concat needs tables, all planar or all volumetric; got {tables!r}.")
-        counts = np.concatenate([np.diff(table.starts) for table in tables])
-        ids = np.concatenate([table.ids for table in tables])
-        lam, z, y, x = (np.concatenate(parts) for parts in zip(*(table.columns for table in tables), strict=True))
-        unique = ids if len(np.unique(ids)) == ids.size else np.arange(ids.size)
-        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return cls(lam, z, y, x, starts, unique, tables[0].volumetric)
-
-    def split_planes(self, num_planes: int | None = None) -> list[RoiTable]:
-        """Return a table per plane, empty where a plane has no ROIs; positions and ids are kept.
-
-        Parameters
-        ----------
-        num_planes
-            By default the highest plane that has a ROI, and those before it.
-
-        Raises
-        ------
-        ValueError
-            A volumetric table, or a ROI beyond ``num_planes``.
-        """
-        if self.volumetric:
-            raise ValueError("volumetric ROIs do not lie in one plane; only a planar table can be split by planes.")
-        planes = self.planes
-        return [self[np.flatnonzero(planes == plane)] for plane in range(count_planes(planes, num_planes))]
+        return cls(**joined_columns(list(tables)))
 
     def centroids(self, method: Method = "weightedmean", asint: bool = True) -> xr.Dataset:
         """Return where every ROI lies.

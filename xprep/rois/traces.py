@@ -15,16 +15,18 @@ from xprep.engine.lazy import EAGER_TILE_BYTES, as_lazy, is_lazy, like
 from xprep.engine.roi_blocks import Sums, sum_blocks
 from xprep.kernels.rois import sum_frames, sum_frames_skipping_nan
 from xprep.rois.crops import kept_coords, space_dims
+from xprep.rois.given import table_on
 from xprep.rois.offsets import flat_offsets
 from xprep.rois.pixels import Grid, Ints, Pixels, group_by_block
 from xprep.rois.table import RoiTable
+from xprep.switches import check_switch
 from xprep.types import Array
 
 How = Literal["weighted_mean", "mean", "sum", "dot"]
 Floats = NDArray[np.float64]
 
 
-def traces(image: xr.DataArray, rois: RoiTable, *, how: How = "weighted_mean", skipna: bool = False) -> xr.DataArray:
+def traces(image: xr.DataArray, rois: Any, *, how: How = "weighted_mean", skipna: bool = False) -> xr.DataArray:
     """Return one value per ROI: a trace over time where the image is a movie.
 
     Parameters
@@ -32,7 +34,9 @@ def traces(image: xr.DataArray, rois: RoiTable, *, how: How = "weighted_mean", s
     image : DataArray
         Dims ``y``, ``x``, and any others in any order. ``z`` is where the table's planes lie; without it, ROIs lie in
         plane 0.
-    rois : RoiTable
+    rois : RoiTable or label image
+        A label image, (y, x) or (z, y, x), is read when this is called, once, as by `RoiTable.from_labels`. What has
+        coordinates is measured where they say that it lies (`RoiTable`).
     how : {"weighted_mean", "mean", "sum", "dot"}
         Σ lam·I / Σ lam; the plain mean or sum of the ROI's pixels; or Σ lam·I / ‖lam‖₂. A pixel that a ROI lists
         twice counts twice.
@@ -48,9 +52,10 @@ def traces(image: xr.DataArray, rois: RoiTable, *, how: How = "weighted_mean", s
     Raises
     ------
     ValueError
-        A ROI reaches beyond the image, lies in a plane that it does not have; no y or x; another ``how``.
+        A ROI reaches beyond the image, lies in a plane that it does not have, or between its pixels; labels that do not
+        fit, or a boolean mask; no y or x; another ``how``.
     TypeError
-        ``rois`` is not a table.
+        ``rois`` is neither a table nor a label image.
 
     Notes
     -----
@@ -66,31 +71,16 @@ def traces(image: xr.DataArray, rois: RoiTable, *, how: How = "weighted_mean", s
     array([[2.25],
            [6.25]])
     """
-    check_table(rois)
+    skipna = check_switch(skipna, "skipna")
     if how not in ("weighted_mean", "mean", "sum", "dot"):
         raise ValueError(f"how must be 'weighted_mean', 'mean', 'sum' or 'dot'; got {how!r}.")
     space = space_dims(image)
-    rois.check_inside({dim: image.sizes[dim] for dim in space})
+    table = table_on(image, rois)
     leading = [dim for dim in image.dims if dim not in space]
     ordered = image.transpose(*leading, *space)
-    summed = _sum_rois(ordered.data, rois, Weighing(how, skipna), len(space))
-    coords = {**kept_coords(image, leading), "roi": rois.ids}
+    summed = _sum_rois(ordered.data, table, Weighing(how, skipna), len(space))
+    coords = {**kept_coords(image, leading), "roi": table.ids}
     return xr.DataArray(summed, coords, (*leading, "roi"), attrs=image.attrs).rename(image.name)
-
-
-def check_table(rois: Any) -> None:
-    """Refuse what is not a table.
-
-    Raises
-    ------
-    TypeError
-        Something else.
-    """
-    if not isinstance(rois, RoiTable):
-        raise TypeError(
-            f"rois must be a RoiTable; got {type(rois).__name__}. RoiTable.from_labels makes one of a label image, "
-            "RoiTable.from_pixels of lists of pixels."
-        )
 
 
 class Part(NamedTuple):

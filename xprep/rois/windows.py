@@ -14,6 +14,7 @@ from xprep.kernels.rois import allocate_zeros, fill_pixels
 from xprep.rois.centers import Centers, centroid_columns, check_width
 from xprep.rois.crops import Window, crop_array, crop_labelled
 from xprep.rois.offsets import fill_windows, flat_offsets
+from xprep.switches import check_switch
 from xprep.types import Array
 
 
@@ -54,6 +55,7 @@ def get_mask_volume(flat: Mapping[str, Any], num_rois: int, shape: Sequence[int]
     array([[[0. , 0.5],
             [0. , 2. ]]], dtype=float32)
     """
+    volumetric = check_switch(volumetric, "volumetric")
     ndim = 3 if volumetric else 2
     if len(shape) != ndim:
         raise ValueError(f"shape needs {ndim} lengths{' (z, y, x)' if volumetric else ' (y, x)'}; got {tuple(shape)}.")
@@ -139,6 +141,7 @@ def get_centered_masks(
             [0., 1., 0.],
             [0., 0., 0.]]], dtype=float32)
     """
+    volumetric = check_switch(volumetric, "volumetric")
     yc, xc = centroid_columns(centroids, ("yc", "xc"))
     if volumetric and num_planes is None:
         raise ValueError("volumetric windows need num_planes, the number of planes of the image.")
@@ -216,6 +219,7 @@ def get_centered_reference(
             [ 0.,  1.,  2.],
             [ 4.,  5.,  6.]]], dtype=float32)
     """
+    volumetric = check_switch(volumetric, "volumetric")
     names = ("yc", "xc") if volumetric else ("zc", "yc", "xc")
     columns = centroid_columns(centroids, names)
     zc = np.zeros_like(columns[0]) if volumetric else columns[0]

@@ -1,0 +1,69 @@
+"""The pixels of one pyramid on their way into a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import xarray as xr
+
+from xprep.engine.apart import write_apart
+from xprep.engine.lazy import as_lazy
+from xprep.engine.rereading import write_rereading
+from xprep.engine.write import Target, write
+from xprep.images.leftovers import Kept
+from xprep.images.levels import Shape, as_it_is, placement
+from xprep.images.repairing import journal_again
+from xprep.images.resuming import ledger_of
+from xprep.io.layout import ImageStore
+from xprep.io.ome import Level
+from xprep.kernels.downsample import shrink
+from xprep.ops.layout import CHANNEL
+from xprep.ops.shrinking import Shrinking
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """One pyramid to be written."""
+
+    image: xr.DataArray
+    shapes: Sequence[Shape]
+    levels: Sequence[Any]
+    method: str
+    given: Sequence[xr.DataArray] = ()
+    kept: Kept = field(default_factory=Kept)
+
+    def placed(self, path: Callable[[int], str]) -> list[Level]:
+        """Return scale and translation of every level; those that are given lie where they say."""
+        if self.given:
+            return [placement(level, as_it_is(level), path(n)) for n, level in enumerate((self.image, *self.given))]
+        return [placement(self.image, shape, path(n)) for n, shape in enumerate(self.shapes)]
+
+    def mended(self, damage: Sequence[str]) -> Pixels:
+        """Return the same for a finished store with ``damage``: what is whole is kept, and noted; if tiles overlap, nothing."""
+        if not damage:
+            return self
+        if self.given or self.method == "gaussian":
+            return replace(self, kept=Kept(lost=damage))
+        factors = [shape.factors for shape in self.shapes]
+        return replace(self, kept=journal_again(self.image.data, self.levels, factors, self._channel, damage))
+
+    @property
+    def _channel(self) -> int | None:
+        return self.image.dims.index(CHANNEL) if CHANNEL in self.image.dims else None
+
+    def value(self, store: ImageStore) -> Any:
+        """Return the lazy writing."""
+        channel = self._channel
+        ledger = ledger_of(store, self.levels, self.kept)
+        if self.given:
+            pixels = [as_lazy(level.data) for level in (self.image, *self.given)]
+            return write_apart(pixels, self.levels, channel, ledger)
+        if self.method == "gaussian":
+            steps = [Shrinking(shape.factors, self.method) for shape in self.shapes[1:]]
+            return write_rereading(as_lazy(self.image.data), self.levels, steps, channel, ledger)
+        targets = [Target(array, shape.factors) for array, shape in zip(self.levels, self.shapes, strict=True)]
+        how = partial(shrink, method=self.method)  # type: ignore[arg-type]  # checked at the door
+        return write(as_lazy(self.image.data), targets, how, channel, ledger)
