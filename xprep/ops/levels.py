@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.dims.spacing import Line, line_of
 from xprep.ops.layout import SPACE
 from xprep.ops.roles import roles_of
 from xprep.ops.shrinking import METHODS
@@ -105,7 +106,7 @@ def multiscales_of(attributes: Mapping[Any, Any]) -> list[Mapping[str, Any]]:
     """Return the entries of ``multiscales`` in the attributes of a group, in the words of OME-Zarr 0.4 or later."""
     ome = attributes.get("ome")
     entries = (ome if isinstance(ome, Mapping) else attributes).get("multiscales")
-    return [one for one in entries if isinstance(one, Mapping)] if isinstance(entries, Sequence | np.ndarray) else []
+    return [one for one in entries if isinstance(one, Mapping)] if isinstance(entries, Sequence) else []
 
 
 def _listed(path: str, node: xr.DataTree, nodes: Mapping[str, xr.DataTree]) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -158,15 +159,17 @@ def _ratio(before: xr.DataArray, level: xr.DataArray, dim: str) -> float | None:
 
 
 def _span(image: xr.DataArray, dim: str) -> tuple[float, float, float] | None:
-    """Return where an image begins and ends along a dim, and how large its voxels are; None where nobody says."""
-    if dim not in image.coords or image.coords[dim].dtype.kind not in "iuf":
+    """Return where an image begins and ends along a dim, and how large its voxels are; None where nobody says, evenly."""
+    if dim not in image.coords or image.coords[dim].chunks is not None:
         return None
-    values = image.coords[dim].values.astype(float)
-    given = image.coords[dim].attrs.get("spacing")
-    step = abs(values[-1] - values[0]) / (values.size - 1) if values.size > 1 else float(given or np.nan)
-    if not np.isfinite([values[0], values[-1], step]).all():
+    coord = image.coords[dim]
+    line, given = line_of(coord.values), coord.attrs.get("spacing")
+    if line is None and coord.size == 1 and isinstance(given, int | float | np.number) and coord.dtype.kind in "iuf":
+        line = Line(float(coord.values[0]), float(given))
+    if line is None:
         return None
-    return min(values[0], values[-1]) - step / 2, max(values[0], values[-1]) + step / 2, step
+    step, ends = abs(line.step), (line.first, line.first + line.step * (coord.size - 1))
+    return min(ends) - step / 2, max(ends) + step / 2, step
 
 
 def factor_between(before: xr.DataArray, level: xr.DataArray, dim: str) -> int:
