@@ -60,12 +60,12 @@ def centre(roi: Roi) -> tuple[int, int] | None:
     return None if total == 0 else tuple(int(np.trunc(np.sum(np.multiply(lam, q, dtype=float)) / total)) for q in (y, x))
 
 
-def crop(plane: np.ndarray, about: tuple[int, int] | None, width: int, fill: float) -> np.ndarray:
+def crop(plane: np.ndarray, about: tuple[int, int] | None, width: int, fill: float, dtype: Any = np.float32) -> np.ndarray:
     """A window of a plane."""
     side = 2 * width + 1
     if about is None:
-        return np.full((side, side), fill, np.float32)
-    padded = np.full((plane.shape[0] + 400, plane.shape[1] + 400), fill, np.float32)
+        return np.full((side, side), fill, dtype)
+    padded = np.full((plane.shape[0] + 400, plane.shape[1] + 400), fill, dtype)
     padded[200:-200, 200:-200] = plane
     y, x = np.clip(np.array(about) + 200, width, np.array(padded.shape) - width - 1)
     return padded[y - width : y + width + 1, x - width : x + width + 1]
@@ -87,14 +87,14 @@ def roi_features(
     eps: float = 1e6,
     surround: str = "filled",
 ) -> xr.Dataset:
-    """The four features of planar ROIs, window by window."""
-    frames, others = straight(image.astype(np.float32))
-    dots = traces(image.astype(np.float32), rois, "dot")
+    """The four features of planar ROIs, window by window, in float64."""
+    frames, others = straight(image.astype(np.float64))
+    dots = traces(image, rois, "dot")
     found = {name: np.empty((len(rois), len(frames))) for name in ("phase_correlation", "in_vs_out", "correlation")}
     for i, roi in enumerate(rois):
         window = _weights(roi, centre(roi), width)
         for t, frame in enumerate(frames):
-            values = crop(frame[roi[1][0] if roi[1].size else 0], centre(roi), width, 0)
+            values = crop(frame[roi[1][0] if roi[1].size else 0], centre(roi), width, 0, np.float64)
             for name, value in _features(window, values, iterations, eps, surround).items():
                 found[name][i, t] = value
     shape = (len(rois), *(image.sizes[dim] for dim in others))

@@ -87,7 +87,8 @@ def _quantile_parameters(image: xr.DataArray) -> st.SearchStrategy[dict[str, Any
 
 def _normalize_parameters(image: xr.DataArray) -> st.SearchStrategy[dict[str, Any]]:
     channels = image.sizes.get("c", 1)
-    percentile = st.one_of(st.none(), st.sampled_from((0, 5, 50, 99, 99.9, 100)), st.floats(0, 100))
+    # Between 0 and 1, p and p_post are refused.
+    percentile = st.one_of(st.none(), st.sampled_from((0, 5, 50, 99, 99.9, 100)), st.floats(1, 100))
     one = st.sampled_from((0, 0.5, 1, 2))
     return st.fixed_dictionaries(
         {},

@@ -134,7 +134,8 @@ def test_every_container_is_written_as_its_images(kind: Kind, tmp_path: Path) ->
     assert reads.total == 0
     out.to_ome_zarr(tmp_path / "out.zarr", chunks={"y": 32, "x": 32})
     once = len(kind.images)
-    assert reads.reads_per_chunk == once, "levels are made while level 0 is written"
+    # Fields of one source may share a read.
+    assert 1 <= reads.reads_per_chunk <= once, "levels are made while level 0 is written"
     urls = [tmp_path / "out.zarr"] if once == 1 else [tmp_path / "out.zarr" / path for path in written_paths(kind)]
     for url in urls:
         np.testing.assert_array_equal(xprep.open_image(url), alone)

@@ -48,7 +48,7 @@ def image_of(dims: str, *sides: int) -> xr.DataArray:
         dim: (dim, steps[dim] * np.arange(n), {"units": "micrometer"}) for dim, n in zip(dims, sides, strict=True) if dim in steps
     }
     if "c" in dims:
-        coords["c"] = ["CD3", "CD8"]
+        coords["c"] = ["CD3", "DAPI", "CD8"][: pixels.shape[dims.index("c")]]
     return xr.DataArray(pixels, coords, dims=tuple(dims), name="image")
 
 
@@ -61,7 +61,7 @@ def lab(s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     s3.make_bucket("lab")
-    slide = image_of("cyx", 2, 48, 64)
+    slide = image_of("cyx", 3, 48, 64)
     for url in ("s3://lab/slide.ome.zarr", "slide.ome.zarr", "slide.zarr", "fov1.zarr", "fov2.zarr", "fov3.zarr"):
         slide.prep.to_ome_zarr(url, scale_factors=(2,), resume=True)  # in the bucket it may be there
     for name, image in {"embryo": image_of("zyx", 5, 20, 24), "movie": image_of("tyx", 6, 32, 40)}.items():

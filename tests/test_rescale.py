@@ -492,9 +492,18 @@ def test_bad_input(monkeypatch):
         rescale(image, {"y": 1e6, "x": 1e5})
 
 
-def test_a_factor_of_z_does_nothing_without_z():
+def test_a_factor_of_a_dim_that_is_not_there_is_refused_of_images_and_not_of_what_is_beside_them():
     image = placed_image()
-    xr.testing.assert_equal(rescale(image, {"z": 2, "y": 0.5}), rescale(image, {"y": 0.5}))
+    for container in (image, image.to_dataset(name="i"), xr.DataTree.from_dict({"/a": image.to_dataset(name="i")})):
+        with pytest.raises(ValueError, match=r"factors names the dim 'z', but the image has \('c', 'y', 'x'\)"):
+            rescale(container, {"z": 2, "y": 0.5})
+    stack = image.expand_dims(z=[0.0, 1.0]).to_dataset(name="i")
+    found = rescale(stack.assign(depth=("z", [1.0, 2.0]), cells=(("y", "x"), np.ones((8, 6), int))), {"z": 2, "y": 0.5})
+    assert [dict(found[name].sizes) for name in ("i", "depth", "cells")] == [
+        {"z": 4, "c": 2, "y": 4, "x": 6},
+        {"z": 4},
+        {"y": 4, "x": 6},
+    ]
 
 
 def test_chunks_are_merged_while_their_input_fits_and_split_where_they_grow():

@@ -22,9 +22,9 @@ import xprep
 from tests.servers import Server
 from xprep.batch import Task
 from xprep.cli.app import app
+from xprep.io.advice import explain
 from xprep.io.foreign import readable_of
 from xprep.io.objects import name_store
-from xprep.io.stores import explain
 from xprep.io.urls import parse
 
 CANARY = "canary-9f8e7d6c5b4a"

@@ -363,8 +363,7 @@ def test_a_corrupt_chunk_is_named(data: bytes | None, tmp_path: Path) -> None:
     ):
         with pytest.raises(xprep.ChunkError, match=r"chunk 'c/1/0/1' of .*in\.zarr/scale0/image"):
             run()
-    with pytest.raises(xprep.UnfinishedStoreError):
-        xprep.open_image(tmp_path / "out.zarr")
+    assert not (tmp_path / "out.zarr").exists()  # it failed before the first pixel
 
 
 @pytest.fixture

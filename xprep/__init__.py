@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from xprep import datasets, rois, ufuncs
 from xprep.accessor import DatasetPrep, ImagePrep, TreePrep
-from xprep.batch import BatchReport, RecipeError, run
+from xprep.batch import BatchInterruptedError, BatchReport, RecipeError, run, status
 from xprep.errors import (
     ChunkError,
+    ChunksWarning,
     EmptyChannelWarning,
+    NobodyWorksError,
     PaddedImageWarning,
     PercentileWarning,
     ScratchFullError,
     StoreExistsError,
     StoreFormatError,
+    StoreFormatWarning,
     UnfinishedStoreError,
 )
 from xprep.images import Report, Validation, Verification, open_image, open_tree, to_ome_zarr, validate, verify
@@ -44,11 +47,14 @@ from xprep.version import show_versions, version
 __version__ = version()
 
 __all__ = [
+    "BatchInterruptedError",
     "BatchReport",
     "ChunkError",
+    "ChunksWarning",
     "DatasetPrep",
     "EmptyChannelWarning",
     "ImagePrep",
+    "NobodyWorksError",
     "PaddedImageWarning",
     "PercentileWarning",
     "Plan",
@@ -59,6 +65,7 @@ __all__ = [
     "SourceChangedError",
     "StoreExistsError",
     "StoreFormatError",
+    "StoreFormatWarning",
     "TreePrep",
     "UnfinishedStoreError",
     "Validation",
@@ -85,6 +92,7 @@ __all__ = [
     "run",
     "set_options",
     "show_versions",
+    "status",
     "subtract_background",
     "to_isotropic",
     "to_ome_zarr",

@@ -31,6 +31,10 @@ class ScratchFullError(XprepError, OSError):
     """The scratch space for intermediates is full or cannot be written."""
 
 
+class NobodyWorksError(XprepError, RuntimeError):
+    """A cluster that cannot go on: no worker is left, all are paused, too small or die again and again, or it was closed."""
+
+
 class EmptyChannelWarning(UserWarning):
     """A channel without a single non-zero pixel: it has no percentile to be divided by."""
 
@@ -41,3 +45,11 @@ class PaddedImageWarning(UserWarning):
 
 class PercentileWarning(UserWarning):
     """A percentile which is not positive: dividing by it flips signs or gives infinities."""
+
+
+class ChunksWarning(UserWarning):
+    """Chunks of the output that are at odds with the source's: writing costs more than double, through scratch."""
+
+
+class StoreFormatWarning(UserWarning):
+    """Metadata of which a part cannot be followed: it says which, and what was done instead."""

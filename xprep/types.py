@@ -17,6 +17,15 @@ Boundary = Literal["reflect", "nearest", "mirror", "wrap", "constant"]
 Sigma: TypeAlias = float | str | Sequence[float | str] | Mapping[Any, float | str]
 
 
+class WrittenName(str):
+    """What somebody wrote for a channel where all is text (a command line, a recipe): the name, whatever it looks like.
+
+    ``488`` is the channel of that name, if there is one; otherwise the position.
+    """
+
+    __slots__ = ()
+
+
 class Readable(Protocol):
     """What can give a part of itself as numpy: a Zarr array, a spilled intermediate, an array in memory.
 

@@ -14,7 +14,9 @@ from typing import Any
 import distributed
 
 import tests.campaign
+from tests.campaign.changes import Bench, change_trials
 from tests.campaign.clusters import cluster_trials
+from tests.campaign.damages import damage_trials
 from tests.campaign.faults import LONG_FAULTS, fault_trials
 from tests.campaign.kills import kill_trials
 from tests.campaign.lab import THREADS, Lab, Outcome, be_quiet, expected_objects, make_source
@@ -30,6 +32,8 @@ def main() -> int:
     parser.add_argument("--cluster-kills", type=int, default=60, help="of workers and nannies, half of them writing to a bucket")
     parser.add_argument("--faults", type=int, default=1000, help="of HTTP, of runs on threads")
     parser.add_argument("--cluster-faults", type=int, default=60, help="of HTTP, of runs on a cluster")
+    parser.add_argument("--changes", type=int, default=200, help="of a source, while it is read and before a run goes on")
+    parser.add_argument("--damages", type=int, default=500, help="of a file of a half-done store")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     be_quiet()
@@ -61,6 +65,16 @@ def _campaigns(given: Any, folder: Path, server: Server) -> Iterator[tuple[str, 
             here, there = Lab(source, folder / title, None, expected), Lab(source, server.new_bucket(), options, expected)
             yield f"{title}, local", lambda tell, do=trials, n=count - count // 2, lab=here: do(n, seed, lab, tell=tell)
             yield f"{title}, S3", lambda tell, do=trials, n=count // 2, lab=there: do(n, seed, lab, tell=tell)
+    if given.changes:
+        benches = [
+            Bench.at(f"{root}/{name}.zarr", how, name == "shards")
+            for root, how in ((folder, None), (server.new_bucket(), options))
+            for name in ("chunks", "shards")
+        ]
+        yield "changes of a source", lambda tell: change_trials(given.changes, seed, benches, folder / "changes", tell)
+    if given.damages:
+        lab = Lab(source, folder / "damages", None, expected)
+        yield "damages of a file", lambda tell: damage_trials(given.damages, seed, lab, folder / "damages", tell)
     if given.faults:
         yield "faults", lambda tell: fault_trials(given.faults, seed, server, LONG_FAULTS, patient=True, tell=tell)
     if given.cluster_faults:

@@ -147,3 +147,19 @@ class BatchReport:
         total = ", ".join(f"{count} {state}" for state, count in counts.items())
         lines = [str(one) for one in self.outcomes if one.state in ("failed", "not run")]
         return "\n".join([f"{len(self.outcomes)} images in {self.seconds:.1f} s: {total}", *lines, *self.notes])
+
+
+class BatchInterruptedError(KeyboardInterrupt):
+    """Ctrl-C, or a notebook's stop button, while a recipe ran: what was in flight is finished, what is left can be resumed.
+
+    Like every `KeyboardInterrupt` it ends the program, and stops a notebook's "run all", unless it is caught.
+
+    Attributes
+    ----------
+    report : BatchReport
+        What became of the images until then.
+    """
+
+    def __init__(self, report: BatchReport) -> None:
+        super().__init__(f"{report}\nThe same call with resume=True runs what has no result, and nothing else.")
+        self.report = report

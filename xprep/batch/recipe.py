@@ -18,6 +18,7 @@ from xprep.batch.yaml import read_yaml
 from xprep.images import WriteOptions
 from xprep.io.urls import check_output
 from xprep.options import Options
+from xprep.types import WrittenName
 
 # What makes an image of an image.
 STEPS: Final[Mapping[str, Callable[..., Any]]] = {
@@ -30,6 +31,7 @@ STEPS: Final[Mapping[str, Callable[..., Any]]] = {
     "mask": ops.mask,
 }
 KEYS: Final = ("inputs", "steps", "output", "statistics", "store", "settings", "storage_options")
+OF_CHANNELS: Final = ("channels", "sigma", "radius")  # parameters that name channels, in lists or as keys
 FIELDS: Final = ("name", "parent", "index")
 STORE: Final[Mapping[str, Any]] = {
     "scale_factors": "auto", "method": "mean", "version": "0.5", "layout": "dual", "chunks": None, "shards": None,
@@ -162,7 +164,24 @@ def _step(given: Located) -> Step:
     entries = parameters.mapping(tuple(kinds), find_needed(operation))
     for key, one in entries.items():
         _check_kind(one, kinds[key])
-    return Step(str(name.value), parameters.plain(), name.where, entries)
+    plain = {key: _named(one) if key in OF_CHANNELS else one.plain() for key, one in entries.items()}
+    return Step(str(name.value), plain, name.where, entries)
+
+
+def _named(given: Located) -> Any:
+    """Return a value of which keys and entries of ``channels`` are names of channels: as they are spelled.
+
+    ``488``, ``null`` and ``NO`` are names where channels are called so.
+    """
+    if isinstance(given.value, dict):
+        return {WrittenName(key): one.plain() for key, one in given.value.items()}
+    if not given.path.endswith(".channels") or given.value is None:
+        return given.plain()
+    return [_spelled(one) for one in given.value] if isinstance(given.value, list) else _spelled(given)
+
+
+def _spelled(given: Located) -> Any:
+    return given.plain() if isinstance(given.value, str) or given.source is None else WrittenName(given.source)
 
 
 def find_needed(operation: Callable[..., Any]) -> list[str]:

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from xprep.batch.inputs import Task, find_inputs, find_tasks, group_tasks
-from xprep.batch.outcome import BatchReport, Outcome, OutcomeListener
+from xprep.batch.outcome import BatchInterruptedError, BatchReport, Outcome, OutcomeListener
 from xprep.batch.places import check_report
 from xprep.batch.recipe import Recipe, load_recipe
 from xprep.batch.reports import Account, ReportFile
@@ -54,7 +54,7 @@ def run(
     Returns
     -------
     BatchReport
-        One outcome an image, in order: what ran, what failed, and why. After Ctrl-C, with ``interrupted``.
+        One outcome an image, in order: what ran, what failed, and why.
 
     Raises
     ------
@@ -65,6 +65,9 @@ def run(
         The report would be written over or into an input, an output or the recipe.
     OSError
         A bucket that cannot be listed; the report cannot be written.
+    BatchInterruptedError
+        A KeyboardInterrupt, after Ctrl-C: when what was in flight is finished. It has the ``report`` of what was done; the same
+        call with ``resume=True``, also in this process, does the rest.
 
     Notes
     -----
@@ -109,19 +112,19 @@ def _report_file(report: str | Path, recipe: Any, checked: Recipe, tasks: Sequen
 def _run_all(
     groups: Sequence[Sequence[Task]], account: Account, how: WriteOptions, listener: Listener | None
 ) -> BatchReport:
-    total, interrupted = len(account.tasks), False
+    total = len(account.tasks)
     for group in groups:
         done = len(account.outcomes)
         account.keep(account.report(group))
         try:
             account.outcomes += _run_group(group, account.recipe, how, _named(listener, group, done, total))
         except KeyboardInterrupt:
-            interrupted = True
             account.outcomes += [_not_run(task, "interrupted") for task in account.tasks[done:]]
+            _tell(listener, account.outcomes, told=done, total=total)
+            raise BatchInterruptedError(account.keep(account.report(ended=True, interrupted=True))) from None
+        account.keep(account.report())
         _tell(listener, account.outcomes, told=done, total=total)
-        if interrupted:
-            break
-    return account.keep(account.report(ended=True, interrupted=interrupted))
+    return account.keep(account.report(ended=True))
 
 
 def _tell(listener: Listener | None, outcomes: Sequence[Outcome], told: int, total: int) -> None:

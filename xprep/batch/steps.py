@@ -14,6 +14,7 @@ from xprep.batch.inputs import Task
 from xprep.batch.located import RecipeError
 from xprep.batch.recipe import STEPS, Recipe, Step, find_needed
 from xprep.images import open_image
+from xprep.io.urls import redact
 from xprep.options import set_options
 
 _ERRORS: Final = (ValueError, KeyError, TypeError, ArithmeticError)
@@ -28,7 +29,8 @@ def prepare(
         for step in steps:
             result = _apply(_with_labels(step, urls[0], storage_options), result)
         return [result]
-    names = [f"/{n}" for n in range(len(images))]
+    # As errors and warnings tell them.
+    names = [f"/{n} {redact(url).rstrip('/').rpartition('/')[2]}" for n, url in enumerate(urls)]
     nodes = {name: image.rename("image").to_dataset() for name, image in zip(names, images, strict=True)}
     tree = xr.DataTree.from_dict(nodes)
     for step in steps:

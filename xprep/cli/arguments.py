@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xprep.cli.values import parse_factors, parse_list, parse_memory, parse_value
+from xprep.cli.values import parse_factors, parse_memory, parse_names, parse_value
 
 
 def _option(panel: str, text: str, *names: str, **settings: Any) -> Any:
@@ -36,7 +36,7 @@ NormSum = Annotated[bool, _option("Normalisation", "Divide the channels of a pix
 CapMax = Annotated[Any, _statistics("Largest value of the result.", "NUMBER")]
 Channels = Annotated[
     Any,
-    _statistics("Channels to use, in this order: CD3,CD8; positions where they have no names.", "NAMES", parse_list),
+    _statistics("Channels to use, in this order: CD3,CD8; or positions, where none is called so.", "NAMES", parse_names),
 ]
 Pool = Annotated[
     str,

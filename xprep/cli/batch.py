@@ -10,7 +10,18 @@ import typer
 import xarray as xr
 from rich.text import Text
 
-from xprep.batch import Recipe, Task, check_values, find_tasks, group_tasks, load_recipe, prepare, status
+from xprep.batch import (
+    BatchInterruptedError,
+    BatchReport,
+    Recipe,
+    Task,
+    check_values,
+    find_tasks,
+    group_tasks,
+    load_recipe,
+    prepare,
+    status,
+)
 from xprep.batch import run as run_recipe
 from xprep.cli.arguments import Debug, Overwrite, Quiet, Scheduler, Workers
 from xprep.cli.failures import FAILED, describe, in_command_words, reported
@@ -99,13 +110,21 @@ def _run(
                 _print_plans(recipe)
                 return
             with listening(progress, err, quiet=quiet) as listener:
-                found = run_recipe(recipe, progress=listener, **how)
+                found = _report(recipe, progress=listener, **how)
     if not quiet:
         make_console().print(Text(in_command_words(str(found))), soft_wrap=True)
     if not found.ok:
         before = "interrupted. " if found.interrupted else ""
         err.print(f"{before}xprep resume {path} runs what has no result, and nothing else.", style="yellow", soft_wrap=True)
     raise typer.Exit(found.exit_code)
+
+
+def _report(recipe: Recipe, **how: Any) -> BatchReport:
+    """Return what became of a recipe's images, also where the run was interrupted."""
+    try:
+        return run_recipe(recipe, **how)
+    except BatchInterruptedError as stopped:
+        return stopped.report
 
 
 def plan_recipe(path: Path, scheduler: str | None, workers: int | None, debug: bool) -> None:
@@ -135,4 +154,5 @@ def _print_plans(recipe: Recipe) -> None:
 def _plan(recipe: Recipe, tasks: Sequence[Task]) -> Plan:
     images = [open_image(task.input, storage_options=recipe.storage_options) for task in tasks]
     results = prepare(images, recipe.steps, recipe.storage_options, [task.input for task in tasks])
-    return plan_images(xr.DataTree.from_dict({f"/{n}": one.to_dataset(name="image") for n, one in enumerate(results)}))
+    nodes = {f"/{n}": one.to_dataset(name="image") for n, one in enumerate(results)}
+    return plan_images(xr.DataTree.from_dict(nodes), chunks=recipe.store.chunks, shards=recipe.store.shards)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from xprep.dims.channels import channel_titles
 from xprep.images import ArrayInfo, Report, StoreInfo
 from xprep.ops import Plan
 from xprep.sizes import format_bytes
@@ -34,7 +35,8 @@ def print_batch_plan(console: Console, moves: Sequence[tuple[str, str]], plan: P
     passes = f"{count} pass{'es' * (count != 1)}"
     console.print(
         f"    reads {format_bytes(plan.bytes_read)} in {passes}, makes {format_bytes(plan.bytes_made)} "
-        f"in {plan.chunks:,} blocks, {plan.tasks:,} tasks; peak memory about {format_bytes(plan.peak_memory)}",
+        f"in {plan.chunks:,} blocks, {plan.tasks:,} tasks; peak memory about {format_bytes(plan.peak_memory)}"
+        + (f"; {format_bytes(plan.scratch_bytes)} to scratch" if plan.scratch_bytes else ""),
         style="dim",
         soft_wrap=True,
     )
@@ -88,6 +90,13 @@ def print_store(console: Console, info: StoreInfo) -> None:
         rows.append(("image", info.name))
     if info.labels:
         rows.append(("labels", ", ".join(info.labels)))
+    if info.systems:
+        marked = (f"{name} (shown)" if name == info.system else name for name in info.systems)
+        rows.append(("coordinate systems", ", ".join(marked)))
+    if info.unsaid:
+        rows.append(("not shown", info.unsaid))
+    if info.missing:
+        rows.append(("not there", ", ".join(info.missing[:MANY]) + (", …" if len(info.missing) > MANY else "")))
     if info.arrays:
         rows.append(("stored as", "; ".join(dict.fromkeys(array.codec for array in info.arrays))))
     _print_rows(console, rows)
@@ -103,7 +112,8 @@ def _print_images(console: Console, info: StoreInfo) -> None:
     paths = [entry.path for entry in info.images]
     shown = "  ".join(paths[:MANY]) + (f"  … ({len(paths)} in all)" if len(paths) > MANY else "")
     console.print(f"images  {shown}", soft_wrap=True)
-    console.print(f"the first, {paths[0]}:", style="dim")
+    first = next(path for path in paths if path not in info.missing)
+    console.print(f"the first, {first}:", style="dim")
 
 
 def _print_rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:
@@ -160,11 +170,12 @@ def _pixel(array: ArrayInfo, units: dict[str, str]) -> str:
 
 def _channels(info: StoreInfo) -> list[list[str | Text]]:
     table: list[list[str | Text]] = [["channel", "colour", "shown", "range"]]
-    for channel in info.channels:
+    titles = channel_titles([channel.label for channel in info.channels])
+    for channel, title in zip(info.channels, titles, strict=True):
         window = channel.window
         swatch = Text.assemble(("██ ", f"#{channel.color}" if _is_color(channel.color) else ""), channel.color)
         shown, span = ("-", "-") if window is None else (_span(window.start, window.end), _span(window.min, window.max))
-        table.append([channel.label, swatch, shown, span])
+        table.append([title, swatch, shown, span])
     return table
 
 

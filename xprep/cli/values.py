@@ -9,10 +9,11 @@ from typing import Any
 import typer
 
 from xprep.sizes import parse_bytes
+from xprep.types import WrittenName
 
 
 def parse_value(text: Any) -> Any:
-    """Return ``none``, a number, a list ``1,2``, a mapping ``y=1,x=2``, JSON, or the text itself.
+    """Return ``none``, a number, a list ``1,2``, a mapping ``y=1,x=2``, JSON, or the text itself; names stay as written.
 
     Examples
     --------
@@ -23,7 +24,8 @@ def parse_value(text: Any) -> Any:
         return text
     text = text.strip()
     if text.startswith(("[", "{")):
-        return _json(text)
+        found = _json(text)
+        return {WrittenName(name): value for name, value in found.items()} if isinstance(found, dict) else found
     if "," in text or "=" in text:
         parts = [part.strip() for part in text.split(",") if part.strip()]
         return dict(map(_pair, parts)) if "=" in text else [_scalar(part) for part in parts]
@@ -45,7 +47,7 @@ def _pair(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise typer.BadParameter(f"{text!r} is no NAME=VALUE.")
-    return name, _scalar(value)
+    return WrittenName(name), _scalar(value)
 
 
 def _json(text: str) -> Any:
@@ -65,6 +67,21 @@ def parse_list(text: Any) -> Any:
     """
     value = parse_value(text)
     return value if value is None or isinstance(value, list | dict) else [value]
+
+
+def parse_names(text: Any) -> Any:
+    """Return names of channels as they are written, ``488`` too; ``none`` alone is no choice, a comma needs JSON.
+
+    Examples
+    --------
+    >>> parse_names("CD3"), parse_names("488,none"), parse_names('["CD3", "a, b", 488]'), parse_names("none")
+    (['CD3'], ['488', 'none'], ['CD3', 'a, b', '488'], None)
+    """
+    if not isinstance(text, str) or text.strip().lower() in ("none", ""):
+        return None if isinstance(text, str) else text
+    if not text.strip().startswith("["):
+        return [WrittenName(part.strip()) for part in text.split(",") if part.strip()]
+    return [one if isinstance(one, str) else WrittenName(json.dumps(one)) for one in _json(text)]
 
 
 def parse_factors(text: Any) -> Any:

@@ -16,8 +16,11 @@ import dask.multiprocessing
 import dask.threaded
 from dask.base import get_scheduler
 
+from xprep.engine.forking import is_forked
+
 CLUSTER: Final = ("dask.distributed", "distributed")  # the names that dask gives to the current client
 FALLBACK: Final = "admin.async-client-fallback"  # of dask: what computes where the client is asynchronous
+_WAYS: Final = "Open another one, or compute here: dask.config.set(scheduler='threads')"
 _ASYNCHRONOUS: Final = (
     "the dask client is asynchronous and this is its event loop, which would wait for itself for ever. Compute in a thread: "
     "await asyncio.to_thread(image.prep.to_ome_zarr, url); or not on the cluster: dask.config.set(scheduler='threads')."
@@ -58,13 +61,19 @@ def active_client() -> Any:
         return None
 
 
+def answering_client() -> Any:
+    """Return the client that computes, if it can be asked something from here; else None."""
+    client = active_client()
+    return None if client is None or client.asynchronous or client.status != "running" or is_forked(client) else client
+
+
 def working_client() -> Any:
     """Return the client that computes, as `active_client`.
 
     Raises
     ------
     RuntimeError
-        It is asynchronous, and this is its event loop; or it was closed.
+        It is asynchronous, and this is its event loop; or it was closed, or opened before a fork.
     """
     client = active_client()
     if client is None:
@@ -74,7 +83,12 @@ def working_client() -> Any:
             return None
         raise RuntimeError(_ASYNCHRONOUS)
     if client.status in ("closed", "closing"):
-        raise RuntimeError("the dask client is closed. Open another one, or compute here: dask.config.set(scheduler='threads').")
+        raise RuntimeError(f"the dask client is closed. {_WAYS}.")
+    if is_forked(client):
+        raise RuntimeError(
+            f"the dask client was opened before this process was forked, and does not answer here. {_WAYS}; or start "
+            "processes by multiprocessing.get_context('spawn')."
+        )
     return client
 
 
@@ -113,25 +127,16 @@ def is_pool_of_processes(pool: Any) -> bool:
 
 
 @contextmanager
-def waiting_as_task() -> Iterator[int]:
+def outside_pool() -> Iterator[None]:
     """Give the thread of a cluster's task to others while this one waits for them, as dask's own `Client.get` does.
 
     Otherwise tasks that compute wait for ever as soon as they hold all threads.
-
-    Yields
-    ------
-    int
-        The priority of what is waited for. Before other tasks like this one: of a thousand files, as many are begun at a time
-        as there are threads; with dask's own order all would be begun before the first is finished.
     """
-    key = task_key()
-    if key is None:
-        yield 0
+    if task_key() is None:
+        yield
         return
-    distributed = loaded("distributed")
-    task = distributed.get_worker().state.tasks.get(key)
-    with distributed.worker_client():
-        yield 1 - int(task.priority[0] if task is not None and task.priority else 0)
+    with loaded("distributed").worker_client():
+        yield
 
 
 def task_key() -> Any:

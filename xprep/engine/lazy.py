@@ -59,11 +59,30 @@ def as_lazy(data: Any) -> da.Array:
     """Return ``data`` as a dask array: itself (as a source where it is one), or a source in memory."""
     if isinstance(data, da.Array):
         check_engine()
+        check_known(data, "xprep")
         lazy = data if origin_of(data) is not None else follow(adopt(data))
         return lazy if lazy.dtype.isnative else lazy.astype(lazy.dtype.newbyteorder("="))
     array = np.asarray(data)
     tile = tile_shape(array.shape, (1,) * array.ndim, (), array.dtype.itemsize, EAGER_TILE_BYTES)
     return read_array(View.of(Memory(array, tile), f"memory-{uuid4().hex}"))
+
+
+def check_known(data: Any, operation: str, what: str = "image.data") -> None:
+    """Refuse an array of unknown length, as dask makes it of a boolean index: ``frames[frames.mean((1, 2)) > 9]``.
+
+    ``what`` is how its owner calls it.
+
+    Raises
+    ------
+    ValueError
+        It names the axis, and how to find the length out.
+    """
+    unknown = [axis for axis, length in enumerate(getattr(data, "shape", ())) if length != length]  # NaN
+    if unknown:
+        raise ValueError(
+            f"{operation} needs to know how long the array is, and dask does not along its axis {unknown[0]}: that depends on "
+            f"values (a boolean index). Find it out first: {what}.compute_chunk_sizes()."
+        )
 
 
 def like(data: Any, result: da.Array) -> Any:

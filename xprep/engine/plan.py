@@ -37,7 +37,20 @@ class Estimate:
     persisted: int
     tasks: int
     chunks: int
-    peak_memory: int
+    block: int
+    front: int
+    threads: int
+    scratch: int = 0
+
+    @property
+    def peak_memory(self) -> int:
+        """Bytes that a process takes at most."""
+        return BASELINE_BYTES + self.persisted + self.front + self.threads * self.per_thread
+
+    @property
+    def per_thread(self) -> int:
+        """Bytes that a thread takes."""
+        return BLOCKS_PER_THREAD * self.block
 
 
 def estimate(arrays: Sequence[Any], threads: int | None = None) -> Estimate:
@@ -60,14 +73,22 @@ def estimate(arrays: Sequence[Any], threads: int | None = None) -> Estimate:
     reads = [Pass(cost.label, cost.reads, cost.maybe) for cost in costs.values() if cost.reads]
     block = max([cost.block for cost in costs.values()] + [_block(array) for array in lazy], default=0)
     front = max((cost.front for cost in costs.values()), default=0)
-    workers = threads or worker_threads()
     return Estimate(
         passes=tuple(sorted(reads, key=lambda one: one.label == READING)),
         persisted=persisted,
         tasks=sum(len(layer) for layer in layers.values()),
         chunks=sum(array.npartitions for array in lazy),
-        peak_memory=BASELINE_BYTES + persisted + front + workers * BLOCKS_PER_THREAD * block,
+        block=block,
+        front=front,
+        threads=threads or worker_threads(),
+        scratch=sum(cost.scratch for cost in costs.values()),
     )
+
+
+def scratch_below(arrays: Sequence[Any]) -> int:
+    """Return how many bytes the graphs of ``arrays``, computed together, write to scratch."""
+    layers = {name: layer for array in arrays if isinstance(array, da.Array) for name, layer in array.dask.layers.items()}
+    return sum(cost.scratch for layer in layers.values() if isinstance(cost := getattr(layer, "cost", None), Cost))
 
 
 def _block(array: da.Array) -> int:

@@ -14,9 +14,11 @@ from typing import Any, TypeAlias
 import dask.array as da
 import numpy as np
 
-from xprep.engine.graph import Key, Tasks, array_of, unique
+from xprep.engine.graph import Key, Tasks, array_of, unique, value_of
 from xprep.engine.grid import starts
 from xprep.engine.lazy import compute_here
+from xprep.engine.run import optimized, run
+from xprep.engine.workers import check_machinery
 from xprep.types import Array, Chunks
 
 Index: TypeAlias = tuple[int, ...]
@@ -183,8 +185,13 @@ def map_windows(
 def collect_blocks(array: da.Array, function: Callable[[Array, Index], Any], *, here: bool) -> list[Any]:
     """Return ``function(block, first voxel)`` for every block, in their order, computed now, each block read once.
 
-    An array and not a value, so that dask fuses the reads: a block lives for one task only.
+    Raises
+    ------
+    RuntimeError, ValueError
+        Nothing can be computed with what dask's settings name.
     """
+    if not here:
+        check_machinery([array])
     edges = [starts(lengths) for lengths in array.chunks]
     name = unique("collect", array.name, function)
     tasks: Tasks = {}
@@ -192,9 +199,10 @@ def collect_blocks(array: da.Array, function: Callable[[Array, Index], Any], *, 
         origin = tuple(edge[i] for edge, i in zip(edges, index, strict=True))
         tasks[f"{name}-block", *index] = (_Collect(function, origin), (array.name, *index))
     keys = list(tasks)
-    tasks[name, 0] = (_listed, *keys)
-    made = array_of(name, tasks, ((len(keys),),), object, [array])
-    return list(compute_here(made)[0] if here else made.compute())
+    tasks[name] = (_listed, *keys)
+    made = value_of(name, tasks, name, [array])
+    found = compute_here(*optimized([made]))[0] if here else run([made], "reading labels")[0][0]
+    return list(found)  # its own: a cluster in this process gives the same object to everybody who computes the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,8 +214,5 @@ class _Collect:
         return self.function(block, self.origin)
 
 
-def _listed(*values: Any) -> Array:
-    listed = np.empty(len(values), object)
-    for i, value in enumerate(values):
-        listed[i] = value
-    return listed
+def _listed(*values: Any) -> list[Any]:
+    return list(values)

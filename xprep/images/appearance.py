@@ -7,11 +7,13 @@ an image of some of the channels, in another order, keeps its colours.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
 import xarray as xr
 
+from xprep.dims.channels import channel_names, spell_channel
 from xprep.io.ome import Channel, ImageLabel, Multiscale
 from xprep.io.ome_read import read_appearance
 from xprep.io.ome_write import write_channel, write_image_label
@@ -42,14 +44,23 @@ def pixel_attributes(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
 def channel_labels(image: xr.DataArray) -> list[str]:
     """Return the names of the channels as a viewer shows them; one that was selected still has its own."""
     if CHANNEL in image.coords:
-        return [str(name) for name in image.coords[CHANNEL].values.ravel()]
+        return list(map(spell_channel, channel_names(image)))
     return [f"channel {i}" for i in range(image.sizes.get(CHANNEL, 1))]
 
 
-def wanted_channels(image: xr.DataArray) -> dict[str, Channel]:
-    """Return how channels are to be shown, by label; none where the image does not say."""
+def wanted_channels(image: xr.DataArray) -> list[Channel | None]:
+    """Return how each channel is to be shown, None where the image does not say.
+
+    Of several channels of one label the k-th is shown as the k-th there; where some were selected, as the first.
+    """
     channels, _ = read_appearance(image.attrs)
-    return {channel.label: channel for channel in channels}
+    labels = channel_labels(image)
+    seen, found = Counter[str](), list[Channel | None]()
+    for label in labels:
+        told = [channel for channel in channels if channel.label == label]
+        found.append(told[seen[label] if len(told) == labels.count(label) else 0] if told else None)
+        seen[label] += 1
+    return found
 
 
 def wanted_label(image: xr.DataArray) -> ImageLabel:

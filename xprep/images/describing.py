@@ -37,7 +37,7 @@ def _channels(image: xr.DataArray, seen: Seen) -> tuple[Channel, ...]:
     labels = channel_labels(image)
     wanted = wanted_channels(image)
     colors = [COLORS[i % len(COLORS)] if len(labels) > 1 else "FFFFFF" for i in range(len(labels))]
-    shown = [wanted.get(label, Channel(label, color)) for label, color in zip(labels, colors, strict=True)]
+    shown = [told or Channel(label, color) for told, label, color in zip(wanted, labels, colors, strict=True)]
     return tuple(replace(one, window=one.window or _window(seen, i, image.dtype)) for i, one in enumerate(shown))
 
 

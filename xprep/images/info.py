@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from xprep.errors import StoreFormatError
 from xprep.io.array_nodes import find_arrays
 from xprep.io.arrays import ZarrReadable, open_array, open_node
 from xprep.io.codec_names import name_codecs
-from xprep.io.groups import Entry, Group, list_images, list_labels, read_group, read_image
+from xprep.io.groups import Entry, Group, list_images, list_labels, list_members, read_group, read_groups, read_image
 from xprep.io.ome import Channel, Level, Multiscale
 from xprep.io.status import describe_owner, read_status
 from xprep.io.stores import Place, open_store
@@ -74,7 +74,15 @@ class StoreInfo:
     labels : tuple of str
         Names of the label images.
     images : tuple of Entry
-        Of a plate, a well, or a store of several series: where each image is. The rest then tells of the first.
+        Of a plate, a well, or a store of several series: where each image is. The rest then tells of the first that is there.
+    missing : tuple of str
+        Those of them that are listed and not there.
+    systems : tuple of str
+        Coordinate systems that the image can be opened in.
+    system : str
+        The one that it is opened in unless another is asked for.
+    unsaid : str
+        A clause about a transformation that coordinates do not hold; mostly empty.
     """
 
     url: str
@@ -86,6 +94,10 @@ class StoreInfo:
     channels: tuple[Channel, ...] = ()
     labels: tuple[str, ...] = ()
     images: tuple[Entry, ...] = ()
+    missing: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
+    system: str = ""
+    unsaid: str = ""
 
 
 def describe_store(url: str | Path | Any, storage_options: Mapping[str, Any] | None = None) -> StoreInfo:
@@ -124,16 +136,17 @@ def describe_store(url: str | Path | Any, storage_options: Mapping[str, Any] | N
     status = _status(group)
     entries = tuple(list_images(group))
     if not entries:
-        return StoreInfo(place.url, "Zarr group", status, "", {}, tuple(_variables(place)))
+        return StoreInfo(place.url, "Zarr group", status, "", {}, tuple(_variables(group)))
     if group.is_image:
         return _image(group, place.url, status)
-    first = read_group(place.child(entries[0].path))
+    groups = read_groups(place, [entry.path for entry in entries])
+    missing = tuple(entry.path for entry, one in zip(entries, groups, strict=True) if one is None or not one.is_image)
+    first = next((one for one in groups if one is not None and one.is_image), None)
     if first is None:
-        raise StoreFormatError(f"{place} lists an image {entries[0].path!r}, which is not there.")
-    found = _image(first, place.url, status)
+        raise StoreFormatError(f"{place} lists {len(entries)} images, of which none is there: {', '.join(missing[:3])}, …")
     what = "plate or well" if entries[0].kind == "field" else "store"
     kind = f"OME-Zarr {read_image(first).version} {what} of {len(entries)} image{'s' * (len(entries) > 1)}"
-    return StoreInfo(found.url, kind, status, found.name, found.units, found.arrays, found.channels, found.labels, entries)
+    return replace(_image(first, place.url, status), kind=kind, images=entries, missing=missing)
 
 
 def _status(group: Group) -> str:
@@ -153,6 +166,9 @@ def _image(group: Group, url: str, status: str) -> StoreInfo:
         arrays=tuple(levels),
         channels=image.channels,
         labels=tuple(list_labels(group)),
+        systems=image.systems,
+        system=image.system,
+        unsaid=image.unsaid,
     )
 
 
@@ -175,17 +191,13 @@ def _array(array: ZarrReadable, path: str, dims: tuple[str, ...] | None = None, 
     )
 
 
-def _variables(place: Place) -> Iterator[ArrayInfo]:
+def _variables(group: Group) -> Iterator[ArrayInfo]:
     """Yield the arrays of a group, and of the groups in it: variables of xarray, levels of an unfinished image."""
-    names = _children(place)
-    found = find_arrays(place, names)
+    names = list_members(group)
+    found = find_arrays(group.place, names)
     for name in names:
         if name in found:
             yield _array(open_node(found[name]), name)
-            continue
-        inner = find_arrays(place, [f"{name}/{one}" for one in _children(place.child(name))])
-        yield from (_array(open_node(node), path) for path, node in inner.items())
-
-
-def _children(place: Place) -> list[str]:
-    return [name for name in place.list_folder() if not name.startswith(".") and name != "zarr.json"]
+        elif (below := read_group(group.place.child(name))) is not None:
+            inner = find_arrays(group.place, [f"{name}/{one}" for one in list_members(below)])
+            yield from (_array(open_node(node), path) for path, node in inner.items())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,26 +18,28 @@ from xprep.engine.memory import peak_memory
 from xprep.engine.origins import Origins, origins_of
 from xprep.errors import SourceChangedError
 from xprep.images.apart import check_apart
-from xprep.images.appearance import pixel_attributes
 from xprep.images.describing import describe
 from xprep.images.leftovers import Source, kept_of, source_of
 from xprep.images.levels import Shape
+from xprep.images.needing import Written, check_needs
 from xprep.images.outputs import Output
 from xprep.images.pixels import Pixels
 from xprep.images.repairing import find_damage
 from xprep.images.report import Report
 from xprep.images.resuming import checkpointed, fingerprint_of, no_fingerprint
 from xprep.images.specifying import Options, ordered, specify, specify_label
+from xprep.images.storable import check_storable, spec_of, spec_of_label
 from xprep.images.watching import Watch
 from xprep.io.groups import read_group
 from xprep.io.journal import Journal
-from xprep.io.layout import ImageStore, level_path
+from xprep.io.layout import ImageStore
 from xprep.io.outputs import create_image, reopen_image, resume_image, tidy
 from xprep.io.replacing import go_on_moving
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import read_mark
 from xprep.io.stores import Place, open_store
 from xprep.io.urls import check_name, check_output
+from xprep.io.withdrawing import withdrawn_on_error
 from xprep.ops.labels import history_line
 from xprep.ops.shrinking import check_method
 from xprep.types import Listener
@@ -163,9 +164,18 @@ class _Order:
         fingerprint = fingerprint_of(image, levels[1], {name: one for name, (one, _, _) in named.items()}, options)
         if options.resume and fingerprint is None:
             raise no_fingerprint()
+        check_storable(image, levels, {name: (one, (shapes, specs)) for name, (one, shapes, specs) in named.items()}, options)
         coarser = options.given.levels[1:] if options.given else ()
         origins = origins_of([one.data for one in (image, *coarser, *labels.values())])
         return cls(image, url, levels, named, fingerprint, origins)
+
+    def written(self, options: Options) -> list[Written]:
+        """Return every pyramid that will be made, and every level that is given."""
+        shapes, specs = self.levels
+        levels = [self.image] if options.given is None else [ordered(level) for level in options.given.levels]
+        alone = options.given is not None or options.method == "gaussian"  # nothing is made of its tiles on the way
+        pyramids = [Written(level, spec, shapes[:1] if alone else shapes) for level, spec in zip(levels, specs, strict=False)]
+        return [*pyramids, *(Written(label, below[0], its) for label, its, below in self.labels.values())]
 
     def start(self, options: Options, watch: Watch, listener: Listener | None) -> Job | Done:
         """Create the store, or find the one that an earlier run left."""
@@ -179,9 +189,16 @@ class _Order:
             stored = [(self.image, shapes), *((label, below) for label, below, _ in self.labels.values())]
             nbytes = sum(prod(shape.shape) * one.dtype.itemsize for one, its in stored for shape in its)
             return Done(store, tuple(shape.shape for shape in shapes), nbytes)
+        with withdrawn_on_error(store):
+            return self._job(store, options, source, damage, watch, listener)
+
+    def _job(
+        self, store: ImageStore, options: Options, source: Source, damage: list[str], watch: Watch, listener: Listener | None
+    ) -> Job:
+        """Create the arrays of labels, and say that all are there."""
         pixels = {}
         for name, (label, below, levels) in self.labels.items():
-            arrays = store.create_labels(name, levels, ArraySpec(tuple(map(str, label.dims)), label.dtype))
+            arrays = store.create_labels(name, levels, spec_of_label(label))
             pixels[name] = Pixels(label, below, arrays, "mode", kept=kept_of(source, arrays, listener)).mended(damage)
         store.check_complete(pixels=False)
         store.mark_ready()
@@ -190,7 +207,7 @@ class _Order:
         coarser = () if given is None else tuple(ordered(level) for level in given.levels[1:])
         method = options.method if given is None else given.method
         kept = kept_of(source, store.levels, listener)
-        image = Pixels(self.image, shapes, store.levels, method, coarser, kept).mended(damage)
+        image = Pixels(self.image, self.levels[0], store.levels, method, coarser, kept).mended(damage)
         if source != "as it was" and self.fingerprint is not None:
             watch.keep(self.origins, Journal(store.levels[0].place))
         return Job(store, image, pixels, made.statistics if made else {}, self.origins, watch)
@@ -198,13 +215,13 @@ class _Order:
     def _damage(self, place: Place, options: Options) -> list[str]:
         """Return what a finished store lacks."""
         counts = {f"labels/{name}": len(shapes) for name, (_, shapes, _) in self.labels.items()}
-        return find_damage(place, {"": len(self.levels[0]), **counts}, partial(level_path, options.layout))
+        return find_damage(place, {"": len(self.levels[0]), **counts}, options.layout, 2 if options.version == "0.4" else 3)
 
     def _reopen(self, options: Options) -> ImageStore:
         """Return the finished store, to be filled where it lacks something."""
         target = open_store(self.url, options.storage_options, "r+")
         how: dict[str, Any] = {"layout": options.layout, "version": options.version, "fingerprint": self.fingerprint}
-        return reopen_image(target, self.levels[1], _spec_of(self.image), **how)
+        return reopen_image(target, self.levels[1], spec_of(self.image), **how)
 
     def _open(self, options: Options, watch: Watch, listener: Listener | None) -> tuple[ImageStore | Place, Source]:
         """Return the store to be filled, or the place of the finished one; and what is known of the source of what it holds."""
@@ -220,11 +237,18 @@ class _Order:
 
 def start_all(outputs: Sequence[Output], watch: Watch, listener: Listener | None = None) -> Iterator[Job | Done]:
     """Create the stores of images, or find those that an earlier run left; all are checked before one is created."""
+    orders = order_all(outputs)
+    watch.begin(order.origins for order in orders)
+    yield from (order.start(one.options, watch, listener) for order, one in zip(orders, outputs, strict=True))
+
+
+def order_all(outputs: Sequence[Output]) -> list[_Order]:
+    """Return what is to be written, checked as far as that can be done without beginning."""
     pixels = [array for one in outputs for array in one.arrays]
     check_apart(pixels, [one.url for one in outputs], outputs[0].options.storage_options)
     orders = [_Order.of(one.image, one.url, one.options, one.labels) for one in outputs]
-    watch.begin(order.origins for order in orders)
-    yield from (order.start(one.options, watch, listener) for order, one in zip(orders, outputs, strict=True))
+    check_needs([written for order, one in zip(orders, outputs, strict=True) for written in order.written(one.options)])
+    return orders
 
 
 def _open(
@@ -236,7 +260,7 @@ def _open(
     listener: Listener | None,
 ) -> ImageStore | Place:
     """Return the store to be filled, or the place of the finished one."""
-    spec = _spec_of(image)
+    spec = spec_of(image)
     target = open_store(url, options.storage_options, "r+")
     how: dict[str, Any] = {"layout": options.layout, "version": options.version, "overwrite": options.overwrite}
     if options.overwrite and go_on_moving(target, fingerprint, True, listener):
@@ -244,10 +268,6 @@ def _open(
     if options.resume and fingerprint is not None:
         return resume_image(target, levels, spec, fingerprint=fingerprint, listener=listener, **how)
     return create_image(target, levels, spec, fingerprint=fingerprint, **how)
-
-
-def _spec_of(image: xr.DataArray) -> ArraySpec:
-    return ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=pixel_attributes(image.attrs))
 
 
 def lazy_values(jobs: Sequence[Job | Done]) -> list[Any]:

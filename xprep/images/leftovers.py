@@ -10,11 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from xprep.engine.origins import Origins
-from xprep.errors import StoreFormatError
+from xprep.errors import SourceChangedError, StoreFormatError
 from xprep.images.watching import NOTE, Watch
 from xprep.io.comparing import compare_bytes, known_whole
 from xprep.io.groups import read_group
-from xprep.io.journal import Journal, Record
+from xprep.io.journal import PARTS, Journal, Record
 from xprep.io.layout import ImageStore
 from xprep.io.status import read_mark
 from xprep.io.stores import Place
@@ -89,8 +89,19 @@ def source_of(store: ImageStore | Place, origins: Origins, watch: Watch) -> Sour
         kept = Journal(store.levels[0].place).load(NOTE)
     if kept is None:
         return "unknown"
-    watch.resume(origins, kept, store.url)
+    try:
+        watch.resume(origins, kept, store.url)
+    except SourceChangedError:
+        if _was_used(store.place):
+            raise
+        return "nothing"  # such as a chunk that could not be read, and was restored
     return "as it was"
+
+
+def _was_used(place: Place) -> bool:
+    """Whether a store that was begun holds anything that was made of its source: a tile, a statistic."""
+    names = place.list_names() if place.keeps_notes else []
+    return any(f"/{PARTS}/" in f"/{name}" and not name.endswith(".note") for name in names)
 
 
 def kept_of(source: Source, levels: Sequence[ZarrWritable], listener: Listener | None) -> Kept:

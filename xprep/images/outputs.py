@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import xarray as xr
 
 from xprep.images.given import Given, given_shapes, plan_given
 from xprep.images.specifying import Options
-from xprep.io.urls import join
+from xprep.io.urls import check_name, check_output, join
 from xprep.ops.coarser import KEEPING
 from xprep.ops.containers import refuse_doubtful
 from xprep.ops.contents import LABELS, Contents, Located, contents_of
@@ -112,8 +112,6 @@ def _refuse_false_levels(tree: xr.DataTree, found: Contents) -> None:
 def _below(url: Any, one: Located) -> str:
     if not isinstance(url, str | Path):
         raise ValueError("several images are written below a URL or a path, not into a store object.")
-    return join(url, *_parts(one.parent), str(one.key[1]))
-
-
-def _parts(path: str) -> Sequence[str]:
-    return [part for part in path.split("/") if part]
+    check_output(url)
+    nodes = one.parent.strip("/").split("/") if one.parent.strip("/") else []
+    return join(url, *map(check_name, [*nodes, str(one.key[1])]))

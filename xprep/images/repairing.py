@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,21 +14,24 @@ from xprep.engine.seen import look, sample_size
 from xprep.engine.write import Target, layers_of
 from xprep.errors import StoreFormatError
 from xprep.images.leftovers import Kept
+from xprep.images.verify import compare_coords
 from xprep.io.array_nodes import find_arrays
 from xprep.io.arrays import open_node
+from xprep.io.complete import node_objects
 from xprep.io.journal import MANIFEST, Journal, Record, read_manifest
+from xprep.io.layout import Layout, level_path
 from xprep.io.stores import Place
 from xprep.io.units import Grid
 from xprep.io.writes import STORED, ZarrWritable
 from xprep.types import Array
 
 
-def find_damage(place: Place, pyramids: Mapping[str, int], level_path: Any) -> list[str]:
+def find_damage(place: Place, pyramids: Mapping[str, int], layout: Layout, zarr_format: Literal[2, 3]) -> list[str]:
     """Return the names of what the finished store ``place`` lacks, or has in another size than was written.
 
     ``pyramids`` are the paths of the image and label images in it, with how many levels each has.
     """
-    paths = [f"{path}/{level_path(n)}".lstrip("/") for path, count in pyramids.items() for n in range(count)]
+    paths = [f"{path}/{level_path(layout, n)}".lstrip("/") for path, count in pyramids.items() for n in range(count)]
     try:
         nodes = find_arrays(place, paths)
     except StoreFormatError as error:
@@ -36,18 +39,16 @@ def find_damage(place: Place, pyramids: Mapping[str, int], level_path: Any) -> l
     if not place.keeps_notes:
         return []
     have = place.list_sizes()
-    return [name for path in paths for name in _of_level(place, path, nodes, have)] + _empty(have)
+    described = [name for path in paths for name in _metadata(path, layout, zarr_format) if not have.get(name)]
+    return described or [name for path in paths for name in _of_level(place, path, nodes, have)]
 
 
-def _empty(have: Mapping[str, int]) -> list[str]:
-    """Return metadata and coordinates that a power cut left without bytes; the pixels have a list."""
-    return [name for name, size in have.items() if size == 0]
+def _metadata(path: str, layout: Layout, zarr_format: Literal[2, 3]) -> list[str]:
+    groups = node_objects(path.rpartition("/")[0], "group", zarr_format) if layout == "dual" else []
+    return [*node_objects(path, "array", zarr_format), *groups]
 
 
 def _of_level(place: Place, path: str, nodes: Mapping[str, Any], have: Mapping[str, int]) -> Iterator[str]:
-    if path not in nodes:
-        yield f"{path}/zarr.json"
-        return
     array = open_node(nodes[path])
     try:
         kept = read_manifest(array.place)
@@ -59,6 +60,7 @@ def _of_level(place: Place, path: str, nodes: Mapping[str, Any], have: Mapping[s
     for number, size in enumerate(kept["size"].tolist()):
         if have.get(name := f"{path}/{array.chunk_key(array.grid.position(number))}") != size:
             yield name
+    yield from (damage.key for damage in compare_coords(array, place))
 
 
 def journal_again(
@@ -86,8 +88,10 @@ def _whole_tiles(level: ZarrWritable, layer: Layer) -> Iterator[tuple[Spans, Arr
         kept = read_manifest(level.place)
     except StoreFormatError:
         return
+    if kept is None:
+        return
     have, grid = level.place.list_sizes(level.about), Grid(level.shape, level.unit)
-    for spans in map(layer.spans, layer.indices) if kept is not None else ():
+    for spans in map(layer.spans, layer.indices):
         positions = list(grid.positions(tuple(slice(*span) for span in spans)))
         numbers = np.array([grid.number(at) for at in positions])
         if all(have.get(level.chunk_key(at)) == kept["size"][number] for at, number in zip(positions, numbers, strict=True)):

@@ -11,11 +11,14 @@ from typing import Any
 import xarray as xr
 
 from xprep.dims.alignment import aligned
+from xprep.dims.channels import one_level_of_names
+from xprep.dims.names import spell_rename
 from xprep.images.given import Given, given_shapes
-from xprep.images.levels import Shape, as_it_is, check_flat, coords_of, default_chunk, lost_in_flat, plan_levels, spacing_of
+from xprep.images.levels import Shape, as_it_is, check_flat, coords_of, lost_in_flat, plan_levels, spacing_of
 from xprep.io.specs import LevelSpec
 from xprep.io.urls import check_name
-from xprep.ops.layout import PLANE, check_image, chunks_for
+from xprep.ops.chunking import stored_chunk
+from xprep.ops.layout import check_image
 from xprep.ops.parameters import check_choice
 from xprep.ops.shrinking import METHODS
 from xprep.switches import check_switch
@@ -65,11 +68,11 @@ def ordered(image: xr.DataArray) -> xr.DataArray:
     check_image(image, "to_ome_zarr")
     foreign = [dim for dim in image.dims if dim not in OME_ORDER]
     if foreign:
-        raise ValueError(
-            f"OME-Zarr has the dims t, c, z, y, x; the image has {foreign[0]!r}. Rename it, "
-            f"image.rename({{{foreign[0]!r}: 't'}}), or select one position of it."
-        )
-    return image.transpose(*(dim for dim in OME_ORDER if dim in image.dims))
+        free = next((dim for dim in OME_ORDER if dim not in (*image.dims, *image.coords)), None)
+        ways = [] if free is None else [f"rename it, {spell_rename(image, {foreign[0]: free})}"]
+        ways.append(f"choose a position of it, image.isel({{{foreign[0]!r}: 0}})")
+        raise ValueError(f"OME-Zarr has the dims t, c, z, y, x; the image has {foreign[0]!r}: {', or '.join(ways)}.")
+    return one_level_of_names(image).transpose(*(dim for dim in OME_ORDER if dim in image.dims))
 
 
 def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[LevelSpec]]:
@@ -85,9 +88,8 @@ def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[Le
         spacing_of(level, str(dim))  # refused now, and not when everything is computed
     if options.layout == "flat":
         _check_flat(levels)
-    default = default_chunk(image)
-    chunk = default if options.chunks is None else _completed(image, options.chunks, default)
-    shard = None if options.shards is None else _completed(image, options.shards, chunk)
+    chunk = stored_chunk(image, options.chunks)
+    shard = None if options.shards is None else stored_chunk(image, options.shards, chunk)
     _check_shards(image, chunk, shard)
     if options.given is not None:
         return given_shapes(levels), [_level_spec(level, as_it_is(level), chunk, shard) for level in levels]
@@ -113,14 +115,6 @@ def _check_shards(image: xr.DataArray, chunk: Sequence[int], shard: Sequence[int
                 f"shards must be multiples of the chunks; along {dim!r} they are {s} and {c}. Give both, "
                 f"e.g. chunks={{{dim!r}: {c}}}, shards={{{dim!r}: {-(-s // c) * c}}}."
             )
-
-
-def _completed(image: xr.DataArray, lengths: Any, default: Sequence[int]) -> tuple[int, ...]:
-    """Return the chunk that ``lengths`` mean; the dims that they do not name keep their ``default``."""
-    named = dict.fromkeys(PLANE, lengths) if isinstance(lengths, int) else lengths
-    if isinstance(named, Mapping):
-        named = {**dict(zip(image.dims, default, strict=True)), **named}
-    return chunks_for(image, named)
 
 
 def _level_spec(image: xr.DataArray, level: Shape, chunk: Sequence[int], shard: Sequence[int] | None) -> LevelSpec:
@@ -150,7 +144,8 @@ def specify_label(
     if label.dtype.kind not in "ui":
         raise TypeError(f"labels must be whole numbers; {name!r} is of {label.dtype}. Convert them: labels.astype('uint32').")
     told = {dim for dim in label.dims if dim in label.coords and dim in image.coords}
-    wrong = {str(dim): (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if image.sizes.get(dim) != n and dim not in told}
+    sizes = {dim: (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if dim not in told}
+    wrong = {str(dim): pair for dim, pair in sizes.items() if pair[0] != pair[1]}
     if wrong:
         raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.")
     label = aligned(label, image, f"the label image {name!r}")

@@ -126,7 +126,7 @@ def verify(
             damaged += found
             if listener is not None:
                 listener.advanced("verifying", count, read)
-        found = _compare_coords(array, root)
+        found = compare_coords(array, root)
         units, damaged = units + len(_coord_names(array)), damaged + found
     if listener is not None:
         listener.finished("verifying")
@@ -193,7 +193,7 @@ def _beside(array: ZarrReadable) -> Place:
     return Place(place.store, place.path.rpartition("/")[0], place.shown, place.secrets)
 
 
-def _compare_coords(array: ZarrReadable, root: Place) -> list[Damage]:
+def compare_coords(array: ZarrReadable, root: Place) -> list[Damage]:
     """Return the coordinates that are not there or cannot be decoded."""
     wrong: list[Damage] = []
     for name in _coord_names(array):

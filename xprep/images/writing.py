@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import xarray as xr
 
-from xprep.engine.clients import check_scheduler, computes_elsewhere
+from xprep.engine.clients import computes_elsewhere
 from xprep.engine.graph import call, check_engine
 from xprep.engine.progress import choose_listener
 from xprep.engine.run import run
+from xprep.engine.workers import check_machinery
 from xprep.errors import SourceChangedError
-from xprep.images.jobs import Done, Job, finish_all, lazy_values, start_all
+from xprep.images.jobs import Done, Job, finish_all, lazy_values, order_all, start_all
 from xprep.images.outputs import Output, outputs_of
 from xprep.images.report import Report
 from xprep.images.specifying import Options
 from xprep.images.watching import Watch
 from xprep.io.objects import is_in_memory
 from xprep.io.stores import open_store
+from xprep.io.withdrawing import withdraw
 from xprep.switches import check_switch
 from xprep.types import Listener
 
@@ -67,7 +70,10 @@ def to_ome_zarr(
     layout : {"dual", "flat"}
         ``"dual"``: ``scaleN/image`` with coordinates, which plain xarray opens too; ``"flat"``: bare arrays.
     chunks, shards : mapping, int or tuple, optional
-        Shapes of chunks and shards, by dim; by default one channel a chunk, 1024 pixels along y and x, and no shards.
+        Shapes of chunks and shards, by dim; by default chunks that suit the image's own, and no shards: one channel and one time
+        point, along y and x the image's own chunk where it is of 64 to 2048 pixels (from 16 where the chunk is deep: a movie
+        stored for traces, a volume in cubes), otherwise 1024; along z its own. Planes below 256 KiB are grouped along t, then
+        along z, to 1 MiB. Others may cost more: see Notes.
     labels : mapping of str to DataArray, optional
         Label images to be stored with the image, shrunk by their commonest values. Along dims where both have a coordinate,
         the pixels are taken that lie where the image's do (to a hundredth of a pixel); what does not lie on it is refused.
@@ -101,14 +107,29 @@ def to_ome_zarr(
         No image, or whole numbers that may be labels and would be blended; nodes named as levels that are none; the output
         lies in the input or holds it, a dim that OME-Zarr has not, uneven coordinates, an unknown choice, chunks
         or factors that are none; ``resume`` of an image whose origin nobody knows, without ``fingerprint``.
+    ScratchFullError
+        The image has to go through scratch, which has too little room; nothing is created.
     ChunkError, OSError
         The source cannot be read or the output cannot be written; the store stays marked as unfinished.
 
+    Warns
+    -----
+    ChunksWarning
+        Chunks or shards that are too much at odds with the source's.
+
     Notes
     -----
+    Memory is a few tiles a thread whatever the chunks. Where a chunk of the source lies across tiles of the output it is read
+    twice at most; where it would be more (a movie in chunks (T, 32, 32) written in (1, 1024, 1024)), the image is written once to
+    scratch, in chunks between the two, and read from there: `plan` with these ``chunks`` says how many bytes. Scratch lies where
+    ``set_options(scratch_url=…)`` says, and is removed with the run.
+
     Chunks are stored with blosc zstd level 1 and shuffle, and a crc32c: on uint16 a third of the CPU seconds of Zarr's default
     and 10 % smaller. Every chunk is written, also one of zeros, so that a lost one can be told; size and crc32c of each are
     kept in ``.xprep/manifest.npy`` beside them, and `xprep.verify` compares.
+
+    Channels of several levels of names (a MultiIndex on ``c``) are stored by their names together, "1 DAPI", with the levels as
+    coordinates beside: ``image.drop_vars("c").set_index(c=["cycle", "marker"])`` makes them levels again.
 
     Interrupted and resumed, a store equals one that was written at once to the byte, time stamps in its JSON aside.
 
@@ -132,9 +153,23 @@ def to_ome_zarr(
     if compute:
         reports = write_outputs(outputs, progress)
         return next(iter(reports.values())) if single else reports
-    watch = Watch()
-    jobs = list(start_all(outputs, watch))
-    return call(partial(finish_all, jobs, single), *lazy_values(jobs), label="store")
+    order_all(outputs)  # refused now, and begun when it is computed
+    return call(_Later(outputs), label="store")
+
+
+@dataclass(frozen=True, eq=False)
+class _Later:
+    """Writes images when it is called, which is in a task: nothing is begun before, and nobody's place is taken."""
+
+    outputs: Sequence[Output]
+    number: str = field(default_factory=lambda: uuid4().hex)
+
+    def __call__(self) -> Any:
+        reports = write_outputs(self.outputs, progress=False)
+        return next(iter(reports.values())) if len(self.outputs) == 1 else reports
+
+    def __dask_tokenize__(self) -> str:
+        return self.number
 
 
 def write_images(
@@ -146,20 +181,22 @@ def write_images(
 
 def write_outputs(outputs: Sequence[Output], progress: Listener | bool | None = None) -> dict[str, Report]:
     """Compute what is to be written together, shared statistics once, and write it; return the reports by URL."""
-    check_scheduler()
+    check_machinery([output.image.data for output in outputs])
     _check_reachable(outputs)
     jobs: list[Job | Done] = []
     watch = Watch()
-    listener = choose_listener(progress)
+    listener, elsewhere = choose_listener(progress), False
     try:
         for job in start_all(outputs, watch, listener):
             jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
-        results, went = run(lazy_values(jobs), "writing", listener)
+        values = lazy_values(jobs)
+        elsewhere = computes_elsewhere()
+        results, went = run(values, "writing", listener)
         reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds, listener=listener)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(_left(jobs)) from None
+        raise KeyboardInterrupt(_left(jobs, elsewhere)) from None
     except Exception as error:
-        error.add_note(_left(jobs, anew=isinstance(error, SourceChangedError)))
+        error.add_note(_left(jobs, elsewhere, anew=isinstance(error, SourceChangedError)))
         raise
     finally:
         watch.close()
@@ -177,11 +214,15 @@ def _check_reachable(outputs: Sequence[Output]) -> None:
             )
 
 
-def _left(jobs: Sequence[Job | Done], anew: bool = False) -> str:
-    """Return what to say of stores that were not finished; of some, only ``anew`` helps."""
-    urls = [job.store.url for job in jobs if isinstance(job, Job)]
+def _left(jobs: Sequence[Job | Done], elsewhere: bool, anew: bool = False) -> str:
+    """Take back the stores that no pixel was written to; return what to say of the others, where perhaps only ``anew`` helps.
+
+    Where workers compute, all stay: a task of theirs may still write, into a store that would be gone.
+    """
+    begun = [job.store for job in jobs if isinstance(job, Job)]
+    urls = [store.url for store in begun if elsewhere or not withdraw(store)]
     if not urls:
         return "no pixel was written."
-    resumable = not anew and all(job.store.fingerprint is not None for job in jobs if isinstance(job, Job))
+    resumable = not anew and all(store.fingerprint is not None for store in begun)
     way = "resume=True goes on from there" if resumable else "overwrite=True writes it anew"
     return f"not finished: {', '.join(urls)}. The same command with {way}."

@@ -15,6 +15,7 @@ from zarr.storage import StorePath
 from xprep.errors import StoreFormatError
 from xprep.io.documents import parse_json
 from xprep.io.guard import check_array_metadata
+from xprep.io.ragged import allowed
 from xprep.io.stores import Place
 
 
@@ -53,7 +54,8 @@ class ArrayNode:
         check_array_metadata(self.metadata, self.place.url)
         where = StorePath(self.place.store, self.place.path) if store is None else StorePath(store)
         try:
-            return zarr.Array.from_dict(where, self.metadata)
+            with allowed(self.metadata, self.place.url):
+                return zarr.Array.from_dict(where, self.metadata)
         except (ValueError, TypeError, KeyError) as error:
             raise StoreFormatError(f"{self.place} is not a Zarr array that can be opened: {error}") from None
 
@@ -103,7 +105,7 @@ def _has_anything(place: Place) -> bool:
 def _read(place: Place, names: Sequence[str], files: Sequence[str]) -> dict[str, ArrayNode]:
     """Return what ``names`` are whose first of ``files`` is there; attributes may be the second."""
     keys = [f"{name}/{file}" if name else file for name in names for file in files]
-    found = place.get_many(keys)
+    found = place.get_metadata(keys)
     nodes: dict[str, ArrayNode] = {}
     for i, name in enumerate(names):
         first, *others = found[i * len(files) : (i + 1) * len(files)]

@@ -20,7 +20,9 @@ from xprep.io.blame import lost, naming, unreadable
 from xprep.io.bombs import find_unbounded
 from xprep.io.bounded import bound_array
 from xprep.io.codecs import Chain, Shard, is_stored, read_chain
+from xprep.io.decoding import Decoding
 from xprep.io.keys import BYTES_PER_SECOND, read_file_into
+from xprep.io.ragged import RaggedGrid, ragged_lengths
 from xprep.io.stores import Place
 from xprep.io.units import Grid
 from xprep.io.waits import in_time
@@ -46,6 +48,8 @@ class ZarrReadable:
         Whatever must live as long as this: the scratch folder it lies in.
     identity : str
         What tells it from others, and from what was there before: `ArrayNode.identity`.
+    decoding : Decoding, optional
+        What is done with every block that was read, where numbers stand for others.
     """
 
     array: zarr.Array[Any] = field(repr=False)
@@ -53,24 +57,30 @@ class ZarrReadable:
     missing: Missing = "fill"
     keeper: object = field(default=None, repr=False)
     identity: str = field(default="", repr=False)
+    decoding: Decoding | None = field(default=None, repr=False)
     shape: tuple[int, ...] = field(init=False)
     dtype: np.dtype[Any] = field(init=False)
     chunks: tuple[int, ...] = field(init=False)
     _chain: Chain | Shard | None = field(init=False, repr=False)
     _unbounded: str | None = field(init=False, repr=False)
     _grid: Grid = field(init=False, repr=False)
+    _stored: np.dtype[Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         dtype = np.dtype(self.array.dtype)
+        stored = dtype.newbyteorder("=") if dtype.kind in "iufc" else dtype
         metadata = self.array.metadata.to_dict()
-        chain = read_chain(metadata, dtype)
+        chain, ragged = read_chain(metadata, dtype), ragged_lengths(metadata, str(self.place))
+        shape = tuple(self.array.shape)
+        unit = tuple(self.array.shards or self.array.chunks) if ragged is None else ()
         known = {
-            "shape": tuple(self.array.shape),
-            "dtype": dtype.newbyteorder("=") if dtype.kind in "iufc" else dtype,
-            "chunks": tuple(self.array.chunks),
+            "shape": shape,
+            "dtype": stored if self.decoding is None else self.decoding.dtype,
+            "chunks": tuple(self.array.chunks) if ragged is None else tuple(map(max, ragged)),
             "_chain": chain,
             "_unbounded": find_unbounded(metadata) if chain is None and not options().unbounded_codecs else None,
-            "_grid": Grid(tuple(self.array.shape), self.unit),
+            "_grid": Grid(shape, unit) if ragged is None else RaggedGrid.of(shape, ragged),
+            "_stored": stored,
         }
         for name, value in known.items():
             object.__setattr__(self, name, value)
@@ -85,8 +95,8 @@ class ZarrReadable:
 
     @property
     def unit(self) -> tuple[int, ...]:
-        """Shape of the stored objects: the shard, or the chunk where there are none."""
-        return tuple(self.array.shards or self.array.chunks)
+        """Shape of the stored objects: the shard, or the chunk where there are none; the largest where they differ."""
+        return self._grid.unit
 
     @property
     def grid(self) -> Grid:
@@ -108,6 +118,8 @@ class ZarrReadable:
     @property
     def dims(self) -> tuple[str, ...] | None:
         """Names of the dimensions, of Zarr v3 or of xarray's v2 attribute; None where there are none."""
+        if not self.shape:
+            return ()
         names: Any = getattr(self.array.metadata, "dimension_names", None) or self.array.attrs.get("_ARRAY_DIMENSIONS")
         known = isinstance(names, list | tuple) and len(names) == len(self.shape) and None not in names
         return tuple(str(name) for name in names) if known else None
@@ -137,16 +149,18 @@ class ZarrReadable:
             See `check_bounds`.
         """
         whole = self._checked(region)
-        out = np.empty(tuple(part.stop - part.start for part in whole), self.dtype)
-        if not out.size:
-            return out
+        out = np.empty(tuple(part.stop - part.start for part in whole), self._stored)
+        if out.size:
+            self._read_stored(whole, out)
+        return out if self.decoding is None else self.decoding(out)
+
+    def _read_stored(self, region: Region, out: Array) -> None:
         if self._chain is None:
-            self._read_through_zarr(whole, out)
+            self._read_through_zarr(region, out)
         elif isinstance(self._chain, Shard):
-            self._read_shards(self._chain, whole, out)
+            self._read_shards(self._chain, region, out)
         else:
-            self._read_chunks(self._chain, whole, out)
-        return out
+            self._read_chunks(self._chain, region, out)
 
     def chunk_key(self, position: Sequence[int]) -> str:
         """Return the name of the stored object at ``position``, below the array's folder."""
@@ -168,13 +182,13 @@ class ZarrReadable:
         for position, data in zip(positions, self._fetch(positions), strict=True):
             there, here = self._grid.cut(region, position)
             with naming(self.place, self.chunk_key(position)):
-                self._decode(chain, data, here, out[there], position)
+                self._decode(chain, data, here, _part(out, there), position)
 
     def _read_plain(self, folder: Path, positions: list[tuple[int, ...]], region: Region, out: Array) -> None:
         """Read uncompressed files, as spilled intermediates are, into their place: no buffer, no copy."""
         for position in positions:
-            target = out[self._grid.cut(region, position)[0]]
-            direct = target if target.flags.c_contiguous else np.empty(target.shape, self.dtype)
+            target = _part(out, self._grid.cut(region, position)[0])
+            direct = target if target.flags.c_contiguous else np.empty(target.shape, self._stored)
             with naming(self.place, self.chunk_key(position)):
                 found = read_file_into(folder, self.chunk_key(position), direct.reshape(-1).view(np.uint8).data)
                 if found is None:
@@ -190,7 +204,7 @@ class ZarrReadable:
         elif target.shape == chain.shape and target.flags.c_contiguous:
             chain.decode(data, target)
         else:
-            chunk = np.empty(chain.shape, self.dtype)
+            chunk = np.empty(chain.shape, self._stored)
             chain.decode(data, chunk)
             target[...] = chunk[here]
 
@@ -203,7 +217,7 @@ class ZarrReadable:
                 wanted = list(inner.positions(here))
                 for at, data in zip(wanted, self._fetch_parts(shard, position, wanted), strict=True):
                     inside, part = inner.cut(here, at)
-                    self._decode(shard.inner, data, part, out[there][inside], position)
+                    self._decode(shard.inner, data, part, _part(_part(out, there), inside), position)
 
     def _fetch(self, positions: Sequence[tuple[int, ...]]) -> list[bytes | None]:
         names = [self.chunk_key(position) for position in positions]
@@ -258,6 +272,11 @@ class ZarrReadable:
         if self.missing == "error":
             raise lost(self.place, [self.chunk_key(position)])
         return 0 if self.array.fill_value is None else self.array.fill_value
+
+
+def _part(array: Array, region: Region) -> Array:
+    """Return a view of ``region``; of an array without axes itself, whose index would be a copy."""
+    return array[region] if region else array
 
 
 def open_array(place: Place, missing: Missing = "fill") -> ZarrReadable:

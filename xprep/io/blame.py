@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from xprep.errors import ChunkError
-from xprep.io.stores import Place, explain
+from xprep.io.advice import explain
+from xprep.io.stores import Place
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import numcodecs
 import numpy as np
 
 from xprep.io.codecs import Buffer, declared_size, is_stored
+from xprep.io.ragged import ragged_lengths
 
 # A million names of channels, cells or wells of 64 letters.
 COORDINATE_BYTES: Final = 64 * 2**20
@@ -196,12 +197,11 @@ def _is_number(dtype: Any) -> bool:
 
 
 def _chunk_shape(metadata: Mapping[str, Any]) -> Sequence[int]:
-    shape: Sequence[int] = (
-        metadata.get("chunks", ())
-        if metadata.get("zarr_format") == 2
-        else metadata.get("chunk_grid", {}).get("configuration", {}).get("chunk_shape", ())
-    )
-    return shape
+    if metadata.get("zarr_format") == 2:
+        return tuple(metadata.get("chunks", ()))
+    if (ragged := ragged_lengths(metadata, "an array")) is not None:
+        return tuple(map(max, ragged))
+    return tuple(metadata.get("chunk_grid", {}).get("configuration", {}).get("chunk_shape", ()))
 
 
 def _chain_of(metadata: Mapping[str, Any]) -> list[Codec]:

@@ -15,12 +15,15 @@ from zarr.errors import NodeTypeValidationError
 from zarr.storage import MemoryStore
 
 from xprep.errors import ChunkError, StoreFormatError
+from xprep.io.advice import explain
 from xprep.io.array_nodes import ArrayNode, find_array
 from xprep.io.arrays import Missing
 from xprep.io.bombs import check_inflation
 from xprep.io.declare import declare_values
 from xprep.io.documents import encode_json, parse_json
-from xprep.io.stores import Place, explain
+from xprep.io.ragged import ragged_lengths
+from xprep.io.stores import Place
+from xprep.io.units import Grid
 from xprep.types import Array
 
 # A coordinate is read whole, at once.
@@ -106,7 +109,7 @@ def read_coords(place: Place, nodes: Mapping[str, ArrayNode], missing: Missing =
     """
     kept: dict[str, dict[str, Buffer]] = {name: {} for name in nodes}
     arrays = {name: _small(node, kept[name]) for name, node in nodes.items()}
-    keys = [(name, key) for name, array in arrays.items() for key in _chunk_keys(array)]
+    keys = [(name, key) for name, array in arrays.items() for key in _chunk_keys(array, nodes[name])]
     for (name, key), data in zip(keys, _fetched(place, nodes, keys), strict=True):
         if data is not None:
             kept[name][key] = default_buffer_prototype().buffer.from_bytes(data)
@@ -125,9 +128,10 @@ def _small(node: ArrayNode, objects: dict[str, Buffer]) -> zarr.Array[Any]:
     return array
 
 
-def _chunk_keys(array: zarr.Array[Any]) -> list[str]:
-    unit = array.shards or array.chunks
-    counts = [-(-length // max(1, chunk)) for length, chunk in zip(array.shape, unit, strict=True)]
+def _chunk_keys(array: zarr.Array[Any], node: ArrayNode) -> list[str]:
+    ragged = ragged_lengths(node.metadata, str(node.place))
+    unit = () if ragged is not None else array.shards or array.chunks
+    counts = Grid(array.shape, tuple(max(1, n) for n in unit)).lengths if ragged is None else tuple(map(len, ragged))
     return [array.metadata.encode_chunk_key(at) for at in np.ndindex(*counts)]
 
 

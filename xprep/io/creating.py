@@ -42,9 +42,8 @@ def create_levels(base: Place, levels: Mapping[str, LevelSpec], spec: ArraySpec,
 
     In a bucket side by side, 16 requests at a time: first what describes arrays, then what is in them, as icechunk wants it.
     """
-    arrays = {path: _declared(level, spec, how) for path, level in levels.items()}
+    arrays, coords = declare_levels(str(base), levels, spec, how)
     objects = {name: data for path, array in arrays.items() for name, data in below(path, array.objects).items()}
-    coords = {path: _coords(base, path, level.coords, how) if how.dual else {} for path, level in levels.items()}
     for path, beside in coords.items() if how.dual else ():
         above = path.rpartition("/")[0]
         objects |= below(above, group_objects(mark_writing(Owner.here()), how.zarr_format))
@@ -53,11 +52,25 @@ def create_levels(base: Place, levels: Mapping[str, LevelSpec], spec: ArraySpec,
         found = dict(zip(objects, base.get_many(list(objects)), strict=True))
         objects = {name: data for name, data in objects.items() if found[name] != data}
     for described in (True, False):
-        base.set_many({name: objects[name] for name in objects if _describes(name) is described}, lasting=True)
+        base.set_many({name: objects[name] for name in objects if _describes(name) is described})
     return tuple(
         replace(new_writable(base.child(path), array), coords={name: _sizes(its) for name, its in coords[path].items()})
         for path, array in arrays.items()
     )
+
+
+def declare_levels(
+    base: str, levels: Mapping[str, LevelSpec], spec: ArraySpec, how: Creation
+) -> tuple[dict[str, NewArray], dict[str, dict[str, Mapping[str, bytes]]]]:
+    """Return what is to be created, by path: arrays, and the objects of the coordinates beside each; nothing is written.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Attributes, coordinates, names or a dtype that cannot be stored.
+    """
+    arrays = {path: _declared(level, spec, how) for path, level in levels.items()}
+    return arrays, {path: _coords(base, path, level.coords, how) if how.dual else {} for path, level in levels.items()}
 
 
 def _sizes(objects: Mapping[str, bytes]) -> dict[str, int]:
@@ -66,6 +79,11 @@ def _sizes(objects: Mapping[str, bytes]) -> dict[str, int]:
 
 def _declared(level: LevelSpec, spec: ArraySpec, how: Creation) -> NewArray:
     others = [name for name in level.coords if name not in spec.dims] if how.dual else []
+    if spaced := next((name for name in others if any(letter.isspace() for letter in name)), None):
+        raise ValueError(
+            f"the coordinate {spaced!r} cannot be stored: names of coordinates that are no dims are listed with spaces between. "
+            f"Rename it, image.rename({{{spaced!r}: {'_'.join(spaced.split())!r}}}); or layout='flat' stores none."
+        )
     attributes = plain(spec.attributes, "attributes") | ({"coordinates": " ".join(others)} if others else {})
     return declare_array(
         level.shape, level.chunks, spec.dtype,
@@ -73,9 +91,14 @@ def _declared(level: LevelSpec, spec: ArraySpec, how: Creation) -> NewArray:
     )  # fmt: skip
 
 
-def _coords(base: Place, path: str, coords: Mapping[str, Coord], how: Creation) -> dict[str, Mapping[str, bytes]]:
+def _coords(base: str, path: str, coords: Mapping[str, Coord], how: Creation) -> dict[str, Mapping[str, bytes]]:
     """Return the objects of the coordinates in the group of the level at ``path``."""
     above = path.rpartition("/")[0]
+    if "image" in coords:
+        raise ValueError(
+            "the coordinate 'image' cannot be stored beside the pixels, which are called so. Rename it, image.rename(image=...), "
+            "or drop it, image.drop_vars('image'); layout='flat' stores no coordinates."
+        )
     return {
         name: encode_coord(coord, how.zarr_format, f"{base}/{above}/{check_name(name)}") for name, coord in coords.items()
     }

@@ -9,7 +9,7 @@ from typing import Any
 import fsspec
 
 from xprep.io import urls
-from xprep.io.stores import explain
+from xprep.io.advice import explain
 
 
 def has_pattern(url: str) -> bool:

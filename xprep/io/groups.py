@@ -31,7 +31,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Entry:
-    """An image that a group holds: its path, what it is a part of, and the name found there (a well's, a series')."""
+    """An image that a group lists: its path, what it is a part of, and the name found there (a well's, a series').
+
+    It may not be there; of a well that is not there, the path is the well's.
+    """
 
     path: str
     kind: Literal["image", "series", "field"]
@@ -75,7 +78,7 @@ def read_marked(place: Place) -> Group | None:
 
 
 def _load(place: Place, paths: Sequence[str], name: str) -> list[bytes | None]:
-    return place.get_many([f"{path}/{name}" if path else name for path in paths])
+    return place.get_metadata([f"{path}/{name}" if path else name for path in paths])
 
 
 def _object(data: bytes | None, where: str) -> Mapping[str, Any]:
@@ -92,17 +95,19 @@ def _group_v3(place: Place, data: bytes | None) -> Group | None:
     return Group(place, attributes, 3)
 
 
-def read_image(group: Group, index: int = 0) -> Multiscale:
-    """Return the image that ``group`` is.
+def read_image(group: Group, index: int = 0, system: str | None = None) -> Multiscale:
+    """Return the image that ``group`` is, placed in the coordinate ``system``; see `read_multiscale`.
 
     Raises
     ------
+    KeyError
+        There is no such system.
     StoreFormatError
         It is none, or its metadata are wrong.
     """
     if not group.is_image:
         raise StoreFormatError(f"{group.place} is a Zarr group without OME-Zarr metadata (no multiscales).")
-    return read_multiscale(group.attributes, str(group.place), index)
+    return read_multiscale(group.attributes, str(group.place), index, system)
 
 
 def list_labels(group: Group) -> list[str]:
@@ -134,6 +139,24 @@ def list_images(group: Group) -> list[Entry]:
     return []
 
 
+def list_members(group: Group) -> list[str]:
+    """Return the names of what lies in ``group``: by a listing; by consolidated metadata where there is none (http, rights)."""
+    try:
+        names = group.place.list_folder()
+    except OSError:
+        if not (names := _consolidated(group)):
+            raise
+    return [name for name in names if not name.startswith(".") and name != "zarr.json"]
+
+
+def _consolidated(group: Group) -> list[str]:
+    name = "zarr.json" if group.zarr_format == 3 else ".zmetadata"
+    found: Any = parse_json(data, str(group.place)) if (data := group.place.get_metadata([name])[0]) is not None else {}
+    found = found.get("consolidated_metadata") if group.zarr_format == 3 else found
+    keys = found.get("metadata") if isinstance(found, Mapping) else None
+    return sorted({key.split("/")[0] for key in keys if key}) if isinstance(keys, Mapping) else []
+
+
 def _path(node: Node) -> str:
     try:
         return check_key(node.text())
@@ -147,9 +170,10 @@ def _list_plate(place: Place, plate: Node) -> list[Entry]:
     wells = [_path(well.at("path")) for well in plate.at("wells").items(0, 10_000)]
     fields: list[Entry] = []
     for path, group in zip(wells, read_groups(place, wells), strict=True):
-        if group is None:
-            raise StoreFormatError(f"{place}: the plate lists a well {path!r}, which is not there.")
-        fields += _list_well(Node(find_ome(group.attributes), str(group.place)).at("well"), path)
+        try:
+            fields += _list_well(Node(find_ome({} if group is None else group.attributes), f"{place}/{path}").at("well"), path)
+        except StoreFormatError:  # not there, or no well: whoever opens it is told, and the others are images all the same
+            fields.append(Entry(path, "field", path))
     return fields
 
 

@@ -7,6 +7,7 @@ from math import prod
 from typing import Any, Final
 
 from xprep.errors import StoreFormatError
+from xprep.io.ragged import ragged_lengths
 
 # 2**40 x 2**40 pixels in chunks of 2 opens without complaint and never ends; 10 TB in chunks of 64 KiB is 1.6e8.
 MAX_CHUNKS: Final = 2**28
@@ -54,6 +55,11 @@ def _pickles(value: Any) -> Iterator[str]:
 
 
 def _chunk_shapes(metadata: Mapping[str, Any], where: str) -> Iterator[tuple[int, ...]]:
+    if (ragged := ragged_lengths(metadata, where)) is not None:
+        if prod(map(len, ragged)) > MAX_CHUNKS:
+            raise StoreFormatError(f"{where} has more than {MAX_CHUNKS} chunks.")
+        yield tuple(map(max, ragged))
+        return
     try:
         if metadata.get("zarr_format") == 2:
             yield _lengths(metadata.get("chunks"), 1, f"{where}: chunks")

@@ -12,7 +12,7 @@ from xprep.io.documents import parse_json
 from xprep.io.groups import read_marked
 from xprep.io.journal import FOLDER
 from xprep.io.keys import is_partial
-from xprep.io.status import read_status
+from xprep.io.status import MARK
 from xprep.io.stores import Place
 
 _METADATA: Final = ("zarr.json", ".zgroup", ".zarray")
@@ -22,7 +22,11 @@ _HARMLESS: Final = re.compile(r"(\.ds_store|\._.*|thumbs\.db|desktop\.ini|\.nfs[
 _JOURNAL: Final = rf"{re.escape(FOLDER)}/([^/]+/)*[^/]+\.(npy|json|jsonl|value|note)"
 _OTHERS: Final = re.compile(rf"(.*/)?(OME/METADATA\.ome\.xml|{_JOURNAL})", re.DOTALL)
 _INDEX: Final = r"(0|[1-9][0-9]*)"
-_CHUNK: Final = re.compile(rf"(.*/)?(zarr\.json|\.zgroup|\.zarray|c|(c[/.])?{_INDEX}([/.]{_INDEX})*)", re.DOTALL)
+# What is left of an array, in our layout, whose metadata are torn or gone.
+_ORPHAN: Final = re.compile(
+    rf"(labels/([^/]+/)?)?((scale[0-9]+/[^/]+|[0-9]+)/(c|(c[/.])?{_INDEX}([/.]{_INDEX})*)"
+    r"|(scale[0-9]+/([^/]+/)?|[0-9]+/)?(zarr\.json|\.zgroup|\.zarray))"
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ def is_node(place: Place) -> bool:
 def check_removable(place: Place) -> None:
     """Refuse to delete a store that holds what no Zarr hierarchy holds; its keys are looked at page by page.
 
-    Of one that a run of xprep was killed in while it emptied it, there may be chunks whose metadata are gone.
+    In a store of xprep, chunks may be there whose metadata are torn, or gone: a run was killed that emptied it.
 
     Raises
     ------
@@ -48,10 +52,10 @@ def check_removable(place: Place) -> None:
         It names the first such key.
     """
     known: dict[str, _Node | None] = {"": _read_node(place, "") or _Node()}
-    begun = (group := read_marked(place)) is not None and read_status(group) == "writing"
+    ours = (group := read_marked(place)) is None or MARK in group.attributes
     for names in place.list_pages():
         for name in names:
-            if not (begun and _CHUNK.fullmatch(name)) and _is_strange(place, name, known):
+            if _is_strange(place, name, known, ours):
                 raise StoreExistsError(
                     f"{place} holds {name!r}, which is no part of a Zarr store, so nothing there is deleted. Move it "
                     "elsewhere, or give another URL."
@@ -64,7 +68,7 @@ def is_spatialdata(attributes: Mapping[str, Any]) -> bool:
     return "spatialdata_attrs" in attributes and not any(name in attributes for name in elements)
 
 
-def _is_strange(place: Place, name: str, known: dict[str, _Node | None]) -> bool:
+def _is_strange(place: Place, name: str, known: dict[str, _Node | None], ours: bool) -> bool:
     parts = name.split("/")
     if _HARMLESS.fullmatch(parts[-1]) or is_partial(parts[-1]) or _OTHERS.fullmatch(name):
         return False
@@ -76,6 +80,8 @@ def _is_strange(place: Place, name: str, known: dict[str, _Node | None]) -> bool
         if node is not None and node.chunks is not None:
             below = "/".join(parts[depth:])
             return below not in (*_METADATA, *_ATTRIBUTES) and not node.chunks.fullmatch(below)
+    if node is None and ours and _ORPHAN.fullmatch(name):
+        return False
     return parts[-1] not in (_ATTRIBUTES if node is None else (*_METADATA, *_ATTRIBUTES))
 
 

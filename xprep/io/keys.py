@@ -22,6 +22,7 @@ from zarr.storage import FsspecStore
 
 from xprep.errors import StoreFormatError
 from xprep.io.listing import REQUESTS
+from xprep.io.refusals import is_refused
 from xprep.io.waits import every, in_time
 
 # What is written has a second more for every MiB, as slow lines are no fault.
@@ -81,10 +82,18 @@ def read_file_into(folder: Path, name: str, out: memoryview) -> int | None:
         return None
 
 
+def write_files(folder: Path, objects: Mapping[str, bytes], lasting: bool) -> None:
+    """Write files below ``folder`` by `write_file`; what is ``lasting`` is there after a power cut, with its name."""
+    for name, data in objects.items():
+        write_file(f"{folder}/{name}", data, lasting)
+    for above in {os.path.dirname(f"{folder}/{name}") for name in objects} if lasting else ():
+        sync_folder(above)
+
+
 def write_file(path: str, data: bytes, lasting: bool = False) -> None:
     """Write a file beside its place and rename it, so that no reader ever sees half of it.
 
-    What is ``lasting`` is there after a power cut as well, with the folders that it lies in.
+    What is ``lasting`` is on the disk then, with the folders that it lies in; for its name see `sync_folder`.
     """
     partial = f"{path}.{uuid.uuid4().hex}.partial"
     try:
@@ -94,8 +103,6 @@ def write_file(path: str, data: bytes, lasting: bool = False) -> None:
             make_folders(os.path.dirname(path), lasting)
             _write_new(partial, data, lasting)
         os.replace(partial, path)
-        if lasting:
-            sync_folder(os.path.dirname(path))
     except BaseException:
         with suppress(OSError):
             os.unlink(partial)
@@ -154,7 +161,12 @@ def _write_new(path: str, data: bytes, lasting: bool) -> None:
 
 def fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteRequest | None], seconds: float) -> list[bytes | None]:
     """Return the bytes of every key, or the parts asked for; None where there is nothing."""
-    return sync(_fetch(store, keys, requests, seconds))
+    return sync(_fetch(store, keys, requests, seconds))  # type: ignore[arg-type]  # errors are raised
+
+
+def fetch_allowed(store: Store, keys: Sequence[str], seconds: float) -> list[bytes | Exception | None]:
+    """Return the bytes of every key, None where there is nothing, and the error where the server refuses to say (403)."""
+    return sync(_fetch(store, keys, [None] * len(keys), seconds, is_refused))
 
 
 def put(store: Store, objects: Mapping[str, bytes], seconds: float) -> None:
@@ -195,12 +207,23 @@ def collect(store: Store, begin: Callable[[], AsyncIterator[str]], seconds: floa
     return sync(in_time(_collect(begin), "a listing", seconds))
 
 
-async def _fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteRequest | None], seconds: float) -> list[bytes | None]:
+async def _fetch(
+    store: Store,
+    keys: Sequence[str],
+    requests: Sequence[ByteRequest | None],
+    seconds: float,
+    gives: Callable[[Exception], bool] = lambda _: False,
+) -> list[bytes | Exception | None]:
     gate, prototype = asyncio.Semaphore(REQUESTS), default_buffer_prototype()
 
-    async def one(key: str, request: ByteRequest | None) -> bytes | None:
-        async with gate:
-            buffer = await in_time(_get(store, key, prototype, request), key, seconds)
+    async def one(key: str, request: ByteRequest | None) -> bytes | Exception | None:
+        try:
+            async with gate:
+                buffer = await in_time(_get(store, key, prototype, request), key, seconds)
+        except Exception as error:
+            if gives(error):
+                return error
+            raise
         return None if buffer is None else buffer.to_bytes()
 
     return await every(one(key, request) for key, request in zip(keys, requests, strict=True))

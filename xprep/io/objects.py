@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from zarr.abc.store import Store
-from zarr.storage import FsspecStore, MemoryStore, ObjectStore, StorePath
+from zarr.core.sync import sync
+from zarr.storage import FsspecStore, MemoryStore, ObjectStore, StorePath, ZipStore
 
 from xprep.io.urls import redact, redact_text
 
@@ -30,6 +31,13 @@ def take_store(given: Any) -> tuple[Store, str] | None:
     return (given, "") if isinstance(given, Store) else None
 
 
+def opened(store: Store) -> Store:
+    """Return ``store``, a zip file opened: zarr opens it when it is first used through a group only."""
+    if isinstance(store, ZipStore) and not store._is_open:
+        sync(store._open())
+    return store
+
+
 def name_store(store: Store) -> str:
     """Return where ``store`` is, as a URL if it has one, without secrets.
 
@@ -49,6 +57,23 @@ def name_store(store: Store) -> str:
     if is_icechunk(store):
         return _name_icechunk(store)
     return redact_text(" ".join(str(store).split()))
+
+
+def check_rewritable(store: Store, shown: str) -> None:
+    """Refuse a store that is for reading only, or in which nothing can be written twice: a zip file.
+
+    Raises
+    ------
+    ValueError
+        It is one.
+    """
+    if store.read_only:
+        raise ValueError(f"the store object {shown} is for reading only; make it with read_only=False to write to it.")
+    if isinstance(store, ZipStore):
+        raise ValueError(
+            f"{shown} is a zip file, where nothing can be replaced or deleted, so no run could be finished or gone on with. "
+            "Write to a folder, and zip that: shutil.make_archive(name, 'zip', folder)."
+        )
 
 
 def is_icechunk(store: Store) -> bool:

@@ -132,6 +132,14 @@ class Multiscale:
         About that and about how the image came to be; JSON.
     image_label : ImageLabel, optional
         If it is a label image.
+    system : str
+        Name of the coordinate system that it is placed in, where there are named ones.
+    systems : tuple of str
+        All that it could be placed in.
+    is_moved : bool
+        Whether a transformation led there from the coordinates of the levels.
+    unsaid : str
+        A clause about a transformation that the coordinates do not hold; mostly empty.
     """
 
     axes: tuple[Axis, ...]
@@ -142,6 +150,10 @@ class Multiscale:
     method: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     image_label: ImageLabel | None = None
+    system: str = ""
+    systems: tuple[str, ...] = ()
+    is_moved: bool = False
+    unsaid: str = ""
 
     @property
     def dims(self) -> tuple[str, ...]:

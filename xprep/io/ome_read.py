@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
 
+import numpy as np
+
 from xprep.io.node import Node, brief, is_number
 from xprep.io.ome import VERSIONS, Axis, Channel, ImageLabel, Level, Multiscale, Version, Window
+from xprep.io.systems import Shown, Systems, choose_system, system_of
+from xprep.io.transformations import Matrix, NotAlongAxesError, along_axes, compose, product
 from xprep.io.urls import check_key
 
 MAX_AXES: Final = 5
@@ -25,7 +29,7 @@ def find_ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     return ome if isinstance(ome, Mapping) else attributes
 
 
-def read_multiscale(attributes: Mapping[str, Any], where: str, index: int = 0) -> Multiscale:
+def read_multiscale(attributes: Mapping[str, Any], where: str, index: int = 0, system: str | None = None) -> Multiscale:
     """Return the image that a group's attributes describe.
 
     Parameters
@@ -36,9 +40,13 @@ def read_multiscale(attributes: Mapping[str, Any], where: str, index: int = 0) -
         Its redacted URL, for errors.
     index : int
         Which of its ``multiscales``.
+    system : str, optional
+        Name of the coordinate system to place it in; see `choose_system`.
 
     Raises
     ------
+    KeyError
+        There is no such system.
     StoreFormatError
         What is wrong and where: a version other than 0.4, 0.5 and 0.6; missing or double axes; scales that are not
         positive; lists of a wrong length; a path that leads out of the group.
@@ -49,10 +57,10 @@ def read_multiscale(attributes: Mapping[str, Any], where: str, index: int = 0) -
         root.refuse(f"has {len(entries)} multiscales; there is no {index}.")
     entry = entries[index]
     version = _read_version(root, entry)
-    axes, levels = _read_space_06(entry) if version == "0.6" else _read_space(entry)
+    shown, levels = _read_space_06(entry, system) if version == "0.6" else _read_space(entry, system)
     channels, image_label = read_appearance(root.value)
     return Multiscale(
-        axes=axes,
+        axes=shown.axes,
         levels=levels,
         name=entry.at("name").text(""),
         channels=channels,
@@ -60,6 +68,10 @@ def read_multiscale(attributes: Mapping[str, Any], where: str, index: int = 0) -
         method=str(entry.value.get("type") or ""),
         metadata=dict(metadata) if isinstance(metadata := entry.value.get("metadata"), Mapping) else {},
         image_label=image_label,
+        system=shown.name,
+        systems=shown.names,
+        is_moved=shown.is_moved,
+        unsaid=shown.unsaid,
     )
 
 
@@ -68,7 +80,7 @@ def _read_version(root: Node, entry: Node) -> Version:
     # 0.4 only recommends to say it; 0.3 and before have no transformations on their datasets.
     version = "0.4" if said is None and isinstance(entry.value.get("axes"), list) else said
     for known in VERSIONS:
-        if isinstance(version, str) and (version == known or (known != "0.4" and _is_draft(version, known))):
+        if isinstance(version, str) and (version == known or _is_draft(version, known)):
             return known
     return root.refuse(f"version {brief(said)} of OME-Zarr is not known here; 0.4, 0.5 and 0.6 are.")
 
@@ -77,91 +89,62 @@ def _is_draft(version: str, of: str) -> bool:
     return version.removeprefix(of).startswith((".dev", "-dev", "rc", ".rc", "-rc")) and version.startswith(of)
 
 
-def _read_space(entry: Node) -> tuple[tuple[Axis, ...], tuple[Level, ...]]:
-    axes = _read_axes(entry.at("axes"))
+def _read_space(entry: Node, wanted: str | None) -> tuple[Shown, tuple[Level, ...]]:
+    """Read axes and levels; what the image as a whole is transformed by leads to named systems, or adds to every level."""
+    own = _read_axes(entry.at("axes"))
     above = entry.at("coordinateTransformations")
-    levels = []
-    for dataset in entry.at("datasets").items(1, MAX_LEVELS):
-        place = _compose(dataset.at("coordinateTransformations"), _still(len(axes)))
-        levels.append(_level(dataset, _compose(above, place) if above.value else place))
-    return axes, _check_levels(entry, levels)
+    steps = above.items(1, 100) if above.value else []
+    named = [step for step in steps if system_of(step.at("output"))]
+    if named and len(named) < len(steps):
+        above.refuse("some name the coordinate system that they lead to, and some do not; nobody knows which of them add up.")
+    axes = {system_of(step.at("output")): _axes_of(step.at("output"), own) for step in named}
+    shown = choose_system(Systems("", axes, tuple(named), entry), own, wanted)
+    added = _matrix([] if named else steps, own)
+    return shown, _read_levels(entry.at("datasets").items(1, MAX_LEVELS), own, product(shown.onward, added))
 
 
-def _read_space_06(entry: Node) -> tuple[tuple[Axis, ...], tuple[Level, ...]]:
-    """Read coordinate systems (RFC-5): all levels map to one system, from which a transformation may lead to the first.
+def _axes_of(system: Node, own: tuple[Axis, ...]) -> tuple[Axis, ...]:
+    return own if isinstance(system.value, str) or system.at("axes").value is None else _read_axes(system.at("axes"))
 
-    The first system is the one that is shown. Where a rotation or a warp leads to it, coordinates along axes cannot say
-    so: then the levels' own system is taken.
-    """
+
+def _read_space_06(entry: Node, wanted: str | None) -> tuple[Shown, tuple[Level, ...]]:
+    """Read coordinate systems (RFC-5): all levels map to one system, from which transformations lead to others."""
     systems = {system.at("name").text(): system for system in entry.at("coordinateSystems").items(1, 100)}
     datasets = entry.at("datasets").items(1, MAX_LEVELS)
-    outputs = {_system(dataset.at("coordinateTransformations").items(1, 1)[0].at("output")) for dataset in datasets}
+    outputs = {system_of(dataset.at("coordinateTransformations").items(1, 1)[0].at("output")) for dataset in datasets}
     if len(outputs) != 1 or not outputs <= set(systems):
         entry.refuse(f"every level must map to one of the coordinate systems {list(systems)}; got {sorted(outputs)}.")
+    above = entry.at("coordinateTransformations")
+    steps = [step for step in above.items(0, 100) if system_of(step.at("output")) in systems] if above.value is not None else []
+    axes = {name: _read_axes(system.at("axes")) for name, system in systems.items()}
     own = outputs.pop()
-    onward = _onward(entry.at("coordinateTransformations"), own, next(iter(systems)))
-    axes = _read_axes(systems[own if onward is None else next(iter(systems))].at("axes"))
-    if onward is not None and len(axes) != len(systems[own].at("axes").items(1, MAX_AXES)):
-        onward.refuse("leads to a system with another number of axes.")
-    levels = []
-    for dataset in datasets:
-        place = _compose(dataset.at("coordinateTransformations"), _still(len(axes)))
-        levels.append(_level(dataset, place if onward is None else _apply(onward, place)))
-    return axes, _check_levels(entry, levels)
+    shown = choose_system(Systems(own, axes, tuple(steps), entry), axes[own], wanted)
+    return shown, _read_levels(datasets, axes[own], shown.onward)
 
 
-def _system(node: Node) -> str:
-    return node.text() if isinstance(node.value, str) else node.at("name").text()
+def _read_levels(datasets: Sequence[Node], own: tuple[Axis, ...], onward: Matrix) -> tuple[Level, ...]:
+    levels = [_level(one, product(onward, _matrix(one.at("coordinateTransformations").items(1, 100), own))) for one in datasets]
+    paths = [level.path for level in levels]
+    if len(set(paths)) != len(paths):
+        datasets[0].refuse(f"two levels have one path: {paths}.")
+    return tuple(levels)
 
 
-def _onward(steps: Node, own: str, shown: str) -> Node | None:
-    if shown == own or steps.value is None:
-        return None
-    for step in steps.items(0, 100):
-        ends = (_system(step.at("input")), _system(step.at("output")))
-        if ends == (own, shown) and _is_along_axes(step):
-            return step
-    return None
-
-
-def _is_along_axes(step: Node) -> bool:
-    kind = step.at("type").value
-    if kind == "sequence":
-        return all(_is_along_axes(part) for part in step.at("transformations").items(1, 100))
-    return kind in ("identity", "scale", "translation")
-
-
-Placement = tuple[tuple[float, ...], tuple[float, ...]]
-
-
-def _still(count: int) -> Placement:
-    return (1.0,) * count, (0.0,) * count
-
-
-def _compose(steps: Node, place: Placement) -> Placement:
-    for step in steps.items(1, 100):
-        place = _apply(step, place)
-    return place
-
-
-def _apply(step: Node, place: Placement, depth: int = 0) -> Placement:
-    scale, translation = place
-    kind = step.at("type").text()
-    if kind == "identity":
-        return place
-    if kind == "translation":
-        by = step.at("translation").numbers(len(scale))
-        return scale, tuple(a + b for a, b in zip(translation, by, strict=True))
-    if kind == "scale":
-        by = step.at("scale").numbers(len(scale))
-        if min(by) <= 0:
-            step.at("scale").refuse(f"must be positive; got {list(by)}.")
-        return tuple(a * b for a, b in zip(scale, by, strict=True)), tuple(a * b for a, b in zip(translation, by, strict=True))
-    if kind == "sequence" and depth < 8:
-        for part in step.at("transformations").items(1, 100):
-            place = _apply(part, place, depth + 1)
-        return place
-    return step.refuse(f"a transformation {brief(kind)} of a level is not known here; scale and translation are.")
+def _matrix(steps: Sequence[Node], axes: tuple[Axis, ...]) -> Matrix:
+    """Return what places levels: along axes, or it is refused."""
+    matrix = np.eye(len(axes) + 1)
+    names = [axis.name for axis in axes]
+    for step in steps:
+        try:
+            made = compose([step], names, names)
+            order, _, _ = along_axes(made)
+        except NotAlongAxesError as error:
+            step.refuse(f"a transformation {brief(step.at('type').value)} of a level ({error}) cannot be said by coordinates "
+                        "along axes; identity, scale, translation and what amounts to them can.")
+        if list(order) != sorted(order):
+            step.refuse("the axes of a level change places.")
+        matrix = product(made, matrix)
+    return matrix
 
 
 def _read_axes(node: Node) -> tuple[Axis, ...]:
@@ -179,21 +162,18 @@ def _read_axes(node: Node) -> tuple[Axis, ...]:
     return tuple(axes)
 
 
-def _level(dataset: Node, place: Placement) -> Level:
+def _level(dataset: Node, matrix: Matrix) -> Level:
     path = dataset.at("path").text()
-    if not all(map(isfinite, (*place[0], *place[1]))) or min(place[0]) <= 0:
+    try:
+        _, scale, shift = along_axes(matrix)
+    except NotAlongAxesError:  # each transformation is along axes: together they became 0, infinite or NaN
+        scale, shift = (), ()
+    if not scale or not all(map(isfinite, (*scale, *shift))):
         dataset.refuse("its transformations together go beyond floating-point numbers.")
     try:
-        return Level(check_key(path), *place)
+        return Level(check_key(path), scale, shift)
     except ValueError as error:
         dataset.at("path").refuse(str(error))
-
-
-def _check_levels(entry: Node, levels: list[Level]) -> tuple[Level, ...]:
-    paths = [level.path for level in levels]
-    if len(set(paths)) != len(paths):
-        entry.at("datasets").refuse(f"two levels have one path: {paths}.")
-    return tuple(levels)
 
 
 def read_appearance(attributes: Mapping[str, Any]) -> tuple[tuple[Channel, ...], ImageLabel | None]:

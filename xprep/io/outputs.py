@@ -17,6 +17,7 @@ from xprep.io.resume import find_begun
 from xprep.io.room import delete_old, make_room
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.stores import Place, open_store
+from xprep.io.withdrawing import withdrawn_on_error
 from xprep.types import Listener
 
 
@@ -71,7 +72,8 @@ def create_image(
             go_on_moving(target, None, overwrite)
         store = ImageStore(make_room(target, overwrite), target, version, layout, fingerprint=fingerprint)
         store.claim()
-    store.levels = store.create_levels("", levels, spec)
+    with withdrawn_on_error(store):
+        store.levels = store.create_levels("", levels, spec)
     return store
 
 
@@ -106,7 +108,8 @@ def resume_image(
         resumed = found.state == "begun"
         store = ImageStore(place, target, version, layout, fingerprint=fingerprint, resumed=resumed)
         store.claim()
-    store.levels = store.create_levels("", levels, spec)
+    with withdrawn_on_error(store):
+        store.levels = store.create_levels("", levels, spec)
     return store
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +39,17 @@ def list_keys(store: Store, prefix: str, seconds: float) -> Iterator[Sequence[st
         sync(pages.aclose())
 
 
-async def _pages(store: Store, prefix: str) -> AsyncIterator[Sequence[str]]:
+def guarded(pages: Iterator[Sequence[str]], guard: Callable[[], AbstractContextManager[None]]) -> Iterator[Sequence[str]]:
+    """Yield ``pages``, each of which is waited for inside of ``guard()``; what is done with it is not."""
+    while True:
+        with guard():
+            names = next(pages, None)
+        if names is None:
+            return
+        yield names
+
+
+async def _pages(store: Store, prefix: str) -> AsyncGenerator[Sequence[str], None]:
     names: list[str] = []
     async for key in _keys(store, prefix):
         names.append(key.removeprefix(prefix))

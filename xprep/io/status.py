@@ -66,6 +66,8 @@ def describe_owner(group: Group) -> str:
     if (owner := read_owner(group)) is None:
         return "nobody knows who wrote it"
     state = {True: "is being written by", False: "was left by", None: "was begun by"}[owner.is_alive]
+    if owner.is_here:  # after Ctrl-C in a notebook, nobody is writing any more
+        state = "was begun by this very process,"
     beside = read_mark(group).get("from")
     return f"it {state} {owner}" + (f", to be replaced by {beside!r}, which lies whole beside it" if beside else "")
 

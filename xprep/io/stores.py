@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,8 +11,8 @@ from typing import Any, Final, Literal
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
-from xprep.io import keys, listing, objects, paging, urls
-from xprep.io.advice import advise
+from xprep.io import files, keys, listing, objects, paging, refusals, urls
+from xprep.io.advice import Explained, explain
 from xprep.io.documents import encode_json, parse_json
 from xprep.options import options
 
@@ -21,8 +20,6 @@ Mode = Literal["r", "r+"]
 MANY: Final = 10_000_000  # names in the largest stores
 # A cached listing hides what another process wrote or deleted; adlfs lost whole datasets by it.
 _FRESH: Final = {"use_listings_cache": False}
-# The numbers of errors that come without: the engine asks them whether trying again may help.
-_ERRNOS: Final = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES, TimeoutError: errno.ETIMEDOUT}
 # By default s3fs asks for the size of every object before it reads it, to read 50 MiB at a time: chunks are
 # smaller, and a request to a bucket takes 10 to 100 ms.
 _DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {"s3": {**_FRESH, "max_concurrency": 1}, "gs": _FRESH, "az": _FRESH}
@@ -46,6 +43,8 @@ class Place:
         Whether symbolic links in it may lead out of it.
     deadline : float
         Seconds that a request may take.
+    reads_only : bool
+        Whether it was opened to be read: only then may a refused request mean that there is nothing, see `get_metadata`.
     """
 
     store: Store = field(repr=False)
@@ -54,6 +53,7 @@ class Place:
     secrets: Mapping[str, Any] = field(default_factory=dict, repr=False)
     outside_links: bool = field(default_factory=lambda: options().outside_links, repr=False)
     deadline: float = field(default_factory=lambda: options().deadline, repr=False)
+    reads_only: bool = field(default=False, repr=False)
 
     @property
     def url(self) -> str:
@@ -103,6 +103,23 @@ class Place:
         with self.errors("read"):
             return keys.fetch(self.store, [self.key(name) for name in names], requests, self.deadline)
 
+    def get_metadata(self, names: Sequence[str]) -> list[bytes | None]:
+        """Return the bytes of metadata, None where there are none.
+
+        Without the right to list, a bucket answers 403 for what is not there. In a store that is only read, and of which anything
+        beside or above is readable at the same time, that is taken for nothing; whether a place is free is never decided by it.
+        """
+        if self.folder is not None or not self.reads_only:
+            return self.get_many(names)
+        with self.errors("read"):
+            found = keys.fetch_allowed(self.store, [self.key(name) for name in names], self.deadline)
+            refused = [one for one in found if isinstance(one, Exception)]
+            if refused and not any(isinstance(one, bytes) for one in found):
+                beside = keys.fetch_allowed(self.store, refusals.keys_beside(self.path), self.deadline)
+                if not any(isinstance(one, bytes) for one in beside):
+                    raise refused[0]
+        return [None if isinstance(one, Exception) else one for one in found]
+
     def check_links(self, names: Sequence[str]) -> None:
         """Refuse symbolic links that lead out of a store on this machine: its pixels could be any file's."""
         if (folder := self.folder) is not None and not self.outside_links:
@@ -121,8 +138,7 @@ class Place:
         """Write every object under its name, each at once and whole; what is ``lasting`` is there after a power cut as well."""
         with self.errors("write"):
             if (folder := self.folder) is not None:
-                for name, data in objects.items():
-                    keys.write_file(f"{folder}/{name}", data, lasting)
+                keys.write_files(folder, objects, lasting)
             else:
                 keys.put(self.store, {self.key(name): data for name, data in objects.items()}, self.deadline)
 
@@ -168,16 +184,9 @@ class Place:
 
     def list_pages(self) -> Iterator[Sequence[str]]:
         """Yield every name below this folder, in no order, some at a time: of millions in a bucket, none has to be kept."""
-        if (folder := self.folder) is not None:
-            yield from paging.walk_pages(folder)
-            return
-        pages = paging.list_keys(self.store, f"{self.path}/" if self.path else "", self.deadline)
-        while True:
-            with self.errors("list"):
-                names = next(pages, None)
-            if names is None:
-                return
-            yield names
+        prefix, folder = f"{self.path}/" if self.path else "", self.folder
+        pages = paging.walk_pages(folder) if folder is not None else paging.list_keys(self.store, prefix, self.deadline)
+        return paging.guarded(pages, lambda: self.errors("list"))
 
     def _listing(self, about: int) -> float:
         return self.deadline + about / listing.NAMES_PER_SECOND
@@ -198,52 +207,18 @@ class Place:
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Return the JSON object ``name``, as `parse_json` checks it; None if there is none."""
-        return None if (data := self.get(name)) is None else parse_json(data, f"{self.url}/{name}")
+        return None if (data := self.get_metadata([name])[0]) is None else parse_json(data, f"{self.url}/{name}")
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write ``value`` as JSON; NaN and infinities, which JSON has not, are refused."""
         self.set(name, encode_json(value))
 
-    def errors(self, action: str) -> _Explained:
+    def errors(self, action: str) -> Explained:
         """Return a context in which errors of the store say ``action`` and this URL, without secrets."""
-        return _Explained(self, action)
+        return Explained(self.store, f"cannot {action} {self.url}", self.secrets)
 
     def __str__(self) -> str:
         return self.url
-
-
-class _Explained:
-    def __init__(self, place: Place, action: str) -> None:
-        self._place, self._action = place, action
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None or not _is_foreign(error):
-            return
-        explained = explain(error, f"cannot {self._action} {self._place.url}", self._place.secrets)
-        if isinstance(explained, PermissionError):
-            objects.forget_client(self._place.store)
-        raise explained from None
-
-
-def _is_foreign(error: BaseException) -> bool:
-    # botocore's and google's errors ("no credentials", "bucket not found") derive from Exception alone.
-    ours = ("builtins", "xprep", "asyncio", "zarr", "numcodecs")
-    return isinstance(error, OSError) or type(error).__module__.split(".")[0] not in ours
-
-
-def explain(error: BaseException, what: str, secrets: Mapping[str, Any] | None = None) -> OSError:
-    """Return an OSError of ``error``'s kind which says ``what`` failed and why, without secrets."""
-    kinds = (FileNotFoundError, PermissionError, FileExistsError, TimeoutError, ConnectionError)
-    kind = next((kind for kind in kinds if isinstance(error, kind)), OSError)
-    if "redential" in f"{type(error).__name__} {error}":
-        kind = PermissionError
-    reason = urls.redact_text(f"{type(error).__name__}: {error}", secrets)
-    explained = kind(f"{what}: {reason}{advise(kind, error)}")
-    explained.errno = getattr(error, "errno", None) or _ERRNOS.get(kind)
-    return explained
 
 
 def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, Any] | None = None, mode: Mode = "r") -> Place:
@@ -261,8 +236,8 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
     Raises
     ------
     ValueError
-        A URL that is not allowed (`xprep.io.urls.parse`), writing to http or to a store object that is for reading;
-        ``storage_options`` for a store object.
+        A URL that is not allowed (`xprep.io.urls.parse`), writing to http or to a store object that is for reading, or to a zip
+        file; ``storage_options`` for a store object. A file that is no store (StoreFormatError).
     ImportError
         Its backend is not installed.
     """
@@ -278,20 +253,22 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
     if where.is_local:
         return _open_folder(where.path, where.shown, mode)
     secrets = {**given, "url": urls.find_secrets(where)}
-    return Place(_open_remote(where, given, mode), shown=where.shown, secrets=secrets)
+    return Place(_open_remote(where, given, mode), shown=where.shown, secrets=secrets, reads_only=mode == "r")
 
 
 def _open_object(store: Store, path: str, storage_options: Mapping[str, Any] | None, mode: Mode) -> Place:
     shown = objects.name_store(store)
     if storage_options:
         raise ValueError(f"storage_options go with a URL; the store object {shown} was made with its own.")
-    if mode != "r" and store.read_only:
-        raise ValueError(f"the store object {shown} is for reading only; make it with read_only=False to write to it.")
-    place = Place(store, urls.check_key(path) if path else "", shown)
+    if mode != "r":
+        objects.check_rewritable(store, shown)
+    place = Place(objects.opened(store), urls.check_key(path) if path else "", shown, reads_only=mode == "r")
     return place if mode == "r" or place.folder is None else _open_folder(str(place.folder), place.url, mode)
 
 
 def _open_folder(path: str, shown: str, mode: Mode) -> Place:
+    if mode == "r":
+        files.check_no_file(Path(path))
     # What is written to a link goes to where it leads: renamed, the link would be replaced, and what it led to be left.
     return Place(LocalStore(path if mode == "r" else os.path.realpath(path), read_only=mode == "r"), shown=shown)
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
+from unicodedata import category
 
 from xprep.options import options
 
 _SCHEME: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*)://")
+_OWN: Final = re.compile(r"zarr\.json|scale[0-9]+")
+_WINDOWS: Final = re.compile(r'[<>:"|?*]|^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)', re.IGNORECASE)
 _ANY_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>,;)\]}]+")
 # Spelling to the one name that comparisons use.
 PROTOCOLS: Final[Mapping[str, str]] = {
@@ -196,12 +199,25 @@ def check_name(name: str) -> str:
     Raises
     ------
     ValueError
-        Empty, with a slash, backslash, NUL or a leading dot or underscore pair, or a file name of Zarr's own.
+        Empty or above 255 bytes; with a slash, a control character or one that Windows has no names with, a leading dot or
+        underscore pair, a dot or space at the end; a name of Zarr's, of the store's own layout, or of a device on Windows.
     """
-    reserved = name in ("zarr.json", "labels") or name.startswith((".", "__"))
-    if not name or reserved or any(letter in name for letter in "/\\\0"):
-        raise ValueError(f"{name!r} cannot be a name in a store: no slash, backslash, NUL, leading '.' or '__'.")
+    if not isinstance(name, str):
+        raise ValueError(f"{name!r} cannot be a name in a store, as it is a {type(name).__name__}; rename it to a text.")
+    why = next((text for text, wrong in _unfit(name) if wrong), "")
+    if why:
+        raise ValueError(f"{name if len(name) < 80 else name[:77] + '...'!r} cannot be a name in a store: {why}. Rename it.")
     return name
+
+
+def _unfit(name: str) -> Iterator[tuple[str, bool]]:
+    """Yield what may be wrong with a name, and whether it is."""
+    yield "it is empty", not name
+    yield "no slash, backslash or control character", any(one in "/\\" or category(one) in ("Cc", "Cs") for one in name)
+    yield "no leading '.' or '__'", name.startswith((".", "__"))
+    yield "it is longer than 255 bytes", len(name.encode(errors="replace")) > 255
+    yield "the store's own layout has that name", name == "labels" or _OWN.fullmatch(name) is not None
+    yield "Windows has no such names", name[-1:] in (".", " ") or _WINDOWS.search(name) is not None
 
 
 def check_output(url: str | Path) -> None:
@@ -214,7 +230,7 @@ def check_output(url: str | Path) -> None:
     """
     name = str(url).rstrip("/").rpartition("/")[2].lower()
     if ending := next((one for one in FILES if name.endswith(one)), None):
-        pack = " and pack it afterwards, or give a zarr.storage.ZipStore" if ending in PACKED else ""
+        pack = " and pack it afterwards" if ending in PACKED else ""
         raise ValueError(f"{redact(url)} would be a folder that is called like a file; give a name that ends in .zarr{pack}.")
 
 

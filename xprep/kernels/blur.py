@@ -80,8 +80,8 @@ def blur_plane(padded: np.ndarray, half_y: np.ndarray, half_x: np.ndarray, divis
     ValueError
         Shapes do not fit, or ``out`` is not a contiguous float32 or float64 array.
     """
-    _check(padded, half_y, half_x, out)
-    _blur(_plain(padded), _taps(half_y, out.dtype), _taps(half_x, out.dtype), out.dtype.type(divisor), out)
+    check_planes(padded, half_y, half_x, out)
+    _blur(plain_plane(padded), taps_of(half_y, out.dtype), taps_of(half_x, out.dtype), out.dtype.type(divisor), out)
 
 
 def blur_plane_nan(padded: np.ndarray, half_y: np.ndarray, half_x: np.ndarray, divisor: float, out: np.ndarray) -> None:
@@ -100,14 +100,15 @@ def blur_plane_nan(padded: np.ndarray, half_y: np.ndarray, half_x: np.ndarray, d
     ValueError
         As for `blur_plane`.
     """
-    _check(padded, half_y, half_x, out)
+    check_planes(padded, half_y, half_x, out)
     if padded.dtype.kind != "f":
         blur_plane(padded, half_y, half_x, divisor, out)
         return
-    _blur_nan(_plain(padded), _taps(half_y, out.dtype), _taps(half_x, out.dtype), out.dtype.type(divisor), out)
+    _blur_nan(plain_plane(padded), taps_of(half_y, out.dtype), taps_of(half_x, out.dtype), out.dtype.type(divisor), out)
 
 
-def _check(padded: np.ndarray, half_y: np.ndarray, half_x: np.ndarray, out: np.ndarray) -> None:
+def check_planes(padded: np.ndarray, half_y: np.ndarray, half_x: np.ndarray, out: np.ndarray) -> None:
+    """Refuse planes and taps that do not fit; compiled loops do not look themselves."""
     if out.ndim != 2 or out.dtype not in (np.float32, np.float64) or not out.flags.c_contiguous:
         raise ValueError(f"out must be a contiguous float32 or float64 plane; got {out.ndim} axes of {out.dtype}.")
     if half_y.ndim != 1 or half_x.ndim != 1 or not half_y.size or not half_x.size:
@@ -117,7 +118,7 @@ def _check(padded: np.ndarray, half_y: np.ndarray, half_x: np.ndarray, out: np.n
         raise ValueError(f"an output of {out.shape} needs a padded plane of {needed}; got {padded.shape}.")
 
 
-def _plain(padded: np.ndarray) -> np.ndarray:
+def plain_plane(padded: np.ndarray) -> np.ndarray:
     """Return a native, read-only view: whether an array may be written would otherwise compile the kernel twice."""
     if padded.dtype == np.float16:
         padded = padded.astype(np.float32)
@@ -126,7 +127,7 @@ def _plain(padded: np.ndarray) -> np.ndarray:
     return plain
 
 
-def _taps(half: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def taps_of(half: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Round taps to the type of the sums; one that vanished would turn infinity into NaN (0 * inf)."""
     taps = half.astype(dtype)
     taps[(taps == 0) & (half > 0)] = np.finfo(dtype).tiny
@@ -205,7 +206,7 @@ _across_rows = _correlation(STRIDE)
 
 
 @compiled(error_model="numpy")
-def _load(values, divisor, line):
+def load_row(values, divisor, line):
     """Convert values to the type of ``line``, divided."""
     if divisor == 1:
         for x in range(values.size):
@@ -216,7 +217,7 @@ def _load(values, divisor, line):
 
 
 @compiled()
-def _push(line, half_x, half_y, y, span, ring):
+def push_row(line, half_x, half_y, y, span, ring):
     """Filter a row along x into its two places in the ring."""
     turn = 2 * half_y.size - 1
     slot = (y % turn) * STRIDE
@@ -226,7 +227,7 @@ def _push(line, half_x, half_y, y, span, ring):
 
 
 @compiled()
-def _pull(ring, half_y, row, out):
+def pull_row(ring, half_y, row, out):
     """Filter the ring's window which begins at ``row`` into ``out``."""
     middle = (row % (2 * half_y.size - 1) + half_y.size - 1) * STRIDE
     _across_rows(ring, middle, half_y, out, out.size)
@@ -241,10 +242,10 @@ def _blur(padded, half_y, half_x, divisor, out):
     for left in range(0, width, STRIP):
         span = min(STRIP, width - left)
         for y in range(height + margin_y):
-            _load(contiguous(padded[y, left : left + span + margin_x]), divisor, line)
-            _push(line, half_x, half_y, y, span, ring)
+            load_row(contiguous(padded[y, left : left + span + margin_x]), divisor, line)
+            push_row(line, half_x, half_y, y, span, ring)
             if y >= margin_y:
-                _pull(ring, half_y, y - margin_y, out[y - margin_y, left : left + span])
+                pull_row(ring, half_y, y - margin_y, out[y - margin_y, left : left + span])
 
 
 @compiled()
@@ -275,12 +276,12 @@ def _blur_nan(padded, half_y, half_x, divisor, out):
     for left in range(0, width, STRIP):
         span = min(STRIP, width - left)
         for y in range(height + margin_y):
-            _load(contiguous(padded[y, left : left + span + margin_x]), divisor, line)
+            load_row(contiguous(padded[y, left : left + span + margin_x]), divisor, line)
             _split_nan(line, known, span + margin_x)
-            _push(line, half_x, half_y, y, span, ring)
-            _push(known, half_x, half_y, y, span, known_ring)
+            push_row(line, half_x, half_y, y, span, ring)
+            push_row(known, half_x, half_y, y, span, known_ring)
             if y >= margin_y:
                 row = out[y - margin_y, left : left + span]
-                _pull(ring, half_y, y - margin_y, row)
-                _pull(known_ring, half_y, y - margin_y, weights[:span])
+                pull_row(ring, half_y, y - margin_y, row)
+                pull_row(known_ring, half_y, y - margin_y, weights[:span])
                 _divide(row, weights)

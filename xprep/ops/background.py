@@ -50,9 +50,9 @@ def background(
         Dims in any order, with y and x; ``c``, ``t``, ``z`` and others are a batch. Integers, floats or booleans.
     radius : float, str, sequence or mapping
         Radius of the mean in pixels, or a length with a unit (``"1.4 um"``: `xprep.dims.lengths`); finite and above 0.
-        One for all, two numbers for y and x, a mapping by dim (``{"y": 7, "x": 5}``); or one a channel: a mapping by
-        channel, or a sequence in channel order, each a number or a pair (y, x). Two plain numbers are y and x,
-        whatever the channels.
+        One for all, two numbers for y and x, a mapping by dim (``{"y": 7, "x": 5}``); or one a channel: by name (a
+        mapping, a Series, a table with columns y and x, a DataArray over ``c``), and then of every channel, or a sequence
+        in channel order; each a number or a pair (y, x). Two plain numbers are y and x, whatever the channels.
     dtype : {"float32", "float64"}
         Type to work in and of the background.
     nan : {"propagate", "normalize"}
@@ -199,7 +199,7 @@ class _Recipe:
 
 
 def _recipe(image: xr.DataArray, radius: Radius, dtype: Any, nan: str, subtract: bool = False, clip: bool = False) -> _Recipe:
-    check_image(image, "background")
+    check_image(image, "subtract_background" if subtract else "background")
     if dtype is None:
         raise ValueError("dtype must be float32 or float64; got None.")
     working = working_dtype(dtype, image.dtype)
@@ -227,7 +227,7 @@ def _noise(image: xr.DataArray, recipe: _Recipe) -> dict[str, xr.DataArray]:
     found = {
         "noise_correction": xr.DataArray([noise_correction(*pair) for pair in recipe.taps], dims=CHANNEL),
         "noise_gain": xr.DataArray([noise_gain(*pair) for pair in recipe.taps], dims=CHANNEL),
-        "sigma": xr.DataArray(np.array(recipe.sigmas), dims=(CHANNEL, "axis"), coords={"axis": list(PLANE)}),
+        "sigma": xr.DataArray(np.array(recipe.sigmas), dims=(CHANNEL, "axis"), coords={"axis": np.array(PLANE, object)}),
         "correction_kernel_y": xr.DataArray(np.stack([y for y, _ in kernels]), dims=(CHANNEL, "tap"), coords=tap),
         "correction_kernel_x": xr.DataArray(np.stack([x for _, x in kernels]), dims=(CHANNEL, "tap"), coords=tap),
     }

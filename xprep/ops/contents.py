@@ -8,6 +8,7 @@ from typing import Any
 
 import xarray as xr
 
+from xprep.dims.names import PLANE, other_names, spell_rename
 from xprep.ops.levels import Levels, find_levels, first_image, nodes_of
 from xprep.ops.roles import roles_of, says_labels
 
@@ -94,8 +95,18 @@ def contents_of(container: Any) -> Contents:
     else:
         raise TypeError(f"an image is a DataArray, a Dataset or a DataTree; got {type(container).__name__}.")
     if not found.images and not found.labels:
-        raise ValueError("there is no image here: an image is a variable with the dims y and x (and c, if any variable has c).")
+        rule = "an image is a variable with the dims y and x (and c, if any variable has c)"
+        raise ValueError(f"there is no image here: {rule}.{_hint(container)}")
     return found if found.images else replace(found, images=found.labels)
+
+
+def _hint(container: xr.Dataset | xr.DataTree) -> str:
+    """Return how to rename dims with another tool's names, where there would be an image then."""
+    nodes = container.subtree if isinstance(container, xr.DataTree) else [container]
+    arrays = [array for node in nodes for array in node.data_vars.values()]
+    named = ((array, other_names(array.dims)) for array in arrays if array.ndim > 1)
+    array, names = next(((a, n) for a, n in named if set(PLANE) <= {n.get(d, d) for d in a.dims}), (None, {}))
+    return "" if array is None else f" {str(array.name)!r} has {tuple(array.dims)}; rename: {spell_rename(array, names)}."
 
 
 def _of_dataset(dataset: xr.Dataset) -> Contents:

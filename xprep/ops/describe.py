@@ -6,10 +6,11 @@ from typing import Any
 
 import xarray as xr
 
+from xprep.dims.channels import channel_names, spell_channel
 from xprep.dims.lengths import told_unit
 from xprep.dims.spacing import spacing
 from xprep.ops.containers import find_images, spell_name
-from xprep.ops.layout import CHANNEL, channel_names
+from xprep.ops.layout import CHANNEL
 
 
 def describe(container: Any) -> str:
@@ -29,7 +30,7 @@ def _describe(name: str, image: xr.DataArray, levels: int) -> str:
     if spacing := [_spacing(image, dim) for dim in ("z", "y", "x") if dim in image.coords]:
         lines.append("spacing " + ", ".join(filter(None, spacing)))
     if CHANNEL in image.dims:
-        names = list(map(str, channel_names(image)))
+        names = list(map(spell_channel, channel_names(image)))
         lines.append("channels " + ", ".join(names[:8]) + (f", … ({len(names)})" if len(names) > 8 else ""))
     return "; ".join(lines) + ">"
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import xarray as xr
 
-from xprep.ops.layout import CHANNEL
+from xprep.dims.channels import channel_names, selected_positions
+from xprep.dims.names import CHANNEL
 
 
 def _leave_out(_array: xr.DataArray, _images: Sequence[xr.DataArray]) -> None:
@@ -51,8 +52,9 @@ def replace_images(
     kept = own.drop_vars([*images, *moved])
     for array in (*arrays.values(), *below):
         kept = _follow(kept, array)
-    parts = [array.to_dataset(name=name) for name, array in arrays.items()]
-    merged = xr.merge([*parts, kept], join="exact", compat="override", combine_attrs="override")
+    # What is there already is the same; xarray would take levels of names (a MultiIndex) apart where it replaces them.
+    parts = [array.drop_vars(set(array.coords) & set(kept.coords)).to_dataset(name=name) for name, array in arrays.items()]
+    merged = xr.merge([kept, *parts], join="exact", compat="override", combine_attrs="override")
     out = merged[[name for name in own.data_vars if name in merged.data_vars]]
     out.attrs = dict(own.attrs)
     return out
@@ -61,17 +63,15 @@ def replace_images(
 def _follow(dataset: xr.Dataset, image: xr.DataArray) -> xr.Dataset:
     """Return ``dataset`` without what does not fit ``image`` any more; of channels, with those that the image has.
 
-    xarray aligns what is put together with the coordinates that are there: unless these go, it would undo a selection and
-    fill a moved grid with NaN.
+    xarray aligns what is put together with the coordinates that are there: unless these go, it would undo a selection and fill a
+    moved grid with NaN. What lies along channels goes too where names do not tell which are left (one of two of a name).
     """
     for dim in image.dims:
         if dim not in dataset.dims or _fits(dataset, image, dim):
             continue
-        names = dataset.indexes.get(dim), image.indexes.get(dim)
-        if dim == CHANNEL and names[0] is not None and names[1] is not None and names[0].is_unique:
-            dataset = dataset.sel({dim: list(names[1])})
-        else:
-            dataset = dataset.drop_dims([dim])
+        named = dim == CHANNEL and dim in dataset.indexes and dim in image.indexes
+        chosen = selected_positions(channel_names(dataset), channel_names(image)) if named else None
+        dataset = dataset.drop_dims([dim]) if chosen is None else dataset.isel({dim: chosen})
     return dataset
 
 

@@ -35,8 +35,9 @@ def gaussian_filter(
         Dims in any order, with y and x; integers, floats or booleans. In a Dataset or DataTree every image is blurred,
         and labels are not.
     sigma : float, mapping or sequence
-        Standard deviation in pixels: a number for y and x, a mapping by dim (``{"z": 1, "y": 2, "x": 2}``), or a sequence
-        of one number a channel. 0 leaves an axis or a channel as it is. Lengths with a unit do as well: ``"0.5 um"``
+        Standard deviation in pixels: a number for y and x, a mapping by dim (``{"z": 1, "y": 2, "x": 2}``), or one number a
+        channel: a sequence in order, or values by name (a mapping, a Series, a DataArray over ``c``). 0 leaves an axis or a
+        channel as it is, as do dims and channels that are not named. Lengths with a unit do as well: ``"0.5 um"``
         (`xprep.dims.lengths`).
     truncate : float
         Radius of the kernel in units of ``sigma``: ``int(truncate * sigma + 0.5)``.

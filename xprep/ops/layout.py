@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xprep.engine.lazy import as_lazy, is_lazy
-from xprep.engine.sources import arrange, pick
+from xprep.dims.labelled import ByLabel, labelled
+from xprep.dims.names import CHANNEL, PLANE, SPACE, check_named
+from xprep.engine.lazy import as_lazy, check_known
+from xprep.engine.sources import arrange
 
-PLANE = ("y", "x")
-SPACE = ("z", "y", "x")
-CHANNEL = "c"
+__all__ = ["CHANNEL", "PLANE", "SPACE", "Layout", "arranged", "check_dims", "check_image", "chunks_for", "layout_of"]
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,17 @@ def arranged(image: xr.DataArray, layout: Layout) -> Any:
 
 
 def check_image(image: xr.DataArray, operation: str, needed: Sequence[str] = PLANE) -> None:
-    """Refuse what no operation can work on.
+    """Refuse what no operation can work on. Every operation looks at every image with this, first of all.
 
     Raises
     ------
     ValueError
-        A needed dim is missing, or an axis is empty.
+        A needed dim is missing, a dim has another tool's name, the length of an axis is not known, or an axis is empty.
     TypeError
         The values are not numbers.
     """
-    missing = [dim for dim in needed if dim not in image.dims]
-    if missing:
-        raise ValueError(
-            f"{operation} needs the dim{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}, but the image has "
-            f"{tuple(image.dims)}. Rename its dims, e.g. image.rename({{'dim_0': 'y', 'dim_1': 'x'}})."
-        )
+    check_named(image, operation, needed)
+    check_known(image.data, operation)
     if image.dtype.kind not in "buif":
         raise TypeError(
             f"{operation} works on real numbers; the image is of {image.dtype}. "
@@ -88,37 +84,6 @@ def check_dims(names: Sequence[Any], image: xr.DataArray, argument: str) -> None
         raise ValueError(f"{argument} names the dim {unknown[0]!r}, but the image has {tuple(image.dims)}.")
 
 
-def channel_names(image: xr.DataArray) -> tuple[Any, ...]:
-    """Return the names of the channels: the coordinate's, positions where there is none, one 0 where there is no dim."""
-    if CHANNEL not in image.dims:
-        return (0,)
-    if CHANNEL in image.coords:
-        return tuple(image.coords[CHANNEL].values.tolist())
-    return tuple(range(image.sizes[CHANNEL]))
-
-
-def channel_positions(image: xr.DataArray, channels: Any, argument: str = "channels") -> tuple[int, ...]:
-    """Return the positions of ``channels``, which are names, or positions where the channel dim has no coordinate.
-
-    Raises
-    ------
-    ValueError
-        The image has no channel dim.
-    KeyError
-        There is no such channel.
-    """
-    names = channel_names(image)
-    if channels is None:
-        return tuple(range(len(names)))
-    if CHANNEL not in image.dims:
-        raise ValueError(f"{argument}={channels!r} was given, but the image has no dim 'c': {tuple(image.dims)}.")
-    wanted = [channels] if np.ndim(channels) == 0 else list(np.asarray(channels, dtype=object))
-    unknown = [name for name in wanted if name not in names]
-    if unknown or not wanted:
-        raise KeyError(f"{argument} names {unknown[0] if unknown else 'no channel'!r}; the image has {list(names)}.")
-    return tuple(names.index(name) for name in wanted)
-
-
 def chunks_for(image: xr.DataArray, chunks: Any) -> tuple[int, ...]:
     """Return one chunk length a dim from ``chunks``: a mapping by dim, one number for y and x, or a number a dim.
 
@@ -128,11 +93,12 @@ def chunks_for(image: xr.DataArray, chunks: Any) -> tuple[int, ...]:
         A dim is unknown, a length is not positive, or there are not as many lengths as dims.
     """
     lengths = {dim: _first_chunk(image, dim) for dim in image.dims}
-    if isinstance(chunks, Mapping):
-        check_dims(list(chunks), image, "chunks")
-        lengths.update(chunks)
-    elif isinstance(chunks, int):
-        lengths.update({dim: chunks for dim in PLANE if dim in image.dims})
+    given = labelled(chunks, "chunks", "dim")
+    if isinstance(given, ByLabel):
+        check_dims(given.labels, image, "chunks")
+        lengths.update(given.mapping("chunks"))
+    elif isinstance(given, int):
+        lengths.update({dim: given for dim in PLANE if dim in image.dims})
     elif len(chunks) != image.ndim:
         raise ValueError(f"chunks has {len(chunks)} lengths for the dims {tuple(image.dims)}; give one a dim, or a mapping.")
     else:
@@ -145,13 +111,3 @@ def chunks_for(image: xr.DataArray, chunks: Any) -> tuple[int, ...]:
 
 def _first_chunk(image: xr.DataArray, dim: Any) -> int:
     return int(image.chunksizes[dim][0]) if dim in image.chunksizes else int(image.sizes[dim])
-
-
-def pick_channels(image: xr.DataArray, positions: Sequence[int]) -> xr.DataArray:
-    """Return some channels of ``image``, in this order; an image that can be read again still can."""
-    axis = int(image.get_axis_num(CHANNEL))
-    coords = {
-        name: coord.isel({CHANNEL: list(positions)}) if CHANNEL in coord.dims else coord for name, coord in image.coords.items()
-    }
-    data = pick(as_lazy(image.data), axis, positions) if is_lazy(image.data) else np.take(image.data, list(positions), axis=axis)
-    return xr.DataArray(data, coords=coords, dims=image.dims, attrs=image.attrs).rename(image.name)

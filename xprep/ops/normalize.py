@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import xarray as xr
 
+from xprep.dims.channels import channel_names, channel_positions, matching_positions, pick_channels
+from xprep.dims.names import check_no_other_dims
 from xprep.ops.containers import Container, images_of, rebuild, spell_name
 from xprep.ops.contents import Name
 from xprep.ops.labels import relabel, spell
-from xprep.ops.layout import (
-    CHANNEL,
-    channel_names,
-    channel_positions,
-    check_image,
-    pick_channels,
-)
+from xprep.ops.layout import CHANNEL, check_image
 from xprep.ops.normalize_passes import Field, Recipe, normalized
 from xprep.ops.parameters import channel_sigmas, check_choice, check_percentile, working_dtype
 from xprep.switches import check_switch
@@ -55,9 +51,10 @@ def normalize(
     Parameters
     ----------
     image : DataArray, Dataset or DataTree
-        Dims ``c, y, x`` and others (``z``, ``t``) in any order; an image without ``c`` is one channel. The images of a Dataset
-        or a DataTree are the fields of view of one experiment: they share their statistics. Those of different shapes belong
-        into the nodes of a DataTree; an image in levels is one image, of which level 0 counts (`xprep.ops.containers`).
+        Dims ``c, y, x``, and ``z`` and ``t``, in any order; an image without ``c`` is one channel. The images of a Dataset
+        or a DataTree are the fields of view of one experiment: they share their statistics. Their channels go together by name;
+        of several of one name the k-th of one image with the k-th of another. Images of different shapes belong into the nodes
+        of a DataTree. An image in levels is one image, of which level 0 counts.
     p : float or None
         Percentile, 0–100, that a channel is divided by.
     p_sum : float or None
@@ -65,14 +62,16 @@ def normalize(
     p_post : float or None
         Percentile that a channel is divided by at the end.
     sigma : float, sequence, mapping or None
-        Standard deviation of the blur in y and x, in pixels: one number, one a channel in order, or by channel name.
+        Standard deviation of the blur in y and x, in pixels: one number, one a channel in order, or by channel name (a
+        mapping, a Series, a DataArray over ``c``): that of all channels of this name, and 0 of those that are not named.
         Lengths with a unit (``"0.5 um"``) do as well where voxels are square.
     norm_sum : bool
         Whether the channels of a pixel are divided by their sum.
     cap_max : float or None
         Largest value of the result.
     channels : sequence, optional
-        Channels to use, in this order: names where ``c`` has a coordinate, positions where it has none.
+        Channels to use, in this order. A name takes all channels that have it; whole numbers are positions where names are
+        texts, or where ``c`` has no coordinate. Without, those of the first image, which all others must have.
     dtype : {"float32", "float64", None}
         Type to work in and of the result. None keeps floats, and makes integers float64.
     chunks : mapping, int or tuple, optional
@@ -93,10 +92,11 @@ def normalize(
     Raises
     ------
     ValueError
-        A percentile outside 0–100, a negative or NaN sigma or the wrong number of them, images of different dims, y or x
-        missing, an image without pixels, an unknown choice.
+        A percentile outside 0–100, or (``p``, ``p_post``) between 0 and 1, which is a quantile; a negative or NaN sigma or the
+        wrong number of them; images of different dims, y or x missing, dims besides t, c, z, y and x; an image without pixels,
+        or of unknown length; an unknown choice.
     KeyError
-        An unknown channel.
+        An unknown channel, or one that an image lacks: it is named.
     TypeError
         Values that are not real numbers.
 
@@ -170,19 +170,43 @@ def _selected(images: Mapping[Name, xr.DataArray], channels: Any) -> dict[Name, 
     """Return the images with the same channels in the same order: ``channels``, or those of the first image."""
     for image in images.values():
         check_image(image, "normalize")
+        check_no_other_dims(image, "normalize")
     first = next(iter(images.values()))
-    wanted = channels if channels is not None else (channel_names(first) if CHANNEL in first.dims else None)
     for name, image in images.items():
         if set(image.dims) != set(first.dims):
             raise ValueError(
                 f"images of one call must have the same dims: {tuple(first.dims)} and, in {name}, {tuple(image.dims)}. "
                 f"Normalise 2D and 3D images apart, or add the dim: image.expand_dims('z')."
             )
-    return {name: _with_channels(image, wanted) for name, image in images.items()}
+    positions = _chosen(images, channels)
+    whole = channels is None
+    return {name: _picked(image, _there(name, image, first, positions, whole)) for name, image in images.items()}
 
 
-def _with_channels(image: xr.DataArray, wanted: Any) -> xr.DataArray:
-    positions = channel_positions(image, wanted)
-    if CHANNEL not in image.dims or positions == tuple(range(image.sizes[CHANNEL])):
+def _chosen(images: Mapping[Name, xr.DataArray], channels: Any) -> tuple[int, ...]:
+    """Return the positions of ``channels`` in the first image."""
+    name, first = next(iter(images.items()))
+    try:
+        return channel_positions(first, channels)
+    except KeyError as error:
+        raise (error if len(images) == 1 else KeyError(f"of {spell_name(name)!r}: {error.args[0]}")) from None
+
+
+def _there(name: Name, image: xr.DataArray, first: xr.DataArray, positions: Sequence[int], whole: bool) -> list[int]:
+    """Return where the first image's channels at ``positions`` (all: ``whole``) are in ``image``."""
+    if CHANNEL not in image.dims or image is first:
+        return list(positions)
+    own = channel_names(first)
+    try:
+        return matching_positions(channel_names(image), own, positions, whole=whole)
+    except KeyError as error:
+        raise KeyError(
+            f"{spell_name(name)!r} {error.args[0]} Images of one call share channels by name; the first has {list(own)}. "
+            f"Choose some that all have: channels=[…]."
+        ) from None
+
+
+def _picked(image: xr.DataArray, positions: Sequence[int]) -> xr.DataArray:
+    if CHANNEL not in image.dims or list(positions) == list(range(image.sizes[CHANNEL])):
         return image
     return pick_channels(image, positions)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xprep.ops.layout import CHANNEL, PLANE, channel_names, channel_positions, check_dims
+from xprep.dims.channels import channel_names, is_channel, values_by_position
+from xprep.dims.labelled import ByLabel, labelled
+from xprep.ops.layout import CHANNEL, PLANE, check_dims
 from xprep.ops.units import in_pixels
 
 
 def check_percentile(value: float | None, name: str) -> float | None:
     """Return a percentile, 0–100, or None.
 
+    Between 0 and 1 it would be a quantile's value, except for ``p_sum``, where few pixels are to be left out.
+
     Raises
     ------
     ValueError
-        It is not a finite number between 0 and 100.
+        It is not a finite number between 0 and 100, or looks like a quantile.
     """
     if value is None:
         return None
@@ -26,6 +30,8 @@ def check_percentile(value: float | None, name: str) -> float | None:
         raise ValueError(f"{name} must be one percentile between 0 and 100, or None; got {value!r}.")
     if not 0 <= float(value) <= 100:
         raise ValueError(f"{name} is a percentile and must lie between 0 and 100; got {value!r}.")
+    if 0 < float(value) < 1 and name != "p_sum":
+        raise ValueError(f"{name} is a percentile: percentiles are 0–100, {name}={float(value) * 100:g}; got {value!r}.")
     return float(value)
 
 
@@ -75,7 +81,9 @@ def check_sigma(value: Any, what: str = "sigma") -> float:
 
 
 def channel_sigmas(sigma: Any, image: xr.DataArray) -> tuple[float, ...]:
-    """Return one sigma a channel, for y and x: from one value, a sequence in channel order, a mapping by name, or None (0).
+    """Return one sigma a channel, for y and x: from one value, a sequence in channel order, values by name, or None (0).
+
+    Channels that are not named are left as they are.
 
     Raises
     ------
@@ -86,7 +94,7 @@ def channel_sigmas(sigma: Any, image: xr.DataArray) -> tuple[float, ...]:
     """
     if sigma is None:
         return (0.0,) * len(channel_names(image))
-    pairs = [plane_sigmas(value, image, what) for value, what in _by_channel(sigma, image)]
+    pairs = _plane_sigmas_by_channel(labelled(sigma, "sigma", CHANNEL), image)
     uneven = [pair for pair in pairs if pair["y"] != pair["x"]]
     if uneven:
         raise ValueError(
@@ -101,49 +109,50 @@ def plane_sigmas(value: Any, image: xr.DataArray, what: str = "sigma") -> dict[s
     return {dim: check_sigma(in_pixels(value, image, dim, what), what) for dim in PLANE}
 
 
-def _by_channel(sigma: Any, image: xr.DataArray) -> list[tuple[Any, str]]:
-    """Return what was given for each channel, and what to call it."""
+def _plane_sigmas_by_channel(sigma: Any, image: xr.DataArray) -> list[dict[str, float]]:
+    """Return the sigmas along y and x of every channel, of what `labelled` gave."""
     names = channel_names(image)
-    if isinstance(sigma, Mapping):
-        channel_positions(image, list(sigma), "sigma")
-        missing = [name for name in names if name not in sigma]
-        if missing:
-            raise ValueError(
-                f"sigma names {list(sigma)}, but not the channel {missing[0]!r}; give 0 for a channel to be left as it is."
-            )
-        return [(sigma[name], f"sigma of channel {name!r}") for name in names]
-    if np.ndim(sigma) == 0:
-        return [(sigma, "sigma")] * len(names)
-    values = np.asarray(sigma, dtype=object).ravel().tolist()
-    for value in values:
-        if not isinstance(value, str):
-            check_sigma(value)
-    if len(values) != len(names):
-        raise ValueError(f"sigma has {len(values)} values for {len(names)} channels; give one a channel, or one number for all.")
-    return [(value, "sigma") for value in values]
+    if isinstance(sigma, ByLabel):
+        values = values_by_position(sigma, names, "sigma")
+        found = [labelled(values.get(i, 0.0), "sigma", CHANNEL) for i in range(len(names))]
+        return [plane_sigmas(value, image, f"sigma of channel {name!r}") for name, value in zip(names, found, strict=True)]
+    if isinstance(sigma, str) or not np.iterable(sigma):
+        return [plane_sigmas(sigma, image)] * len(names)
+    pairs = [plane_sigmas(labelled(value, "sigma", CHANNEL), image) for value in sigma]
+    if len(pairs) != len(names):
+        raise ValueError(f"sigma has {len(pairs)} values for {len(names)} channels; give one a channel, or one number for all.")
+    return pairs
 
 
 def dim_sigmas(sigma: Any, image: xr.DataArray) -> tuple[dict[str, float], ...]:
-    """Return the sigmas by dim of every channel: from a number (y and x), a mapping by dim, or a sequence per channel.
+    """Return the sigmas by dim of every channel: from a number (y and x), values by dim or by channel, or a sequence per channel.
+
+    Labels are dims, or, where none of them is one, channels; those that are not named are left as they are.
 
     Raises
     ------
     ValueError
         A dim is unknown, a sigma is not one, or there is not one a channel.
     """
-    count = image.sizes.get(CHANNEL, 1)
-    if isinstance(sigma, Mapping):
-        check_dims(list(sigma), image, "sigma")
-        if CHANNEL in sigma:
-            raise ValueError("sigma cannot blur along the channels 'c'; give a sequence for one sigma a channel.")
-        sigmas = {
-            str(dim): check_sigma(in_pixels(value, image, str(dim), f"sigma of {dim!r}"), f"sigma of {dim!r}")
-            for dim, value in sigma.items()
-        }
-        return (sigmas,) * count
-    if sigma is None:
+    given = labelled(sigma, "sigma", CHANNEL)
+    if given is None:
         raise ValueError("sigma must be a number, a mapping by dim or a sequence per channel; got None.")
-    return tuple(plane_sigmas(value, image, what) for value, what in _by_channel(sigma, image))
+    if not isinstance(given, ByLabel) or _are_channels(given.labels, image):
+        return tuple(_plane_sigmas_by_channel(given, image))
+    check_dims(given.labels, image, "sigma")
+    if CHANNEL in given.labels:
+        raise ValueError("sigma cannot blur along the channels 'c'; give a sequence for one sigma a channel.")
+    sigmas = {
+        str(dim): check_sigma(in_pixels(value, image, str(dim), f"sigma of {dim!r}"), f"sigma of {dim!r}")
+        for dim, value in given.mapping("sigma").items()
+    }
+    return (sigmas,) * image.sizes.get(CHANNEL, 1)
+
+
+def _are_channels(labels: Sequence[Any], image: xr.DataArray) -> bool:
+    """Whether labels name channels: none is a dim, and one at least is a channel."""
+    names = channel_names(image)
+    return not set(labels) & set(image.dims) and any(is_channel(label, names) for label in labels)
 
 
 def working_dtype(dtype: Any, source: np.dtype[Any]) -> np.dtype[Any]:

@@ -20,6 +20,7 @@ from xprep.ops.containers import Container, collect, images_of
 from xprep.ops.labels import attributes, spell
 from xprep.ops.layout import CHANNEL, check_dims, check_image
 from xprep.ops.parameters import check_choice, check_quantiles
+from xprep.rois.crops import kept_coords
 from xprep.switches import check_switch
 from xprep.types import Array
 
@@ -151,8 +152,7 @@ class _Rows:
 
 
 def _named(image: xr.DataArray, found: Any, kept: tuple[Any, ...], q: tuple[float, ...], step: str) -> xr.DataArray:
-    coords = {name: coord for name, coord in image.coords.items() if set(coord.dims) <= set(kept)}
     result = xr.DataArray(like(image.data, found), dims=("quantile", *kept)).rename(image.name)
-    result = result.assign_coords({**coords, "quantile": list(q)})
+    result = result.assign_coords(kept_coords(image, kept, quantile=list(q)))
     result.attrs = attributes(image, step, is_image=False)
     return result

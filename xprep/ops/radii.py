@@ -8,8 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import xarray as xr
 
+from xprep.dims.channels import channel_names, values_by_position
+from xprep.dims.labelled import ByLabel, labelled
 from xprep.dims.lengths import Length
-from xprep.ops.layout import PLANE, channel_names
+from xprep.ops.layout import CHANNEL, PLANE
 from xprep.ops.units import in_pixels
 
 Pair: TypeAlias = tuple[Length, Length]
@@ -18,17 +20,16 @@ Radius: TypeAlias = Length | Sequence[Length | Pair] | Mapping[Any, Length | Pai
 
 def radii_of(radius: Any, image: xr.DataArray) -> list[tuple[float, float]]:
     """Return (y, x) of every channel, in pixels."""
-    names = channel_names(image)
-    return [_pair(one, image) for one in _by_channel(radius, names)]
+    return [_pair(one, image) for one in _by_channel(labelled(radius, "radius", CHANNEL), channel_names(image))]
 
 
 def _by_channel(radius: Any, names: tuple[Any, ...]) -> list[Any]:
     """Return what was given for every channel: something for all, or one each."""
-    if isinstance(radius, Mapping) and not (set(radius) <= set(PLANE) and not set(radius) <= set(names)):
-        return _from_mapping(radius, names)
-    if isinstance(radius, Mapping) or not _is_nested(radius):
+    if isinstance(radius, ByLabel) and not (set(radius.labels) <= set(PLANE) and not set(radius.labels) <= set(names)):
+        return _of_every(radius, names)
+    if isinstance(radius, ByLabel) or not _is_nested(radius):
         return [radius] * len(names)
-    values = list(radius)
+    values = [labelled(value, "radius", CHANNEL) for value in radius]
     if len(values) == 2 and not any(_is_nested(value) for value in values):
         return [values] * len(names)
     if len(values) != len(names):
@@ -39,24 +40,26 @@ def _by_channel(radius: Any, names: tuple[Any, ...]) -> list[Any]:
     return values
 
 
-def _from_mapping(radius: Mapping[Any, Any], names: tuple[Any, ...]) -> list[Any]:
-    unknown = [name for name in radius if name not in names]
-    if unknown:
-        raise KeyError(
-            f"radius names {unknown[0]!r}; the image has the channels {list(names)}, and the dims of a radius are 'y' and 'x'."
+def _of_every(radius: ByLabel, names: tuple[Any, ...]) -> list[Any]:
+    """Return the radius of every channel, by their names: a radius has no 0 that would leave a channel as it is."""
+    try:
+        found = values_by_position(radius, names, "radius")
+    except KeyError as error:
+        raise KeyError(f"{error.args[0]} The dims of a radius are 'y' and 'x'.") from None
+    if missing := [name for i, name in enumerate(names) if i not in found]:
+        raise ValueError(
+            f"radius names {list(radius.labels)}, but not the channel {missing[0]!r}; give every channel its radius."
         )
-    missing = [name for name in names if name not in radius]
-    if missing:
-        raise ValueError(f"radius names {list(radius)}, but not the channel {missing[0]!r}; give every channel its radius.")
-    return [radius[name] for name in names]
+    return [found[i] for i in range(len(names))]
 
 
-def _pair(value: Any, image: xr.DataArray) -> tuple[float, float]:
+def _pair(given: Any, image: xr.DataArray) -> tuple[float, float]:
     """Return one channel's radii along y and x."""
-    if isinstance(value, Mapping):
-        if set(value) != set(PLANE):
-            raise ValueError(f"radius by dim needs 'y' and 'x'; got {dict(value)!r}.")
-        both = [value[dim] for dim in PLANE]
+    value = labelled(given, "radius", CHANNEL)
+    if isinstance(value, ByLabel):
+        if set(value.labels) != set(PLANE):
+            raise ValueError(f"radius by dim needs 'y' and 'x'; got {list(value.labels)}.")
+        both = [value.mapping("radius")[dim] for dim in PLANE]
     else:
         both = list(value) if _is_nested(value) else [value, value]
     if len(both) != 2:
@@ -66,7 +69,7 @@ def _pair(value: Any, image: xr.DataArray) -> tuple[float, float]:
 
 
 def _is_nested(value: Any) -> bool:
-    return isinstance(value, Mapping) or (np.iterable(value) and not isinstance(value, str))
+    return isinstance(value, ByLabel) or (np.iterable(value) and not isinstance(value, str))
 
 
 def _check_radius(value: Any, given: Any) -> float:

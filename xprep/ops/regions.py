@@ -9,8 +9,10 @@ from typing import Any, ParamSpec, TypeVar, cast
 import numpy as np
 import xarray as xr
 
+from xprep.engine.lazy import check_known
 from xprep.ops.containers import images_of, map_images
 from xprep.ops.labels import attributes, spell
+from xprep.ops.layout import check_image
 from xprep.ops.levels import join_path
 from xprep.rois import features, masking
 from xprep.rois import traces as summing
@@ -32,6 +34,9 @@ def _of_images(function: Callable[P, R], *, table: bool = True, unitless: bool =
         step = spell(function.__name__, {"rois": rois, **options})
         makes = None if _keeps_whole_numbers(options) else function.__name__
         images = images_of(image, makes)
+        for array in images.values():
+            check_image(array, function.__name__)
+        check_known(getattr(rois, "data", rois), function.__name__, "rois.data" if isinstance(rois, xr.DataArray) else "rois")
         found = as_table(rois, list(images.values())) if table else rois
 
         def one(array: xr.DataArray) -> Any:

@@ -50,7 +50,7 @@ def rescale(
         are made anew.
     factors : mapping of str to float or str
         New voxels per old voxel by dim, finite and above 0: ``{"z": 2, "y": 0.5}``. With a unit it is the voxel size
-        wanted: ``{"z": "0.2 um"}`` (`xprep.dims.lengths`). A factor of z is ignored where there is no z.
+        wanted: ``{"z": "0.2 um"}`` (`xprep.dims.lengths`).
     order : {1, 0}
         1 interpolates linearly between the two nearest voxels an axis; 0 takes the nearest voxel's value, as labels
         need it.
@@ -109,7 +109,13 @@ def rescale(
         raise TypeError(f"factors must be a mapping by dim, e.g. {{'y': 0.5, 'x': 0.5}}; got {factors!r}.")
     defaults = RescaleOptions(order=1, boundary="nearest", cval=0.0, size="round", origin="corner", anti_alias=False)
     step = spell("rescale", {"factors": dict(factors), **vars(way)}, dict(defaults))
-    return rescale_everywhere(image, lambda array, _images: _checked_factors(factors, array), way, step)
+
+    def of(array: xr.DataArray, images: Sequence[xr.DataArray]) -> dict[str, float]:
+        is_image = any(array is one for one in images)
+        mine = factors if is_image else {dim: value for dim, value in factors.items() if dim in array.dims}
+        return _checked_factors(mine, array)
+
+    return rescale_everywhere(image, of, way, step)
 
 
 class IsotropicOptions(TypedDict, total=False):
@@ -216,14 +222,13 @@ def _checked_edge(size: Any, zoom: Any) -> Length | None:
 
 
 def _checked_factors(factors: Mapping[str, Length], image: xr.DataArray) -> dict[str, float]:
-    known = {dim: value for dim, value in factors.items() if dim in image.dims or dim != "z"}
-    check_dims(list(known), image, "factors")
-    if wrong := [dim for dim in known if dim not in SPACE]:
+    check_dims(list(factors), image, "factors")
+    if wrong := [dim for dim in factors if dim not in SPACE]:
         raise ValueError(f"factors names the dim {wrong[0]!r}; only dims of space can be scaled: z, y and x.")
     for dim, value in factors.items():
         if not isinstance(value, str):
             _check_factor(value, f"factors[{dim!r}]")
-    return {dim: _factor(value, image, dim) for dim, value in known.items()}
+    return {dim: _factor(value, image, dim) for dim, value in factors.items()}
 
 
 def _factor(value: Length, image: xr.DataArray, dim: str) -> float:

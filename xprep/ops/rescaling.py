@@ -112,14 +112,15 @@ def rescale_everywhere(
 ) -> Container:
     """Scale an image, or everything in a Dataset or DataTree that lies along the dims of space."""
 
-    def scale(array: xr.DataArray, images: Sequence[xr.DataArray], way: Way) -> xr.DataArray:
+    def scale(array: xr.DataArray, images: Sequence[xr.DataArray], way: Way, is_image: bool = True) -> xr.DataArray:
+        if is_image:
+            check_image(array, "rescale")
         return _rescale(array, factors_of(array, images), steps_of(array), way, step)
 
     def follow(array: xr.DataArray, images: Sequence[xr.DataArray]) -> xr.DataArray | None:
-        return scale(array, images, way.of_what_is_beside(array.dtype)) if array.dtype.kind in "buif" else None
+        return scale(array, images, way.of_what_is_beside(array.dtype), False) if array.dtype.kind in "buif" else None
 
     if isinstance(container, xr.DataArray):
-        check_image(container, "rescale")
         return scale(container, [container], way)
     contents = contents_of(container)
     if way.order:

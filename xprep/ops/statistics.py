@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from xprep.dims.channels import channel_titles
 from xprep.errors import EmptyChannelWarning, PaddedImageWarning, PercentileWarning
 from xprep.ops.padding import padding_message
 from xprep.types import Array
@@ -104,4 +105,6 @@ def _from_json(value: Mapping[str, Any]) -> Array:
 
 
 def _names(channels: Sequence[Any], which: Array) -> str:
-    return ", ".join(repr(name) for name, wrong in zip(channels, which, strict=True) if wrong)
+    several = len(set(channels)) < len(channels)
+    titles = channel_titles(channels) if several else map(repr, channels)
+    return ", ".join(title for title, wrong in zip(titles, which, strict=True) if wrong)

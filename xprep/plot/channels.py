@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from xprep.ops.layout import CHANNEL, PLANE, channel_names
+from xprep.dims.channels import channel_names, channel_titles
+from xprep.ops.layout import CHANNEL, PLANE
 from xprep.ops.project import project
 from xprep.ops.rescale import rescale
 from xprep.plot.panels import MOST_PIXELS, are_labels, drawable, finished, lengths_of, new_figure, show, window_of
@@ -51,14 +52,14 @@ def plot_channels(
     as_labels = are_labels(stack, labels)
     flat = project(stack, "z", "max") if "z" in stack.dims else stack
     pictures = _shrunk(flat, as_labels).compute()
-    names = channel_names(stack) if CHANNEL in stack.dims else (stack.name or "",)
+    names = channel_titles(channel_names(stack)) if CHANNEL in stack.dims else (str(stack.name or ""),)
     columns = ceil(sqrt(len(names)))
     figure = figure or new_figure(*_panel_size(flat, columns, ceil(len(names) / columns)))
     panels = figure.subplots(ceil(len(names) / columns), columns, squeeze=False, sharex=True, sharey=True).ravel()
     for i, name in enumerate(names):
         picture = (pictures.isel({CHANNEL: i}) if CHANNEL in stack.dims else pictures).transpose(*PLANE).values
         drawn = show(panels[i], picture, flat, PLANE, None if as_labels else window_of(picture), cmap)
-        panels[i].set_title(str(name))
+        panels[i].set_title(name)
         panels[i].tick_params(labelbottom=True, labelleft=True)
         if not as_labels:
             figure.colorbar(drawn, ax=panels[i], shrink=0.8, label=str(stack.attrs.get("units", "")))

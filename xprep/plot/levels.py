@@ -42,7 +42,7 @@ def fitting_level(image: xr.DataArray, pixels: int) -> xr.DataArray:
 def _whole_source(image: xr.DataArray) -> ZarrReadable | None:
     """Return the array in a store whose pixels are the image's, all of them and in its order of axes."""
     origin = source_of(as_lazy(image.data)) if is_lazy(image.data) else None
-    if origin is None or not isinstance(source := origin.view.source, ZarrReadable):
+    if origin is None or not isinstance(source := origin.view.source, ZarrReadable) or source.decoding is not None:
         return None
     everything = View.of(source, "")
     return source if (origin.view.axes, origin.view.picks) == (everything.axes, everything.picks) else None

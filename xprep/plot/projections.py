@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from xprep.ops.layout import CHANNEL, SPACE, channel_names
+from xprep.dims.channels import channel_names, channel_titles
+from xprep.ops.layout import CHANNEL, SPACE
 from xprep.ops.project import project
 from xprep.plot.panels import (
     are_labels,
@@ -88,9 +89,9 @@ def _rows(figure: Figure | SubFigure, image: xr.DataArray) -> list[tuple[Any, st
     """Return a part of the figure for every channel, and its title."""
     if CHANNEL not in image.dims:
         return [(figure, str(image.name or ""))]
-    names = channel_names(image)
+    names = channel_titles(channel_names(image))
     parts = np.asarray(figure.subfigures(len(names), 1, squeeze=False)).ravel()
-    return list(zip(parts, map(str, names), strict=True))
+    return list(zip(parts, names, strict=True))
 
 
 def _orthogonal_axes(figure: Figure | SubFigure, image: xr.DataArray) -> Mapping[str, Axes]:

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from xprep.engine.grid import regular, starts
-from xprep.engine.lazy import is_lazy
+from xprep.engine.lazy import check_known, is_lazy
 from xprep.engine.roi_blocks import Visit, visit_blocks
 from xprep.options import options
 from xprep.rois.centers import Centers
@@ -21,11 +21,12 @@ from xprep.types import Array
 
 @dataclass(frozen=True)
 class Window:
-    """A window: half-width in y and x, the value beyond the image, and whether it holds all planes."""
+    """A window: half-width in y and x, the value beyond the image, whether it holds all planes, and its type."""
 
     width: int
     fill_value: float = 0.0
     volumetric: bool = False
+    dtype: type[np.floating[Any]] = np.float32
 
     def tail(self, depth: int) -> tuple[int, ...]:
         """Return the axes of one window of an image with ``depth`` planes."""
@@ -34,7 +35,7 @@ class Window:
 
 
 def crop_array(data: Any, centers: Centers, window: Window, ndim: int) -> Any:
-    """Return the windows about ``centers``: (roi, leading…, [z], dy, dx), float32, lazy if ``data`` is.
+    """Return the windows about ``centers``: (roi, leading…, [z], dy, dx), lazy if ``data`` is.
 
     ``data`` has ``ndim`` axes in space, its last ones.
 
@@ -43,6 +44,7 @@ def crop_array(data: Any, centers: Centers, window: Window, ndim: int) -> Any:
     ValueError
         A center lies in a plane that there is not.
     """
+    check_known(data, "a window of an image")
     depth = data.shape[-3] if ndim == 3 else 1
     if not window.volumetric:
         check_planes(centers, depth)
@@ -52,7 +54,7 @@ def crop_array(data: Any, centers: Centers, window: Window, ndim: int) -> Any:
         return crop_blocks([data], whole, centers, window, data.shape[:leading], depth)
     grid = Grid(tuple(starts(lengths) for lengths in data.chunks[leading:]))
     tail = window.tail(depth)
-    nbytes = 4 * int(np.prod([*(c[0] for c in data.chunks[:leading]), *tail]))
+    nbytes = np.dtype(window.dtype).itemsize * int(np.prod([*(c[0] for c in data.chunks[:leading]), *tail]))
     rows = regular(len(centers), max(1, options().tile_bytes // max(1, nbytes)))
     edges = starts(rows)
     visits = []
@@ -61,7 +63,7 @@ def crop_array(data: Any, centers: Centers, window: Window, ndim: int) -> Any:
         blocks = tuple(sorted(grid.between(*boxes_of(part, window, grid))))
         visits.append(Visit(_Crop(part, window, tuple(map(grid.origin, blocks)), depth), blocks, last - first))
     token = (centers.z, centers.y, centers.x, window)
-    return visit_blocks(data, leading, visits, tail, np.float32, token)
+    return visit_blocks(data, leading, visits, tail, window.dtype, token)
 
 
 def check_planes(centers: Centers, depth: int) -> None:
@@ -110,7 +112,7 @@ def crop_blocks(
 ) -> Array:
     """Return the windows about ``centers``, of what lies in ``blocks``, whose first voxels are ``origins``."""
     shape = (len(centers), *leading, *window.tail(depth))
-    windows = np.full(shape, window.fill_value, np.float32)
+    windows = np.full(shape, window.fill_value, window.dtype)
     with np.errstate(over="ignore", invalid="ignore"):  # float64 beyond float32 becomes infinite, in silence as in numpy 1
         for block, origin in zip(blocks, origins, strict=True):
             space = len(origin)
@@ -154,10 +156,8 @@ def crop_labelled(image: xr.DataArray, centers: Centers, window: Window, ids: An
     if window.volumetric and not deep:
         data = data[..., 0, :, :]
     offsets = np.arange(-window.width, window.width + 1)
-    coords = kept_coords(image, [*leading, *(["z"] if deep else [])])
-    coords |= {"dy": offsets, "dx": offsets}
-    if ids is not None:
-        coords["roi"] = ids
+    more = {"dy": offsets, "dx": offsets, **({} if ids is None else {"roi": ids})}
+    coords = kept_coords(image, [*leading, *(["z"] if deep else [])], **more)
     dims = ("roi", *leading, *(["z"] if deep else []), "dy", "dx")
     return xr.DataArray(data, coords, dims, attrs=image.attrs).rename(image.name)
 
@@ -179,6 +179,7 @@ def space_dims(image: xr.DataArray) -> tuple[str, ...]:
     return ("z", "y", "x") if "z" in image.dims else ("y", "x")
 
 
-def kept_coords(image: xr.DataArray, dims: Sequence[Any]) -> dict[Any, Any]:
-    """Return the coordinates of ``image`` that only need ``dims``."""
-    return {name: coord.variable for name, coord in image.coords.items() if set(coord.dims) <= set(dims)}
+def kept_coords(image: xr.DataArray, dims: Sequence[Any], **more: Any) -> xr.Coordinates:
+    """Return the coordinates of ``image`` that only need ``dims``, with their indexes, and ``more``."""
+    others = [name for name, coord in image.coords.items() if not set(coord.dims) <= set(dims)]
+    return image.coords.to_dataset().drop_vars(others).assign_coords(more).coords

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xprep.dims.alignment import aligned, bare
-from xprep.engine.lazy import is_lazy
+from xprep.engine.lazy import check_known, is_lazy
 from xprep.engine.roi_blocks import map_windows
 from xprep.types import Array
 
@@ -46,6 +46,8 @@ def over_windows(
         Windows of different sizes, or too few axes.
     """
     core = 3 if volumetric else 2
+    for window in windows:
+        check_known(window, "xprep.rois", "windows")
     if any(isinstance(window, xr.DataArray) for window in windows):
         return _over_labelled(function, windows, core, dtypes, keeps)
     arrays = [window if is_lazy(window) else np.asarray(window) for window in windows]

@@ -13,7 +13,7 @@ from xprep.engine.lazy import as_lazy, like
 from xprep.rois.centers import centers_of, check_width
 from xprep.rois.crops import Window, crop_labelled, kept_coords, space_dims
 from xprep.rois.given import table_on
-from xprep.rois.measuring import FEATURES, How
+from xprep.rois.measuring import FEATURES, How, window_type
 from xprep.rois.neighbours import measure_rois
 from xprep.rois.spectra import check_eps
 from xprep.rois.surround import Surround, check_iterations, check_surround
@@ -65,7 +65,7 @@ def centered(image: xr.DataArray, rois: Any, *, width: int = 15, fill_value: flo
     half = check_width(width)
     space_dims(image)
     table = table_on(image, rois)
-    return crop_labelled(image, centers_of(table), Window(half, fill_value, table.volumetric), table.ids)
+    return crop_labelled(image, centers_of(table), Window(half, fill_value, table.volumetric), table.names)
 
 
 def roi_features(
@@ -113,7 +113,8 @@ def roi_features(
 
     Notes
     -----
-    Functions 16, 17, 18 and 19 of the reference (19 on the pair of 13), on windows filled with 0 outside the image.
+    Functions 16, 17, 18 and 19 of the reference (19 on the pair of 13), on windows filled with 0 outside the image; in
+    float64 but for images of up to 16 bits, so that light on top of much other light is compared by its own digits.
 
     Examples
     --------
@@ -130,12 +131,12 @@ def roi_features(
     steps, half = check_iterations(iterations), check_width(width)
     space = space_dims(image)
     table = table_on(image, rois)
-    shape = Window(half, 0.0, table.volumetric)
+    shape = Window(half, 0.0, table.volumetric, window_type(image.dtype))
     how = How(shape, steps, float(eps), surround, taper_of(window, shape.tail(1)[-2:]), image.sizes.get("z", 1))
     leading = [dim for dim in image.dims if dim not in space]
     data = image.transpose(*leading, *space).data
     made = like(image.data, measure_rois(as_lazy(data), table, how, len(space)))
-    coords = {**kept_coords(image, leading), "roi": table.ids}
+    coords = kept_coords(image, leading, roi=table.names)
     found = xr.DataArray(made, coords, ("roi", *leading, "feature"))
     return xr.Dataset({name: found[..., i] for i, name in enumerate(FEATURES)}, attrs=image.attrs)
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xprep.engine.lazy import as_lazy, is_lazy
+from xprep.engine.lazy import as_lazy, check_known, is_lazy
 from xprep.engine.roi_blocks import collect_blocks
 from xprep.kernels.labels_lists import expand_runs, find_runs, sort_runs
 from xprep.rois.placement import placement_of
@@ -73,6 +73,7 @@ def label_data(labels: Any) -> Any:
             )
         labels = labels.transpose(*order).data
     data = labels if is_lazy(labels) else np.asarray(labels)
+    check_known(data, "a table of ROIs", "labels.data")
     if data.ndim not in (2, 3):
         raise ValueError(f"a label image has the axes (y, x) or (z, y, x); got shape {data.shape}.")
     if data.dtype.kind not in "iu":

@@ -25,6 +25,15 @@ DOT = Weighing("dot", False)
 Floats = NDArray[np.float64]
 
 
+def window_type(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
+    """Return the type of windows that are measured: one in which differences of the image's values keep their digits.
+
+    float32 has those of 16 bits. Of float32 images too they are lost in a spectrum, whose sum of 961 pixels of 3e7 made the
+    phase correlation wrong by 13 %.
+    """
+    return np.float32 if dtype.itemsize <= 2 else np.float64
+
+
 @dataclass(frozen=True, eq=False)
 class How:
     """The parameters of `roi_features`, and how many planes the image has."""
@@ -51,7 +60,8 @@ def measure(
     """
     count, frames = len(centers), int(np.prod(leading))
     found = np.empty((count, frames, len(FEATURES)))
-    step = max(1, BATCH_BYTES // max(1, 4 * frames * int(np.prod(how.window.tail(how.depth)))))
+    nbytes = np.dtype(how.window.dtype).itemsize * frames * int(np.prod(how.window.tail(how.depth)))
+    step = max(1, BATCH_BYTES // max(1, nbytes))
     for first in range(0, count, step):
         rows = slice(first, min(count, first + step))
         found[rows] = measure_windows(_masks(pixels, centers, how, rows), crop(rows), how)

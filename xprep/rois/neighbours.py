@@ -156,7 +156,7 @@ class _Joined:
     how: How
 
     def __call__(self, parts: Sequence[Part], leading: tuple[int, ...]) -> Array:
-        crops = np.zeros((self.rois.size, *leading, *self.how.window.tail(self.how.depth)), np.float32)
+        crops = np.zeros((self.rois.size, *leading, *self.how.window.tail(self.how.depth)), self.how.window.dtype)
         sums = np.zeros((int(np.prod(leading)), self.rois.size))
         order = np.argsort(self.rois)
         for part in parts:

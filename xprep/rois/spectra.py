@@ -53,7 +53,7 @@ def cross_power_spectrum(static: Any, moving: Any, *, eps: float = 1e6, volumetr
     axes = tuple(range(-3 if volumetric else -2, 0))
 
     def divide(static: Array, moving: Array) -> Any:
-        return _spectrum(static, moving, axes, eps, relative)
+        return _spectrum(static, moving, axes, eps, relative).astype(_complex_type(static.dtype, moving.dtype)[0], copy=False)
 
     return over_windows(divide, [static, moving], volumetric, _complex_type, keeps=True)[0]
 
@@ -63,7 +63,9 @@ def _complex_type(a: Any, b: Any) -> tuple[Any]:
 
 
 def _spectrum(static: Array, moving: Array, axes: tuple[int, ...], eps: float, relative: bool) -> Any:
-    product = scipy.fft.fftn(as_floats(static), axes=axes) * scipy.fft.fftn(as_floats(moving), axes=axes).conj()
+    # In float64, rounded once: in float32 the sum over a bright window covers every other frequency with its rounding.
+    static, moving = static.astype(np.float64, copy=False), moving.astype(np.float64, copy=False)
+    product = scipy.fft.fftn(static, axes=axes) * scipy.fft.fftn(moving, axes=axes).conj()
     magnitude = np.abs(product)
     added = eps * magnitude.mean(axis=axes, keepdims=True) if relative else magnitude.dtype.type(eps)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -121,7 +123,8 @@ def phase_correlation(static: Any, moving: Any, *, eps: float = 1e-8, volumetric
     axes = tuple(range(-3 if volumetric else -2, 0))
 
     def correlate(static: Array, moving: Array) -> Any:
-        return scipy.fft.ifftn(_spectrum(static, moving, axes, eps, False), axes=axes).real
+        shifted = scipy.fft.ifftn(_spectrum(static, moving, axes, eps, False), axes=axes).real
+        return shifted.astype(float_type(static.dtype, moving.dtype), copy=False)
 
     return over_windows(correlate, [static, moving], volumetric, lambda a, b: (float_type(a, b),), keeps=True)[0]
 
@@ -165,7 +168,7 @@ def phase_correlation_zero(
     core = 3 if volumetric else 2
 
     def average(masks: Array, references: Array) -> Any:
-        pairs = Pairs(as_floats(masks), as_floats(references), core)
+        pairs = Pairs(as_floats(masks), references.astype(np.float64, copy=False), core)
         found = mean_cross_power(pairs.masks, pairs.references, pairs.mask_of, pairs.reference_of, float(eps), relative)
         return pairs.result(found)
 

@@ -1,0 +1,51 @@
+"""What can be stored is found out before anything is begun: attributes, coordinates, names, what viewers are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import xarray as xr
+
+from xprep.images.appearance import pixel_attributes, wanted_channels, wanted_label
+from xprep.images.describing import describe
+from xprep.images.levels import Shape, placement
+from xprep.images.specifying import Options
+from xprep.io.creating import Creation, declare_levels
+from xprep.io.layout import level_path
+from xprep.io.ome_write import write_multiscale
+from xprep.io.specs import ArraySpec, LevelSpec
+
+Levels = tuple[Sequence[Shape], Sequence[LevelSpec]]
+
+
+def spec_of(image: xr.DataArray) -> ArraySpec:
+    """Return what the levels of an image have in common."""
+    return ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=pixel_attributes(image.attrs))
+
+
+def spec_of_label(label: xr.DataArray) -> ArraySpec:
+    """Return the same of a label image, whose attributes are not stored."""
+    return ArraySpec(tuple(map(str, label.dims)), label.dtype)
+
+
+def check_storable(
+    image: xr.DataArray, levels: Levels, labels: Mapping[str, tuple[xr.DataArray, Levels]], options: Options
+) -> None:
+    """Refuse an image or labels with anything that has no form in a store.
+
+    Raises
+    ------
+    ValueError, TypeError
+        It names the attribute, coordinate or axis.
+    """
+    how = Creation(options.layout == "dual", 2 if options.version == "0.4" else 3)
+    pyramids = [("", image, levels, spec_of(image))]
+    pyramids += [(f"labels/{name}", label, its, spec_of_label(label)) for name, (label, its) in labels.items()]
+    for path, one, (shapes, specs), spec in pyramids:
+        paths = [level_path(options.layout, n) for n in range(len(specs))]
+        declare_levels(path, dict(zip(paths, specs, strict=True)), spec, how)
+        placed = [placement(one, shape, at) for shape, at in zip(shapes, paths, strict=True)]
+        write_multiscale(describe(one, placed, options.method, None), options.version)
+    wanted_channels(image)
+    for label, _ in labels.values():
+        wanted_label(label)
