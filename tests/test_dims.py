@@ -99,6 +99,8 @@ def test_dims_of_other_tools_are_refused_with_the_rename(name: str, make: Made, 
         renamed = eval(advice(caught.value), {"image": image})
         assert {"y", "x"} <= set(renamed.dims) <= set("tczyx")
         np.testing.assert_array_equal(renamed, image)
+        if any(coord.dims == (image.dims[1],) for coord in image.coords.values()):
+            assert renamed.c.values.tolist() == list("abc"), "names of channels are no price"
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -128,9 +128,39 @@ def resume(source: Path, url: Path, how: dict[str, Any], about: str) -> None:
         return
     except (StoreFormatError, xprep.StoreExistsError) as error:
         said = f"{error}{error.__notes__}"
-    assert "overwrite=True" in said, about
     assert "resume=True" not in said, about
-    write(source, url, overwrite=True, **how)
+    assert f"delete {url}, and run again" in said, about
+    shutil.rmtree(url)
+    write(source, url, **how)
+
+
+def test_tiles_of_an_unknown_source_are_forgotten_for_good(source: Path, tmp_path: Path) -> None:
+    """Also by the run after the next: it finds what the source is now, which is not what these tiles were made of."""
+    url, changed = tmp_path / "x.zarr", tmp_path / "s.zarr"
+    shutil.copytree(source, changed)
+    begin(changed, url)
+    before = Journal(open_store(url).child("scale0/image")).records()
+    next(url.glob("**/source.note")).write_bytes(b"")
+    for path in sorted((changed / "scale0/image/c/1").glob("*/*")):  # labels are made of the other channel
+        path.write_bytes((changed / "scale0/image/c/0" / path.relative_to(changed / "scale0/image/c/1")).read_bytes())
+    with pytest.raises(Interrupt):
+        write(changed, url, resume=True, progress=AfterTiles(url, None, stop, tiles=1))
+    assert len(Journal(open_store(url).child("scale0/image")).records()) < len(before)
+    write(changed, url, resume=True)
+    write(changed, tmp_path / "whole.zarr")
+    assert objects(url) == objects(tmp_path / "whole.zarr")
+
+
+def test_two_damages_of_what_says_whose_a_store_is(source: Path, tmp_path: Path) -> None:
+    """The mark and its copy: nobody knows what was begun, and the way out says what to do."""
+    url = tmp_path / "x.zarr"
+    begin(source, url)
+    for path in (url / "zarr.json", next(url.glob("**/mark.note"))):
+        path.write_bytes(b"")
+    with pytest.raises(StoreFormatError, match="and run again"):
+        write(source, url, resume=True)
+    resume(source, url, {}, "both")
+    assert xprep.verify(url).is_whole
 
 
 def test_what_was_damaged_is_told(source: Path, tmp_path: Path) -> None:

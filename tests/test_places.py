@@ -230,6 +230,16 @@ def test_scratch_and_report_lie_outside_of_all_images(raw: Path, tmp_path: Path)
     assert not (tmp_path / "out.zarr").exists()
 
 
+def test_a_file_is_a_place(tmp_path: Path) -> None:
+    """An input of another format, a recipe: what is no store is not lost either."""
+    (tmp_path / "slide.ome.tif").write_bytes(b"II*\0")
+    for output in (tmp_path / "slide.ome.tif", tmp_path / "slide.ome.tif/x.zarr", tmp_path):
+        given = {"inputs": str(tmp_path / "slide.ome.tif"), "steps": ["to_isotropic"], "output": f"{output}/{{name}}/.."}
+        with pytest.raises(RecipeError, match="the input would be lost"):
+            find_tasks(load_recipe(given))
+    assert locate(tmp_path / "slide.ome.tif").lies_in(locate(tmp_path))
+
+
 def test_the_command(raw: Path) -> None:
     before = objects(raw)
     found = CliRunner().invoke(app, ["normalize", str(raw), f"file://{raw}/labels/new", "--overwrite"])

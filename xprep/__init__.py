@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from xprep import datasets, rois, ufuncs
 from xprep.accessor import DatasetPrep, ImagePrep, TreePrep
-from xprep.batch import BatchInterruptedError, BatchReport, RecipeError, run
+from xprep.batch import BatchInterruptedError, BatchReport, RecipeError, run, status
 from xprep.errors import (
     ChunkError,
     ChunksWarning,
     EmptyChannelWarning,
     NobodyWorksError,
+    PaddedImageWarning,
     PercentileWarning,
     ScratchFullError,
+    SourceChangedError,
     StoreExistsError,
     StoreFormatError,
     StoreFormatWarning,
@@ -54,6 +56,7 @@ __all__ = [
     "EmptyChannelWarning",
     "ImagePrep",
     "NobodyWorksError",
+    "PaddedImageWarning",
     "PercentileWarning",
     "Plan",
     "RecipeError",
@@ -90,6 +93,7 @@ __all__ = [
     "run",
     "set_options",
     "show_versions",
+    "status",
     "subtract_background",
     "to_isotropic",
     "to_ome_zarr",

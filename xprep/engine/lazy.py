@@ -60,7 +60,7 @@ def as_lazy(data: Any) -> da.Array:
     if isinstance(data, da.Array):
         check_engine()
         check_known(data, "xprep")
-        lazy = data if origin_of(data) is not None else follow(adopt(without_empty(data)))
+        lazy = data if origin_of(data) is not None else follow(adopt(data))
         return lazy if lazy.dtype.isnative else lazy.astype(lazy.dtype.newbyteorder("="))
     array = np.asarray(data)
     tile = tile_shape(array.shape, (1,) * array.ndim, (), array.dtype.itemsize, EAGER_TILE_BYTES)
@@ -83,15 +83,6 @@ def check_known(data: Any, operation: str, what: str = "image.data") -> None:
             f"{operation} needs to know how long the array is, and dask does not along its axis {unknown[0]}: that depends on "
             f"values (a boolean index). Find it out first: {what}.compute_chunk_sizes()."
         )
-
-
-def without_empty(array: da.Array) -> da.Array:
-    """Return ``array`` without its chunks of length 0, as selections and concatenations leave them."""
-    for axis, lengths in enumerate(array.chunks):
-        if 0 in lengths and any(lengths):
-            whole = (slice(None),) * axis
-            array = array.blocks[(*whole, [i for i, length in enumerate(lengths) if length])]
-    return array
 
 
 def like(data: Any, result: da.Array) -> Any:

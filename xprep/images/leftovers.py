@@ -105,10 +105,14 @@ def _was_used(place: Place) -> bool:
 
 
 def kept_of(source: Source, levels: Sequence[ZarrWritable], listener: Listener | None) -> Kept:
-    """Return what an earlier run left of the pyramid ``levels`` that can be gone on with."""
+    """Return what an earlier run left of the pyramid ``levels`` that can be gone on with; what cannot is forgotten."""
     if source == "as it was":
         return find_kept(levels, listener)
-    return Kept(torn=(UNKNOWN,)) if source == "unknown" else Kept()
+    if source == "nothing":
+        return Kept()
+    # A later run would find what the source is now beside tiles of what it was.
+    Journal(levels[0].place).forget()
+    return Kept(torn=(UNKNOWN,))
 
 
 def find_kept(levels: Sequence[ZarrWritable], listener: Listener | None = None) -> Kept:

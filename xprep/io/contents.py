@@ -183,12 +183,13 @@ def add_up(contents: Contents) -> Sums | str:
             return "the run was given up"
         number = crc32(one.name.encode())
         group, count = number % GROUPS, count + 1
-        text = f"{one.name}\0{one.size}\0{one.state}".encode()
-        digest = int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
+        # Numbers have the same hash in every process, texts have not.
+        digest = hash((number, one.size, crc32(one.state.encode()), crc32(one.state[::-1].encode())))
         names[group] += number
         lasting[group] += digest
         passing[group] += hash((digest, one.passing))
-        newest[group] = max(newest[group], (one.changed, one.name))
+        if one.changed > newest[group][0]:
+            newest[group] = (one.changed, one.name)
     sums = (np.array([value & _MASK for value in values], "<u8") for values in (names, lasting, passing))
     return Sums(count, next(sums), next(sums), next(sums), newest)
 
@@ -197,7 +198,7 @@ def _listed(contents: Contents) -> Iterator[Listed]:
     place = contents.place
     if (folder := place.folder) is not None:
         with place.errors("list"):
-            yield from (one for one in walk_files(folder, contents.may_hold) if contents.holds(one.name))
+            yield from _held(contents, walk_files(folder, contents.may_hold))
     elif isinstance(place.store, ZipStore):
         yield describe_file(str(place.store.path), os.stat(place.store.path))
     elif _is_http(place):
@@ -211,6 +212,21 @@ def _listed(contents: Contents) -> Iterator[Listed]:
                 found = list_objects(place.store, place.key(prefix), place.deadline)
             named = (one._replace(name=prefix + one.name) for one in found)
             yield from (one for one in named if contents.holds(one.name))
+
+
+def _held(contents: Contents, listed: Iterator[Listed]) -> Iterator[Listed]:
+    """Yield those that ``contents`` holds: of the names in one folder, the first tells of all but their last number."""
+    folder, known, last = "", False, contents.units[-1]
+    texts = frozenset(map(str, last))
+    for one in listed:
+        here, slash, name = one.name.rpartition("/")
+        if here != folder:
+            folder, known = here, False
+        if known and name in texts:
+            yield one
+        elif contents.holds(one.name):
+            known = bool(slash) and name in texts
+            yield one
 
 
 def find_change(contents: Contents, first: Sums, second: Sums, *, lasting: bool) -> str:

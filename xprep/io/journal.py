@@ -139,6 +139,10 @@ class Journal:
         data = self.place.get(f"{PARTS}/{name}") if self.place.keeps_notes else None
         return None if data is None else decode_note(data, f"{self.place}/{PARTS}/{name}")
 
+    def forget(self) -> None:
+        """Delete all that was kept."""
+        self.place.child(PARTS).delete()
+
     def _lines(self, about: int) -> Iterator[tuple[str, bytes]]:
         parts = self.place.child(PARTS)
         listed = parts.list_names(about) if self.place.keeps_notes else []

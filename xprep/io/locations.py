@@ -75,6 +75,8 @@ def locate(place: str | Path | Store | Place, storage_options: Mapping[str, Any]
     >>> locate("/data/a.zarr2").lies_in(locate("/data/a.zarr"))
     False
     """
+    if isinstance(place, str | Path) and (url := parse(place, chained=True)).is_local:
+        return _on_disk(url.path, url.shown)  # a file, too, which is no store
     here = open_store(place, storage_options)
     if isinstance(here.store, ZipStore):
         return _on_disk(str(here.store.path), here.url)
@@ -93,11 +95,6 @@ def locate(place: str | Path | Store | Place, storage_options: Mapping[str, Any]
         return _on_web(where.text, here.url)
     bucket = parts[0].partition("@")[0]  # abfs://container@account/…
     return _named(["bucket", bucket, *parts[1:]], here.url, _server_of(here.store, where.protocol))
-
-
-def locate_file(path: str | Path) -> Location:
-    """Return where a file or folder of this machine is."""
-    return _on_disk(os.path.expanduser(path), str(path))
 
 
 def overlaps(ones: Sequence[Location], others: Sequence[Location]) -> Iterator[tuple[Location, Location]]:
@@ -144,7 +141,8 @@ def _on_disk(path: str, shown: str) -> Location:
     real = Path(os.path.realpath(path))
     names: list[Hashable] = []
     known: tuple[Any, ...] = ()
-    tail, folds = [], False
+    tail: list[str] = []
+    folds = False
     for here in (*reversed(real.parents), real):
         if not tail and (found := _number(here)) is not None:
             known = ("file", *found)
