@@ -29,7 +29,7 @@ from xprep.engine.plan import BASELINE_BYTES
 from xprep.engine.sources import read_array
 
 TILE = 2**19
-SMALL, LARGE = 24, 96  # planes of 256 × 320 pixels: 3.75 and 15 MiB
+SMALL, LARGE = 16, 64  # planes of 256 × 320 pixels: 2.5 and 10 MiB
 SIDE = {"y": 256, "x": 320}
 GROWTH = 4 * 2**20  # of memory, at most
 APART = 5 * 2**20  # graphs, journals, codecs, edges of tiles: what plans count among what a process takes before its first block
@@ -101,7 +101,6 @@ PAIRINGS = [
     ("copy", "column", "shards"),
     ("copy", "prime", "default"),
     ("normalize", "z-major", "plane"),
-    ("normalize, blurred", "plane", "default"),
     ("gaussian_filter", "z-major", "plane"),
     ("gaussian_filter along z", "cube", "plane"),
     ("two filters", "cube", "default"),
@@ -176,6 +175,7 @@ def assert_bounded(found: list[int], planned: list[int]) -> None:
     assert all(have < want + APART for have, want in zip(found, planned, strict=True)), told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("operation", "source", "target"), product(WRITTEN, SOURCES, TARGETS) if EVERY else PAIRINGS, ids="{}".format
 )
@@ -197,14 +197,13 @@ def test_what_is_written_is_bounded(operation: str, source: str, target: str, tm
 @pytest.mark.parametrize("factors", [(2, 2), ({"z": 2, "y": 2, "x": 2},)], ids=str)
 @pytest.mark.parametrize("method", ["mean", "gaussian"])
 def test_levels_are_bounded(factors: Any, method: str, tmp_path: Path) -> None:
-    warm("copy")
     found, planned = [], []
-    for depth in (SMALL, LARGE):
+    for depth in (8, SMALL, LARGE):  # the first imports and compiles
         image, _ = opened(depth, "z-major")
         planned.append(image.prep.plan(chunks=chunks_of("plane", image)["chunks"]).peak_memory - BASELINE_BYTES)
         how = {"scale_factors": factors, "method": method, **chunks_of("plane", image)}
         found.append(peak_of(lambda: image.prep.to_ome_zarr(tmp_path / f"{depth}.zarr", **how)))  # noqa: B023
-    assert_bounded(found, planned)
+    assert_bounded(found[1:], planned[1:])
 
 
 @pytest.mark.parametrize(("operation", "source"), product(COMPUTED, SOURCES) if EVERY else READINGS, ids="{}".format)
@@ -223,7 +222,7 @@ def test_what_is_computed_is_bounded(operation: str, source: str) -> None:
 
 @pytest.mark.parametrize(("kind", "dtype"), [("constant", "float32"), ("two values", "float64")])
 def test_values_near_a_guess_are_bounded(kind: str, dtype: str, tmp_path: Path) -> None:
-    """Where all values are equal, all are near: of an image of 15 MiB 64 MiB were collected."""
+    """Where all values are equal, all are near: 64 MiB were held of an image of 15 MiB."""
     warm("normalize")
     found, planned = [], []
     for depth in (SMALL, LARGE):
