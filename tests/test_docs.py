@@ -32,6 +32,14 @@ def test_the_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (tmp_path / "copy.ome.zarr" / ".zgroup").exists()
 
 
+def test_the_code_about_containers_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in blocks(ROOT / "docs" / "containers.md"):
+        exec(compile(block, "containers.md", "exec"), names)
+    assert xprep.open_image(tmp_path / "both.ome.zarr", label="cells").dtype == np.int64
+
+
 def image_of(dims: str, *sides: int) -> xr.DataArray:
     """Return an image with physical coordinates; in z they are three times as far apart."""
     pixels = np.random.default_rng(3).lognormal(4, 1, sides).astype("uint16")
