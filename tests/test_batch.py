@@ -81,7 +81,7 @@ def test_fifty_images_three_of_them_corrupt(tmp_path: Path) -> None:
     failed = {Path(one["input"]).name[:2]: one["reason"] for one in found["outcomes"] if one["state"] == "failed"}
     assert failed.keys() == reasons.keys()
     assert all(words in failed[name] for name, words in reasons.items())
-    assert len(list((tmp_path / "out").iterdir())) == 48, "one was begun and is not finished"
+    assert len(list((tmp_path / "out").iterdir())) == 47, "of those that failed before their first pixel nothing is left"
 
     # Repaired, and run again: only what is missing.
     for name, data in good.items():
@@ -425,3 +425,34 @@ def test_interrupted_and_resumed(tmp_path: Path) -> None:
     unbroken = recipe(tmp_path, output=tmp_path / "unbroken")
     assert xprep.run(unbroken, progress=False).ok
     assert objects(tmp_path / "out") == objects(tmp_path / "unbroken")
+
+
+class Stopping:
+    """A listener that stops the run as Ctrl-C does, at its first pixel."""
+
+    def started(self, stage: str, total: int) -> None: ...
+
+    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
+        if steps:
+            raise KeyboardInterrupt
+
+    def finished(self, stage: str) -> None: ...
+
+
+@pytest.mark.parametrize("again", [{"resume": True}, {"overwrite": True}], ids=["resume", "overwrite"])
+def test_an_interrupt_is_one_and_the_same_cell_runs_again(again: dict[str, bool], tmp_path: Path) -> None:
+    """A notebook's "run all" must not go on; and nothing is left that this process could not take over."""
+    images(tmp_path / "in", 2, size=96)
+    given, report = recipe(tmp_path), tmp_path / "report.json"
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        xprep.run(given, progress=Stopping(), report=report)
+    assert isinstance(stopped.value, xprep.BatchInterruptedError)
+    assert stopped.value.report.interrupted
+    assert "resume=True runs what has no result" in str(stopped.value)
+    assert json.loads(report.read_text())["interrupted"]
+    refused = xprep.run(given, progress=False).outcomes[0]
+    assert refused.state == "failed"
+    assert "was begun by this very process" in refused.reason
+    with pytest.raises(KeyboardInterrupt):
+        xprep.run(given, progress=Stopping(), **again)
+    assert xprep.run(given, progress=False, **again).ok

@@ -90,7 +90,11 @@ def spectrum(image: xr.DataArray) -> np.ndarray:
 ROWS = {
     "subtract_background": Row(xprep.subtract_background, lambda i: dense.subtract_background(i, dtype="float64"), 4, 8, 0.02),
     "subtract_background, float64": Row(
-        lambda i: xprep.subtract_background(i, dtype="float64"), lambda i: dense.subtract_background(i, dtype="float64"), 8, 8, besides=2e-6
+        lambda i: xprep.subtract_background(i, dtype="float64"),
+        lambda i: dense.subtract_background(i, dtype="float64"),
+        8,
+        8,
+        besides=2e-6,
     ),
     "subtract_background, NaN left out": Row(
         lambda i: xprep.subtract_background(holed(i), nan="normalize"),

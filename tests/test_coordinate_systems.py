@@ -175,6 +175,8 @@ def test_axes_and_units_are_those_of_the_system(store: Any) -> None:
     assert (image.y.units, image.x.units) == ("micrometer", "millimeter")
     assert (image.y.values[:2].tolist(), image.x.values[:2].tolist()) == ([5, 7], [1, 4])
     assert xprep.open_image(store(spatialdata(to("global", type="identity"), axes=MICRONS))).y.units == "micrometer"
+    unitless = [{**axis, "unit": "unit"} for axis in AXES]  # as SpatialData writes them
+    assert "units" not in xprep.open_image(store(spatialdata(SCALE, axes=unitless))).y.attrs
 
 
 UNSAID = {

@@ -128,9 +128,22 @@ def resume(source: Path, url: Path, how: dict[str, Any], about: str) -> None:
         return
     except (StoreFormatError, xprep.StoreExistsError) as error:
         said = f"{error}{error.__notes__}"
-    assert "overwrite=True" in said, about
     assert "resume=True" not in said, about
-    write(source, url, overwrite=True, **how)
+    assert f"delete {url}, and run again" in said, about
+    shutil.rmtree(url)
+    write(source, url, **how)
+
+
+def test_two_damages_of_what_says_whose_a_store_is(source: Path, tmp_path: Path) -> None:
+    """The mark and its copy: nobody knows what was begun, and the way out says what to do."""
+    url = tmp_path / "x.zarr"
+    begin(source, url)
+    for path in (url / "zarr.json", next(url.glob("**/mark.note"))):
+        path.write_bytes(b"")
+    with pytest.raises(StoreFormatError, match="and run again"):
+        write(source, url, resume=True)
+    resume(source, url, {}, "both")
+    assert xprep.verify(url).is_whole
 
 
 def test_what_was_damaged_is_told(source: Path, tmp_path: Path) -> None:

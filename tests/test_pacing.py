@@ -113,7 +113,7 @@ def test_every_tile_gets_the_region_it_needs(
 
 def test_strips_are_copies_and_nothing_else_is_given() -> None:
     tile = np.arange(2 * 8 * 9).reshape(2, 8, 9)
-    rim = Border((2, 1), (0, 3))(tile)
+    rim = Border(((0, 0), (2, 1), (0, 3)))(tile)
     tile_then, tile[...] = tile.copy(), -1
     for rows, columns in (((0, 2), (0, 9)), ((1, 2), (3, 4)), ((7, 8), (2, 5)), ((3, 6), (6, 9))):
         region = (slice(None), slice(*rows), slice(*columns))

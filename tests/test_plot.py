@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 import xprep
 import xprep.plot.channels
 import xprep.plot.panels
+from xprep.errors import ChunkError
 from xprep.io.arrays import ZarrReadable
 from xprep.plot import label_colors, plot_channels, plot_projections, plot_rois
 from xprep.rois import RoiTable
@@ -202,6 +203,17 @@ def test_an_image_opened_at_its_finest_level_is_drawn_from_the_fitting_one(store
             np.testing.assert_allclose(one.get_array(), other.get_array(), rtol=1e-6)
             np.testing.assert_allclose(one.get_extent(), other.get_extent())
         reads.clear()
+
+
+@pytest.mark.parametrize("how", ["xprep", "xarray"])
+@pytest.mark.usefixtures("reads")
+def test_a_lost_chunk_is_not_drawn_black(stored, how):
+    """A finished store has every chunk: one that is not there was lost, also of a level that only a picture reads."""
+    next(path for path in (stored / "scale2" / "image" / "c").rglob("*") if path.is_file()).unlink()
+    image = xprep.open_image(stored) if how == "xprep" else xr.open_zarr(stored, group="scale0", consolidated=False).image
+    for plot in (plot_projections, plot_channels):
+        with pytest.raises(ChunkError, match="not in the store"):
+            plot(image)
 
 
 def test_levels_are_of_the_whole_unchanged_image_only(stored, reads):

@@ -172,6 +172,23 @@ def test_a_dataset_of_something_else():
         RoiTable.from_dataset(xr.Dataset({"lam": ("pixel", [1.0])}))
 
 
+def test_what_is_given_for_suite2p(tmp_path):
+    cell = {"ypix": np.array([3, 4]), "xpix": np.array([5, 5]), "lam": np.array([0.2, 0.8])}
+    np.save(tmp_path / "list.npy", np.array([cell, cell], object), allow_pickle=True)
+    np.save(tmp_path / "one.npy", cell, allow_pickle=True)
+    for name, count in (("list.npy", 2), ("one.npy", 1)):
+        assert len(RoiTable.from_suite2p(np.load(tmp_path / name, allow_pickle=True))) == count
+        for path in (tmp_path / name, str(tmp_path / name)):
+            with pytest.raises(TypeError, match=rf"no path.*numpy\.load\('.*{name}', allow_pickle=True\)"):
+                RoiTable.from_suite2p(path)
+    assert len(RoiTable.from_suite2p(cell)) == 1
+    with pytest.raises(TypeError, match=r"one dict with the keys \['ops', 'stat'\]"):
+        RoiTable.from_suite2p({"stat": [cell], "ops": {}})
+    for wrong in ([cell, 3], 7, [[cell]], [""]):
+        with pytest.raises(TypeError, match="a list with a dict a ROI"):
+            RoiTable.from_suite2p(wrong)
+
+
 def test_suite2p():
     rng = np.random.default_rng(0)
     stat = np.empty(3, object)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from xprep import datasets, rois, ufuncs
 from xprep.accessor import DatasetPrep, ImagePrep, TreePrep
-from xprep.batch import BatchInterruptedError, BatchReport, RecipeError, run
+from xprep.batch import BatchInterruptedError, BatchReport, RecipeError, run, status
 from xprep.errors import (
     ChunkError,
+    ChunksWarning,
     EmptyChannelWarning,
     NobodyWorksError,
     PercentileWarning,
@@ -48,6 +49,7 @@ __all__ = [
     "BatchInterruptedError",
     "BatchReport",
     "ChunkError",
+    "ChunksWarning",
     "DatasetPrep",
     "EmptyChannelWarning",
     "ImagePrep",
@@ -88,6 +90,7 @@ __all__ = [
     "run",
     "set_options",
     "show_versions",
+    "status",
     "subtract_background",
     "to_isotropic",
     "to_ome_zarr",

@@ -43,5 +43,9 @@ class PercentileWarning(UserWarning):
     """A percentile which is not positive: dividing by it flips signs or gives infinities."""
 
 
+class ChunksWarning(UserWarning):
+    """Chunks of the output that are at odds with the source's: writing costs more than double, through scratch."""
+
+
 class StoreFormatWarning(UserWarning):
     """Metadata of which a part cannot be followed: it says which, and what was done instead."""

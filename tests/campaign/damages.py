@@ -56,9 +56,10 @@ def _judge(lab: Lab, url: Path, outcome: Outcome) -> None:
         outcome.succeeded += 1
     except (StoreFormatError, StoreExistsError) as error:
         outcome.errors[type(error).__name__] += 1
-        if "overwrite=True" not in f"{error}{getattr(error, '__notes__', '')}":
+        if f"delete {url}, and run again" not in str(error):
             outcome.complain(str(url), f"no way out is named: {error}")
-        job(lab.source, url, overwrite=True)
+        shutil.rmtree(url)
+        job(lab.source, url)
     except Exception as error:  # noqa: BLE001  (it is told)
         outcome.complain(str(url), f"{error!r}")
         return

@@ -122,6 +122,7 @@ def _run_all(
             account.outcomes += [_not_run(task, "interrupted") for task in account.tasks[done:]]
             _tell(listener, account.outcomes, told=done, total=total)
             raise BatchInterruptedError(account.keep(account.report(ended=True, interrupted=True))) from None
+        account.keep(account.report())
         _tell(listener, account.outcomes, told=done, total=total)
     return account.keep(account.report(ended=True))
 

@@ -39,12 +39,38 @@ class Progress:
 
 
 def status(recipe: str | Path | Mapping[str, Any] | Recipe) -> list[Progress]:
-    """Return how far each image of a recipe is.
+    """Return how far each image of a recipe is: asked of the stores themselves; nothing is computed or changed.
+
+    Parameters
+    ----------
+    recipe : str, Path or mapping
+        As `run` takes it.
+
+    Returns
+    -------
+    list of Progress
+        One an image, in order: ``input``, ``output``, ``state`` (``"finished"``, ``"unfinished"``, ``"not begun"``,
+        ``"unknown"``) and ``about``, who writes it or why its state is not known.
 
     Raises
     ------
     RecipeError
-        The recipe is wrong.
+        The recipe is wrong, with the line and the key.
+    OSError
+        A bucket that cannot be listed.
+
+    Examples
+    --------
+    >>> import tempfile, xprep
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = xprep.datasets.blobs(channels=1, shape=(64, 64)).prep.to_ome_zarr(f"{folder}/a.zarr")
+    >>> recipe = {"inputs": f"{folder}/a.zarr", "steps": ["to_isotropic"], "output": f"{folder}/out"}
+    >>> [one.state for one in xprep.status(recipe)]
+    ['not begun']
+    >>> xprep.run(recipe).ok
+    True
+    >>> [one.state for one in xprep.status(recipe)]
+    ['finished']
     """
     checked = load_recipe(recipe)
     return [_state(task, checked.storage_options) for task in find_tasks(checked)]

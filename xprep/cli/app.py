@@ -91,7 +91,8 @@ def plan(request: Request) -> None:
     err = make_console(stderr=True)
     with reported(err, debug=request.debug, secrets=request.storage_options):
         with set_options(**request.settings), connect(request.scheduler, request.workers):
-            found = plan_images(xr.DataTree.from_dict(_nodes(_normalized(request))))
+            results = xr.DataTree.from_dict(_nodes(_normalized(request)))
+            found = plan_images(results, chunks=request.store["chunks"], shards=request.store["shards"])
         print_plan(make_console(), found, request.outputs)
 
 

@@ -154,4 +154,5 @@ def _print_plans(recipe: Recipe) -> None:
 def _plan(recipe: Recipe, tasks: Sequence[Task]) -> Plan:
     images = [open_image(task.input, storage_options=recipe.storage_options) for task in tasks]
     results = prepare(images, recipe.steps, recipe.storage_options, [task.input for task in tasks])
-    return plan_images(xr.DataTree.from_dict({f"/{n}": one.to_dataset(name="image") for n, one in enumerate(results)}))
+    nodes = {f"/{n}": one.to_dataset(name="image") for n, one in enumerate(results)}
+    return plan_images(xr.DataTree.from_dict(nodes), chunks=recipe.store.chunks, shards=recipe.store.shards)

@@ -35,7 +35,8 @@ def print_batch_plan(console: Console, moves: Sequence[tuple[str, str]], plan: P
     passes = f"{count} pass{'es' * (count != 1)}"
     console.print(
         f"    reads {format_bytes(plan.bytes_read)} in {passes}, makes {format_bytes(plan.bytes_made)} "
-        f"in {plan.chunks:,} blocks, {plan.tasks:,} tasks; peak memory about {format_bytes(plan.peak_memory)}",
+        f"in {plan.chunks:,} blocks, {plan.tasks:,} tasks; peak memory about {format_bytes(plan.peak_memory)}"
+        + (f"; {format_bytes(plan.scratch_bytes)} to scratch" if plan.scratch_bytes else ""),
         style="dim",
         soft_wrap=True,
     )

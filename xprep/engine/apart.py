@@ -27,7 +27,7 @@ def write_apart(
     """
     written = []
     for n, (level, target) in enumerate(zip(levels, arrays, strict=True)):
-        seen = write_alone(level, target, channel, ledger if n == 0 else None)
+        seen = write_alone(level, target, channel, ledger if n == 0 else None, shared=len(levels) > 1)
         written.append(seen if n == 0 else call(_OfLevel(n), seen, label="level"))
     return call(together, *written, label="levels")
 

@@ -127,25 +127,16 @@ def is_pool_of_processes(pool: Any) -> bool:
 
 
 @contextmanager
-def waiting_as_task() -> Iterator[int]:
+def outside_pool() -> Iterator[None]:
     """Give the thread of a cluster's task to others while this one waits for them, as dask's own `Client.get` does.
 
     Otherwise tasks that compute wait for ever as soon as they hold all threads.
-
-    Yields
-    ------
-    int
-        The priority of what is waited for. Before other tasks like this one: of a thousand files, as many are begun at a time
-        as there are threads; with dask's own order all would be begun before the first is finished.
     """
-    key = task_key()
-    if key is None:
-        yield 0
+    if task_key() is None:
+        yield
         return
-    distributed = loaded("distributed")
-    task = distributed.get_worker().state.tasks.get(key)
-    with distributed.worker_client():
-        yield 1 - int(task.priority[0] if task is not None and task.priority else 0)
+    with loaded("distributed").worker_client():
+        yield
 
 
 def task_key() -> Any:

@@ -20,7 +20,7 @@ class Made:
     """What a delivered array remembers: its tiles, what the axes were, and the statistics it was made with."""
 
     tiles: da.Array
-    axes: tuple[int | None, ...]
+    axes: tuple[int, ...]
     statistics: dict[str, Delayed]
     plan: Any = None
 
@@ -77,10 +77,14 @@ class _Cut:
     axes: tuple[int, ...]
 
     def __call__(self, tile: Array) -> Array:
-        part = tile[self.cut]
-        dropped = tuple(axis for axis in range(part.ndim) if axis not in self.axes)
-        kept = [axis for axis in range(part.ndim) if axis not in dropped]
-        return part.squeeze(dropped).transpose([kept.index(axis) for axis in self.axes])
+        return in_order(tile[self.cut], self.axes)
+
+
+def in_order(block: Array, axes: Sequence[int]) -> Array:
+    """Return a view of ``block`` whose axis i is ``axes[i]``; axes of length 1 that are left out are dropped."""
+    dropped = tuple(axis for axis in range(block.ndim) if axis not in axes)
+    kept = [axis for axis in range(block.ndim) if axis not in dropped]
+    return block.squeeze(dropped).transpose([kept.index(axis) for axis in axes])
 
 
 def made_of(array: Any) -> Made | None:

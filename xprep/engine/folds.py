@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask.array as da
@@ -40,10 +40,15 @@ def fold(
     one task only (4 live chunks of 64 instead of 31).
     """
     chunks = array.chunks if chunks is None else chunks
-    work = Work(how.summarize, array, states, chunks, needs, unless, label)
+    return fold_work(Work(how.summarize, array, states, chunks, needs, unless, label), how, label)
+
+
+def fold_work(work: Work, how: Fold, label: str, scratch: int = 0) -> Delayed:
+    """Return what the blocks of ``work`` give, joined; ``scratch`` is how many bytes they leave there."""
     keys, tasks, parents, cost = work_tasks(work)
     name = unique(label, how, next(iter(keys.values()))[0])
-    return value_of(name, tasks, _join_all(name, tasks, how, list(keys.values())), parents, cost)
+    joined = _join_all(name, tasks, how, list(keys.values()))
+    return value_of(name, tasks, joined, parents, replace(cost, scratch=scratch))
 
 
 def _join_all(name: str, tasks: Tasks, how: Fold, level: list[Key]) -> Key:

@@ -37,6 +37,11 @@ class Place:
     output: tuple[Span, ...]
     shape: tuple[int, ...]
 
+    def in_order(self, axes: Sequence[int]) -> Place:
+        """Return the place of a block whose axis i is ``axes[i]`` of this one."""
+        shape = tuple(self.shape[axis] for axis in axes)
+        return Place(tuple(self.input[axis] for axis in axes), tuple(self.output[axis] for axis in axes), shape)
+
 
 BlockFunction: TypeAlias = Callable[..., Array]
 
@@ -136,19 +141,54 @@ def block_tasks(
 
 
 def gather_cost(label: str, array: da.Array, axes: Sequence[Sequence[Along]], view: View | None, maybe: bool) -> Cost:
-    """Return what making blocks takes: their inputs, and the rows of inputs that wait for neighbours."""
+    """Return what making blocks takes: their inputs, and the layers of inputs that wait for neighbours."""
     if view is not None:
         return reading_cost(label, view, array.chunks, maybe)
     block = prod(max(a.input[1] - a.input[0] for a in axis) for axis in axes) * array.dtype.itemsize
-    wide = max((len(a.pieces) for axis in axes for a in axis), default=1)
-    tile = prod(map(max, array.chunks)) * array.dtype.itemsize
-    row = min(len(array.chunks[-1]), band_width(tile)) * tile
-    return Cost(label, 0, maybe, block, ROWS * row if wide > 1 else 0)
+    return Cost(label, 0, maybe, block, _front(array, axes))
 
 
-def band_width(tile_bytes: int) -> int:
-    """Return how many columns of tiles are worked on together: at least three, for a band reads two more at its borders."""
-    return max(3, FRONT_BYTES // max(1, ROWS * tile_bytes))
+def _front(array: da.Array, axes: Sequence[Sequence[Along]]) -> int:
+    """Return the bytes of the layers that wait: two where tiles are cut as their input is, else all that a tile needs."""
+    waiting = waiting_axes(array.numblocks, axes)
+    if not waiting:
+        return 0
+    tile: int = prod(map(max, array.chunks)) * array.dtype.itemsize
+    widths = band_widths([len(axes[axis]) for axis in waiting], tile)
+    wide = [
+        min(array.numblocks[axis], -(-width * array.numblocks[axis] // len(axes[axis])))
+        for axis, width in zip(waiting, widths, strict=True)
+    ]
+    deep = max(len(one.pieces) for one in axes[waiting[0]])
+    alike = len(axes[waiting[0]]) == array.numblocks[waiting[0]]
+    layers: int = min(wide[0], ROWS if alike else max(ROWS, deep))
+    return layers * prod(wide[1:]) * tile
+
+
+def waiting_axes(numblocks: Sequence[int], axes: Sequence[Sequence[Along]]) -> tuple[int, ...]:
+    """Return the axes along which a block is made of more, or of others, than the block of its own place."""
+    return tuple(
+        axis
+        for axis, (n, one) in enumerate(zip(numblocks, axes, strict=True))
+        if len(one) != n or any(len(a.pieces) != 1 or a.pieces[0].index != i for i, a in enumerate(one))
+    )
+
+
+def band_widths(lengths: Sequence[int], tile_bytes: int) -> list[int]:
+    """Return how many tiles are worked on together along each axis that waits: all along the first one.
+
+    Along the others as many as have room, in bands as square as may be, and at least three, for a band reads two more at its
+    borders.
+
+    >>> band_widths([64, 10], 2**24), band_widths([64, 10, 10], 2**21)
+    ([64, 6], [64, 7, 6])
+    """
+    room = FRONT_BYTES // max(1, ROWS * tile_bytes)
+    widths = list(lengths[:1])
+    for left in range(len(lengths) - 1, 0, -1):
+        widths.append(min(lengths[-left], max(3, round(room ** (1 / left)))))
+        room = max(1, room // widths[-1])
+    return widths
 
 
 def along_axis(array: da.Array, axis: int, lengths: Sequence[int], needs: Needs, wrap: bool) -> list[Along]:
@@ -240,3 +280,8 @@ class Then:
 def takes_planes(function: Callable[..., Any]) -> bool:
     """Whether a function says (``by_plane``) that it looks at whole planes of its block only, one after the other."""
     return bool(getattr(function, "by_plane", False))
+
+
+def needed_whole(function: Callable[..., Any]) -> tuple[int, ...]:
+    """Return the axes that a function says (``whole_axes``) its blocks must not be cut along."""
+    return tuple(getattr(function, "whole_axes", ()))

@@ -91,6 +91,8 @@ class Cost:
         Size of all blocks together: what stays in memory where two passes use them.
     view
         What is read, in a layer that reads.
+    scratch
+        Bytes that all blocks together write to scratch.
     """
 
     label: str = ""
@@ -100,6 +102,7 @@ class Cost:
     front: int = 0
     held: int = 0
     view: Any = None
+    scratch: int = 0
 
 
 class NamedLayer(MaterializedLayer):  # type: ignore[misc]

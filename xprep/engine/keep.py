@@ -14,14 +14,13 @@ from typing import Any, Literal, Protocol
 import dask.array as da
 from dask.delayed import Delayed
 
-from xprep.engine.attempts import attempt
 from xprep.engine.folds import Fold, fold
-from xprep.engine.gather import BlockFunction, Needs, Place, Then, gather, same
+from xprep.engine.gather import BlockFunction, Needs, Then, gather, same
 from xprep.engine.memory import memory_limit
 from xprep.engine.sources import View, read_array, retile, source_of
-from xprep.io.scratch import Scratch
+from xprep.engine.spill import spill
 from xprep.options import options
-from xprep.types import Array, Intermediates, Writable
+from xprep.types import Intermediates
 
 Placement = Literal["recompute", "persist", "spill"]
 
@@ -119,20 +118,8 @@ def choose(array: da.Array, reads: int, intermediates: Intermediates) -> Placeme
 
 
 def _spill(tiled: da.Array) -> Spilled:
-    scratch = Scratch.plan(options().scratch_url, options().scratch_options)
     unit = tuple(lengths[0] for lengths in tiled.chunks)
-    target, source = scratch.array(tiled.name, tiled.shape, tiled.dtype, unit)
-    written = fold(Fold(_Store(target), all), tiled, label="spill")
-    return Spilled(tiled, View.of(source, scratch.place.url), written)
-
-
-@dataclass(frozen=True, eq=False)
-class _Store:
-    target: Writable
-
-    def __call__(self, block: Array, place: Place) -> bool:
-        attempt(self.target.write, tuple(slice(*span) for span in place.output), block)
-        return True
+    return Spilled(tiled, *spill(tiled, unit, alone=False))
 
 
 @dataclass(frozen=True)

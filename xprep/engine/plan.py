@@ -40,6 +40,7 @@ class Estimate:
     block: int
     front: int
     threads: int
+    scratch: int = 0
 
     @property
     def peak_memory(self) -> int:
@@ -80,7 +81,14 @@ def estimate(arrays: Sequence[Any], threads: int | None = None) -> Estimate:
         block=block,
         front=front,
         threads=threads or worker_threads(),
+        scratch=sum(cost.scratch for cost in costs.values()),
     )
+
+
+def scratch_below(arrays: Sequence[Any]) -> int:
+    """Return how many bytes the graphs of ``arrays``, computed together, write to scratch."""
+    layers = {name: layer for array in arrays if isinstance(array, da.Array) for name, layer in array.dask.layers.items()}
+    return sum(cost.scratch for layer in layers.values() if isinstance(cost := getattr(layer, "cost", None), Cost))
 
 
 def _block(array: da.Array) -> int:

@@ -6,9 +6,10 @@ With halos a tile is used by up to eight others. Kept whole for them, two rows o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -40,46 +41,57 @@ def border_widths(edges: Sequence[int], needs: Sequence[Sequence[Piece]]) -> lis
 
 @dataclass(frozen=True)
 class Border:
-    """How wide the strips are that are cut from a tile: its first and last rows, its first and last columns."""
+    """How wide the strips are that are cut from a tile, at its start and at its end, along every axis."""
 
-    rows: Widths
-    columns: Widths
+    widths: tuple[Widths, ...]
 
-    def is_small(self, height: int, width: int) -> bool:
+    def is_small(self, shape: Sequence[int]) -> bool:
         """Whether the strips are less than half the tile; if not, its neighbours may as well have it whole."""
-        return 2 * (sum(self.rows) * width + sum(self.columns) * height) < height * width
+        voxels = prod(shape)
+        return 2 * sum(sum(widths) * (voxels // n) for widths, n in zip(self.widths, shape, strict=True)) < voxels
 
     def __call__(self, tile: Array) -> Any:
         """Return the strips of a tile, copied."""
         if is_skipped((tile,)):
             return SKIPPED
-        height, width = tile.shape[-2:]
-        (top, bottom), (left, right) = self.rows, self.columns
-        everywhere = (0, height), (0, width)
-        spans = (
-            ((0, top), everywhere[1]),
-            ((height - bottom, height), everywhere[1]),
-            (everywhere[0], (0, left)),
-            (everywhere[0], (width - right, width)),
-        )
-        return Rim(tile.dtype, {span: tile[..., slice(*span[0]), slice(*span[1])].copy() for span in spans})
+        strips = [
+            Strip(axis, start, tile[(*(slice(None),) * axis, slice(start, stop))].copy())
+            for axis, start, stop in self._spans(tile.shape)
+        ]
+        return Rim(tile.dtype, tuple(strips))
+
+    def _spans(self, shape: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+        for axis, ((before, after), n) in enumerate(zip(self.widths, shape, strict=True)):
+            yield from ((axis, start, stop) for start, stop in ((0, before), (n - after, n)) if start < stop)
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """What lay in a tile from ``start`` on, along ``axis``."""
+
+    axis: int
+    start: int
+    pixels: Array
+
+    def part(self, region: tuple[slice, ...]) -> Array | None:
+        """Return ``region`` of the tile, None where some of it is elsewhere."""
+        wanted = region[self.axis]
+        if wanted.start is None or wanted.start < self.start or wanted.stop > self.start + self.pixels.shape[self.axis]:
+            return None
+        here = slice(wanted.start - self.start, wanted.stop - self.start)
+        return self.pixels[(*region[: self.axis], here, *region[self.axis + 1 :])]
 
 
 @dataclass(frozen=True, eq=False)
 class Rim:
-    """Strips of a tile, by where they lay in it; taken like the tile itself, as long as one strip holds what is asked for."""
+    """Strips of a tile; taken like the tile itself, as long as one strip holds what is asked for."""
 
     dtype: np.dtype[Any]
-    strips: Mapping[tuple[tuple[int, int], tuple[int, int]], Array]
+    strips: tuple[Strip, ...]
 
     def __getitem__(self, region: tuple[slice, ...]) -> Array:
         """Return a part of the tile."""
-        *lead, rows, columns = region
-        for (down, across), strip in self.strips.items():
-            if down[0] <= rows.start and rows.stop <= down[1] and across[0] <= columns.start and columns.stop <= across[1]:
-                part = (
-                    slice(rows.start - down[0], rows.stop - down[0]),
-                    slice(columns.start - across[0], columns.stop - across[0]),
-                )
-                return strip[(*lead, *part)]
-        raise AssertionError(f"no strip holds rows {rows} and columns {columns}")
+        found = next((part for strip in self.strips if (part := strip.part(region)) is not None), None)
+        if found is None:
+            raise AssertionError(f"no strip holds {region}")
+        return found

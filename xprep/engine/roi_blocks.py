@@ -201,8 +201,8 @@ def collect_blocks(array: da.Array, function: Callable[[Array, Index], Any], *, 
     keys = list(tasks)
     tasks[name] = (_listed, *keys)
     made = value_of(name, tasks, name, [array])
-    found: list[Any] = compute_here(*optimized([made]))[0] if here else run([made], "reading labels")[0][0]
-    return found
+    found = compute_here(*optimized([made]))[0] if here else run([made], "reading labels")[0][0]
+    return list(found)  # its own: a cluster in this process gives the same object to everybody who computes the same
 
 
 @dataclass(frozen=True, eq=False)

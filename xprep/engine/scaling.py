@@ -169,6 +169,11 @@ class _Even:
         return min(low, first - 1), max(high, last + 1)
 
 
+def exact_needs(needs: Needs) -> Needs:
+    """Return what blocks really need, where `gather_cuts` widened it for dask."""
+    return needs.wanted if isinstance(needs, _Even) else needs
+
+
 def _nearest(edges: Sequence[int], position: int) -> int:
     after = bisect_right(edges, position)
     return min(edges[max(0, after - 1) : after + 1], key=lambda edge: abs(edge - position))

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 import dask.array as da
 import numpy as np
 
+from xprep.engine.cutting import uncut_along
 from xprep.engine.gather import Place, gather
 from xprep.engine.quantiles import interpolate
-from xprep.engine.sources import retile
-from xprep.engine.tiling import tile_of
 from xprep.types import Array
 
 
 def block_quantiles(array: da.Array, nkept: int, q: Sequence[float], skip_zeros: bool, skipna: bool) -> da.Array:
-    """Return quantiles over all axes from ``nkept`` on: float64 ``(q, kept…)``, each chunk read once."""
+    """Return quantiles over all axes from ``nkept`` on: float64 ``(q, kept…)``.
+
+    Each chunk is read once or twice; where chunks are so much at odds with what is sorted together, it is copied to scratch.
+    """
     reduced = range(nkept, array.ndim)
-    tiles = retile(array, tile_of(array, whole=reduced), alone=True)
-    function = _Sorted(nkept, tuple(q), skip_zeros, skipna)
+    tiles = uncut_along(array, reduced)
+    function = _Sorted(nkept, array.ndim, tuple(q), skip_zeros, skipna)
     chunks = (*tiles.chunks[:nkept], *(((len(q),),) if reduced else ()), *((1,),) * (len(reduced) - 1))
     found = gather(function, tiles, dtype=np.float64, chunks=chunks, needs=_Whole(nkept, array.shape), label="sort")
     flat = found.reshape(*array.shape[:nkept], len(q)) if len(reduced) > 1 else found
@@ -38,9 +40,15 @@ class _Whole:
 @dataclass(frozen=True)
 class _Sorted:
     nkept: int
+    ndim: int
     q: tuple[float, ...]
     skip_zeros: bool
     skipna: bool
+
+    @property
+    def whole_axes(self) -> tuple[int, ...]:
+        """The axes that are sorted together."""
+        return tuple(range(self.nkept, self.ndim))
 
     def __call__(self, block: Array, place: Place) -> Array:
         kept = block.shape[: self.nkept]

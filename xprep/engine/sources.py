@@ -125,6 +125,7 @@ class Origin:
     after: Delayed | None = None
     alone: bool = False  # whether the array has one user, which may then read for itself
     copied: da.Array | None = None  # what the source is a copy of
+    held: bool = False  # whether several passes use the array, so that its blocks stay in memory
 
 
 def read_array(  # noqa: PLR0913  (the one door of all sources; everything but the source is by keyword)
@@ -171,7 +172,7 @@ def read_array(  # noqa: PLR0913  (the one door of all sources; everything but t
     tasks = BlockTasks(name, [len(lengths) for lengths in blocks], make)
     cost = reading_cost(READING, view, blocks, unless is not None)
     cost = replace(cost, held=cost.reads if held else 0)
-    return array_of(name, tasks, blocks, view.dtype, gates, Origin(view, after, alone, copied), cost)
+    return array_of(name, tasks, blocks, view.dtype, gates, Origin(view, after, alone, copied, held), cost)
 
 
 def reading_cost(label: str, view: View, blocks: Chunks, maybe: bool) -> Cost:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import dask.array as da
 
 from xprep.engine.grid import regular_chunks, tile_shape
+from xprep.engine.rechunking import MOST_READS, reads_per_chunk
 from xprep.engine.sources import retile, source_of
 from xprep.options import options
 from xprep.types import Chunks
@@ -22,9 +23,15 @@ def base_chunk(array: da.Array) -> tuple[int, ...]:
 def tile_of(array: da.Array, whole: Sequence[int] = (), multiple: Sequence[int] | None = None) -> tuple[int, ...]:
     """Return the shape of a tile of ``array``: the axes ``whole`` uncut, the others multiples of a chunk, `tile_bytes` in all.
 
-    ``multiple`` is the chunk where it is not to be the array's own: the one that the result will have.
+    ``multiple`` is the chunk where it is not to be the array's own: the one that the result will have. It is left aside where
+    chunks would be read more than twice.
     """
-    chunk = base_chunk(array) if multiple is None else tuple(multiple)
+    own = base_chunk(array)
+    tile = _tile(array, own if multiple is None else multiple, whole)
+    return tile if reads_per_chunk(array.shape, own, tile) <= MOST_READS else _tile(array, own, whole)
+
+
+def _tile(array: da.Array, chunk: Sequence[int], whole: Sequence[int]) -> tuple[int, ...]:
     return tile_shape(array.shape, chunk, tuple(whole), array.dtype.itemsize, options().tile_bytes)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from dask.delayed import Delayed
 
-from xprep.engine.clients import still_wanted, waiting_as_task, working_client
+from xprep.engine.clients import outside_pool, still_wanted, working_client
 from xprep.engine.failing import explained
 from xprep.engine.watching import Watch, name_of
 from xprep.errors import NobodyWorksError
@@ -32,14 +32,15 @@ def compute_on_cluster(values: Sequence[Delayed], advance: Callable[[int, int], 
         return ()
     client = working_client()
     watch = Watch(client, list(values[0].dask), advance, still_wanted())
-    with waiting_as_task() as priority, _explaining(client, watch):
-        return _gathered(client, values, watch, priority)
+    with _explaining(client, watch):
+        watch.begin()
+        # Without retries: what may pass was tried again inside of the task (engine/attempts), and anything else is final.
+        futures = client.compute(list(values), optimize_graph=False, retries=0)
+        with outside_pool():
+            return _gathered(client, futures, watch)
 
 
-def _gathered(client: Any, values: Sequence[Delayed], watch: Watch, priority: int) -> tuple[Any, ...]:
-    watch.begin()
-    # Without retries: what may pass was tried again inside of the task (engine/attempts), and anything else is final.
-    futures = client.compute(list(values), optimize_graph=False, retries=0, priority=priority)
+def _gathered(client: Any, futures: Sequence[Any], watch: Watch) -> tuple[Any, ...]:
     try:
         while not _wait(futures, watch.pause):
             watch.look()

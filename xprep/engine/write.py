@@ -16,16 +16,14 @@ import numpy as np
 from dask.delayed import Delayed
 
 from xprep.engine.attempts import attempt
-from xprep.engine.deliver import made_of
+from xprep.engine.cutting import cut_for
+from xprep.engine.deliver import in_order
 from xprep.engine.folds import FAN_IN
-from xprep.engine.gather import Gathered, Place, Then, same
-from xprep.engine.graph import Key, Tasks, origin_of, unique, value_of
-from xprep.engine.grid import regular
+from xprep.engine.gather import Place
+from xprep.engine.graph import Key, Tasks, unique, value_of
 from xprep.engine.ledger import Index, Layer, Ledger, Noted, add_tile, find_layers
-from xprep.engine.pacing import Work, work_tasks
+from xprep.engine.pacing import work_on, work_tasks
 from xprep.engine.seen import SAMPLE, Seen, join_seen, look, sample_size
-from xprep.engine.sources import retile
-from xprep.engine.tiling import tile_of
 from xprep.types import Array, Writable
 
 Shrink = Callable[[Array, tuple[int, ...]], Array]
@@ -49,7 +47,13 @@ class _Written:
 
 
 def write(
-    array: da.Array, targets: Sequence[Target], shrink: Shrink, channel: int | None, ledger: Ledger | None = None
+    array: da.Array,
+    targets: Sequence[Target],
+    shrink: Shrink,
+    channel: int | None,
+    ledger: Ledger | None = None,
+    *,
+    shared: bool = False,
 ) -> Delayed:
     """Return the lazy writing of ``array`` to ``targets``, each level made from the tiles of the one before.
 
@@ -68,16 +72,22 @@ def write(
         Axis whose positions are summarised apart, None for none.
     ledger
         What an earlier run wrote, and where it is noted what is written.
+    shared
+        Whether what is written besides, in the same run, is made of the same graph.
 
     Returns
     -------
     Delayed
         `Seen`, of the first level; its ``nbytes`` and ``units`` are of all levels.
     """
-    tiles, ledger = writing_tiles(array, targets), ledger or Ledger()
-    layers = find_layers(tiles.chunks, [target.factors for target in targets], tiles.dtype, ledger)
+    factors, ledger = [target.factors for target in targets], ledger or Ledger()
+    cut = cut_for(array, whole_units(targets[0].array.unit, factors))
+    tiles = cut.made(shared=shared)
+    layers = find_layers(tuple(tiles.chunks[axis] for axis in cut.axes), factors, tiles.dtype, ledger)
     hows = [_How(level, ledger, target.array, factors, shrink) for level, (target, factors) in enumerate(_steps(targets))]
-    level, tasks, parents, cost = work_tasks(_first_level(tiles, hows[0], channel))
+    fill = _WriteMade(hows[0], channel, cut.axes, sample_size(tiles.npartitions))
+    made, tasks, parents, cost = work_tasks(work_on(tiles, fill, "write"))
+    level = {tuple(index[axis] for axis in cut.axes): key for index, key in made.items()}
     name = unique("write", next(iter(level.values()))[0], [id(target.array) for target in targets])
     for depth, (how, layer) in enumerate(zip(hows, layers, strict=True)):
         if depth:
@@ -91,13 +101,16 @@ def write(
 
 def layers_of(array: da.Array, targets: Sequence[Target]) -> list[Layer]:
     """Return the tiles of every level that `write` makes of ``array``."""
-    tiles = writing_tiles(array, targets)
-    return find_layers(tiles.chunks, [target.factors for target in targets], tiles.dtype, Ledger())
+    factors = [target.factors for target in targets]
+    cut = cut_for(array, whole_units(targets[0].array.unit, factors))
+    return find_layers(cut.chunks, factors, array.dtype, Ledger())
 
 
-def write_alone(array: da.Array, target: Writable, channel: int | None, ledger: Ledger | None = None) -> Delayed:
+def write_alone(
+    array: da.Array, target: Writable, channel: int | None, ledger: Ledger | None = None, *, shared: bool = False
+) -> Delayed:
     """Return the lazy writing of ``array`` to one level that no other is made from; as `write`."""
-    return write(array, [Target(target, (1,) * array.ndim)], _no_shrink, channel, ledger)
+    return write(array, [Target(target, (1,) * array.ndim)], _no_shrink, channel, ledger, shared=shared)
 
 
 def _no_shrink(_block: Array, _factors: tuple[int, ...]) -> Array:
@@ -131,25 +144,17 @@ class _How(Noted):
         return None if self.following is None else self.shrink(block, self.following)
 
 
-def _first_level(tiles: da.Array, how: _How, channel: int | None) -> Work:
-    """Return the work of making and writing the tiles, in one task each."""
-    write = _WriteMade(how, channel, sample_size(tiles.npartitions))
-    made = origin_of(tiles)
-    if isinstance(made, Gathered) and not made.wrap:
-        through = Then(made.function, write, len(made.states))
-        return Work(through, made.array, made.states, made.chunks, made.needs, None, made.label)
-    return Work(write, tiles, (), tiles.chunks, same, None, "write")
-
-
 @dataclass(frozen=True, eq=False)
 class _WriteMade:
     """Writes a tile of the first level, and looks at it."""
 
     how: _How
     channel: int | None
+    axes: tuple[int, ...]
     sample: int = SAMPLE
 
-    def __call__(self, block: Array, place: Place) -> _Written:
+    def __call__(self, made: Array, made_at: Place) -> _Written:
+        block, place = in_order(made, self.axes), made_at.in_order(self.axes)
         stored = self.how.fill(place.output, block)
         seen = look(block, self.channel, place, self.sample)
         self.how.note(place.output, stored, seen)
@@ -173,24 +178,9 @@ class _Restore:
         return _Written(self.how.smaller(block), self.seen)
 
 
-def writing_tiles(array: da.Array, targets: Sequence[Target]) -> da.Array:
-    """Return ``array`` in tiles that hold whole units at every level; as it is made, where that fits."""
-    unit = [lcm(u, *(target.factors[axis] for target in targets)) for axis, u in enumerate(targets[0].array.unit)]
-    made = made_of(array)
-    for candidate in ([made.tiles] if made and made.axes == tuple(range(array.ndim)) else []) + [array]:
-        if all(_fits(lengths, u) for lengths, u in zip(candidate.chunks, unit, strict=True)) and _large(candidate):
-            return candidate
-    return retile(array, tile_of(array, multiple=[min(u, n) for u, n in zip(unit, array.shape, strict=True)]), alone=True)
-
-
-def _fits(lengths: Sequence[int], unit: int) -> bool:
-    """Whether blocks are regular and their inner edges lie between units: then levels pair up too."""
-    return tuple(lengths) == regular(sum(lengths), lengths[0]) and (len(lengths) == 1 or lengths[0] % unit == 0)
-
-
-def _large(array: da.Array) -> bool:
-    """Whether blocks are worth a task each: a hundred thousand tiny ones are better merged."""
-    return bool(array.npartitions <= 64 or array.nbytes / array.npartitions >= 2**18)
+def whole_units(unit: Sequence[int], factors: Sequence[tuple[int, ...]]) -> list[int]:
+    """Return the shape that tiles are multiples of, so that they hold whole units at every level."""
+    return [lcm(u, *(step[axis] for step in factors)) for axis, u in enumerate(unit)]
 
 
 def _grouped(level: dict[tuple[int, ...], Key], factors: Sequence[int]) -> dict[tuple[int, ...], dict[tuple[int, ...], Key]]:

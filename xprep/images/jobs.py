@@ -17,10 +17,10 @@ from xprep.engine.deliver import made_of
 from xprep.engine.memory import peak_memory
 from xprep.engine.origins import Origins, origins_of
 from xprep.errors import SourceChangedError
-from xprep.images.apart import check_apart
 from xprep.images.describing import describe
 from xprep.images.leftovers import Source, kept_of, source_of
 from xprep.images.levels import Shape
+from xprep.images.needing import Written, check_needs
 from xprep.images.pixels import Pixels
 from xprep.images.repairing import find_damage
 from xprep.images.report import Report
@@ -167,6 +167,14 @@ class _Order:
         origins = origins_of([one.data for one in (image, *coarser, *labels.values())])
         return cls(image, url, levels, named, fingerprint, origins)
 
+    def written(self, options: Options) -> list[Written]:
+        """Return every pyramid that will be made, and every level that is given."""
+        shapes, specs = self.levels
+        levels = [self.image] if options.given is None else [ordered(level) for level in options.given.levels]
+        alone = options.given is not None or options.method == "gaussian"  # nothing is made of its tiles on the way
+        pyramids = [Written(level, spec, shapes[:1] if alone else shapes) for level, spec in zip(levels, specs, strict=False)]
+        return [*pyramids, *(Written(label, below[0], its) for label, its, below in self.labels.values())]
+
     def start(self, options: Options, watch: Watch, listener: Listener | None) -> Job | Done:
         """Create the store, or find the one that an earlier run left."""
         shapes = self.levels[0]
@@ -242,10 +250,9 @@ def order_all(
     targets: Sequence[tuple[xr.DataArray, Any]], options: Options, labels: Mapping[str, xr.DataArray]
 ) -> list[_Order]:
     """Return what is to be written, checked as far as that can be done without beginning."""
-    coarser = options.given.levels[1:] if options.given else ()
-    images, urls = [image for image, _ in targets], [url for _, url in targets]
-    check_apart([*images, *coarser, *labels.values()], urls, options.storage_options)
-    return [_Order.of(image, url, options, labels) for image, url in targets]
+    orders = [_Order.of(image, url, options, labels) for image, url in targets]
+    check_needs([written for order in orders for written in order.written(options)])
+    return orders
 
 
 def _open(

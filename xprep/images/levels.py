@@ -15,9 +15,6 @@ from xprep.io.ome import Level
 from xprep.ops.layout import PLANE, SPACE
 from xprep.ops.shrinking import check_steps, factors_of, shrunk_coords, shrunk_shape
 
-CHUNK = 1024  # pixels along y and x: 2 MiB of uint16, 6 ms to decode
-CHUNK_BYTES = 32 * 2**20
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -59,25 +56,6 @@ def _auto(image: xr.DataArray, chunk: Sequence[int]) -> list[int]:
     while any(-(-n // 2**steps) > c for n, c in sizes):
         steps += 1
     return [2] * steps
-
-
-def default_chunk(image: xr.DataArray) -> tuple[int, ...]:
-    """Return the chunk that an image is stored in: that of the lazy array where it is of a sensible size.
-
-    One channel and one frame a chunk, 1024 pixels along y and x; chunks from 64 to 2048 pixels are kept.
-    """
-    lengths = []
-    for dim in image.dims:
-        size = int(image.sizes[dim])
-        present = int(image.chunksizes[dim][0]) if dim in image.chunksizes else size
-        if dim in PLANE:
-            lengths.append(present if 64 <= present <= 2048 or present == size <= 2048 else min(CHUNK, size))
-        else:
-            lengths.append(present if dim == "z" else 1)
-    while np.prod(lengths, dtype=float) * image.dtype.itemsize > CHUNK_BYTES and max(lengths[:-2], default=1) > 1:
-        widest = int(np.argmax(lengths[:-2]))
-        lengths[widest] = -(-lengths[widest] // 2)
-    return tuple(max(1, n) for n in lengths)
 
 
 def placement(image: xr.DataArray, level: Shape, path: str) -> Level:

@@ -14,10 +14,11 @@ from xprep.dims.alignment import aligned
 from xprep.dims.channels import one_level_of_names
 from xprep.dims.names import spell_rename
 from xprep.images.given import Given, given_shapes
-from xprep.images.levels import Shape, as_it_is, check_flat, coords_of, default_chunk, lost_in_flat, plan_levels, spacing_of
+from xprep.images.levels import Shape, as_it_is, check_flat, coords_of, lost_in_flat, plan_levels, spacing_of
 from xprep.io.specs import LevelSpec
 from xprep.io.urls import check_name
-from xprep.ops.layout import PLANE, check_image, chunks_for
+from xprep.ops.chunking import stored_chunk
+from xprep.ops.layout import check_image
 from xprep.ops.parameters import check_choice
 from xprep.ops.shrinking import METHODS
 from xprep.switches import check_switch
@@ -87,9 +88,8 @@ def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[Le
         spacing_of(level, str(dim))  # refused now, and not when everything is computed
     if options.layout == "flat":
         _check_flat(levels)
-    default = default_chunk(image)
-    chunk = default if options.chunks is None else _completed(image, options.chunks, default)
-    shard = None if options.shards is None else _completed(image, options.shards, chunk)
+    chunk = stored_chunk(image, options.chunks)
+    shard = None if options.shards is None else stored_chunk(image, options.shards, chunk)
     _check_shards(image, chunk, shard)
     if options.given is not None:
         return given_shapes(levels), [_level_spec(level, as_it_is(level), chunk, shard) for level in levels]
@@ -115,14 +115,6 @@ def _check_shards(image: xr.DataArray, chunk: Sequence[int], shard: Sequence[int
                 f"shards must be multiples of the chunks; along {dim!r} they are {s} and {c}. Give both, "
                 f"e.g. chunks={{{dim!r}: {c}}}, shards={{{dim!r}: {-(-s // c) * c}}}."
             )
-
-
-def _completed(image: xr.DataArray, lengths: Any, default: Sequence[int]) -> tuple[int, ...]:
-    """Return the chunk that ``lengths`` mean; the dims that they do not name keep their ``default``."""
-    named = dict.fromkeys(PLANE, lengths) if isinstance(lengths, int) else lengths
-    if isinstance(named, Mapping):
-        named = {**dict(zip(image.dims, default, strict=True)), **named}
-    return chunks_for(image, named)
 
 
 def _level_spec(image: xr.DataArray, level: Shape, chunk: Sequence[int], shard: Sequence[int] | None) -> LevelSpec:

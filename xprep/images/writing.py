@@ -16,6 +16,7 @@ from xprep.engine.progress import choose_listener
 from xprep.engine.run import run
 from xprep.engine.workers import check_machinery
 from xprep.errors import SourceChangedError
+from xprep.images.apart import check_targets
 from xprep.images.given import given_of, plan_given
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, order_all, start_all
 from xprep.images.report import Report
@@ -70,7 +71,10 @@ def to_ome_zarr(
     layout : {"dual", "flat"}
         ``"dual"``: ``scaleN/image`` with coordinates, which plain xarray opens too; ``"flat"``: bare arrays.
     chunks, shards : mapping, int or tuple, optional
-        Shapes of chunks and shards, by dim; by default one channel a chunk, 1024 pixels along y and x, and no shards.
+        Shapes of chunks and shards, by dim; by default chunks that suit the image's own, and no shards: one channel and one time
+        point, along y and x the image's own chunk where it is of 64 to 2048 pixels (from 16 where the chunk is deep: a movie
+        stored for traces, a volume in cubes), otherwise 1024; along z its own. Planes below 256 KiB are grouped along t, then
+        along z, to 1 MiB. Others may cost more: see Notes.
     labels : mapping of str to DataArray, optional
         Label images to be stored with the image, shrunk by their commonest values. Along dims where both have a coordinate,
         the pixels are taken that lie where the image's do (to a hundredth of a pixel); what does not lie on it is refused.
@@ -103,17 +107,34 @@ def to_ome_zarr(
     ValueError
         The output lies in the input or holds it, a dim that OME-Zarr has not, uneven coordinates, an unknown choice, chunks
         or factors that are none; ``resume`` of an image whose origin nobody knows, without ``fingerprint``.
+    ScratchFullError
+        The image has to go through scratch, which has too little room; nothing is created.
+    SourceChangedError
+        The source was changed while it was read, or since the run that is resumed began: it names an object.
     ChunkError, OSError
         The source cannot be read or the output cannot be written; the store stays marked as unfinished.
 
+    Warns
+    -----
+    ChunksWarning
+        Chunks or shards that are too much at odds with the source's.
+
     Notes
     -----
+    Memory is a few tiles a thread whatever the chunks. Where a chunk of the source lies across tiles of the output it is read
+    twice at most; where it would be more (a movie in chunks (T, 32, 32) written in (1, 1024, 1024)), the image is written once to
+    scratch, in chunks between the two, and read from there: `plan` with these ``chunks`` says how many bytes. Scratch lies where
+    ``set_options(scratch_url=…)`` says, and is removed with the run.
+
     Chunks are stored with blosc zstd level 1 and shuffle, and a crc32c: on uint16 a third of the CPU seconds of Zarr's default
     and 10 % smaller. Every chunk is written, also one of zeros, so that a lost one can be told; size and crc32c of each are
     kept in ``.xprep/manifest.npy`` beside them, and `xprep.verify` compares.
 
     Channels of several levels of names (a MultiIndex on ``c``) are stored by their names together, "1 DAPI", with the levels as
     coordinates beside: ``image.drop_vars("c").set_index(c=["cycle", "marker"])`` makes them levels again.
+
+    Before a store is called finished, what it was read from is listed once more (``Report.source`` says if that cannot be done).
+    ``resume`` on a finished store makes again what it lost, by one listing.
 
     Interrupted and resumed, a store equals one that was written at once to the byte, time stamps in its JSON aside.
 
@@ -146,6 +167,7 @@ def to_ome_zarr(
     if compute:
         reports = write_images(targets, options, labels=labels, progress=progress)
         return next(iter(reports.values())) if single else reports
+    check_targets(targets, options, labels or {})
     order_all(targets, options, labels or {})  # refused now, and begun when it is computed
     return call(_Later(targets, options, labels or {}, single), label="store")
 
@@ -176,6 +198,7 @@ def write_images(
     progress: Listener | bool | None = None,
 ) -> dict[str, Report]:
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
+    check_targets(targets, options, labels or {})
     check_machinery([image.data for image, _ in targets])
     _check_reachable(targets, options)
     jobs: list[Job | Done] = []

@@ -182,12 +182,12 @@ class ZarrReadable:
         for position, data in zip(positions, self._fetch(positions), strict=True):
             there, here = self._grid.cut(region, position)
             with naming(self.place, self.chunk_key(position)):
-                self._decode(chain, data, here, out[(*there, ...)], position)
+                self._decode(chain, data, here, _part(out, there), position)
 
     def _read_plain(self, folder: Path, positions: list[tuple[int, ...]], region: Region, out: Array) -> None:
         """Read uncompressed files, as spilled intermediates are, into their place: no buffer, no copy."""
         for position in positions:
-            target = out[(*self._grid.cut(region, position)[0], ...)]
+            target = _part(out, self._grid.cut(region, position)[0])
             direct = target if target.flags.c_contiguous else np.empty(target.shape, self._stored)
             with naming(self.place, self.chunk_key(position)):
                 found = read_file_into(folder, self.chunk_key(position), direct.reshape(-1).view(np.uint8).data)
@@ -217,7 +217,7 @@ class ZarrReadable:
                 wanted = list(inner.positions(here))
                 for at, data in zip(wanted, self._fetch_parts(shard, position, wanted), strict=True):
                     inside, part = inner.cut(here, at)
-                    self._decode(shard.inner, data, part, out[(*there, ...)][(*inside, ...)], position)
+                    self._decode(shard.inner, data, part, _part(_part(out, there), inside), position)
 
     def _fetch(self, positions: Sequence[tuple[int, ...]]) -> list[bytes | None]:
         names = [self.chunk_key(position) for position in positions]
@@ -272,6 +272,11 @@ class ZarrReadable:
         if self.missing == "error":
             raise lost(self.place, [self.chunk_key(position)])
         return 0 if self.array.fill_value is None else self.array.fill_value
+
+
+def _part(array: Array, region: Region) -> Array:
+    """Return a view of ``region``; of an array without axes itself, whose index would be a copy."""
+    return array[region] if region else array
 
 
 def open_array(place: Place, missing: Missing = "fill") -> ZarrReadable:

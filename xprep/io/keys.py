@@ -161,7 +161,7 @@ def _write_new(path: str, data: bytes, lasting: bool) -> None:
 
 def fetch(store: Store, keys: Sequence[str], requests: Sequence[ByteRequest | None], seconds: float) -> list[bytes | None]:
     """Return the bytes of every key, or the parts asked for; None where there is nothing."""
-    return sync(_fetch(store, keys, requests, seconds))  # type: ignore[return-value]  # errors are raised
+    return sync(_fetch(store, keys, requests, seconds))  # type: ignore[arg-type]  # errors are raised
 
 
 def fetch_allowed(store: Store, keys: Sequence[str], seconds: float) -> list[bytes | Exception | None]:

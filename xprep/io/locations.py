@@ -144,7 +144,8 @@ def _on_disk(path: str, shown: str) -> Location:
     real = Path(os.path.realpath(path))
     names: list[Hashable] = []
     known: tuple[Any, ...] = ()
-    tail, folds = [], False
+    tail: list[str] = []
+    folds = False
     for here in (*reversed(real.parents), real):
         if not tail and (found := _number(here)) is not None:
             known = ("file", *found)

@@ -155,7 +155,8 @@ def _read_axes(node: Node) -> tuple[Axis, ...]:
         name = item.at("name").text()
         if not name or "/" in name or "\0" in name:
             item.at("name").refuse(f"cannot be an axis: {name!r}.")
-        axes.append(Axis(name, item.at("type").text(""), item.at("unit").text("")))
+        unit = item.at("unit").text("")
+        axes.append(Axis(name, item.at("type").text(""), "" if unit == "unit" else unit))  # SpatialData's word for none
     names = [axis.name for axis in axes]
     if len(set(names)) != len(names):
         node.refuse(f"two axes have one name: {names}.")

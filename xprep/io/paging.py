@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
@@ -49,7 +49,7 @@ def guarded(pages: Iterator[Sequence[str]], guard: Callable[[], AbstractContextM
         yield names
 
 
-async def _pages(store: Store, prefix: str) -> AsyncIterator[Sequence[str]]:
+async def _pages(store: Store, prefix: str) -> AsyncGenerator[Sequence[str], None]:
     names: list[str] = []
     async for key in _keys(store, prefix):
         names.append(key.removeprefix(prefix))

@@ -57,7 +57,7 @@ def ragged_lengths(metadata: Mapping[str, Any], where: str) -> tuple[tuple[int, 
     StoreFormatError
         Another grid; lengths that are none, or do not cover the array.
     """
-    grid = metadata.get("chunk_grid")
+    grid: Any = metadata.get("chunk_grid")
     name = grid.get("name") if isinstance(grid, Mapping) else None
     if metadata.get("zarr_format") == 2 or name in (None, "regular"):
         return None

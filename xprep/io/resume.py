@@ -89,7 +89,7 @@ def _read_marked(place: Place, first: str, torn: bool) -> Group | None:
             return Group(place, {MARK: copy}, group.zarr_format if group is not None else 3)
     if error is not None and not torn:
         raise StoreFormatError(
-            f"{error} Nobody can say what was begun there: overwrite=True alone writes it anew; or delete {place}."
+            f"{error} Nobody can say what was begun there, nor whose it is: delete {place}, and run again."
         )
     return group
 

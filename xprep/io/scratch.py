@@ -184,8 +184,21 @@ class ScratchWritable:
 
 
 _WAY_OUT: Final = (
-    "Name another folder or bucket with xprep.set_options(scratch_url=...), or spill nothing with intermediates='recompute'."
+    "Name another folder or bucket with xprep.set_options(scratch_url=...); or need none, with intermediates='recompute' and "
+    "with chunks that suit the source's (the default ones)."
 )
+
+
+def check_room(nbytes: int, url: str | Path | None = None, storage_options: Mapping[str, Any] | None = None) -> None:
+    """Refuse to begin what needs more scratch than is free below ``url`` (None: the system's temporary folder).
+
+    Raises
+    ------
+    ScratchFullError
+        Naming the folder, what is needed and what is free; a bucket's room is not known.
+    """
+    root = open_store(tempfile.gettempdir() if url is None else url, storage_options)
+    Scratch(root, Owner.here()).check_space(nbytes)
 
 
 def _full(url: str, needed: int, free: int | None) -> ScratchFullError:

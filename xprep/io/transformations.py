@@ -171,7 +171,8 @@ def _axes_of(part: Node, end: str, names: Names) -> list[int]:
     """Return axes that are listed by name or by number, under any of the names that drafts gave the list."""
     keys = [key for key in (f"{end}_axes", f"{end}Axes", end) if part.at(key).value is not None]
     listed = part.at(keys[0] if keys else f"{end}_axes")
-    known = {**{name: i for i, name in enumerate(names)}, **{i: i for i in range(len(names))}}
+    known: dict[str | int, int] = {name: i for i, name in enumerate(names)}
+    known |= {i: i for i in range(len(names))}
     found = [None if isinstance(one.value, bool | float | list | dict) else known.get(one.value) for one in listed.items(1, 100)]
     axes = [i for i in found if i is not None]
     if len(axes) != len(found) or len(set(axes)) != len(axes):

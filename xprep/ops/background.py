@@ -224,7 +224,7 @@ def _noise(image: xr.DataArray, recipe: _Recipe) -> dict[str, xr.DataArray]:
     found = {
         "noise_correction": xr.DataArray([noise_correction(*pair) for pair in recipe.taps], dims=CHANNEL),
         "noise_gain": xr.DataArray([noise_gain(*pair) for pair in recipe.taps], dims=CHANNEL),
-        "sigma": xr.DataArray(np.array(recipe.sigmas), dims=(CHANNEL, "axis"), coords={"axis": list(PLANE)}),
+        "sigma": xr.DataArray(np.array(recipe.sigmas), dims=(CHANNEL, "axis"), coords={"axis": np.array(PLANE, object)}),
         "correction_kernel_y": xr.DataArray(np.stack([y for y, _ in kernels]), dims=(CHANNEL, "tap"), coords=tap),
         "correction_kernel_x": xr.DataArray(np.stack([x for _, x in kernels]), dims=(CHANNEL, "tap"), coords=tap),
     }

@@ -95,6 +95,7 @@ class _Finish:
     """The result, as far as the states go: ``has`` names those that there are, of p, p_sum and p_post."""
 
     by_plane: ClassVar = True
+    whole_axes: ClassVar = (0,)  # a pixel's channels are divided by their sum
     recipe: TileRecipe
     has: tuple[str, ...]
 

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xprep.engine.lazy import check_known
+from xprep.engine.cutting import cut_for
+from xprep.engine.lazy import as_lazy, check_known, is_lazy
 from xprep.engine.origins import origins_of
 from xprep.engine.plan import Pass, estimate
+from xprep.ops.chunking import stored_chunk
 from xprep.ops.containers import images_of
+from xprep.ops.layout import PLANE
 from xprep.sizes import format_bytes
 
 
@@ -30,6 +33,9 @@ class Plan:
         Bytes of the result, uncompressed.
     persisted : int
         Bytes kept in memory between passes.
+    scratch_bytes : int
+        Bytes written to scratch, once, and read from there: spilled intermediates, and what is written in chunks that are too
+        much at odds with the source's.
     tasks : int
         Tasks of the graph, before dask fuses them.
     chunks : int
@@ -49,6 +55,7 @@ class Plan:
     chunks: int
     peak_memory: int
     source: str = ""
+    scratch_bytes: int = 0
 
     def rows(self) -> list[tuple[str, str]]:
         """Return what there is to say, in pairs of text."""
@@ -60,6 +67,7 @@ class Plan:
             ("read in all", format_bytes(self.bytes_read)),
             ("result", f"{format_bytes(self.bytes_made)} in {self.chunks:,} blocks"),
             ("kept in memory between passes", format_bytes(self.persisted)),
+            ("written to scratch", format_bytes(self.scratch_bytes)),
             ("tasks", f"{self.tasks:,} ({self.tasks / max(1, self.chunks):.2g} a block)"),
             ("peak memory, about", format_bytes(self.peak_memory)),
             ("source", self.source),
@@ -80,8 +88,8 @@ class Plan:
     __repr__ = __str__
 
 
-def plan(image: Any) -> Plan:
-    """Return what computing a lazy image would cost: passes, bytes, tasks, peak memory. Nothing is computed.
+def plan(image: Any, *, chunks: Any = None, shards: Any = None) -> Plan:
+    """Return what computing a lazy image would cost: passes, bytes, tasks, peak memory, scratch. Nothing is computed.
 
     Parameters
     ----------
@@ -89,6 +97,9 @@ def plan(image: Any) -> Plan:
         Lazy; what is in memory already costs nothing. Of a Dataset or DataTree its images count, or, where there is none
         (features, traces, statistics), all that is in it. Of graphs that somebody else made, what they read is an upper
         bound, and memory is that of single blocks: what they keep between tasks is not known.
+    chunks, shards : mapping, int or tuple, optional
+        Those that `to_ome_zarr` will be given; by default its own. Where they are too much at odds with the source's, the
+        image goes through scratch.
 
     Returns
     -------
@@ -109,10 +120,12 @@ def plan(image: Any) -> Plan:
     >>> image.prep.gaussian_filter(1).prep.plan().chunks
     2
     """
-    arrays = [one.data for one in _planned(image)]
+    planned = _planned(image)
+    arrays = [one.data for one in planned]
     for array in arrays:
         check_known(array, "plan")
-    found = estimate(arrays)
+    blocks = estimate(arrays)
+    found = estimate([_written(one, chunks, shards) for one in planned])
     made = sum(int(np.prod(array.shape, dtype=float)) * array.dtype.itemsize for array in arrays)
     return Plan(
         passes=found.passes,
@@ -120,10 +133,20 @@ def plan(image: Any) -> Plan:
         bytes_made=made,
         persisted=found.persisted,
         tasks=found.tasks,
-        chunks=found.chunks,
+        chunks=blocks.chunks,
         peak_memory=found.peak_memory,
+        scratch_bytes=found.scratch,
         source=str(origins_of(arrays)),
     )
+
+
+def _written(image: xr.DataArray, chunks: Any, shards: Any) -> Any:
+    """Return the tiles that `to_ome_zarr` would write, where they are others than the image's own blocks."""
+    if not is_lazy(image.data) or not set(PLANE) <= set(image.dims) or 0 in image.shape:
+        return image.data
+    chunk = stored_chunk(image, chunks)
+    cut = cut_for(as_lazy(image.data), chunk if shards is None else stored_chunk(image, shards, chunk))
+    return image.data if cut.as_it_is else cut.made()
 
 
 def _planned(container: Any) -> list[xr.DataArray]:

@@ -206,6 +206,11 @@ class RaggedPixels:
         return ~lost
 
     @property
+    def names(self) -> Array:
+        """The ids as a coordinate: text as objects, which Zarr writes as text of any length (of fixed length it warns)."""
+        return self.ids.astype(object) if self.ids.dtype.kind in "US" else self.ids
+
+    @property
     def _places(self) -> dict[str, Array]:
         return {"z": self.zpix, "y": self.ypix, "x": self.xpix}
 

@@ -65,7 +65,7 @@ def centered(image: xr.DataArray, rois: Any, *, width: int = 15, fill_value: flo
     half = check_width(width)
     space_dims(image)
     table = table_on(image, rois)
-    return crop_labelled(image, centers_of(table), Window(half, fill_value, table.volumetric), table.ids)
+    return crop_labelled(image, centers_of(table), Window(half, fill_value, table.volumetric), table.names)
 
 
 def roi_features(
@@ -136,7 +136,7 @@ def roi_features(
     leading = [dim for dim in image.dims if dim not in space]
     data = image.transpose(*leading, *space).data
     made = like(image.data, measure_rois(as_lazy(data), table, how, len(space)))
-    coords = kept_coords(image, leading, roi=table.ids)
+    coords = kept_coords(image, leading, roi=table.names)
     found = xr.DataArray(made, coords, ("roi", *leading, "feature"))
     return xr.Dataset({name: found[..., i] for i, name in enumerate(FEATURES)}, attrs=image.attrs)
 

@@ -53,7 +53,7 @@ def build_masks(table: RaggedPixels, shape: tuple[int, ...], volumetric: bool) -
     data = build_blocks(functions, chunks, np.float32, table.fingerprint)
     placed = {dim: axis for dim, axis in table.placement.items() if dim in dims and axis.pixel_size is not None}
     coords = {dim: axis.coordinate(lengths[dim], dim) for dim, axis in placed.items()}
-    return xr.DataArray(data, dims=("roi", *dims), coords={"roi": table.ids, **coords}, name="masks")
+    return xr.DataArray(data, dims=("roi", *dims), coords={"roi": table.names, **coords}, name="masks")
 
 
 def _rows(count: int, nbytes: int) -> tuple[int, ...]:
@@ -104,7 +104,7 @@ def build_centered_masks(
     data = build_blocks(functions, chunks, np.float32, (table.fingerprint, width, fill_value))
     offsets = np.arange(-width, width + 1)
     dims = ("roi", "dy", "dx") if depth is None else ("roi", "z", "dy", "dx")
-    return xr.DataArray(data, dims=dims, coords={"roi": table.ids, "dy": offsets, "dx": offsets}, name="centered_masks")
+    return xr.DataArray(data, dims=dims, coords={"roi": table.names, "dy": offsets, "dx": offsets}, name="centered_masks")
 
 
 @dataclass(frozen=True, eq=False)

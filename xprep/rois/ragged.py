@@ -17,11 +17,7 @@ COLUMNS = ("lam", "zpix", "ypix", "xpix")
 def dataset_of(
     columns: Mapping[str, Array], counts: Array, ids: Array, volumetric: bool, placement: Mapping[str, PixelAxis]
 ) -> xr.Dataset:
-    """Return the Dataset of a table; strings become objects, which Zarr writes as variable-length text.
-
-    Where pixels lie is in the attributes of their positions.
-    """
-    names = ids.astype(object) if ids.dtype.kind in "US" else ids
+    """Return the Dataset of a table; where pixels lie is in the attributes of their positions."""
     where = {f"{dim}pix": _attributes(axis) for dim, axis in placement.items()}
     variables: dict[str, Any] = {name: ("pixel", column, where.get(name, {})) for name, column in columns.items()}
     variables["pixel_count"] = (
@@ -29,7 +25,7 @@ def dataset_of(
         counts,
         {"sample_dimension": "pixel", "long_name": "number of pixels of each ROI"},
     )
-    return xr.Dataset(variables, {"roi": names}, {"volumetric": int(volumetric)})
+    return xr.Dataset(variables, {"roi": ids}, {"volumetric": int(volumetric)})
 
 
 def _attributes(axis: PixelAxis) -> dict[str, Any]:

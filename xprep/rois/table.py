@@ -172,7 +172,7 @@ class RoiTable(RaggedPixels):
         {'pixel': 3, 'roi': 2}
         """
         columns = {"lam": self.lam, "zpix": self.zpix, "ypix": self.ypix, "xpix": self.xpix}
-        return dataset_of(columns, np.diff(self.starts), self.ids, self.volumetric, self.placement)
+        return dataset_of(columns, np.diff(self.starts), self.names, self.volumetric, self.placement)
 
     @classmethod
     def concat(cls, tables: Sequence[RoiTable]) -> RoiTable:
@@ -221,7 +221,7 @@ class RoiTable(RaggedPixels):
         found = locate(self.lam, columns, self.starts, method, asint)
         z = found[0] if self.volumetric else self.planes
         axes = {"z": z, "y": found[-2], "x": found[-1]}
-        return xr.Dataset({name: ("roi", values) for name, values in axes.items()}, {"roi": self.ids})
+        return xr.Dataset({name: ("roi", values) for name, values in axes.items()}, {"roi": self.names})
 
     def masks(self, shape: Sequence[int], volumetric: bool | None = None) -> xr.DataArray:
         """Return every ROI's weights in a plane (or volume) of its own, lazy, in chunks over ROIs.

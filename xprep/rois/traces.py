@@ -79,7 +79,7 @@ def traces(image: xr.DataArray, rois: Any, *, how: How = "weighted_mean", skipna
     leading = [dim for dim in image.dims if dim not in space]
     ordered = image.transpose(*leading, *space)
     summed = _sum_rois(ordered.data, table, Weighing(how, skipna), len(space))
-    coords = kept_coords(image, leading, roi=table.ids)
+    coords = kept_coords(image, leading, roi=table.names)
     return xr.DataArray(summed, coords, (*leading, "roi"), attrs=image.attrs).rename(image.name)
 
 

@@ -1,0 +1,331 @@
+"""Law 5 for every pairing of the chunks that are read and those that are written: memory, readings, scratch."""
+
+from __future__ import annotations
+
+import tracemalloc
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+
+import xprep
+from tests.crashes import objects
+from tests.sources import CountingSource, counted
+from tests.test_laws import python
+from xprep.engine.plan import BASELINE_BYTES
+from xprep.engine.sources import read_array
+from xprep.io import scratch as scratch_space
+from xprep.ops.chunking import default_chunk
+
+TILE = 2**17
+DEPTHS = (24, 96)  # planes of 128 × 160 pixels: 1 MiB and 4 MiB
+SIDE = {"y": 128, "x": 160}
+SMALL = 3 * 2**19  # graphs, codecs, journals: what does not depend on the pixels
+
+SOURCES = {
+    "z-major": {"z": 1000, "y": 16, "x": 16},
+    "plane": {"z": 1, "y": 128, "x": 160},
+    "cube": {"z": 16, "y": 16, "x": 16},
+    "thick": {"z": 8, "y": 128, "x": 160},
+    "row": {"z": 1, "y": 1, "x": 160},
+    "tiny": {"z": 1, "y": 8, "x": 8},
+    "prime": {"z": 7, "y": 37, "x": 53},
+}
+TARGETS: dict[str, dict[str, int] | None] = {
+    "default": None,
+    "plane": {"z": 1, "y": 128, "x": 160},
+    "column": {"z": 1000, "y": 16, "x": 16},
+    "cube": {"z": 16, "y": 16, "x": 16},
+    "prime": {"z": 5, "y": 41, "x": 31},
+}
+
+
+def table() -> xprep.RoiTable:
+    starts = [(10, 12), (60, 70), (100, 130)]
+    return xprep.RoiTable.from_pixels(
+        [np.ones(9)] * 3,
+        ypix=[np.repeat(np.arange(y, y + 3), 3) for y, _ in starts],
+        xpix=[np.tile(np.arange(x, x + 3), 3) for _, x in starts],
+    )
+
+
+def _movie(operation: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda image: operation(image.rename(z="t"))
+
+
+# What is written: passes over the source, and the operation.
+WRITTEN: dict[str, tuple[int, Callable[[Any], Any]]] = {
+    "copy": (1, lambda image: image),
+    "gaussian_filter": (1, lambda image: image.prep.gaussian_filter(1)),
+    "gaussian_filter along z": (1, lambda image: image.prep.gaussian_filter({"z": 1, "y": 1})),
+    "subtract_background": (1, lambda image: image.prep.subtract_background(3)),
+    "normalize": (4, lambda image: image.prep.normalize(sigma=1, norm_sum=False, intermediates="recompute")),
+    "rescale": (1, lambda image: image.prep.rescale({"z": 0.5, "y": 0.7}, anti_alias=True)),
+    "pyramid": (1, lambda image: image.prep.pyramid(({"z": 2, "y": 2, "x": 2},))["scale1/image"]),
+    "mask": (1, lambda image: image.rename(z="t").prep.mask(table(), outside=0).rename(t="z")),
+}
+# What is small: computed, each chunk read once or twice a pass.
+COMPUTED: dict[str, tuple[int, Callable[[Any], Any]]] = {
+    "quantile": (1, lambda image: image.prep.quantile(0.5)),
+    "quantile of every pixel": (1, lambda image: image.prep.quantile(0.5, "z")),
+    "project": (1, lambda image: image.prep.project("z", "std")),
+    "traces": (1, _movie(lambda image: image.prep.traces(table()))),
+    "centered": (1, _movie(lambda image: image.prep.centered(table(), width=3))),
+}
+
+
+class Synthetic(CountingSource):
+    """Pixels that are made when they are read: they are nowhere before."""
+
+    def __init__(self, shape: tuple[int, ...], chunks: tuple[int, ...]) -> None:
+        super().__init__(np.empty((0,) * len(shape), "uint16"), chunks)
+        self.shape = shape
+
+    def read(self, region: tuple[slice, ...]) -> np.ndarray:
+        self.array = np.broadcast_to(np.uint16(0), self.shape)
+        super().read(tuple(slice(p.start, p.stop) for p in region))
+        axes = np.ogrid[region]
+        return np.asarray(sum(axes[i] * (7919, 104729, 1299709)[i] for i in range(3)) % 60013, "uint16")
+
+
+def opened(depth: int, source: str) -> tuple[xr.DataArray, CountingSource]:
+    sizes = {"z": depth, **SIDE}
+    made = Synthetic(tuple(sizes.values()), tuple(min(SOURCES[source][dim], n) for dim, n in sizes.items()))
+    return xr.DataArray(read_array(made, token=f"{source}-{depth}-{id(made)}"), dims=tuple(sizes)), made
+
+
+@pytest.fixture(autouse=True)
+def _settings(tmp_path: Path) -> Iterator[None]:
+    with (
+        xprep.set_options(tile_bytes=TILE, progress="off", scratch_url=str(tmp_path / "scratch"), timestamps=False),
+        dask.config.set(num_workers=2),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", xprep.ChunksWarning)
+        yield
+
+
+def peak_of(run: Callable[[], Any]) -> int:
+    """Return how much more memory Python and numpy held at the same time while something ran."""
+    tracemalloc.start()
+    try:
+        run()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def chunks_of(target: str, image: xr.DataArray) -> Any:
+    chunks = TARGETS[target]
+    return None if chunks is None else {dim: min(n, image.sizes[dim]) for dim, n in chunks.items() if dim in image.sizes}
+
+
+# Every operation in the pairings that are worst, and images as they are in all kinds of others.
+PAIRS = [("z-major", "plane"), ("plane", "column"), ("cube", "plane"), ("tiny", "default")]
+MORE = [("thick", "column"), ("prime", "prime"), ("row", "cube"), ("z-major", "default")]
+
+
+@pytest.mark.parametrize(
+    ("operation", "source", "target"), [*((one, *pair) for one in WRITTEN for pair in PAIRS), *(("copy", *pair) for pair in MORE)]
+)
+def test_what_is_written_is_bounded(operation: str, source: str, target: str, tmp_path: Path) -> None:
+    """Of 3 MiB that the image grows by, memory grew by 3 to 9 where chunks were at odds."""
+    passes, apply = WRITTEN[operation]
+    found = []
+    for depth in DEPTHS:
+        image, counting = opened(depth, source)
+        result = apply(image)
+        chunks = chunks_of(target, result)
+        plan = result.prep.plan(chunks=chunks)
+        url = tmp_path / f"{depth}.zarr"
+        found.append(peak_of(lambda: result.prep.to_ome_zarr(url, scale_factors=(), chunks=chunks)))  # noqa: B023
+        assert counting.reads_per_chunk <= 2 * passes
+        assert found[-1] < 1.2 * (plan.peak_memory - BASELINE_BYTES) + 4 * SMALL
+    assert found[1] - found[0] < SMALL
+    assert not list((tmp_path / "scratch").glob("*"))
+
+
+@pytest.mark.parametrize("source", ["z-major", "plane", "cube", "thick", "tiny", "row"])
+@pytest.mark.parametrize("operation", COMPUTED)
+def test_what_is_computed_is_bounded(operation: str, source: str) -> None:
+    passes, apply = COMPUTED[operation]
+    found = []
+    for depth in DEPTHS:
+        image, counting = opened(depth, source)
+        result = apply(image)
+        found.append(peak_of(result.compute))
+        assert counting.total <= 2 * passes * counting.nchunks
+    assert found[1] - found[0] < SMALL + 2 * result.nbytes
+
+
+# Scratch: said before, refused before, resumed, removed
+
+
+def mismatched(path: Path) -> xr.DataArray:
+    """Return a movie of 2 MiB on disk, its chunks along z, to be written in planes."""
+    image = xr.DataArray(np.random.default_rng(3).integers(0, 60000, (64, 128, 128), "uint16"), dims=("z", "y", "x"))
+    image.prep.to_ome_zarr(path, scale_factors=(), chunks={"z": 64, "y": 16, "x": 16})
+    return xprep.open_image(path)
+
+
+PLANES = {"z": 1, "y": 128, "x": 128}
+
+
+@pytest.mark.parametrize(
+    "apply",
+    [lambda image: image, lambda image: image.prep.gaussian_filter(2), lambda image: image.prep.quantile([0.5], "z")],
+    ids=["written", "filtered and written", "sorted"],
+)
+def test_what_goes_through_scratch_is_what_memory_gives(apply: Any, tmp_path: Path) -> None:
+    image = mismatched(tmp_path / "in.zarr")
+    if apply(image).dims == image.dims:
+        apply(image).prep.to_ome_zarr(tmp_path / "out.zarr", chunks=PLANES, scale_factors=(2,))
+        found = xprep.open_image(tmp_path / "out.zarr")
+    else:
+        found = apply(image.isel(z=slice(0, 64)).chunk(PLANES)).compute()
+    np.testing.assert_array_equal(found.values, apply(image.compute()).values)
+
+
+def test_a_plan_says_what_goes_through_scratch(tmp_path: Path) -> None:
+    image = mismatched(tmp_path / "in.zarr")
+    assert image.prep.plan().scratch_bytes == 0
+    assert image.prep.plan(chunks={"z": 32, "y": 16, "x": 16}).scratch_bytes == 0
+    found = image.prep.plan(chunks=PLANES)
+    assert found.scratch_bytes == image.nbytes
+    assert found.bytes_read == 2 * image.nbytes
+    assert "written to scratch" in str(found)
+    spilled = image.prep.normalize(norm_sum=False, intermediates="spill").prep.plan()
+    assert spilled.scratch_bytes == image.nbytes
+
+
+@pytest.mark.parametrize("intermediates", ["recompute", "spill"])
+def test_too_little_room_is_refused_before_anything_is_there(
+    intermediates: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = mismatched(tmp_path / "in.zarr")
+    chunks = PLANES if intermediates == "recompute" else None
+    result = image if intermediates == "recompute" else image.prep.normalize(norm_sum=False, intermediates="spill")
+    monkeypatch.setattr(scratch_space, "_free_bytes", lambda place: image.nbytes + scratch_space.SPARE_BYTES - 1)
+    with pytest.raises(xprep.ScratchFullError, match=r"scratch.* needs 2 MiB .*scratch_url"):
+        result.prep.to_ome_zarr(tmp_path / "out.zarr", chunks=chunks)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.zarr"]
+    monkeypatch.setattr(scratch_space, "_free_bytes", lambda place: image.nbytes + scratch_space.SPARE_BYTES)
+    result.prep.to_ome_zarr(tmp_path / "out.zarr", chunks=chunks)
+
+
+def test_chunks_that_cost_more_than_double_warn_and_the_others_do_not(tmp_path: Path) -> None:
+    image = mismatched(tmp_path / "in.zarr")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", xprep.ChunksWarning)
+        image.prep.to_ome_zarr(tmp_path / "suits.zarr")
+        with pytest.raises(xprep.ChunksWarning, match=r"'z': 1.*2\.0 MiB go through scratch.*'z': 64, 'y': 128"):
+            image.prep.to_ome_zarr(tmp_path / "out.zarr", chunks=PLANES)
+    assert not (tmp_path / "out.zarr").exists()
+
+
+class Stop:
+    """Ends a run after some steps."""
+
+    def __init__(self, steps: int, error: type[BaseException]) -> None:
+        self.left, self.error = steps, error
+
+    def started(self, stage: str, total: int) -> None: ...
+
+    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
+        self.left -= steps
+        if self.left < 0:
+            raise self.error("stopped")
+
+    def finished(self, stage: str) -> None: ...
+
+
+@pytest.mark.parametrize(("steps", "error"), [(0, OSError), (9, KeyboardInterrupt), (40, OSError)])
+def test_interrupted_and_resumed_it_is_the_same_and_scratch_is_empty(steps: int, error: Any, tmp_path: Path) -> None:
+    image = mismatched(tmp_path / "in.zarr").prep.gaussian_filter(1)
+    how: dict[str, Any] = {"chunks": PLANES, "scale_factors": (2,)}
+    image.prep.to_ome_zarr(tmp_path / "whole.zarr", **how)
+    with pytest.raises(error):
+        image.prep.to_ome_zarr(tmp_path / "out.zarr", progress=Stop(steps, error), **how)
+    image.prep.to_ome_zarr(tmp_path / "out.zarr", resume=True, **how)
+    assert objects(tmp_path / "out.zarr") == objects(tmp_path / "whole.zarr")
+    assert not list((tmp_path / "scratch").glob("*"))
+
+
+KILLED = """
+    import os, signal, sys
+    import xprep
+    source, target, scratch, resume = sys.argv[1:]
+    class Killer:
+        done = 0
+        def started(self, stage, total): self.total = total
+        def advanced(self, stage, steps, nbytes):
+            self.done += steps
+            if resume == "no" and 2 * self.done > self.total:
+                os.kill(os.getpid(), signal.SIGKILL)
+        def finished(self, stage): pass
+    xprep.set_options(tile_bytes=2**17, scratch_url=scratch, timestamps=False)
+    xprep.open_image(source).prep.to_ome_zarr(
+        target, chunks={"z": 1, "y": 128, "x": 128}, scale_factors=(), progress=Killer(), resume=resume == "yes")
+"""
+
+
+def test_killed_and_resumed_it_is_the_same_and_what_is_left_is_found(tmp_path: Path) -> None:
+    image = mismatched(tmp_path / "in.zarr")
+    image.prep.to_ome_zarr(tmp_path / "whole.zarr", chunks=PLANES, scale_factors=())
+    arguments = tmp_path / "in.zarr", tmp_path / "out.zarr", tmp_path / "scratch"
+    assert python(KILLED, *arguments, "no").returncode == -9
+    left = scratch_space.find_scratch(tmp_path / "scratch")
+    assert [one.is_alive for one in left] == [False]
+    with pytest.raises(xprep.UnfinishedStoreError):
+        xprep.open_image(tmp_path / "out.zarr")
+    image.prep.to_ome_zarr(tmp_path / "out.zarr", chunks=PLANES, scale_factors=(), resume=True)
+    assert objects(tmp_path / "out.zarr") == objects(tmp_path / "whole.zarr")
+    assert not scratch_space.find_scratch(tmp_path / "scratch"), "the next run removes what a dead one left"
+
+
+# Default chunks
+
+
+@pytest.mark.parametrize(
+    ("sizes", "chunks", "expected"),
+    [
+        ({"t": 500, "y": 64, "x": 64}, {"t": 1}, (128, 64, 64)),
+        ({"t": 500, "y": 64, "x": 64}, {"t": 5}, (125, 64, 64)),
+        ({"t": 500, "y": 64, "x": 64}, None, (128, 64, 64)),
+        ({"t": 3, "z": 200, "y": 64, "x": 64}, {"t": 1, "z": 1}, (3, 42, 64, 64)),
+        ({"c": 9, "y": 64, "x": 64}, {"c": 1}, (1, 64, 64)),
+        ({"t": 500, "y": 1024, "x": 1024}, {"t": 10}, (1, 1024, 1024)),
+        ({"t": 2000, "y": 512, "x": 512}, {"t": 2000, "y": 32, "x": 32}, (500, 32, 32)),
+        ({"z": 128, "y": 512, "x": 512}, {"z": 32, "y": 32, "x": 32}, (32, 32, 32)),
+        ({"t": 64, "y": 8192, "x": 8192}, {"t": 32, "y": 2048, "x": 2048}, (1, 2048, 2048)),
+        ({"z": 500, "y": 256, "x": 256}, {"z": 1, "y": 16, "x": 16}, (8, 256, 256)),
+        ({"c": 8, "y": 2048, "x": 2048}, {"c": 1, "y": 512, "x": 512}, (1, 512, 512)),
+        ({"y": 4096, "x": 4096}, None, (1024, 1024)),
+    ],
+    ids=str,
+)
+def test_default_chunks_suit_the_source_and_group_small_planes(sizes: dict[str, int], chunks: Any, expected: Any) -> None:
+    pixels = da.zeros(tuple(sizes.values()), chunks=-1, dtype="uint16")
+    image = xr.DataArray(pixels, dims=tuple(sizes))
+    image = image.chunk(chunks) if chunks else image.copy(data=np.broadcast_to(np.uint16(0), image.shape))
+    assert default_chunk(image) == expected
+
+
+def test_a_movie_of_small_frames_is_few_objects(tmp_path: Path) -> None:
+    movie, _ = counted(xr.DataArray(np.zeros((400, 64, 64), "uint16"), dims=("t", "y", "x")), {"t": 1})
+    movie.prep.to_ome_zarr(tmp_path / "movie.zarr")
+    assert len([name for name in objects(tmp_path / "movie.zarr") if "/image/c/" in name]) == 4
+
+
+def test_a_pass_of_normalize_reads_no_chunk_more_than_twice_whatever_chunks_are_asked_for() -> None:
+    image, source = opened(96, "z-major")
+    result = image.prep.normalize(sigma=None, norm_sum=False, chunks={"z": 1, "y": 128, "x": 160}, intermediates="recompute")
+    passes = len(result.prep.plan().passes)
+    result.sum().compute()
+    assert source.reads_per_chunk <= 2 * passes
