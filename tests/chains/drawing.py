@@ -76,7 +76,8 @@ def sources(draw: st.DrawFn, image: xr.DataArray, server: bool) -> Step:
     if name == "dask":
         return Step(name, {"chunks": draw(chunkings(image.sizes))})
     if name == "ome":
-        return Step(name, draw(ome_options(image.sizes, server)))
+        labels = image.dtype.kind in "iu" and "c" not in image.dims and draw(st.booleans())
+        return Step(name, draw(ome_options(image.sizes, server)) | ({"label": True, "tree": False} if labels else {}))
     given = {"chunks": draw(_regular(image.sizes))}
     if name == "xarray group":
         given["zarr_format"] = draw(st.sampled_from((2, 3)))
@@ -130,7 +131,7 @@ def operations(draw: st.DrawFn, image: xr.DataArray) -> Step:
     operation = draw(st.sampled_from(OPERATIONS))
     given = draw(operation.parameters(image))
     if operation.image_out and draw(st.integers(0, 3)) == 0:
-        given = {"within": draw(st.sampled_from(("dataset", "tree"))), **given}
+        given = {"within": draw(st.sampled_from(("dataset", "tree", "levels"))), **given}
     return Step(operation.name, given)
 
 
@@ -180,19 +181,19 @@ def chains(draw: st.DrawFn, server: bool = False, cluster: bool = False) -> Chai
 
 
 def drawn(number: int, count: int, **more: bool) -> Sequence[Chain]:
-    """Return `count` chains of a seed."""
+    """Return up to `count` chains of a seed; without the first, which hypothesis makes as small as can be."""
     found: list[Chain] = []
 
     @seed(number)
     @settings(
-        max_examples=count, database=None, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=count + 1, database=None, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck)
     )
     @given(chains(**more))
     def collect(chain: Chain) -> None:
         found.append(chain)
 
     collect()
-    return found
+    return found[1:]
 
 
 __all__ = ["PLACES", "chains", "drawn"]

@@ -67,11 +67,12 @@ def from_bare(image: xr.DataArray, here: Lab, chunks: Mapping[str, int]) -> xr.D
 
 
 def from_group(image: xr.DataArray, here: Lab, zarr_format: int, chunks: Mapping[str, int], packed: bool = False) -> xr.DataArray:
-    """What xarray wrote; `packed` as climate data are."""
+    """What xarray wrote; `packed` as climate data are (of small integers, exactly)."""
     url = here.path()
     sizes = tuple(chunks.get(dim, n) for dim, n in image.sizes.items())
     packing = {"dtype": "int16", "scale_factor": 0.25, "add_offset": 3.0, "_FillValue": -9999} if packed else {}
-    image.to_dataset(name="image").to_zarr(
+    written = image.astype("float32") if packed else image
+    written.to_dataset(name="image").to_zarr(
         url, zarr_format=zarr_format, consolidated=False, encoding={"image": {"chunks": sizes, **packing}}
     )
     return xprep.open_image(url)
@@ -83,9 +84,7 @@ def through_ome(
     """`to_ome_zarr` and `open_image`; on a disk, in memory, a zip file or a bucket."""
     url, options = _ome_place(kind, here)
     if label:
-        back = image.isel(y=slice(0, 0)) if False else image  # noqa: RUF034
-        whole = xr.zeros_like(image.isel(dict.fromkeys(set(image.dims) & {"c"}, 0)), dtype="float32")
-        whole.prep.to_ome_zarr(url, labels={"cells": back}, storage_options=options, **how)
+        xr.zeros_like(image, dtype="float32").prep.to_ome_zarr(url, labels={"cells": image}, storage_options=options, **how)
         return xprep.open_image(url, label="cells", storage_options=options)
     image.prep.to_ome_zarr(url, storage_options=options, **how)
     if kind == "zip":

@@ -26,7 +26,7 @@ class DifferentError(AssertionError):
     """A chain whose result is wrong."""
 
     def __init__(self, chain: Chain, at: Step, why: BaseException) -> None:
-        super().__init__(f"{at}: {type(why).__name__}: {why}\n{chain}")
+        super().__init__(f"{at}: {type(why).__name__}: {str(why)[:800]}\n{chain}")
         self.chain, self.at, self.why = chain, at, why
 
 
@@ -75,6 +75,7 @@ def advance(step: Step, image: Any, plain: xr.DataArray, exact: bool, here: Lab)
                 raise
             raise Refused(str(error)) from error
         plain = same_pixels(image, plain, bare=step.name == "bare")
+        plain = plain.astype(image.dtype) if step.given.get("packed") else plain
     else:
         image = do(step, image, here)
     same_outside(image, plain)

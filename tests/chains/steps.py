@@ -83,6 +83,9 @@ def operate(image: xr.DataArray, name: str, within: str = "", **given: Any) -> A
     held = image.to_dataset(name="image")
     if within == "dataset":
         return call(held, **given)["image"].rename(image.name)
+    if within == "levels":
+        levels = image.rename("image").prep.pyramid((2,), method="nearest")
+        return call(levels, **given)["scale0/image"].rename(image.name)
     return call(xr.DataTree.from_dict({"site": held}), **given)["site/image"].rename(image.name)
 
 
