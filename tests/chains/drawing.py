@@ -163,6 +163,7 @@ def chains(draw: st.DrawFn, server: bool = False, cluster: bool = False) -> Chai
     picture = draw(pictures())
     image = picture.make()
     source = draw(sources(image, server))
+    image = image.drop_vars(list(image.coords)) if source.name == "bare" else image
     steps: list[Step] = []
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
