@@ -138,6 +138,8 @@ def same_outside(image: Any, plain: Any) -> None:
     assert image.name == plain.name, f"name {image.name!r} for {plain.name!r}"
     have, want = ({k: v for k, v in one.attrs.items() if k != "history"} for one in (image, plain))
     assert have.keys() == want.keys(), f"attributes {have} for {want}"
+    different = [name for name in have if isinstance(want[name], str | int) and have[name] != want[name]]
+    assert not different, f"attributes {have} for {want}"
     xr.testing.assert_allclose(image.coords.to_dataset(), plain.coords.to_dataset(), rtol=1e-9)
 
 
