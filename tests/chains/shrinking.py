@@ -15,18 +15,19 @@ def _smaller(chain: Chain) -> Iterator[Chain]:
         yield replace(chain, steps=chain.steps[:i])
     for i in range(len(chain.steps)):
         yield replace(chain, steps=chain.steps[:i] + chain.steps[i + 1 :])
-    if chain.source.name != "numpy":
-        yield replace(chain, source=Step("numpy"))
-        yield replace(chain, source=Step("dask", {"chunks": {}}))
+    simple = (Step("numpy"), Step("dask", {"chunks": {}}))
+    for source in simple[: simple.index(chain.source) if chain.source in simple else None]:
+        yield replace(chain, source=source)
     for i, step in enumerate((chain.source, *chain.steps)):
         for name in step.given:
             less = Step(step.name, {key: value for key, value in step.given.items() if key != name})
             yield replace(chain, source=less) if i == 0 else replace(
                 chain, steps=(*chain.steps[: i - 1], less, *chain.steps[i:])
             )
-    for change in ({"gaps": 0.0}, {"places": "none"}, {"places": "even"}, {"dtype": "uint8"}, {"dtype": "float32"}):
-        if any(getattr(chain.image, name) != value for name, value in change.items()):
-            yield replace(chain, image=replace(chain.image, **change))  # type: ignore[arg-type]
+    for name, values in (("gaps", (0.0,)), ("places", ("none", "even")), ("dtype", ("uint8", "float32"))):
+        now = getattr(chain.image, name)
+        for value in values[: values.index(now) if now in values else None]:
+            yield replace(chain, image=replace(chain.image, **{name: value}))
 
 
 def _kind(error: DifferentError) -> tuple[str, str, str]:
