@@ -63,8 +63,13 @@ def test_what_chains_found(chain: Chain, tmp_path: Path) -> None:
 LONG = Chain(
     Image(("c", "y", "x"), (2, 9, 12), "float32", 3, "even"),
     Step("xarray group", {"chunks": {"c": 1, "y": 4, "x": 5}, "zarr_format": 2}),
-    (Step("isel", {"c": 0}), Step("gaussian_filter", {"sigma": 1, "mode": "wrap"}), Step("threads"), Step("transpose", {"dims": ("x", "y")})),
-)  # fmt: skip
+    (
+        Step("isel", {"c": 0}),
+        Step("gaussian_filter", {"sigma": 1, "mode": "wrap"}),
+        Step("threads"),
+        Step("transpose", {"dims": ("x", "y")}),
+    ),
+)
 
 
 def test_a_chain_that_fails_is_made_smaller_and_printed_as_a_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def main() -> int:
                         found[check(chain, here)] += 1
                     except DifferentError as error:
                         found["DIFFERENT"] += 1
-                        _say(f"--- seed {number}\n{shrunk(error, lambda one: check(one, here), given.tries)}")  # noqa: B023
+                        _say(f"--- seed {number}\n{shrunk(error, lambda one: check(one, here), given.tries)}")
                 if time.monotonic() > end:
                     break
             if number % 10 == 0:

@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.chains.model import Chain, Image, Step
-from tests.chains.places import PLACES
 from tests.chains.steps import ARITHMETIC, NAMED, SELECTIONS, TABLES, WAYS, do, operate
 from tests.operations import OPERATIONS
 from tests.strategies import chunkings
@@ -29,6 +28,7 @@ ORDERS = (
 )
 SIDES = {"t": 3, "c": 4, "z": 4, "y": 23, "x": 31}
 DTYPES = ("uint16", "float32", "uint8", "int16", "float64", "bool", "uint32", "int8", "float16", "int64")
+KINDS = ("isel", "isel", "plane", "list", "boolean", "pointwise", "sel", "chunk", "transpose", "arithmetic")
 STEPS = 5
 
 
@@ -101,7 +101,7 @@ def selections(draw: st.DrawFn, image: xr.DataArray) -> Step:
         return Step("arithmetic", {"how": "times 2"})
     dim = draw(st.sampled_from(dims))
     n = image.sizes[dim]
-    kind = draw(st.sampled_from(("isel", "isel", "plane", "list", "boolean", "pointwise", "sel", "chunk", "transpose", "arithmetic")))
+    kind = draw(st.sampled_from(KINDS))
     if kind == "plane" and dim not in ("y", "x"):
         return Step("isel", {dim: draw(st.integers(-n, n - 1))})
     if kind == "list":
@@ -178,7 +178,11 @@ def chains(draw: st.DrawFn, server: bool = False, cluster: bool = False) -> Chai
                 break
             if steps[-1].name in TABLES or not isinstance(image, xr.DataArray) or image.size > 200_000:
                 break
-    return Chain(picture, source, tuple(steps))
+    options = {
+        "tile_bytes": draw(st.sampled_from((2**20, 1, 300, 4000))),
+        "intermediates": draw(st.sampled_from(("auto", "recompute", "persist", "spill"))),
+    }
+    return Chain(picture, source, tuple(steps), options)
 
 
 def drawn(number: int, count: int, **more: bool) -> Sequence[Chain]:
@@ -195,6 +199,3 @@ def drawn(number: int, count: int, **more: bool) -> Sequence[Chain]:
 
     collect()
     return found[1:]
-
-
-__all__ = ["PLACES", "chains", "drawn"]

@@ -52,11 +52,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Chain:
-    """An image, a source that it is stored in and opened from, and steps."""
+    """An image, a source that it is stored in and opened from, steps, and what `xprep.set_options` is told."""
 
     image: Image
     source: Step
     steps: tuple[Step, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         said = "\n".join(f"#   {step}" for step in (self.source, *self.steps))
@@ -64,5 +65,5 @@ class Chain:
         steps = f"(\n        {lines},\n    )" if lines else "()"
         return (
             f"# {self.image}\n{said}\nfrom numpy import array, nan, inf\nfrom tests.chains import Chain, Image, Step, check\n\n"
-            f"check(Chain(\n    {self.image!r},\n    {self.source!r},\n    {steps},\n))\n"
+            f"check(Chain(\n    {self.image!r},\n    {self.source!r},\n    {steps},\n    {dict(self.options)!r},\n))\n"
         )

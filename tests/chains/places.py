@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ import zarr
 from zarr.storage import MemoryStore, ZipStore
 
 import xprep
+from tests.dense import DoubtfulError, pyramid
+from tests.operations import assert_close
 from tests.servers import Server
 
 
@@ -90,9 +93,22 @@ def through_ome(
     image.prep.to_ome_zarr(url, storage_options=options, **how)
     if kind == "zip":
         url = _zipped(url)
+    check_levels(xprep.open_tree(url, storage_options=options), how.get("scale_factors", ()), how.get("method", "mean"))
     if tree:
         return xprep.open_tree(url, storage_options=options)["scale0/image"]
     return xprep.open_image(url, storage_options=options)
+
+
+def check_levels(tree: xr.DataTree, factors: Sequence[int], method: str) -> None:
+    """Compare every level with what it should be of the one before."""
+    assert len(tree.children) == len(factors) + 1
+    for n, factor in enumerate(factors):
+        before, level = (tree[f"scale{k}/image"].compute() for k in (n, n + 1))
+        with contextlib.suppress(DoubtfulError):
+            desired = pyramid(before, (factor,), method=method).transpose(*level.dims)
+            assert level.shape == desired.shape, f"level {n + 1} is of {level.shape}, not {desired.shape}"
+            largest = float(np.abs(before.values.astype(float)).max(initial=0, where=np.isfinite(before.values)))
+            assert_close(level.values, desired.values, 1e-6 if method == "gaussian" else 1e-7, scale=largest)
 
 
 def _ome_place(kind: str, here: Lab) -> tuple[Any, dict[str, Any] | None]:
@@ -135,7 +151,8 @@ def same_pixels(back: xr.DataArray, image: xr.DataArray, bare: bool = False) -> 
         if dim == "c":
             assert list(map(str, have)) == list(map(str, want)), f"channels {have} for {want}"
         else:
-            np.testing.assert_allclose(have.astype(float), want.astype(float), rtol=1e-6, atol=1e-9, err_msg=f"places along {dim}")
+            said = f"places along {dim}"
+            np.testing.assert_allclose(have.astype(float), want.astype(float), rtol=1e-6, atol=1e-9, err_msg=said)
     lost = set() if bare else (set(image.dims) & set(image.coords)) - set(back.coords)
     assert not lost, f"coordinates {sorted(lost)} are gone"
     return xr.DataArray(straight.values, back.coords, back.dims, back.name, back.attrs)

@@ -35,7 +35,7 @@ def check(chain: Chain, here: Lab | None = None) -> str:
     if here is None:
         with lab() as made:
             return check(chain, made)
-    with warnings.catch_warnings(), xprep.set_options(progress="off"), np.errstate(all="ignore"):
+    with warnings.catch_warnings(), xprep.set_options(progress="off", **chain.options), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         return _run(chain, here)
 
@@ -99,7 +99,7 @@ def attempt(call: Any) -> tuple[Any, BaseException | None]:
 
 
 def alike(call: Any, failure: BaseException | None, words: bool = True) -> Any:
-    """Return the lazy result; where the plain image was refused, the lazy one must be too, and in our words where they are ours."""
+    """Return the lazy result; where the plain image was refused, the lazy one must be too. `words`: by xprep, not by others."""
     found, refused = attempt(call)
     if failure is None and refused is None:
         return found

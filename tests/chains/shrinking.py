@@ -24,6 +24,8 @@ def _smaller(chain: Chain) -> Iterator[Chain]:
             yield replace(chain, source=less) if i == 0 else replace(
                 chain, steps=(*chain.steps[: i - 1], less, *chain.steps[i:])
             )
+    for name in chain.options:
+        yield replace(chain, options={key: value for key, value in chain.options.items() if key != name})
     for name, values in (("gaps", (0.0,)), ("places", ("none", "even")), ("dtype", ("uint8", "float32"))):
         now = getattr(chain.image, name)
         for value in values[: values.index(now) if now in values else None]:
@@ -48,7 +50,7 @@ def shrunk(error: DifferentError, check: Callable[[Chain], object], tries: int =
                 if _kind(found) == _kind(error):
                     best = found
                     break
-            except Exception:  # noqa: BLE001, S112  a chain that cannot be run is no smaller one
+            except Exception:  # noqa: BLE001  a chain that cannot be run is no smaller one
                 continue
         else:
             return best
