@@ -118,7 +118,7 @@ class Scratch:
         """
         free = _free_bytes(self.place)
         if free is not None and nbytes + SPARE_BYTES > free:
-            raise _full(self.place.url, nbytes, free)
+            raise _full(self.place.url, nbytes, free, SPARE_BYTES)
 
     def remove(self) -> None:
         """Delete the folder, if this is not a copy; calling it again does nothing."""
@@ -201,9 +201,10 @@ def check_room(nbytes: int, url: str | Path | None = None, storage_options: Mapp
     Scratch(root, Owner.here()).check_space(nbytes)
 
 
-def _full(url: str, needed: int, free: int | None) -> ScratchFullError:
-    left = "no room" if free is None else f"{free / 2**20:,.0f} MiB free"
-    return ScratchFullError(errno.ENOSPC, f"{url} needs {needed / 2**20:,.0f} MiB and has {left}. {_WAY_OUT}")
+def _full(url: str, needed: int, free: int | None, spare: int = 0) -> ScratchFullError:
+    left = "no room" if free is None else f"{free // 2**20:,} MiB free"
+    reserve = f", of which {spare // 2**20} MiB are left to others" if spare else ""
+    return ScratchFullError(errno.ENOSPC, f"{url} needs {-(-needed // 2**20):,} MiB and has {left}{reserve}. {_WAY_OUT}")
 
 
 def _free_bytes(place: Place) -> int | None:
