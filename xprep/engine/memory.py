@@ -63,9 +63,8 @@ def peak_memory() -> int:
     with suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    if resource is None:
-        return int(psutil.Process().memory_info().peak_wset)
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    size = psutil.Process().memory_info().peak_wset if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(size)
 
 
 def _available() -> int | None:
