@@ -27,6 +27,7 @@ from xprep.engine.control_groups import group_room
 from xprep.errors import StoreExistsError
 from xprep.io import claims, locations, owner, paths
 from xprep.io.owner import Owner
+from xprep.io.scratch import find_scratch
 from xprep.io.stores import open_store
 
 IMAGE = xprep.datasets.blobs(channels=1, shape=(16, 16))
@@ -297,6 +298,20 @@ def test_folders_whose_names_are_no_text(door: Callable[[str], Any], tmp_path: P
     with pytest.raises(ValueError, match=r"is not UTF-8.*Rename the folder"):
         door(path)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("build", ["spill", "find"])
+def test_no_temporary_folder(build: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose root is read-only."""
+
+    def none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(paths.tempfile, "gettempdir", none)
+    call = find_scratch if build == "find" else lambda: IMAGE.chunk().prep.normalize(sigma=1, intermediates="spill")
+    with pytest.raises(xprep.ScratchFullError, match=r"no scratch space: No usable temporary.*scratch_url.*'recompute'"):
+        call()
+    assert IMAGE.chunk().prep.normalize(sigma=1, intermediates="recompute").compute().shape == IMAGE.shape
 
 
 def group(folder: Path, **files: Any) -> None:

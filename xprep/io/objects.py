@@ -69,6 +69,11 @@ def check_rewritable(store: Store, shown: str) -> None:
     """
     if store.read_only:
         raise ValueError(f"the store object {shown} is for reading only; make it with read_only=False to write to it.")
+    if is_icechunk(store) and (found := version_of("icechunk")).partition(".")[0] in ("0", "1"):
+        raise ValueError(
+            f"{shown} is of icechunk {found}, which takes no names but Zarr's own; writing needs icechunk 2.0 or newer, and that "
+            "Python 3.12 or newer. Write to a folder or a bucket, or use a newer Python."
+        )
     if isinstance(store, ZipStore):
         raise ValueError(
             f"{shown} is a zip file, where nothing can be replaced or deleted, so no run could be finished or gone on with. "

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import tempfile
 from pathlib import Path
 from typing import Final
 
 from xprep import platforms
+from xprep.errors import ScratchFullError
 
 _DRIVE: Final = re.compile(r"/?[A-Za-z]:($|[/\\])")
 
@@ -66,3 +69,21 @@ def stem(url: str) -> str:
     """
     name = take_apart(url)[1]
     return name.removesuffix(".zarr").removesuffix(".ome") or name
+
+
+def temporary_folder() -> str:
+    """Return the system's temporary folder.
+
+    Raises
+    ------
+    ScratchFullError
+        There is none that can be written to, as in a container whose root is read-only.
+    """
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise ScratchFullError(
+            errno.EROFS,
+            f"no scratch space: {error.strerror}. Name a folder or a bucket, xprep.set_options(scratch_url=...); or do without, "
+            "intermediates='recompute', which reads the source again instead.",
+        ) from None

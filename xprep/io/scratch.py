@@ -8,7 +8,6 @@ import math
 import os
 import re
 import shutil
-import tempfile
 import threading
 import uuid
 import warnings
@@ -24,6 +23,7 @@ from xprep.io.compression import RAW, Codec
 from xprep.io.consolidate import write_group
 from xprep.io.declare import declare_array
 from xprep.io.owner import Owner
+from xprep.io.paths import temporary_folder
 from xprep.io.stores import Place, open_store
 from xprep.io.urls import join
 from xprep.io.writes import ZarrWritable, new_writable
@@ -58,7 +58,7 @@ class Scratch:
     @staticmethod
     def plan(url: str | Path | None = None, storage_options: Mapping[str, Any] | None = None) -> Scratch:
         """Name a unique folder below ``url`` (None: the system's temporary folder); nothing is read or written."""
-        root = tempfile.gettempdir() if url is None else url
+        root = temporary_folder() if url is None else url
         place = open_store(join(root, f"{_PREFIX}{uuid.uuid4().hex}"), storage_options, "r+")
         scratch = Scratch(place, Owner.here())
         scratch._remove = weakref.finalize(scratch, _remove_in_time, place, os.getpid())
@@ -197,7 +197,7 @@ def check_room(nbytes: int, url: str | Path | None = None, storage_options: Mapp
     ScratchFullError
         Naming the folder, what is needed and what is free; a bucket's room is not known.
     """
-    root = open_store(tempfile.gettempdir() if url is None else url, storage_options)
+    root = open_store(temporary_folder() if url is None else url, storage_options)
     Scratch(root, Owner.here()).check_space(nbytes)
 
 
@@ -271,7 +271,7 @@ class Leftover:
 
 def find_scratch(url: str | Path | None = None, storage_options: Mapping[str, Any] | None = None) -> list[Leftover]:
     """Return the scratch folders below ``url`` (None: the system's temporary folder)."""
-    root = tempfile.gettempdir() if url is None else url
+    root = temporary_folder() if url is None else url
     listing = open_store(root, storage_options)
     names = [name.rstrip("/") for name in listing.list_folder() if name.startswith(_PREFIX)]
     return [_leftover(join(root, name), storage_options) for name in names]
