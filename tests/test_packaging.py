@@ -20,6 +20,7 @@ import xprep
 from xprep import extras
 from xprep.batch.yaml import read_yaml
 from xprep.engine.cluster import connect
+from xprep.io import objects
 from xprep.plot import label_colors, plot_before_after
 
 ROOT = Path(__file__).parent.parent
@@ -115,3 +116,15 @@ def test_the_command_names_what_is_missing(missing: set[str], tmp_path: Path) ->
     assert result.exit_code
     assert "xprep[cli]" in " ".join(result.output.split())
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(("version", "refused"), [("1.1.14", True), ("2.0.0", False), ("2.1.0a1", False), ("", False)])
+def test_an_icechunk_that_is_too_old_is_named(version: str, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Python 3.11 gets: every write ended in its "bad key prefix"."""
+    store: Any = type("IcechunkStore", (), {"__module__": "icechunk.store", "read_only": False})()
+    monkeypatch.setattr(objects, "version_of", lambda _: version)
+    if not refused:
+        objects.check_rewritable(store, "icechunk://main")
+        return
+    with pytest.raises(ValueError, match=r"icechunk://main is of icechunk 1\.1\.14, .* needs icechunk 2\.0 or newer"):
+        objects.check_rewritable(store, "icechunk://main")

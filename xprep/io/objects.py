@@ -11,6 +11,7 @@ from zarr.core.sync import sync
 from zarr.storage import FsspecStore, MemoryStore, ObjectStore, StorePath, ZipStore
 
 from xprep.io.urls import redact, redact_text
+from xprep.version import version_of
 
 # obstore's classes, which are not imported: by name, to where they are.
 _OBSTORE: Final[Mapping[str, Callable[[Any], str]]] = {
@@ -65,7 +66,7 @@ def check_rewritable(store: Store, shown: str) -> None:
     Raises
     ------
     ValueError
-        It is one.
+        It is one; or it is of an icechunk that takes no notes beside the pixels.
     """
     if store.read_only:
         raise ValueError(f"the store object {shown} is for reading only; make it with read_only=False to write to it.")
