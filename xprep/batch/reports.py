@@ -35,9 +35,9 @@ class ReportFile:
         OSError
             There is no such folder; or the file is a folder.
         """
-        text = str(report) if "://" in str(report) else os.path.abspath(os.path.expanduser(report))
+        text = str(report) if "://" in str(report) else Path(os.path.abspath(os.path.expanduser(report))).as_posix()
         folder, _, name = text.rpartition("/")
-        place = open_store(folder or "/", storage_options if "://" in text else None, "r+")
+        place = open_store(f"{folder}/", storage_options if "://" in text else None, "r+")
         if place.folder is not None and not place.folder.is_dir():
             raise FileNotFoundError(f"there is no folder {redact(folder)} for the report {name}; make it, or give another file.")
         if not name or (place.folder is not None and (place.folder / name).is_dir()):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from unicodedata import category
 
+from xprep.io.paths import check_text, path_of
 from xprep.options import options
 
 _SCHEME: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*)://")
@@ -115,9 +116,8 @@ def parse(url: str | Path, *, chained: bool | None = None) -> Url:
 
 
 def _local(path: Path) -> Url:
-    if "\0" in str(path):
-        raise ValueError("a path cannot hold a NUL character.")
     absolute = path.expanduser().absolute()
+    check_text(absolute)
     return Url("file", str(absolute), str(absolute))
 
 
@@ -136,7 +136,7 @@ def _remote(url: str, scheme: str) -> Url:
     protocol = PROTOCOLS[scheme]
     rest = url.split("://", 1)[1]
     if protocol == "file":
-        return _local(Path(rest))
+        return _local(path_of(rest))
     if protocol in READ_ONLY and "?" in rest:
         raise ValueError(f"{redact(url)}: an http URL with a query cannot be a store, as every chunk has its own URL.")
     if protocol in ("s3", "gs") and _without_user(rest) != rest:

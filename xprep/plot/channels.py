@@ -11,6 +11,7 @@ from xprep.dims.channels import channel_names, channel_titles
 from xprep.ops.layout import CHANNEL, PLANE
 from xprep.ops.project import project
 from xprep.ops.rescale import rescale
+from xprep.plot.library import load_matplotlib
 from xprep.plot.panels import MOST_PIXELS, are_labels, drawable, finished, lengths_of, new_figure, show, window_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def plot_channels(
 
     Raises
     ------
+    ImportError
+        matplotlib is not installed.
     ValueError
         A dim other than c, z, y, x has more than one position, or there are several images.
 
@@ -48,6 +51,7 @@ def plot_channels(
     An image of more than 1200 pixels an axis is shrunk first, averaging (labels: by nearest pixel), and read once,
     chunk by chunk.
     """
+    load_matplotlib()
     stack = drawable(image, "plot_channels", PLANE)
     as_labels = are_labels(stack, labels)
     flat = project(stack, "z", "max") if "z" in stack.dims else stack
