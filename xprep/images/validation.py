@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, Final, Literal
 
@@ -124,3 +124,27 @@ class Validation:
 def _count(findings: Sequence[Finding]) -> str:
     states = [finding.state for finding in findings]
     return ", ".join(f"{states.count(state)} {state}" for state in MARKS if states.count(state))
+
+
+@dataclass
+class Collected:
+    """Where findings are collected while a store is looked at.
+
+    Parameters
+    ----------
+    samples : int
+        Regions of every level that are recomputed.
+    """
+
+    samples: int
+    findings: list[Finding] = field(default_factory=list)
+    arrays: list[ArrayDigest] = field(default_factory=list)
+
+    def add(self, what: str, where: str, state: State, detail: str) -> None:
+        """Add a finding."""
+        self.findings.append(Finding(what, where, state, detail))
+
+
+def join(path: str, below: str) -> str:
+    """Return the path of what is ``below`` a ``path``, which is empty for the root."""
+    return f"{path}/{below}" if path else below
