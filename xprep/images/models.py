@@ -13,7 +13,6 @@ from xprep.io.ome import Version
 from xprep.io.ome_read import find_ome
 from xprep.io.ome_rules import KEYS
 
-
 # Of ome-zarr-models, by the key that the metadata have.
 _MODELS_06: Final[Mapping[str, tuple[str, str]]] = {
     "image-label": ("image_label", "ImageLabelAttrs"),

@@ -113,9 +113,8 @@ def _check_series(report: Collected, ome: Mapping[str, Any]) -> None:
 
 def _scene_paths(scene: Any) -> list[str]:
     """Return the images that the transformations of a scene lead from and to."""
-    ends = [found for end in ("input", "output") for _, found in find_values(scene, f"coordinateTransformations[]/{end}", "")]
-    paths = [found.get("path") for found in ends if isinstance(found, Mapping)]
-    return list(dict.fromkeys(path for path in paths if _is_inside(path)))
+    ends = [find_values(scene, f"coordinateTransformations[]/{end}/path", "") for end in ("input", "output")]
+    return list(dict.fromkeys(path for found in ends for _, path in found if _is_inside(path)))
 
 
 def _listed(report: Collected, listing: Callable[[], list[str]], where: str) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, Final, Literal
 
+from xprep.texts import encode_safe_json, make_safe
 from xprep.version import version
 
 State = Literal["ok", "warning", "failed", "skipped"]
@@ -36,7 +37,7 @@ class Finding:
     detail: str
 
     def __str__(self) -> str:
-        return f"{MARKS[self.state]}{self.what:9} {self.where or '.'}: {self.detail}"
+        return make_safe(f"{MARKS[self.state]}{self.what:9} {self.where or '.'}: {self.detail}")
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,14 @@ class Validation:
 
     def to_json(self) -> str:
         """Return it as JSON. ``checksum`` is that of the other entries but ``url``, with sorted keys and no spaces."""
-        return json.dumps({"url": self.url, **self._content(), "checksum": self.checksum}, indent=2, ensure_ascii=False)
+        return encode_safe_json({"url": self.url, **self._content(), "checksum": self.checksum}, indent=2)
 
     def __str__(self) -> str:
         counts = _count(self.findings)
         objects, missing = sum(one.objects for one in self.arrays), sum(one.missing for one in self.arrays)
         return "\n".join(
             [
-                f"{self.url}: {'valid' if self.is_valid else 'NOT VALID'} ({counts})",
+                f"{make_safe(self.url)}: {'valid' if self.is_valid else 'NOT VALID'} ({counts})",
                 *map(str, self.findings),
                 f"arrays: {len(self.arrays)}; objects: {objects - missing} of {objects}; report {self.checksum}",
             ]

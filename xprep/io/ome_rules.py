@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from xprep.io import rules
-from xprep.io.node import brief
+from xprep.io.node import brief, is_number
 from xprep.io.ome import VERSIONS, Version
 from xprep.io.rules import Doubt, Rule, find_broken, find_repeated
 from xprep.io.space_rules import find_broken_scene, find_broken_space
@@ -37,7 +37,7 @@ _RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
         Rule("omero/channels[]/active", rules.is_flag, "true or false"),
         Rule("omero/channels[]/color", rules.matching("[0-9A-Fa-f]{6}"), "a text of six hexadecimal digits", NEEDED),
         Rule("omero/channels[]/window", rules.is_object, "an object", NEEDED),
-        *(Rule(f"omero/channels[]/window/{name}", rules.is_number, "a number", NEEDED) for name in ("min", "max", "start", "end")),
+        *(Rule(f"omero/channels[]/window/{end}", is_number, "a number", NEEDED) for end in ("min", "max", "start", "end")),
     ),
     "labels": (
         Rule("labels", rules.is_list, "a list of the paths of label images"),
@@ -72,7 +72,7 @@ _RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
         Rule("plate/rows", rules.is_objects, "a list of at least one object", NEEDED),
         Rule("plate/rows[]/name", _ALPHANUMERIC, "a text of letters and digits", NEEDED),
         Rule("plate/wells", rules.is_objects, "a list of at least one object", NEEDED),
-        Rule("plate/wells[]/path", rules.matching("[A-Za-z0-9]+/[A-Za-z0-9]+"), "the names of a row and a column, as A/1", NEEDED),
+        Rule("plate/wells[]/path", rules.matching("[A-Za-z0-9]+/[A-Za-z0-9]+"), "names of a row and a column, as A/1", NEEDED),
         Rule("plate/wells[]/rowIndex", rules.is_natural, "a whole number, an index into the rows", NEEDED),
         Rule("plate/wells[]/columnIndex", rules.is_natural, "a whole number, an index into the columns", NEEDED),
     ),
@@ -83,7 +83,7 @@ _RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
         Rule("well/images[]/path", _ALPHANUMERIC, "a text of letters and digits", NEEDED, _BEFORE_06),
         Rule(
             "well/images[]/path", rules.matching(r"(?!__)(?!\.+$)[A-Za-z0-9_.-]+"),
-            "a name of letters, digits, '-', '_' and '.', that is not dots only and begins with less than two '_'", NEEDED, _SINCE_06,
+            "a name of letters, digits, '-', '_' and '.', that is not dots only and does not begin with '__'", NEEDED, _SINCE_06,
         ),
         Rule("well/images[]/acquisition", rules.is_whole, "a whole number, the id of an acquisition"),
     ),

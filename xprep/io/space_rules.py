@@ -137,7 +137,7 @@ def _find_level(dataset: Any, where: str, systems: Mapping[str, int]) -> Generat
     """Yield what is wrong with the one transformation of a level; return the coordinate system that it leads to."""
     listed = dataset.get("coordinateTransformations") if isinstance(dataset, Mapping) else None
     where = f"{where}.coordinateTransformations"
-    if not rules.is_objects(listed) or len(listed) != 1:
+    if not isinstance(listed, list) or len(listed) != 1 or not isinstance(listed[0], Mapping):
         yield f"{where} must be a list of one transformation; got {brief(listed)}."
         return set()
     (step,), where = listed, f"{where}[0]"

@@ -14,6 +14,7 @@ from xprep.io.rules import Rule, find_broken
 NEEDED: Final = True
 MAX_DEPTH: Final = 8
 _NO_PATH: Final = Rule("path", lambda value: False, "left out: parameters of this kind are not kept in an array")
+_PATH: Final = Rule("path", rules.is_name, "a text, the path of an array")
 _FIELD: Final = (
     Rule("path", rules.is_name, "a text, the path of an array", NEEDED),
     Rule("interpolation", rules.one_of("nearest", "linear", "cubic"), "'nearest', 'linear' or 'cubic'"),
@@ -23,8 +24,8 @@ _PARAMETERS: Final[Mapping[str, tuple[Rule, ...]]] = {
     "identity": (),
     "scale": (Rule("scale", rules.is_positive_numbers, "a list of numbers above 0", NEEDED), _NO_PATH),
     "translation": (Rule("translation", rules.is_numbers, "a list of numbers", NEEDED), _NO_PATH),
-    "affine": (Rule("affine", rules.is_matrix, "rows of numbers"), Rule("path", rules.is_name, "a text, the path of an array")),
-    "rotation": (Rule("rotation", rules.is_matrix, "rows of numbers"), Rule("path", rules.is_name, "a text, the path of an array")),
+    "affine": (Rule("affine", rules.is_matrix, "rows of numbers"), _PATH),
+    "rotation": (Rule("rotation", rules.is_matrix, "rows of numbers"), _PATH),
     "mapAxis": (Rule("mapAxis", rules.is_indices, "the indices of the input's axes, each once", NEEDED),),
     "projectAxis": (
         Rule("droppedInputs", rules.is_indices, "the indices of axes, each once"),
@@ -74,7 +75,10 @@ def find_broken_transformation(step: Any, where: str, before: int | None, after:
     yield from _find_parts(kind, step, where, before, after, depth)
 
 
-def _find_parts(kind: str, step: Mapping[str, Any], where: str, before: int | None, after: int | None, depth: int) -> Iterator[str]:
+def _find_parts(
+    kind: str, step: Mapping[str, Any], where: str, before: int | None, after: int | None, depth: int
+) -> Iterator[str]:
+    """Yield what is wrong with the transformations that one is made of."""
     parts: list[tuple[str, Any, int | None, int | None]] = []
     if kind == "sequence":
         listed = step.get("transformations")
@@ -82,8 +86,8 @@ def _find_parts(kind: str, step: Mapping[str, Any], where: str, before: int | No
             parts.append((f"{where}.transformations[{i}]", part, before, None))
             before = _count_after(part, before)
     elif kind == "bijection":
-        parts = [(f"{where}.forward", step.get("forward"), before, after), (f"{where}.inverse", step.get("inverse"), after, before)]
-        parts = [part for part in parts if isinstance(part[1], Mapping)]
+        ways = {"forward": (before, after), "inverse": (after, before)}
+        parts = [(f"{where}.{way}", step[way], *ends) for way, ends in ways.items() if isinstance(step.get(way), Mapping)]
     elif kind == "byDimension":
         for place, part in rules.find_values(step, "transformations[]", where):
             if isinstance(part, Mapping) and isinstance(part.get("transformation"), Mapping):
