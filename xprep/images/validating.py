@@ -11,6 +11,7 @@ from xprep.images.checking_arrays import check_array
 from xprep.images.checking_metadata import check_document, check_opening
 from xprep.images.recomputing import check_levels, check_placement, find_steps
 from xprep.images.validation import Collected, Finding, State, Validation, join
+from xprep.io.array_nodes import find_arrays
 from xprep.io.arrays import ZarrReadable
 from xprep.io.groups import MAX_WELLS, Group, list_images, list_labels, list_paths, read_group, read_groups, read_image
 from xprep.io.node import brief
@@ -180,6 +181,8 @@ def _check_image(report: Collected, group: Group, where: str, version: str) -> N
         report.add("metadata", join(where, "labels"), "failed", str(error))
         return
     if labels is None:
+        if find_arrays(group.place, ["labels"]):
+            report.add("rules", join(where, "labels"), "failed", "an array lies there; 'labels' is a group that lists label images.")
         return
     check_document(report, labels, join(where, "labels"), version)
     if "labels" not in find_ome(labels.attributes):

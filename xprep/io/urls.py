@@ -179,15 +179,22 @@ def join(url: str | Path, *parts: str) -> str:
     return f"{str(url).rstrip('/')}/{tail}" if tail else str(url)
 
 
+# What S3 takes for a key, and file systems for a name.
+MOST_LETTERS: Final = 1024
+MOST_BYTES: Final = 255
+
+
 def check_key(key: str) -> str:
     """Return ``key``, a path inside a store, without outer slashes; refuse one that leads out of it.
 
     Raises
     ------
     ValueError
-        A backslash, NUL, an empty part, ``.`` or ``..``.
+        A backslash, NUL, an empty part, ``.`` or ``..``; one that no file system and no bucket has room for.
     """
     trimmed = key.strip("/")
+    if len(key) > MOST_LETTERS or any(len(part.encode(errors="replace")) > MOST_BYTES for part in trimmed.split("/")):
+        raise ValueError(f"{key[:60]!r}… is too long a path: of {MOST_LETTERS} letters at most, {MOST_BYTES} bytes a name.")
     if "\\" in key or "\0" in key or any(part in ("", ".", "..") for part in trimmed.split("/")):
         raise ValueError(f"{key!r} is not a path inside a store: no '..', '.', empty part, backslash or NUL.")
     return trimmed
