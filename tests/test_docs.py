@@ -32,6 +32,14 @@ def test_the_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (tmp_path / "copy.ome.zarr" / ".zgroup").exists()
 
 
+def test_the_code_about_containers_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in blocks(ROOT / "docs" / "containers.md"):
+        exec(compile(block, "containers.md", "exec"), names)
+    assert xprep.open_image(tmp_path / "both.ome.zarr", label="cells").dtype == np.int64
+
+
 def image_of(dims: str, *sides: int) -> xr.DataArray:
     """Return an image with physical coordinates; in z they are three times as far apart."""
     pixels = np.random.default_rng(3).lognormal(4, 1, sides).astype("uint16")
@@ -77,7 +85,7 @@ def test_the_python_of_the_readme_runs(lab: Path) -> None:
     for block in blocks(README):
         exec(compile(block, str(README), "exec"), names)
     assert xprep.open_image("s3://lab/slide_norm.ome.zarr").dtype == np.float32
-    assert names["embryo"].sizes == {"y": 10, "x": 12}
+    assert names["embryo"].sizes == {"y": 20, "x": 24}
     assert names["traces"].compute().sizes == {"t": 6, "roi": 2}
     assert names["spots"].compute().sizes == names["frames"].sizes
     assert 0 < float(names["gain"]) < 2
@@ -96,4 +104,4 @@ def test_the_commands_of_the_readme_run(lab: Path, capsys: pytest.CaptureFixture
         done = runner.invoke(app, words[1:])
         assert done.exit_code == 0, (words, done.output)
     for name in ("slide_norm.ome.zarr", "out/fov3.ome.zarr", "recipes/fov1.ome.zarr"):
-        assert xprep.open_image(lab / name).shape == (2, 48, 64)
+        assert xprep.open_image(lab / name).shape == (3, 48, 64)

@@ -48,7 +48,7 @@ def names():
         "rois": xprep.rois,
         "image": image.chunk(y=17),
         "stack": stack.chunk(z=3),
-        "fields": xr.Dataset({"a": image, "b": image + 3}),
+        "fields": xr.DataTree.from_dict({name: one.to_dataset(name="image") for name, one in (("a", image), ("b", image + 3))}),
         "movie": xr.DataArray(rng.random((5, 40, 44)), dims=("t", "y", "x")).chunk(t=2, y=16),
         "reference": stack.isel(z=0, drop=True).chunk(x=20),
         "planes": planes,
@@ -73,7 +73,8 @@ def test_a_row_runs(call, names, monkeypatch):
     assert result is not None
     if hasattr(result, "compute"):
         values = result.compute()
-        arrays = values.data_vars.values() if isinstance(values, xr.Dataset) else [values]
+        nodes = values.subtree if isinstance(values, xr.DataTree) else [values]
+        arrays = [values] if isinstance(values, xr.DataArray) else [one for node in nodes for one in node.data_vars.values()]
         assert all(np.isfinite(array.values).any() for array in arrays)
     if "plot" in call:
         from matplotlib import pyplot

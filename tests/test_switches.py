@@ -163,8 +163,8 @@ def _arrays(found: Any) -> list[Any]:
 
 # Options that are no switches, and what they do not take.
 OTHERS: dict[str, tuple[Any, ...]] = {
-    "memory_limit": (float("nan"), float("inf"), True, 0, -1, 1.5, "16 GiB", [1]),
-    "tile_bytes": (float("nan"), True, 0, 1.5, None, "1"),
+    "memory_limit": (float("nan"), float("inf"), True, 0, -1, 1.5, "16 parsecs", [1]),
+    "tile_bytes": (float("nan"), True, 0, 1.5, None, "one"),
     "deadline": (float("nan"), float("inf"), True, 0, None, "50"),
     "scratch_url": (5, True, ["/tmp"]),
     "scratch_options": ("key=1", 5),

@@ -21,7 +21,7 @@ from xprep.io.stores import open_store
 
 def store(url: Any, **options: Any) -> Any:
     image = xprep.datasets.blobs(channels=2, shape=(64, 96))
-    labels = {"cells": (image.isel(c=0) > 100).astype("uint8")}
+    labels = {"cells": (image.isel(c=0, drop=True) > 100).astype("uint8")}
     image.prep.to_ome_zarr(url, scale_factors=(2,), chunks={"y": 32, "x": 32}, labels=labels, **options)
     return url
 

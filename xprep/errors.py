@@ -44,6 +44,10 @@ class EmptyChannelWarning(UserWarning):
     """A channel without a single non-zero pixel: it has no percentile to be divided by."""
 
 
+class PaddedImageWarning(UserWarning):
+    """An image whose outermost rows or columns are NaN throughout: xarray fills images of different shapes up in a Dataset."""
+
+
 class PercentileWarning(UserWarning):
     """A percentile which is not positive: dividing by it flips signs or gives infinities."""
 

@@ -66,7 +66,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for name in ("memory_limit", "tile_bytes"):
-            if getattr(self, name) is not None:
+            if name == "tile_bytes" or getattr(self, name) is not None:
                 object.__setattr__(self, name, _bytes(name, getattr(self, name)))
         for one in ("history", "timestamps", "chained_urls", "outside_links", "unbounded_codecs"):
             object.__setattr__(self, one, check_switch(getattr(self, one), one))

@@ -89,8 +89,8 @@ def quantiles(
     *,
     aside: Fold | None = None,
     label: str = "count",
-) -> tuple[Delayed, Delayed | None]:
-    """Return the quantiles of all pixels of ``streams`` together, lazily: float64 ``(q, group)``; and what was put aside.
+) -> tuple[Delayed, list[Delayed]]:
+    """Return the quantiles of all pixels of ``streams`` together, lazily: float64 ``(q, group)``; and what was put aside of each.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def quantiles(
     guess
         A lazy pair of key arrays ``(low, high)``, one entry a group: where the quantiles probably lie.
     aside
-        Another fold over the blocks of the first pass, of one stream.
+        Another fold over the blocks of the first pass.
     label
         What plans and dashboards call the passes.
     """
@@ -112,8 +112,8 @@ def quantiles(
     states = [] if guess is None else [guess]
     how = count if aside is None else both(count, aside)
     parts = [stream.fold(how, *states, number=number, label=label) for stream in streams]
-    kept = None if aside is None else call(_second, *parts, label="aside")
-    parts = parts if aside is None else [call(_first, part, label="counts") for part in parts]
+    kept = [] if aside is None else [call(second, part, label="aside") for part in parts]
+    parts = parts if aside is None else [call(first, part, label="counts") for part in parts]
     search = call(_Narrow(question, 0), *parts, label="narrow")
     for step in range(1, question.rounds):
         how, number = Fold(_Count(question, step), join_counts), next(passes)
@@ -145,11 +145,13 @@ class _BothJoined:
         return self.one.join([part[0] for part in parts]), self.other.join([part[1] for part in parts])
 
 
-def _first(pair: tuple[Any, Any]) -> Any:
+def first(pair: tuple[Any, Any]) -> Any:
+    """Return the first of two."""
     return pair[0]
 
 
-def _second(pair: tuple[Any, Any]) -> Any:
+def second(pair: tuple[Any, Any]) -> Any:
+    """Return the second of two."""
     return pair[1]
 
 

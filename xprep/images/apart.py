@@ -9,19 +9,16 @@ from typing import Any
 import xarray as xr
 
 from xprep.engine.foreign import places_below
-from xprep.images.specifying import Options
+from xprep.images.outputs import Output
 from xprep.io.groups import read_group
 from xprep.io.locations import Location, describe_overlap, locate, overlaps
 from xprep.io.stores import Place, open_store
 
 
-def check_targets(
-    targets: Sequence[tuple[xr.DataArray, Any]], options: Options, labels: Mapping[str, xr.DataArray]
-) -> None:
-    """Refuse targets that lie in each other or in what is read; first of all, as what asks an image for its data may read it."""
-    coarser = options.given.levels[1:] if options.given else ()
-    images, urls = [image for image, _ in targets], [url for _, url in targets]
-    check_apart([*images, *coarser, *labels.values()], urls, options.storage_options)
+def check_outputs(outputs: Sequence[Output]) -> None:
+    """Refuse outputs that lie in each other or in what is read; first of all, as what asks an image for its data may read it."""
+    arrays = [array for one in outputs for array in one.arrays]
+    check_apart(arrays, [one.url for one in outputs], outputs[0].options.storage_options)
 
 
 def check_apart(images: Sequence[xr.DataArray], urls: Sequence[Any], storage_options: Mapping[str, Any] | None) -> None:

@@ -27,7 +27,7 @@ def appearance_of(image: Multiscale) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if image.channels:
         found["omero"] = {"channels": [write_channel(channel) for channel in image.channels]}
-    if image.image_label is not None and (image.image_label.colors or image.image_label.properties):
+    if image.image_label is not None:  # that it is there, says in a Dataset that these are labels
         written = write_image_label(image.image_label)
         found["image-label"] = {key: written[key] for key in ("colors", "properties") if key in written}
     return found

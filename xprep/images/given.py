@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,51 +13,16 @@ from xprep.engine.gather import Gathered
 from xprep.engine.graph import origin_of
 from xprep.engine.lazy import is_lazy
 from xprep.images.levels import Shape, spacing_of
-from xprep.ops.containers import is_image
 from xprep.ops.layout import SPACE
 from xprep.ops.shrinking import Shrinking, shrunk_coords
-
-_SCALE = re.compile(r"scale(0|[1-9]\d*)")
 
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """An image at several resolutions, finest first; how they were made, if anybody says; the finest of its labels."""
+    """An image at several resolutions, finest first; how they were made, if anybody says."""
 
     levels: tuple[xr.DataArray, ...]
     method: str = ""
-    labels: Mapping[str, xr.DataArray] = field(default_factory=dict)
-
-
-def given_of(tree: Any) -> Given | None:
-    """Return the pyramid that a DataTree is, or None of anything else.
-
-    A pyramid has the nodes ``scale0 … scaleN``, each with one image, and perhaps ``labels`` with a pyramid under each
-    name.
-    """
-    if not isinstance(tree, xr.DataTree):
-        return None
-    scales = [name for name in tree.children if _SCALE.fullmatch(name)]
-    others = set(tree.children) - set(scales) - {"labels"}
-    if not scales or others or set(scales) != {f"scale{n}" for n in range(len(scales))}:
-        return None
-    levels = [_only_image(tree[f"scale{n}"].to_dataset()) for n in range(len(scales))]
-    found = tuple(level for level in levels if level is not None)
-    if len(found) < len(levels):
-        return None
-    first = found[0].rename(tree.name or found[0].name)
-    return Given((first, *found[1:]), str(tree.attrs.get("method", "")), _labels(tree))
-
-
-def _only_image(dataset: xr.Dataset) -> xr.DataArray | None:
-    images = [array for array in dataset.data_vars.values() if is_image(array, dataset)]
-    return images[0] if len(images) == 1 else None
-
-
-def _labels(tree: xr.DataTree) -> dict[str, xr.DataArray]:
-    nodes = tree["labels"].children if "labels" in tree.children else {}
-    found = {str(name): given_of(node) for name, node in nodes.items()}
-    return {name: one.levels[0] for name, one in found.items() if one is not None}
 
 
 def made_steps(levels: Sequence[xr.DataArray]) -> list[Shrinking] | None:

@@ -21,6 +21,7 @@ from xprep.images.describing import describe
 from xprep.images.leftovers import Source, kept_of, source_of
 from xprep.images.levels import Shape
 from xprep.images.needing import Written, check_needs
+from xprep.images.outputs import Output
 from xprep.images.pixels import Pixels
 from xprep.images.repairing import find_damage
 from xprep.images.report import Report
@@ -233,25 +234,17 @@ class _Order:
         return _open(self.image, self.url, anew, self.levels[1], self.fingerprint, listener), "nothing"
 
 
-def start_all(
-    targets: Sequence[tuple[xr.DataArray, Any]],
-    options: Options,
-    labels: Mapping[str, xr.DataArray],
-    watch: Watch,
-    listener: Listener | None = None,
-) -> Iterator[Job | Done]:
+def start_all(outputs: Sequence[Output], watch: Watch, listener: Listener | None = None) -> Iterator[Job | Done]:
     """Create the stores of images, or find those that an earlier run left; all are checked before one is created."""
-    orders = order_all(targets, options, labels)
+    orders = order_all(outputs)
     watch.begin(order.origins for order in orders)
-    yield from (order.start(options, watch, listener) for order in orders)
+    yield from (order.start(one.options, watch, listener) for order, one in zip(orders, outputs, strict=True))
 
 
-def order_all(
-    targets: Sequence[tuple[xr.DataArray, Any]], options: Options, labels: Mapping[str, xr.DataArray]
-) -> list[_Order]:
+def order_all(outputs: Sequence[Output]) -> list[_Order]:
     """Return what is to be written, checked as far as that can be done without beginning."""
-    orders = [_Order.of(image, url, options, labels) for image, url in targets]
-    check_needs([written for order in orders for written in order.written(options)])
+    orders = [_Order.of(one.image, one.url, one.options, one.labels) for one in outputs]
+    check_needs([written for order, one in zip(orders, outputs, strict=True) for written in order.written(one.options)])
     return orders
 
 

@@ -114,9 +114,9 @@ def _placed(image: Multiscale, level: Level, array: ZarrReadable) -> dict[str, A
     for axis, scale, shift, length in zip(image.axes, level.scale, level.translation, array.shape, strict=True):
         if axis.name == "c" and axis.type in ("channel", ""):
             names = [channel.label for channel in image.channels]
-            if len(names) == length and len(set(names)) == length:
+            if len(names) == length:
                 coords["c"] = ("c", np.array(names, dtype=object))
-            elif names and len(names) != length:
+            elif names:
                 _warn(f"{array.place} has {length} channels, and the metadata (omero) name {len(names)}: they have no names.")
             continue
         attributes: dict[str, Any] = {"units": axis.unit} if axis.unit else {}

@@ -18,6 +18,7 @@ from xprep.io.groups import Group, list_images, list_labels, read_group
 from xprep.io.ome import Multiscale
 from xprep.io.status import check_finished, inherit_status
 from xprep.io.stores import open_store
+from xprep.ops.roles import IMAGE_LABEL
 
 SHOWN: Final = 6  # images of a plate that an error names
 
@@ -60,7 +61,8 @@ def open_image(
         have our names where their types say what they are (a ``channel`` is ``c``). Values that xarray packed (``scale_factor``,
         ``add_offset``, ``_FillValue``, ``missing_value``, ``_Unsigned``) are decoded block by block, as `xarray.open_zarr` does;
         an OME-Zarr's fill value is a value, and so is the 0 of a bare Zarr v2 array. How channels and labels are shown is in
-        the attributes ``omero`` and ``image-label``, as in OME-Zarr, and is kept when the image is written again.
+        the attributes ``omero`` and ``image-label``, as in OME-Zarr, and is kept when the image is written again;
+        that the latter is there says that these are labels, also to operations on a Dataset of both.
 
     Raises
     ------
@@ -91,7 +93,8 @@ def open_image(
             _name_images(group)
         group = group if label is None else _label_group(group, label)
         if group.is_image:
-            return open_level(group, read_placed(group, coordinate_system), level, chunks)
+            opened = open_level(group, read_placed(group, coordinate_system), level, chunks)
+            return opened if label is None else opened.assign_attrs({IMAGE_LABEL: opened.attrs.get(IMAGE_LABEL, {})})
         opened = open_variable(group, chunks)
     if coordinate_system is not None:
         raise KeyError(f"{place} is no OME-Zarr image and has no coordinate systems; got {coordinate_system!r}.")

@@ -16,17 +16,15 @@ from xprep.engine.progress import choose_listener
 from xprep.engine.run import run
 from xprep.engine.workers import check_machinery
 from xprep.errors import SourceChangedError
-from xprep.images.apart import check_targets
-from xprep.images.given import given_of, plan_given
+from xprep.images.apart import check_outputs
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, order_all, start_all
+from xprep.images.outputs import Output, outputs_of
 from xprep.images.report import Report
 from xprep.images.specifying import Options
 from xprep.images.watching import Watch
 from xprep.io.objects import is_in_memory
 from xprep.io.stores import open_store
-from xprep.io.urls import check_name, check_output, join
 from xprep.io.withdrawing import withdraw
-from xprep.ops.containers import images_of
 from xprep.switches import check_switch
 from xprep.types import Listener
 
@@ -56,13 +54,15 @@ def to_ome_zarr(
     image : DataArray, Dataset or DataTree
         Dims among ``t, c, z, y, x``, in any order; stored in that order. Several images of a Dataset or DataTree are written
         below ``url``, each under its node's and its own name, and computed together: shared statistics once.
-        A pyramid (a DataTree of `pyramid` or `open_tree`: ``scale0 … scaleN``, and ``labels``) is one image.
+        An image in levels (a DataTree of `pyramid`, `open_tree` or another reader, or what an operation made of it:
+        ``scale0 … scaleN``) is one image. With an image go its labels: of a Dataset those that say so (by the attribute
+        ``image-label``), of a DataTree those below ``labels``.
     url : str, Path or zarr store
         Where.
     scale_factors : "auto" or sequence
         One entry a level, relative to the level before: a number shrinks y and x, a mapping names its dims. ``"auto"`` halves y
-        and x until a level fits one chunk; ``()`` writes the first level only. Of a pyramid, ``"auto"`` writes the levels
-        that it has; labels are shrunk anew.
+        and x until a level fits one chunk; ``()`` writes the first level only. Of an image in levels, ``"auto"`` writes the
+        levels that it has; labels are shrunk anew.
     method : {"mean", "max", "nearest", "mode", "gaussian"}
         How levels are made, as by `pyramid`; integers round half to even. A level of all but ``"gaussian"`` is made while the
         one before is written; that one is made of blocks and their surroundings, and reads the level before back.
@@ -105,7 +105,8 @@ def to_ome_zarr(
         Something is there, and ``overwrite`` is off (or it is no Zarr store); with ``resume``, it is another call's; another
         process is writing it.
     ValueError
-        The output lies in the input or holds it, a dim that OME-Zarr has not, uneven coordinates, an unknown choice, chunks
+        No image, or whole numbers that may be labels and would be blended; nodes named as levels that are none; the output
+        lies in the input or holds it, a dim that OME-Zarr has not, uneven coordinates, an unknown choice, chunks
         or factors that are none; ``resume`` of an image whose origin nobody knows, without ``fingerprint``.
     ScratchFullError
         The image has to go through scratch, which has too little room; nothing is created.
@@ -152,60 +153,49 @@ def to_ome_zarr(
     compute = check_switch(compute, "compute")
     overwrite, resume = check_switch(overwrite, "overwrite"), check_switch(resume, "resume")
     choose_listener(progress)  # before anything is opened
-    given = given_of(image)
-    if given is not None:
-        image, labels = given.levels[0], {**given.labels, **(labels or {})}
-        scale_factors, method, given = plan_given(given, scale_factors, method)
-    options = Options(
-        scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint, given
-    )  # fmt: skip
-    images = images_of(image) if not isinstance(image, xr.DataArray) else {("", image.name): image}
-    single = len(images) == 1
-    if labels and not single:
-        raise ValueError("labels belong to one image; write the images one by one to give each its own.")
-    targets = [(one, url if single else _below(url, name)) for name, one in images.items()]
+    options = Options(scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint)
+    outputs = outputs_of(image, url, options, labels or {})
+    single = len(outputs) == 1
     if compute:
-        reports = write_images(targets, options, labels=labels, progress=progress)
+        reports = write_outputs(outputs, progress)
         return next(iter(reports.values())) if single else reports
-    check_targets(targets, options, labels or {})
-    order_all(targets, options, labels or {})  # refused now, and begun when it is computed
-    return call(_Later(targets, options, labels or {}, single), label="store")
+    check_outputs(outputs)
+    order_all(outputs)  # refused now, and begun when it is computed
+    return call(_Later(outputs), label="store")
 
 
 @dataclass(frozen=True, eq=False)
 class _Later:
     """Writes images when it is called, which is in a task: nothing is begun before, and nobody's place is taken."""
 
-    targets: Sequence[tuple[xr.DataArray, Any]]
-    options: Options
-    labels: Mapping[str, xr.DataArray]
-    single: bool
+    outputs: Sequence[Output]
     number: str = field(default_factory=lambda: uuid4().hex)
 
     def __call__(self) -> Any:
-        reports = write_images(self.targets, self.options, labels=self.labels, progress=False)
-        return next(iter(reports.values())) if self.single else reports
+        reports = write_outputs(self.outputs, progress=False)
+        return next(iter(reports.values())) if len(self.outputs) == 1 else reports
 
     def __dask_tokenize__(self) -> str:
         return self.number
 
 
 def write_images(
-    targets: Sequence[tuple[xr.DataArray, Any]],
-    options: Options,
-    *,
-    labels: Mapping[str, xr.DataArray] | None = None,
-    progress: Listener | bool | None = None,
+    images: Sequence[tuple[xr.DataArray, Any]], options: Options, *, progress: Listener | bool | None = None
 ) -> dict[str, Report]:
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
-    check_targets(targets, options, labels or {})
-    check_machinery([image.data for image, _ in targets])
-    _check_reachable(targets, options)
+    return write_outputs([Output(image, url, options, {}) for image, url in images], progress)
+
+
+def write_outputs(outputs: Sequence[Output], progress: Listener | bool | None = None) -> dict[str, Report]:
+    """Compute what is to be written together, shared statistics once, and write it; return the reports by URL."""
+    check_outputs(outputs)
+    check_machinery([output.image.data for output in outputs])
+    _check_reachable(outputs)
     jobs: list[Job | Done] = []
     watch = Watch()
     listener, elsewhere = choose_listener(progress), False
     try:
-        for job in start_all(targets, options, labels or {}, watch, listener):
+        for job in start_all(outputs, watch, listener):
             jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
         values = lazy_values(jobs)
         elsewhere = computes_elsewhere()
@@ -221,10 +211,10 @@ def write_images(
     return reports
 
 
-def _check_reachable(targets: Sequence[tuple[xr.DataArray, Any]], options: Options) -> None:
+def _check_reachable(outputs: Sequence[Output]) -> None:
     """Refuse stores that other processes would have copies of."""
-    for _, url in targets if computes_elsewhere() else ():
-        place = open_store(url, options.storage_options, "r+")
+    for output in outputs if computes_elsewhere() else ():
+        place = open_store(output.url, output.options.storage_options, "r+")
         if is_in_memory(place.store):
             raise ValueError(
                 f"{place} lies in the memory of this process, which workers cannot write to. Write to a folder or a bucket, or "
@@ -244,12 +234,3 @@ def _left(jobs: Sequence[Job | Done], elsewhere: bool, anew: bool = False) -> st
     resumable = not anew and all(store.fingerprint is not None for store in begun)
     way = "resume=True goes on from there" if resumable else "overwrite=True writes it anew"
     return f"not finished: {', '.join(urls)}. The same command with {way}."
-
-
-def _below(url: Any, name: tuple[str, Any]) -> str:
-    path, own = name
-    if not isinstance(url, str | Path):
-        raise ValueError("several images are written below a URL or a path, not into a store object.")
-    check_output(url)
-    nodes = path.strip("/").split("/") if path.strip("/") else []
-    return join(url, *map(check_name, [*nodes, str(own)]))

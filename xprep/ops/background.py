@@ -23,11 +23,12 @@ from xprep.kernels.background import (
     noise_gain,
     subtract_mean_tile,
 )
-from xprep.ops.containers import Container, images_of, map_images
+from xprep.ops.containers import Container, find_images, map_images
 from xprep.ops.labels import attributes, relabel, spell
 from xprep.ops.layout import CHANNEL, PLANE, arranged, check_image, layout_of
 from xprep.ops.parameters import check_choice, working_dtype
 from xprep.ops.radii import Radius, radii_of
+from xprep.ops.trees import tree_of_results
 from xprep.switches import check_switch
 from xprep.types import Array
 
@@ -107,11 +108,9 @@ def background(
     step = spell("background", {"radius": radius, "dtype": dtype, "nan": nan}, DEFAULTS)
     if isinstance(image, xr.DataArray):
         return _background(image, radius, dtype, nan, step)
-    images = images_of(image)
-    return xr.DataTree.from_dict(
-        {f"{node.rstrip('/')}/{name}": _background(array, radius, dtype, nan, step) for (node, name), array in images.items()},
-        name=image.name if isinstance(image, xr.DataTree) else None,
-    )
+    images = find_images(image, "background")
+    found = {one.key: _background(one.array, radius, dtype, nan, step) for one in images}
+    return tree_of_results(images, found, "background", name=image.name if isinstance(image, xr.DataTree) else None)
 
 
 def subtract_background(
@@ -152,7 +151,11 @@ def subtract_background(
     """
     clip = check_switch(clip, "clip")
     step = spell("subtract_background", {"radius": radius, "clip": clip, "dtype": dtype, "nan": nan}, DEFAULTS)
-    return map_images(lambda array: _blurred(array, _recipe(array, radius, dtype, nan, True, clip), step), image)
+
+    def one(array: xr.DataArray) -> xr.DataArray:
+        return _blurred(array, _recipe(array, radius, dtype, nan, True, clip), step)
+
+    return map_images(one, image, "subtract_background")
 
 
 def _background(image: xr.DataArray, radius: Radius, dtype: Any, nan: str, step: str) -> xr.Dataset:

@@ -32,7 +32,8 @@ def gaussian_filter(
     Parameters
     ----------
     image : DataArray, Dataset or DataTree
-        Dims in any order, with y and x; integers, floats or booleans. In a Dataset or DataTree every image is blurred.
+        Dims in any order, with y and x; integers, floats or booleans. In a Dataset or DataTree every image is blurred,
+        and labels are not.
     sigma : float, mapping or sequence
         Standard deviation in pixels: a number for y and x, a mapping by dim (``{"z": 1, "y": 2, "x": 2}``), or one number a
         channel: a sequence in order, or values by name (a mapping, a Series, a DataArray over ``c``). 0 leaves an axis or a
@@ -55,7 +56,8 @@ def gaussian_filter(
     Raises
     ------
     ValueError
-        A sigma is negative, not finite or of an unknown dim; there is not one a channel; y or x is missing.
+        A sigma is negative, not finite or of an unknown dim; there is not one a channel; y or x is missing; a variable beside
+        an image may be labels.
     TypeError
         The image's values are not real numbers.
 
@@ -78,7 +80,7 @@ def gaussian_filter(
     check_sigma(truncate, "truncate")
     given = {"sigma": sigma, "truncate": truncate, "mode": mode, "nan": nan}
     step = spell("gaussian_filter", given, {"truncate": 4.0, "mode": "reflect", "nan": "propagate"})
-    return map_images(lambda array: _blur(array, sigma, truncate, mode, nan == "normalize", step), image)
+    return map_images(lambda array: _blur(array, sigma, truncate, mode, nan == "normalize", step), image, "gaussian_filter")
 
 
 def _blur(image: xr.DataArray, sigma: Any, truncate: float, mode: Boundary, skipna: bool, step: str) -> xr.DataArray:

@@ -73,6 +73,14 @@ def _without_windows(omero: Any) -> Any:
     return {**omero, "channels": bare}
 
 
+def without_place(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes without those that say where the old pixels were; channels' names and colours stay."""
+    kept = {name: value for name, value in attrs.items() if name not in ("multiscales", "transform")}
+    if isinstance(kept.get("ome"), Mapping):
+        kept["ome"] = {name: value for name, value in kept["ome"].items() if name != "multiscales"}
+    return kept
+
+
 def history_line(step: str) -> str:
     """Return a line for the CF attribute ``history``: when, with what, what."""
     stamp = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} " if options().timestamps else ""

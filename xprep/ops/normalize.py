@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ import xarray as xr
 
 from xprep.dims.channels import channel_names, channel_positions, matching_positions, pick_channels
 from xprep.dims.names import check_no_other_dims
-from xprep.ops.containers import Container, Name, images_of, rebuild, spell_name
+from xprep.ops.containers import Container, images_of, rebuild, spell_name
+from xprep.ops.contents import Name
 from xprep.ops.labels import relabel, spell
 from xprep.ops.layout import CHANNEL, check_image
 from xprep.ops.normalize_passes import Field, Recipe, normalized
@@ -50,8 +52,9 @@ def normalize(
     ----------
     image : DataArray, Dataset or DataTree
         Dims ``c, y, x``, and ``z`` and ``t``, in any order; an image without ``c`` is one channel. The images of a Dataset
-        or a DataTree are the fields of view of one experiment: they share their statistics, and may differ in shape. Their
-        channels go together by name; of several of one name the k-th of one image with the k-th of another.
+        or a DataTree are the fields of view of one experiment: they share their statistics. Their channels go together by name;
+        of several of one name the k-th of one image with the k-th of another. Images of different shapes belong into the nodes
+        of a DataTree. An image in levels is one image, of which level 0 counts.
     p : float or None
         Percentile, 0–100, that a channel is divided by.
     p_sum : float or None
@@ -103,6 +106,9 @@ def normalize(
         A channel is empty (when it is computed).
     PercentileWarning
         A percentile to divide by is not positive (when it is computed).
+    PaddedImageWarning
+        Of an image that shares a Dataset with others, the outermost rows or columns are NaN throughout (when it is computed):
+        xarray fills images of different shapes up in a Dataset.
 
     Notes
     -----
@@ -126,7 +132,7 @@ def normalize(
         "p": p, "p_sum": p_sum, "p_post": p_post, "sigma": sigma, "norm_sum": norm_sum, "cap_max": cap_max,
         "channels": channels, "dtype": dtype, "chunks": chunks, "pool": pool, "empty": empty,
     }  # fmt: skip
-    images = _selected(images_of(image), channels)
+    images = _selected(images_of(image, "normalize"), channels)
     first = next(iter(images.values()))
     recipe = Recipe(
         p=check_percentile(p, "p"),
@@ -141,7 +147,8 @@ def normalize(
         channels=channel_names(first),
     )
     check_choice(intermediates, (None, "auto", "recompute", "persist", "spill"), "intermediates")
-    fields = [Field(spell_name(name), one) for name, one in images.items()]
+    nodes = Counter(node for node, _ in images)
+    fields = [Field(spell_name(name), one, shares=nodes[name[0]] > 1) for name, one in images.items()]
     arrays = normalized(fields, recipe, chunks, intermediates)
     step = spell("normalize", given, DEFAULTS)
     results = {

@@ -23,12 +23,13 @@ from xprep.engine.guess import Guess, Sampler, join_patches
 from xprep.engine.identity import identity_of, token
 from xprep.engine.keep import Kept, Stream, keep
 from xprep.engine.lazy import like
-from xprep.engine.quantiles import Question, quantiles
+from xprep.engine.quantiles import Question, both, first, quantiles, second
 from xprep.engine.tiling import tile_of
 from xprep.engine.windows import margins, reach_or_same
 from xprep.kernels.blur import gaussian_half
 from xprep.kernels.tiles import TileRecipe
 from xprep.ops.layout import Layout, arranged, chunks_for, layout_of
+from xprep.ops.padding import NAN_EDGES
 from xprep.ops.statistics import Mean, Statistic
 from xprep.types import Array, Chunks, Intermediates
 
@@ -64,10 +65,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Field:
-    """A field of view: an image and its name."""
+    """A field of view: an image and its name; and whether it shares a Dataset, and so a grid, with others."""
 
     name: str
     image: xr.DataArray
+    shares: bool = False
 
 
 @dataclass(frozen=True)
@@ -218,18 +220,29 @@ class _Steps:
         together = [streams] if self.recipe.pooled else [[stream] for stream in streams]
         channels = ("sum",) if name == "p_sum" else self.recipe.channels
         numbers = [next(self.passes) for _ in range(question.rounds)]
-        found = []
+        looks = self._looks_for_padding(name, question.dtype)
+        found: list[Any] = []
+        edges: list[Any] = []
         for i, group in enumerate(together):
             patches = self.patches.get(i)
             guess = None if patches is None else call(Guess(question, values, len(channels)), patches, *before, label="guess")
-            aside = self._sampler(i) if name == "p" and not self.recipe.pooled else None
+            sampler = self._sampler(i) if name == "p" and not self.recipe.pooled else None
+            aside = both(sampler, NAN_EDGES) if sampler and looks else (sampler or (NAN_EDGES if looks else None))
             one, put_aside = quantiles(group, question, iter(numbers), guess, aside=aside, label=PASSES[name])
             found.append(one)
-            if put_aside is not None:
-                self.patches[i] = put_aside
+            if sampler is not None:
+                self.patches[i] = call(first, put_aside[0], label="patches") if looks else put_aside[0]
+            if looks:
+                edges += [call(second, put_aside[0], label="edges")] if sampler else put_aside
         names = tuple(field.name for field in self.fields) if not self.recipe.pooled else ("all images",)
-        mean = Mean(name, names, channels, self.recipe.dtype, self.recipe.skip_empty)
-        return call(mean, *found, label=name, identity=self._identity(name))
+        filled = tuple(field.name if field.shares else None for field in self.fields) if looks else ()
+        mean = Mean(name, names, channels, self.recipe.dtype, self.recipe.skip_empty, filled)
+        return call(mean, *found, *edges, label=name, identity=self._identity(name))
+
+    def _looks_for_padding(self, name: str, dtype: np.dtype[Any]) -> bool:
+        """Whether the pass of a statistic looks for edges of NaN: the first one does, of floats that share a Dataset."""
+        is_first = name == ("p" if self.recipe.p is not None else "p_sum")
+        return is_first and dtype.kind == "f" and any(field.shares for field in self.fields)
 
     def _identity(self, name: str) -> str | None:
         """Return what a statistic is made of, in words that do not depend on how: for runs that are resumed."""

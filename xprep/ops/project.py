@@ -11,8 +11,10 @@ import xarray as xr
 
 from xprep.engine.lazy import as_lazy, like
 from xprep.engine.reductions import Reduction, reduce_axes
+from xprep.engine.tiling import merged
 from xprep.kernels.project import PROJECTIONS, Summary
 from xprep.ops.containers import Container, map_images
+from xprep.ops.following import Beside
 from xprep.ops.labels import relabel, spell
 from xprep.ops.layout import PLANE, check_dims, check_image
 from xprep.ops.parameters import check_choice
@@ -26,7 +28,8 @@ def project(image: Container, dim: str | Sequence[str], how: str = "max", *, ski
     Parameters
     ----------
     image : DataArray, Dataset or DataTree
-        Any dims, in any order; integers, floats or booleans. In a Dataset or DataTree every image is projected.
+        Any dims, in any order; integers, floats or booleans. In a Dataset or DataTree every image is projected; labels and
+        other variables along ``dim`` are left out.
     dim : str or sequence of str
         The dim (or dims) to look along; the others keep their order, so ``"x"`` of (z, y, x) gives (z, y).
     how : {"max", "mean", "sum", "min", "std"}
@@ -66,7 +69,9 @@ def project(image: Container, dim: str | Sequence[str], how: str = "max", *, ski
     skipna = check_switch(skipna, "skipna", None)
     check_choice(how, tuple(PROJECTIONS), "how")
     step = spell("project", {"dim": dim, "how": how, "skipna": skipna}, {"skipna": None})
-    return map_images(lambda array: _project(array, dim, how, skipna, step), image)
+    makes = None if how in ("max", "min") else f"project(how={how!r})"
+    gone = Beside(moved=[dim] if isinstance(dim, str) else tuple(dim))
+    return map_images(lambda array: _project(array, dim, how, skipna, step), image, makes, gone)
 
 
 def _project(image: xr.DataArray, dim: str | Sequence[str], how: str, skipna: bool | None, step: str) -> xr.DataArray:
@@ -80,7 +85,7 @@ def _project(image: xr.DataArray, dim: str | Sequence[str], how: str, skipna: bo
     axes = tuple(sorted(image.get_axis_num(name) for name in dims))
     dtype = _result_dtype(image.dtype, how)
     steps = Reduction(_Summarize(how, axes, skip), _Join(how, skip), _Finish(how, dtype))
-    data = like(image.data, reduce_axes(steps, as_lazy(image.data), axes, dtype, label=f"project-{how}"))
+    data = like(image.data, reduce_axes(steps, merged(as_lazy(image.data)), axes, dtype, label=f"project-{how}"))
     stale = [name for name, coordinate in image.coords.items() if set(dims) & set(coordinate.dims)]
     left = image.drop_vars(stale).isel(dict.fromkeys(dims, 0))
     return relabel(left, data, step, is_image=set(PLANE) <= set(left.dims))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import xarray as xr
 
-from xprep.engine.gather import gather
-from xprep.engine.grid import regular_chunks
-from xprep.engine.lazy import as_lazy, like
-from xprep.engine.tiling import base_chunk
-from xprep.ops.containers import images_of
-from xprep.ops.labels import attributes, spell
-from xprep.ops.layout import PLANE, check_image
-from xprep.ops.shrinking import Shrinking, check_method, check_steps, factors_of, shrunk_coords, shrunk_shape
+from xprep.ops.coarser import KEEPING, make_levels, shrink_dataset
+from xprep.ops.containers import refuse_doubtful
+from xprep.ops.contents import Contents, contents_of
+from xprep.ops.labels import spell
+from xprep.ops.layout import check_image
+from xprep.ops.levels import join_path, nodes_of
+from xprep.ops.parameters import check_choice
+from xprep.ops.shrinking import METHODS, check_steps, factors_of
 
 IMAGE = "image"  # the variable of a DataArray in its pyramid, as in stores
 
@@ -28,7 +27,7 @@ def pyramid(image: Any, scale_factors: Sequence[Any] = (2, 2), *, method: str = 
     image : DataArray, Dataset or DataTree
         Dims in any order, with y and x; integers, floats or booleans. In a Dataset or DataTree every image is shrunk,
         and with it every other variable along the same dims: labels and masks (integers and booleans that are no image)
-        by their commonest value.
+        by their commonest value. Of an image in levels, new ones are made of level 0.
     scale_factors : sequence
         One entry a level, relative to the level before: a number shrinks y and x, a mapping names its dims
         (``{"z": 1, "y": 2, "x": 2}``). Whole numbers, 1 or more.
@@ -48,7 +47,8 @@ def pyramid(image: Any, scale_factors: Sequence[Any] = (2, 2), *, method: str = 
     Raises
     ------
     ValueError
-        A factor is no whole number of at least 1, a dim is unknown, an unknown method, or an image without pixels.
+        A factor is no whole number of at least 1, a dim is unknown, an unknown method, or an image without pixels; whole
+        numbers that may be labels would be blended.
     TypeError
         The mode of floats, or values that are not real numbers.
 
@@ -70,77 +70,60 @@ def pyramid(image: Any, scale_factors: Sequence[Any] = (2, 2), *, method: str = 
     [0.5, 2.5, 4.5]
     """
     steps = check_steps(scale_factors)
+    check_choice(method, METHODS, "method")
     step = spell("pyramid", {"scale_factors": tuple(steps), "method": method})
-    names = set(images_of(image))
     if isinstance(image, xr.DataArray):
         check_image(image, "pyramid")
         levels = [level.to_dataset(name=IMAGE) for level in make_levels(image, steps, method, step)]
-        return _tree({"": levels}, image.name, method)
-    if isinstance(image, xr.Dataset):
-        return _tree({"": _shrink_dataset(image, {name for _, name in names}, steps, method, step)}, None, method)
-    nodes = {}
-    for node in image.subtree:
-        if mine := {name for path, name in names if path == node.path}:
-            nodes[node.path.rstrip("/")] = _shrink_dataset(node.to_dataset(), mine, steps, method, step)
-    return _tree(nodes, image.name, method)
+        return _tree({"/": levels}, image.name, {"/": method})
+    contents = contents_of(image)
+    if method not in KEEPING:
+        refuse_doubtful(contents, f"pyramid(method={method!r})")
+    tree = {} if isinstance(image, xr.Dataset) else {path: node.to_dataset() for path, node in nodes_of(image).items()}
+    nodes = tree or {"": image}
+    made: dict[str, list[xr.Dataset]] = {}
+    methods: dict[str, str] = {}
+    for parent, (path, images) in _holders(contents).items():
+        _check([nodes[path][name] for name in images], steps)
+        made[parent] = shrink_dataset(nodes[path], images, steps, method, step)
+        methods[parent] = method if images else "mode"
+    return _tree(made, image.name if isinstance(image, xr.DataTree) else None, methods)
 
 
-def make_levels(image: xr.DataArray, steps: Sequence[Any], method: str, step: str) -> list[xr.DataArray]:
-    """Return the image and its coarser versions; all coordinates come from its own, so that no rounding adds up."""
-    check_method(method, image.dtype)
-    levels, total = [image], (1,) * image.ndim
-    for one in steps:
-        factors = factors_of(one, image)
-        total = tuple(a * b for a, b in zip(total, factors, strict=True))
-        data = _shrink(levels[-1].data, Shrinking(factors, method))
-        coords = shrunk_coords(image, total, data.shape)
-        level = xr.DataArray(data, coords=coords, dims=image.dims, name=image.name)
-        level.attrs = attributes(image, step)
-        levels.append(level)
-    return levels
+def _check(images: Sequence[xr.DataArray], steps: Sequence[Any]) -> None:
+    for array in images:
+        check_image(array, "pyramid")
+    for one in steps if images else ():
+        factors_of(one, images[0])
 
 
-def _shrink(data: Any, shrinking: Shrinking) -> Any:
-    before = as_lazy(data)
-    shape = shrunk_shape(before.shape, shrinking.factors)
-    chunks = regular_chunks(shape, base_chunk(before))
-    made = gather(shrinking, before, dtype=before.dtype, chunks=chunks, needs=partial(_needs, shrinking), label=shrinking.method)
-    return like(data, made)
+def _holders(contents: Contents) -> dict[str, tuple[str, list[Any]]]:
+    """Return the nodes whose images are to be shrunk, and their names, by the node that the new levels belong to.
+
+    Labels have nodes of their own, or lie beside the images of one.
+
+    Raises
+    ------
+    ValueError
+        A node holds an image and is at the same time above the levels of another.
+    """
+    found: dict[str, tuple[str, list[Any]]] = {}
+    for one in (*contents.images, *contents.labels):
+        parent, node = one.parent or "/", one.key[0]
+        names = found.setdefault(parent, (node, []))[1]
+        if found[parent][0] != node:
+            raise ValueError(
+                f"the node {parent!r} holds an image and is above the levels of another; both would become levels of it. "
+                "Give one of them a node of its own."
+            )
+        if one not in contents.labels:
+            names.append(one.key[1])
+    return found
 
 
-def _needs(shrinking: Shrinking, axis: int, start: int, stop: int) -> tuple[int, int]:
-    return shrinking.needs(axis, start, stop)
-
-
-def _shrink_dataset(dataset: xr.Dataset, images: set[Any], steps: Sequence[Any], method: str, step: str) -> list[xr.Dataset]:
-    """Return a Dataset and its coarser versions; what does not lie along a dim that shrinks is in each of them."""
-    image = next(dataset[name] for name in dataset.data_vars if name in images)
-    shrinking = {dim for one in steps for dim, f in zip(image.dims, factors_of(one, image), strict=True) if f > 1}
-    moving = {name: dataset[name] for name in dataset.data_vars if shrinking & set(dataset[name].dims)}
-    made = {}
-    for name, array in moving.items():
-        if name in images:
-            check_image(array, "pyramid")
-        own = [_own_part(one, array) for one in steps]
-        made[name] = make_levels(array, own, method if name in images or array.dtype.kind == "f" else "mode", step)
-    still = dataset.drop_dims(shrinking) if shrinking else dataset
-    levels = [dataset]
-    for n in range(1, len(steps) + 1):
-        parts = [made[name][n].to_dataset(name=name) for name in made]
-        level = xr.merge([still, *parts], join="exact", compat="override", combine_attrs="override")
-        levels.append(level[[name for name in dataset.data_vars if name in level]].assign_attrs(dataset.attrs))
-    return levels
-
-
-def _own_part(step: Any, array: xr.DataArray) -> dict[Any, Any]:
-    """Return the factors of those dims that ``array`` has: labels have no channels."""
-    wanted = step if isinstance(step, Mapping) else dict.fromkeys(PLANE, step)
-    return {dim: factor for dim, factor in wanted.items() if dim in array.dims}
-
-
-def _tree(nodes: dict[str, list[xr.Dataset]], name: Any, method: str) -> xr.DataTree:
-    below = {f"{path}/scale{n}": level for path, levels in nodes.items() for n, level in enumerate(levels)}
+def _tree(nodes: Mapping[str, list[xr.Dataset]], name: Any, methods: Mapping[str, str]) -> xr.DataTree:
+    below = {join_path(path, f"scale{n}"): level for path, levels in nodes.items() for n, level in enumerate(levels)}
     tree = xr.DataTree.from_dict(below, name=None if name is None else str(name))
-    for path in nodes:
-        (tree[path] if path else tree).attrs["method"] = method
+    for path, method in methods.items():
+        tree[path].attrs["method"] = method
     return tree

@@ -42,7 +42,7 @@ def quantile(
     Parameters
     ----------
     image : DataArray, Dataset or DataTree
-        Dims in any order; integers, floats or booleans.
+        Dims in any order; integers, floats or booleans. Of an image in levels, level 0 counts.
     q : float or sequence of float
         Quantiles, 0–1.
     dim : str or sequence of str, optional
@@ -97,7 +97,7 @@ def quantile(
 
     if isinstance(image, xr.DataArray):
         return one(image)
-    results = {name: one(array) for name, array in images_of(image).items()}
+    results = {name: one(array) for name, array in images_of(image, "quantile").items()}
     return cast("Container", collect(image, results))
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
+import numpy as np
 import xarray as xr
 
 from xprep.engine.lazy import check_known
 from xprep.ops.containers import images_of, map_images
 from xprep.ops.labels import attributes, spell
 from xprep.ops.layout import check_image
+from xprep.ops.levels import join_path
 from xprep.rois import features, masking
 from xprep.rois import traces as summing
 from xprep.rois.given import as_table
@@ -30,11 +32,12 @@ def _of_images(function: Callable[P, R], *, table: bool = True, unitless: bool =
     @wraps(function)
     def operation(image: Any, rois: Any, **options: Any) -> Any:
         step = spell(function.__name__, {"rois": rois, **options})
-        images = list(images_of(image).values())
-        for array in images:
+        makes = None if _keeps_whole_numbers(options) else function.__name__
+        images = images_of(image, makes)
+        for array in images.values():
             check_image(array, function.__name__)
         check_known(getattr(rois, "data", rois), function.__name__, "rois.data" if isinstance(rois, xr.DataArray) else "rois")
-        found = as_table(rois, images) if table else rois
+        found = as_table(rois, list(images.values())) if table else rois
 
         def one(array: xr.DataArray) -> Any:
             result = cast(Callable[..., Any], function)(array, found, **options)
@@ -44,11 +47,16 @@ def _of_images(function: Callable[P, R], *, table: bool = True, unitless: bool =
         if isinstance(image, xr.DataArray):
             return one(image)
         if tree:
-            nodes = {f"{node}/{name}".strip("/"): one(array) for (node, name), array in images_of(image).items()}
-            return xr.DataTree.from_dict(nodes)
-        return map_images(one, image)
+            return xr.DataTree.from_dict({join_path(*name): one(array) for name, array in images.items()})
+        return map_images(one, image, makes)
 
     return cast(Callable[P, R], operation)
+
+
+def _keeps_whole_numbers(options: Mapping[str, Any]) -> bool:
+    """Whether pixels stay what they are: inside a mask, with a whole number outside."""
+    outside = options.get("outside", np.nan)
+    return isinstance(outside, int | float | np.number) and float(outside).is_integer()
 
 
 mask = _of_images(masking.mask, table=False)

@@ -46,7 +46,8 @@ def rescale(
     image : DataArray, Dataset or DataTree
         Dims in any order, with y and x; integers, floats or booleans. Dims other than z, y and x are a batch. In a
         Dataset or DataTree every image is scaled, and with it every other variable along these dims, so that they
-        still fit: labels and masks (integers and booleans that are no image) always by ``order=0``.
+        still fit: labels and masks (integers and booleans that are no image) always by ``order=0``. Levels of an image
+        are made anew.
     factors : mapping of str to float or str
         New voxels per old voxel by dim, finite and above 0: ``{"z": 2, "y": 0.5}``. With a unit it is the voxel size
         wanted: ``{"z": "0.2 um"}`` (`xprep.dims.lengths`).

@@ -22,9 +22,11 @@ from xprep.engine.scaling import (
 )
 from xprep.kernels.positions import Scale, scaled_size
 from xprep.kernels.rescale import Rescaling
-from xprep.ops.containers import Container, images_of
+from xprep.ops.containers import Container, rebuild, refuse_doubtful
+from xprep.ops.contents import contents_of
 from xprep.ops.coordinates import rescaled_coordinates
-from xprep.ops.labels import attributes
+from xprep.ops.following import Beside
+from xprep.ops.labels import attributes, without_place
 from xprep.ops.layout import SPACE, check_image
 from xprep.ops.parameters import check_choice
 from xprep.types import Array
@@ -52,11 +54,9 @@ class Way:
                 "anti_alias=True averages voxels, and order=0 never blends any; use order=1, or leave anti_alias off."
             )
 
-    def of(self, image: xr.DataArray, is_image: bool) -> Way:
-        """Return the way for a variable: what is no image and no float is a label, and never blended."""
-        if is_image or image.dtype.kind == "f":
-            return self if is_image else replace(self, cast=None)
-        return replace(self, order=0, anti_alias=False, cast=None)
+    def of_what_is_beside(self, dtype: np.dtype[Any]) -> Way:
+        """Return the way for what is no image: what is no float either is a label, and never blended."""
+        return replace(self, cast=None) if dtype.kind == "f" else replace(self, order=0, anti_alias=False, cast=None)
 
     def working(self, source: np.dtype[Any]) -> np.dtype[Any]:
         """Return the type that voxels are blended in: float64 where float32 has not the digits of what is wanted."""
@@ -111,37 +111,26 @@ def rescale_everywhere(
     container: Container, factors_of: FactorsOf, way: Way, step: str, steps_of: StepsOf = _no_steps
 ) -> Container:
     """Scale an image, or everything in a Dataset or DataTree that lies along the dims of space."""
-    names = set(images_of(container))
 
-    def scale(array: xr.DataArray, images: Sequence[xr.DataArray], is_image: bool) -> xr.DataArray:
+    def scale(array: xr.DataArray, images: Sequence[xr.DataArray], way: Way, is_image: bool = True) -> xr.DataArray:
         if is_image:
             check_image(array, "rescale")
-        return _rescale(array, factors_of(array, images), steps_of(array), way.of(array, is_image), step)
+        return _rescale(array, factors_of(array, images), steps_of(array), way, step)
+
+    def follow(array: xr.DataArray, images: Sequence[xr.DataArray]) -> xr.DataArray | None:
+        return scale(array, images, way.of_what_is_beside(array.dtype), False) if array.dtype.kind in "buif" else None
 
     if isinstance(container, xr.DataArray):
-        return scale(container, [container], True)
-    if isinstance(container, xr.Dataset):
-        return _rescale_dataset(container, container, {name for _, name in names}, scale)
-    nodes = {}
-    for node in container.subtree:
-        mine = {name for path, name in names if path == node.path}
-        nodes[node.path] = _rescale_dataset(node.to_dataset(inherit=False), node.to_dataset(), mine, scale)
-    return xr.DataTree.from_dict(nodes, name=container.name)
-
-
-def _rescale_dataset(
-    own: xr.Dataset,
-    inherited: xr.Dataset,
-    images: set[Any],
-    scale: Callable[[xr.DataArray, Sequence[xr.DataArray], bool], xr.DataArray],
-) -> xr.Dataset:
-    """Return a Dataset whose variables along dims of space are scaled; coordinates along them come from the results."""
-    moving = {name for name, variable in own.variables.items() if set(SPACE) & set(variable.dims)}
-    still, arrays = own.drop_vars(moving), {name: inherited[name] for name in own.data_vars if name in moving}
-    beside = [arrays[name] for name in images]
-    scaled = {name: scale(array, beside, name in images) for name, array in arrays.items() if array.dtype.kind in "buif"}
-    result = xr.merge([still, *(array.to_dataset(name=name) for name, array in scaled.items())], join="exact", compat="override")
-    return result[[name for name in own.data_vars if name in result]].assign_attrs(own.attrs)
+        return scale(container, [container], way)
+    contents = contents_of(container)
+    if way.order:
+        refuse_doubtful(contents, f"{step.partition('(')[0]}(order={way.order})")
+    images = [] if contents.only_labels else contents.images
+    together: dict[str, list[xr.DataArray]] = {}
+    for one in images:
+        together.setdefault(one.key[0], []).append(one.array)
+    results = {one.key: scale(one.array, together[one.key[0]], way) for one in images}
+    return rebuild(container, results, Beside(SPACE, follow))  # type: ignore[no-any-return]
 
 
 def _rescale(
@@ -155,7 +144,7 @@ def _rescale(
         check_room(shape, dtype)
     result = xr.DataArray(_scaled_data(image, scales, way, dtype), dims=image.dims).rename(image.name)
     result = result.assign_coords(rescaled_coordinates(image, scales, *steps))
-    result.attrs = _fresh(attributes(image, step))
+    result.attrs = without_place(attributes(image, step))
     return result
 
 
@@ -216,11 +205,3 @@ def _check_cval(way: Way, dtype: np.dtype[Any]) -> None:
     kept = np.array(way.cval).astype(dtype) if np.isfinite(way.cval) and abs(way.cval) < 2**63 else None
     if kept is None or kept != way.cval:
         raise ValueError(f"cval={way.cval!r} is not a value of {dtype}, which order=0 keeps; give one that is, or order=1.")
-
-
-def _fresh(attrs: dict[str, Any]) -> dict[str, Any]:
-    """Drop the metadata that give the old voxel size; channels' names and colours stay."""
-    kept = {name: value for name, value in attrs.items() if name not in ("multiscales", "transform")}
-    if isinstance(kept.get("ome"), Mapping):
-        kept["ome"] = {name: value for name, value in kept["ome"].items() if name != "multiscales"}
-    return kept

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from xprep.dims.channels import channel_titles
-from xprep.errors import EmptyChannelWarning, PercentileWarning
+from xprep.errors import EmptyChannelWarning, PaddedImageWarning, PercentileWarning
+from xprep.ops.padding import padding_message
 from xprep.types import Array
 
 
@@ -46,6 +47,8 @@ class Mean:
         Working type: percentiles are rounded to it before the mean, as the reference does.
     skip_empty
         Leave NaN (empty channels) out of the mean; where all are, 1 (0 for the threshold ``p_sum``).
+    filled
+        Names of the images whose edges (`NAN_EDGES`) come after the percentiles; None of those that nobody filled up.
     """
 
     name: str
@@ -53,11 +56,14 @@ class Mean:
     channels: tuple[Any, ...]
     dtype: np.dtype[Any]
     skip_empty: bool
+    filled: tuple[str | None, ...] = ()
 
     def __call__(self, *found: Array) -> Statistic:
         """Return the statistic of the percentiles ``(1, channel)`` of every image; warns."""
-        each = np.stack([one[0] for one in found]).astype(self.dtype)
-        complaints = self.complaints(each)
+        count = len(found) - len(self.filled)
+        each = np.stack([one[0] for one in found[:count]]).astype(self.dtype)
+        padded = [name for name, edges in zip(self.filled, found[count:], strict=True) if name is not None and edges.any()]
+        complaints = [*((padding_message(name), PaddedImageWarning) for name in padded), *self.complaints(each)]
         for message, category in complaints:
             warnings.warn(message, category, stacklevel=2)
         return Statistic(self._mean(each), each, tuple(message for message, _ in complaints))

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from xprep.dims.lengths import metres
 from xprep.dims.spacing import spacing
-from xprep.ops.containers import images_of
+from xprep.ops.containers import find_images, spell_name
 from xprep.ops.layout import CHANNEL, PLANE, SPACE, check_image
+from xprep.ops.roles import says_labels
 from xprep.ops.units import unit_of
 from xprep.plot.colors import label_colors
 from xprep.plot.levels import fitting_level
@@ -34,13 +35,13 @@ def drawable(image: Any, operation: str, needed: Sequence[str], *, finest: bool 
     Of a pyramid, and of an image that was opened from one, it is the level that fits a picture, unless the ``finest`` is
     wanted, in whose pixels positions are.
     """
-    every = images_of(image)
-    found = [array for (node, _), array in every.items() if "labels" not in node.split("/")] or list(every.values())
-    if isinstance(image, xr.DataTree):
-        found = _level(found, finest)
+    found = find_images(image)
     if len(found) != 1:
-        raise ValueError(f"{operation} draws one image, and there are {len(found)} here. Choose one, e.g. data['image'].")
-    array = found[0]
+        names = ", ".join(repr(spell_name(one.key)) for one in found[:3])
+        raise ValueError(
+            f"{operation} draws one image, and there are {len(found)} here: {names} … Choose one, e.g. data['image']."
+        )
+    array = found[0].array if finest else _level([one.array for one in found[0].levels])
     check_image(array, operation, needed)
     others = [dim for dim in array.dims if dim not in (CHANNEL, *SPACE)]
     if long := [dim for dim in others if array.sizes[dim] > 1]:
@@ -51,14 +52,10 @@ def drawable(image: Any, operation: str, needed: Sequence[str], *, finest: bool 
     return array.isel(dict.fromkeys(others, 0)) if others else array
 
 
-def _level(images: Sequence[xr.DataArray], finest: bool) -> list[xr.DataArray]:
-    """Return the smallest level that has a picture's pixels, or the largest; all where they are no levels of one."""
-    if len({(image.name, image.dims) for image in images}) > 1:
-        return list(images)
-    by_size = sorted(images, key=lambda image: image.size)
-    if finest:
-        return by_size[-1:]
-    return [next((image for image in by_size if max(image.sizes[dim] for dim in PLANE) >= MOST_PIXELS), by_size[-1])]
+def _level(levels: Sequence[xr.DataArray]) -> xr.DataArray:
+    """Return the coarsest level that has a picture's pixels, or the finest."""
+    enough = (level for level in reversed(levels) if max(level.sizes[dim] for dim in PLANE) >= MOST_PIXELS)
+    return next(enough, levels[0])
 
 
 def are_labels(image: xr.DataArray, labels: bool | None) -> bool:
@@ -66,7 +63,7 @@ def are_labels(image: xr.DataArray, labels: bool | None) -> bool:
     labels = check_switch(labels, "labels", None)
     if labels is not None:
         return labels
-    return image.dtype.kind == "b" or (image.dtype.kind in "iu" and image.dtype.itemsize >= 4)
+    return image.dtype.kind == "b" or (image.dtype.kind in "iu" and (image.dtype.itemsize >= 4 or says_labels(image.attrs)))
 
 
 def show(
