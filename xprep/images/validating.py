@@ -182,7 +182,7 @@ def _check_image(report: Collected, group: Group, where: str, version: str) -> N
         return
     if labels is None:
         if find_arrays(group.place, ["labels"]):
-            report.add("rules", join(where, "labels"), "failed", "an array lies there; 'labels' is a group that lists label images.")
+            report.add("rules", join(where, "labels"), "failed", "an array is there; 'labels' is a group that lists images.")
         return
     check_document(report, labels, join(where, "labels"), version)
     if "labels" not in find_ome(labels.attributes):

@@ -12,6 +12,7 @@ from unicodedata import category
 
 from xprep.options import options
 
+MOST_LETTERS: Final = 1024  # what S3 takes for a key
 _SCHEME: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*)://")
 _OWN: Final = re.compile(r"zarr\.json|scale[0-9]+")
 _WINDOWS: Final = re.compile(r'[<>:"|?*]|^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)', re.IGNORECASE)
@@ -179,22 +180,17 @@ def join(url: str | Path, *parts: str) -> str:
     return f"{str(url).rstrip('/')}/{tail}" if tail else str(url)
 
 
-# What S3 takes for a key, and file systems for a name.
-MOST_LETTERS: Final = 1024
-MOST_BYTES: Final = 255
-
-
 def check_key(key: str) -> str:
     """Return ``key``, a path inside a store, without outer slashes; refuse one that leads out of it.
 
     Raises
     ------
     ValueError
-        A backslash, NUL, an empty part, ``.`` or ``..``; one that no file system and no bucket has room for.
+        A backslash, NUL, an empty part, ``.`` or ``..``; more than `MOST_LETTERS`.
     """
     trimmed = key.strip("/")
-    if len(key) > MOST_LETTERS or any(len(part.encode(errors="replace")) > MOST_BYTES for part in trimmed.split("/")):
-        raise ValueError(f"{key[:60]!r}… is too long a path: of {MOST_LETTERS} letters at most, {MOST_BYTES} bytes a name.")
+    if len(key) > MOST_LETTERS:
+        raise ValueError(f"{key[:60]!r}… is too long for a path inside a store: {MOST_LETTERS} letters at most.")
     if "\\" in key or "\0" in key or any(part in ("", ".", "..") for part in trimmed.split("/")):
         raise ValueError(f"{key!r} is not a path inside a store: no '..', '.', empty part, backslash or NUL.")
     return trimmed
