@@ -12,7 +12,6 @@ from unicodedata import category
 
 from xprep.options import options
 
-MOST_LETTERS: Final = 1024  # what S3 takes for a key
 _SCHEME: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*)://")
 _OWN: Final = re.compile(r"zarr\.json|scale[0-9]+")
 _WINDOWS: Final = re.compile(r'[<>:"|?*]|^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)', re.IGNORECASE)
@@ -186,11 +185,11 @@ def check_key(key: str) -> str:
     Raises
     ------
     ValueError
-        A backslash, NUL, an empty part, ``.`` or ``..``; more than `MOST_LETTERS`.
+        A backslash, NUL, an empty part, ``.`` or ``..``; too many letters.
     """
     trimmed = key.strip("/")
-    if len(key) > MOST_LETTERS:
-        raise ValueError(f"{key[:60]!r}… is too long for a path inside a store: {MOST_LETTERS} letters at most.")
+    if len(key) > 1024:  # S3 takes no more
+        raise ValueError(f"{key[:60]!r}… is not a path inside a store: it has more than 1024 letters.")
     if "\\" in key or "\0" in key or any(part in ("", ".", "..") for part in trimmed.split("/")):
         raise ValueError(f"{key!r} is not a path inside a store: no '..', '.', empty part, backslash or NUL.")
     return trimmed
