@@ -111,7 +111,7 @@ class Store(RuleBasedStateMachine):
         return self.finished is None and self.unfinished is None
 
     def _place(self, p: int, resume: bool, overwrite: bool) -> str:
-        """Return where a run works: "here", "beside", "mending" what was lost, "nowhere" if it is done; or that it is "refused"."""
+        """Return where a run works ("here", "beside"), that it is "mending" what was lost, or done ("nowhere"), or "refused"."""
         if resume and self.finished == p:
             return "mending" if set(self.damaged.values()) - {"checksum"} else "nowhere"
         if resume and self.unfinished == p:
