@@ -90,7 +90,8 @@ class Scratch:
         """
         try:
             if (folder := self.place.folder) is not None and not folder.exists():
-                remove_stale(folder.parent)
+                if folder.parent.is_dir():
+                    remove_stale(folder.parent)
                 # The system's temporary folder is everybody's, the images are not.
                 os.makedirs(folder, mode=0o700, exist_ok=True)
             self.place.write_json(_LEASE, self.owner.to_json())

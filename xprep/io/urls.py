@@ -185,9 +185,11 @@ def check_key(key: str) -> str:
     Raises
     ------
     ValueError
-        A backslash, NUL, an empty part, ``.`` or ``..``.
+        A backslash, NUL, an empty part, ``.`` or ``..``; too many letters.
     """
     trimmed = key.strip("/")
+    if len(key) > 1024:  # S3 takes no more
+        raise ValueError(f"{key[:60]!r}… is not a path inside a store: it has more than 1024 letters.")
     if "\\" in key or "\0" in key or any(part in ("", ".", "..") for part in trimmed.split("/")):
         raise ValueError(f"{key!r} is not a path inside a store: no '..', '.', empty part, backslash or NUL.")
     return trimmed

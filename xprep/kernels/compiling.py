@@ -54,7 +54,7 @@ def keep_compiled(function: Callable) -> FunctionCache | None:
     return kept
 
 
-class _Nowhere(NullCache):  # type: ignore[misc]  # numba is not typed
+class _Nowhere(NullCache):  # type: ignore[misc]  # numba has no types
     """No folder can be written to; said once, when something was compiled that the next process compiles again."""
 
     def save_overload(self, sig: Any, data: Any) -> None:
