@@ -140,9 +140,9 @@ def specify_label(
         It is not of whole numbers.
     """
     check_name(name)
-    label = ordered(label)
     if label.dtype.kind not in "ui":
         raise TypeError(f"labels must be whole numbers; {name!r} is of {label.dtype}. Convert them: labels.astype('uint32').")
+    label = ordered(label)
     told = {dim for dim in label.dims if dim in label.coords and dim in image.coords}
     sizes = {dim: (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if dim not in told}
     wrong = {str(dim): pair for dim, pair in sizes.items() if pair[0] != pair[1]}

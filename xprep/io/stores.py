@@ -252,7 +252,7 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
     given = dict(storage_options or {})
     if where.is_local:
         return _open_folder(where.path, where.shown, mode)
-    secrets = {**given, "url": urls.find_secrets(where)}
+    secrets = {**given, "url": where.text}
     return Place(_open_remote(where, given, mode), shown=where.shown, secrets=secrets, reads_only=mode == "r")
 
 
@@ -281,4 +281,4 @@ def _open_remote(where: urls.Url, given: dict[str, Any], mode: Mode) -> Store:
             objects.drop_finalizers(store.fs)
         return store
     except Exception as error:  # noqa: BLE001  (any backend, any error; none may carry a secret)
-        raise explain(error, f"cannot open {where.shown}", given) from None
+        raise explain(error, f"cannot open {where.shown}", {**given, "url": where.text}) from None

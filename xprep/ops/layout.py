@@ -11,6 +11,7 @@ import xarray as xr
 
 from xprep.dims.labelled import ByLabel, labelled
 from xprep.dims.names import CHANNEL, PLANE, SPACE, check_named
+from xprep.dims.values import check_real
 from xprep.engine.lazy import as_lazy, check_known
 from xprep.engine.sources import arrange
 
@@ -58,15 +59,11 @@ def check_image(image: xr.DataArray, operation: str, needed: Sequence[str] = PLA
     ValueError
         A needed dim is missing, a dim has another tool's name, the length of an axis is not known, or an axis is empty.
     TypeError
-        The values are not numbers.
+        The values are not real numbers of at most 64 bits.
     """
     check_named(image, operation, needed)
     check_known(image.data, operation)
-    if image.dtype.kind not in "buif":
-        raise TypeError(
-            f"{operation} works on real numbers; the image is of {image.dtype}. "
-            f"Convert it first, e.g. image.astype('float32')" + (" or abs(image)." if image.dtype.kind == "c" else ".")
-        )
+    check_real(image.dtype, operation)
     if image.size == 0:
         raise ValueError(f"{operation} got an image without pixels: {dict(image.sizes)}.")
 

@@ -82,8 +82,8 @@ def finite_weights(values: Any) -> Array:
         A weight is NaN, infinite or not a number.
     """
     array = np.asarray(values)
-    if array.dtype.kind not in "buif":
-        raise ValueError(f"lam must be real numbers, got {array.dtype}.")
+    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
+        raise ValueError(f"lam must be real numbers of at most 64 bits, got {array.dtype}.")
     floats = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
     if not np.isfinite(told(floats)).all():
         bad = int((~np.isfinite(floats)).sum())

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from xprep.dims.values import check_real
 from xprep.kernels.rois import weighted_means
 from xprep.rois.columns import check_lengths, join_lists, starts_of, whole_coordinates
 from xprep.switches import check_switch
@@ -176,6 +177,7 @@ def locate(weights: Array, columns: Sequence[Array], starts: NDArray[np.int64], 
         Another method, or a ROI without a centroid where an integer is needed.
     """
     asint = check_switch(asint, "asint")
+    check_real(weights.dtype, "get_roi_centroids", "lam")
     if method not in ("weightedmean", "median"):
         raise ValueError(f"method must be 'weightedmean' or 'median'; got {method!r}.")
     means = weighted_means(weights, columns, starts) if method == "weightedmean" else _medians(columns, starts)

@@ -129,16 +129,26 @@ class _Inside:
 
 def _inside_labels(image: xr.DataArray, labels: Any) -> xr.Variable:
     variable = aligned(labels, image, "the mask").variable if isinstance(labels, xr.DataArray) else _variable(image, labels)
-    if variable.dtype.kind not in "biu":
-        raise ValueError(
-            f"rois must be a RoiTable, a label image of integers or a boolean mask; got {variable.dtype}. "
-            "Compare it first, e.g. labels > 0."
-        )
+    check_mask(variable.dtype)
     extra = [dim for dim in variable.dims if dim not in image.dims]
     wrong = {dim: n for dim, n in variable.sizes.items() if dim in image.sizes and image.sizes[dim] != n}
     if extra or wrong:
         raise ValueError(f"the mask has {dict(variable.sizes)}, but the image {dict(image.sizes)}; they must match.")
     return variable if variable.dtype == bool else variable != 0
+
+
+def check_mask(dtype: np.dtype[Any]) -> None:
+    """Refuse what is neither labels nor a mask.
+
+    Raises
+    ------
+    ValueError
+        It names the type.
+    """
+    if dtype.kind not in "biu":
+        raise ValueError(
+            f"rois must be a RoiTable, a label image of integers or a boolean mask; got {dtype}. Compare it first, e.g. labels > 0."
+        )
 
 
 def _variable(image: xr.DataArray, labels: Any) -> xr.Variable:

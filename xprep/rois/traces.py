@@ -189,7 +189,7 @@ def compiled_type(block: Array) -> Array:
     """Return ``block`` in a type that loops are compiled for: native, and neither bool nor float16."""
     if block.dtype == bool:
         return block.view(np.uint8)
-    if block.dtype == np.float16:
+    if block.dtype.kind == "f" and block.dtype.itemsize == 2:  # whatever its order of bytes
         return block.astype(np.float32)
     return block.astype(block.dtype.newbyteorder("="), copy=False)
 

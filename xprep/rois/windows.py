@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.dims.values import check_real
 from xprep.engine.lazy import is_lazy
 from xprep.kernels.rois import allocate_zeros, fill_pixels
 from xprep.rois.centers import Centers, centroid_columns, check_width
@@ -83,7 +84,10 @@ def flat_columns(flat: Mapping[str, Any], names: Sequence[str]) -> dict[str, NDA
     if missing:
         raise KeyError(f"the flat columns lack {missing}; xprep.rois.flatten_roi_data makes them (zpix_flat if given zpix).")
     columns = {name: np.asarray(flat[name]) for name in names}
-    size = np.asarray(flat["lam_flat"]).size
+    weights = np.asarray(flat["lam_flat"])
+    if weights.size:
+        check_real(weights.dtype, "xprep.rois", "lam_flat")
+    size = weights.size
     for name, column in columns.items():
         if column.shape != (size,) or (size and column.dtype.kind not in "iu"):
             raise ValueError(f"{name} needs {size} integers, one a weight; got {column.dtype} of shape {column.shape}.")
@@ -220,6 +224,7 @@ def get_centered_reference(
             [ 4.,  5.,  6.]]], dtype=float32)
     """
     volumetric = check_switch(volumetric, "volumetric")
+    check_real(getattr(reference, "dtype", None) or np.asarray(reference).dtype, "get_centered_reference", "the reference")
     names = ("yc", "xc") if volumetric else ("zc", "yc", "xc")
     columns = centroid_columns(centroids, names)
     zc = np.zeros_like(columns[0]) if volumetric else columns[0]
