@@ -136,6 +136,8 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
         return recipe
     if isinstance(recipe, Mapping):
         return _check(locate(recipe))
+    if not isinstance(recipe, str | Path):
+        raise TypeError(f"recipe must be a file's path, a mapping or a Recipe; got a {type(recipe).__name__}: {recipe!r}.")
     path = Path(recipe)
     if not path.is_file():
         raise FileNotFoundError(f"there is no recipe {path}.")

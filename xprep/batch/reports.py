@@ -35,6 +35,8 @@ class ReportFile:
         OSError
             There is no such folder; or the file is a folder.
         """
+        if not isinstance(report, str | Path):
+            raise TypeError(f"report must be a path or a URL; got {report!r}.")
         text = str(report) if "://" in str(report) else os.path.abspath(os.path.expanduser(report))
         folder, _, name = text.rpartition("/")
         place = open_store(folder or "/", storage_options if "://" in text else None, "r+")

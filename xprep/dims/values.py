@@ -18,14 +18,16 @@ def check_real(dtype: Any, operation: str, what: str = "the image") -> None:
     Examples
     --------
     >>> check_real(np.dtype(">u2"), "traces")
-    >>> check_real(np.dtype("c8"), "traces")
+    >>> check_real(np.dtype("c8"), "traces")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    TypeError: traces works on real numbers; the image is of complex64. Convert it first, e.g. image.astype('float32') or abs(image).
+    TypeError: traces works on real numbers; the image is of complex64. Convert it first, e.g. image.astype('float32')...
     """
     dtype = np.dtype(dtype)
     if dtype.kind not in "buif":
         more = " or abs(image)." if dtype.kind == "c" else "."
-        raise TypeError(f"{operation} works on real numbers; {what} is of {dtype}. Convert it first, e.g. image.astype('float32'){more}")
+        raise TypeError(
+            f"{operation} works on real numbers; {what} is of {dtype}. Convert it first, e.g. image.astype('float32'){more}"
+        )
     if dtype.itemsize > 8:
         raise TypeError(
             f"{operation} works on real numbers of at most 64 bits; {what} is of {dtype}. Convert it first, e.g. "

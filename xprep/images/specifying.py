@@ -10,6 +10,7 @@ from typing import Any
 
 import xarray as xr
 
+from xprep.arguments import check_mapping
 from xprep.dims.alignment import aligned
 from xprep.dims.channels import one_level_of_names
 from xprep.dims.names import spell_rename
@@ -123,6 +124,24 @@ def _level_spec(image: xr.DataArray, level: Shape, chunk: Sequence[int], shard: 
         return LevelSpec(level.shape, fitted, None, coords_of(image, level))
     whole = tuple(-(-min(s, n) // c) * c for s, n, c in zip(shard, level.shape, fitted, strict=True))
     return LevelSpec(level.shape, fitted, whole, coords_of(image, level))
+
+
+def check_labels(labels: Any) -> Mapping[str, xr.DataArray]:
+    """Return label images by name, none for None.
+
+    Raises
+    ------
+    TypeError
+        It is no mapping, or one of them no DataArray.
+    """
+    found = check_mapping(labels, "labels", "{'cells': label_image}")
+    for name, label in found.items():
+        if not isinstance(label, xr.DataArray):
+            raise TypeError(
+                f"labels must be DataArrays by name; {name!r} is a {type(label).__name__}. Name its dims: "
+                "xr.DataArray(array, dims=('y', 'x'))."
+            )
+    return found
 
 
 def specify_label(

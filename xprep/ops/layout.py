@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.arguments import check_listed
 from xprep.dims.labelled import ByLabel, labelled
 from xprep.dims.names import CHANNEL, PLANE, SPACE, check_named
 from xprep.dims.values import check_real
@@ -94,9 +95,9 @@ def chunks_for(image: xr.DataArray, chunks: Any) -> tuple[int, ...]:
     if isinstance(given, ByLabel):
         check_dims(given.labels, image, "chunks")
         lengths.update(given.mapping("chunks"))
-    elif isinstance(given, int):
+    elif isinstance(given, int) and not isinstance(given, bool):
         lengths.update({dim: given for dim in PLANE if dim in image.dims})
-    elif len(chunks) != image.ndim:
+    elif len(check_listed(chunks, "chunks", "a number of pixels, a mapping by dim, or a number a dim")) != image.ndim:
         raise ValueError(f"chunks has {len(chunks)} lengths for the dims {tuple(image.dims)}; give one a dim, or a mapping.")
     else:
         lengths = dict(zip(image.dims, chunks, strict=True))

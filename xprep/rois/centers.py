@@ -54,8 +54,8 @@ def check_width(width: Any) -> int:
     ValueError
         Not a whole number of pixels, or negative.
     """
-    if isinstance(width, bool) or not isinstance(width, int | np.integer) or width < 0:
-        raise ValueError(f"width is the half-width of windows, a whole number of pixels from 0; got {width!r}.")
+    if isinstance(width, bool) or not isinstance(width, int | np.integer) or not 0 <= width < 2**20:
+        raise ValueError(f"width is the half-width of windows, a whole number of pixels from 0 to {2**20 - 1}; got {width!r}.")
     return int(width)
 
 

@@ -152,9 +152,16 @@ def taper_of(window: Any, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
     if window is None:
         return None
     if isinstance(window, str):
-        one = scipy.signal.get_window(window, shape[0], fftbins=False)
+        try:
+            one = scipy.signal.get_window(window, shape[0], fftbins=False)
+        except ValueError as error:
+            why = f"a name that scipy.signal.get_window knows, or weights; got {window!r}: {error}"
+            raise ValueError(f"window must be {why}") from None
         return np.outer(one, one).astype(np.float32)
-    weights = np.asarray(window, np.float32)
+    try:
+        weights = np.asarray(window, np.float32)
+    except (TypeError, ValueError):
+        raise TypeError(f"window must be a name or an array of weights; got {window!r}.") from None
     if weights.shape != shape:
         raise ValueError(f"window needs the shape {shape} of the windows, 2·width + 1 each way; got {weights.shape}.")
     return weights

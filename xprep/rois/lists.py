@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from xprep.arguments import check_listed
 from xprep.dims.values import check_real
 from xprep.kernels.rois import weighted_means
 from xprep.rois.columns import check_lengths, join_lists, starts_of, whole_coordinates
@@ -73,7 +74,7 @@ def join_planes(zpix: Sequence[Any], lam: Sequence[Any]) -> Array:
     ValueError
         There is not one entry a ROI, or not one value a pixel.
     """
-    if len(zpix) != len(lam):
+    if len(check_listed(zpix, "zpix", "a list with a plane, or an array of them, a ROI")) != len(lam):
         raise ValueError(f"zpix needs one entry a ROI: there are {len(lam)} ROIs, and {len(zpix)} entries.")
     if not is_volumetric(zpix):
         return np.repeat(np.asarray(zpix), [len(weights) for weights in lam])

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.arguments import check_number
 from xprep.dims.alignment import aligned
 from xprep.engine.grid import starts
 from xprep.engine.lazy import is_lazy
@@ -64,7 +65,7 @@ def mask(image: xr.DataArray, rois: Any, *, outside: float = np.nan, invert: boo
     array([[0, 2],
            [3, 0]])
     """
-    invert = check_switch(invert, "invert")
+    invert, outside = check_switch(invert, "invert"), check_outside(outside)
     inside = _inside_table(image, rois) if isinstance(rois, RoiTable) else _inside_labels(image, rois)
     dtype = masked_dtype(image.dtype, outside)
     blank = partial(blank_pixels, outside=dtype.type(outside), dtype=dtype, invert=invert)
@@ -137,6 +138,19 @@ def _inside_labels(image: xr.DataArray, labels: Any) -> xr.Variable:
     return variable if variable.dtype == bool else variable != 0
 
 
+def check_outside(outside: Any) -> Any:
+    """Return the value outside of ROIs, a number or a bool, as it is.
+
+    Raises
+    ------
+    TypeError
+        It is something else.
+    """
+    if not isinstance(outside, bool | np.bool_):
+        check_number(outside, "outside")
+    return outside
+
+
 def check_mask(dtype: np.dtype[Any]) -> None:
     """Refuse what is neither labels nor a mask.
 
@@ -147,7 +161,8 @@ def check_mask(dtype: np.dtype[Any]) -> None:
     """
     if dtype.kind not in "biu":
         raise ValueError(
-            f"rois must be a RoiTable, a label image of integers or a boolean mask; got {dtype}. Compare it first, e.g. labels > 0."
+            f"rois must be a RoiTable, a label image of integers or a boolean mask; got {dtype}. "
+            "Compare it first, e.g. labels > 0."
         )
 
 
