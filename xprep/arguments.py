@@ -62,7 +62,8 @@ def check_listed(value: Any, name: str, what: str) -> Any:
     TypeError
         It is a number, None or another object without; or a text or a mapping, whose entries are letters and keys.
     """
-    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__len__") or not hasattr(value, "__iter__"):
+    single = isinstance(value, str | bytes | Mapping) or getattr(value, "shape", None) == ()
+    if single or not hasattr(value, "__len__") or not hasattr(value, "__iter__"):
         raise TypeError(f"{name} must be {what}; got {value!r}.")
     return value
 

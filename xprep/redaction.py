@@ -134,7 +134,7 @@ def redact_text(text: str, secrets: Any = None) -> str:
     spelled = {form for secret in _values(secrets) for form in _spellings(secret)}
     if spelled:
         longest_first = sorted(spelled, key=lambda form: (-len(form), form))
-        text = re.sub("|".join(map(re.escape, longest_first)), HIDDEN, text)
+        text = re.sub("|".join(map(_pattern, longest_first)), HIDDEN, text)
     text = _ANY_URL.sub(lambda match: redact(match.group(0)), text)
     text = _QUERY.sub(f"?{HIDDEN}", text)
     return _HEADER.sub(rf"\1{HIDDEN}", _NAMED.sub(rf"\1{HIDDEN}", text))
@@ -171,7 +171,7 @@ def _values(given: Any, key: str = "") -> Iterator[str]:
         yield from _values(str(given), key)
     elif isinstance(given, str) and _SCHEME.match(_CHAIN.split(given)[-1]):
         for url in _CHAIN.split(given):
-            yield from (part for part in find_secrets(url) if len(part) >= 6 or f":{part}@" in url)
+            yield from (part for part in find_secrets(url) if len(part) >= 6 or f"{part}@" in url)
     elif isinstance(given, str) and len(given) >= (4 if _SENSITIVE.search(key) else 6):
         yield given
         yield from (line for line in given.splitlines() if len(line) >= 16 and line != given)  # keys in PEM
@@ -181,13 +181,17 @@ def _spellings(secret: str) -> set[str]:
     """Return a secret as other programs spell it, in whole or inside of a longer text."""
     raw = secret.encode("utf-8", "replace")
     percent = [quote(secret, safe=safe, errors="replace") for safe in ("", "/", "/:", "/+=", "/:+=")]
-    found = {secret, *percent, *(re.sub("%..", lambda code: code[0].lower(), one) for one in percent)}
-    found |= {quote(percent[0]), quote_plus(secret, errors="replace")}
+    found = {secret, *percent, quote(percent[0]), quote_plus(secret, errors="replace")}
     found |= {repr(secret)[1:-1], repr(raw)[2:-1], repr(secret + "'\"")[1:-4], repr(repr(secret))[2:-2], ascii(secret)[1:-1]}
     found |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(json.dumps(secret))[3:-3]}
     found |= {html.escape(secret), html.escape(secret, quote=False), html.escape(secret).replace("&#x27;", "&#39;")}
     found |= {raw.hex(), raw.hex().upper(), secret.strip(), *(_in_base64(raw) if len(raw) >= 6 else ())}
     return {one for one in found if len(one) >= 4}
+
+
+def _pattern(form: str) -> str:
+    """Return the expression that finds a text, whether the letters of its percent codes are small or capital."""
+    return re.sub("%[0-9A-Fa-f]{2}", lambda code: f"(?i:{code.group(0)})", re.escape(form))
 
 
 def _in_base64(raw: bytes) -> Iterator[str]:

@@ -47,6 +47,8 @@ class Options:
         check_choice(self.method, METHODS, "method")
         check_choice(self.version, ("0.4", "0.5", "0.6"), "version")
         check_choice(self.layout, ("dual", "flat"), "layout")
+        if not isinstance(self.fingerprint, str | None):
+            raise TypeError(f"fingerprint must be a text or None; got {self.fingerprint!r}.")
         for name in ("overwrite", "resume"):
             object.__setattr__(self, name, check_switch(getattr(self, name), name))
         if self.version == "0.4" and self.shards is not None:

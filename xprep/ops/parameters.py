@@ -64,7 +64,7 @@ def check_choice(value: Any, choices: Sequence[Any], name: str) -> Any:
     ValueError
         It is not.
     """
-    if value not in choices:
+    if np.ndim(value) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}.")
     return value
 

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xprep.arguments import check_listed
+from xprep.arguments import check_listed, check_mapping
 from xprep.dims.alignment import SPACE
 from xprep.rois.columns import (
     check_planar,
@@ -116,6 +116,7 @@ class RaggedPixels:
         ValueError
             A ROI reaches beyond the image, or lies in a plane that it does not have.
         """
+        shape = check_mapping(shape, "shape", "{'y': 512, 'x': 512}")
         for name in "zyx":
             span, length = self.summary[name], shape.get(name, 1)
             if span is not None and span[1] >= length:

@@ -9,6 +9,7 @@ import scipy  # its parts load when they are first used: signal alone is 40 MiB
 import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.arguments import check_number
 from xprep.engine.lazy import as_lazy, like
 from xprep.rois.centers import centers_of, check_width
 from xprep.rois.crops import Window, crop_labelled, kept_coords, space_dims
@@ -65,7 +66,8 @@ def centered(image: xr.DataArray, rois: Any, *, width: int = 15, fill_value: flo
     half = check_width(width)
     space_dims(image)
     table = table_on(image, rois)
-    return crop_labelled(image, centers_of(table), Window(half, fill_value, table.volumetric), table.names)
+    window = Window(half, check_number(fill_value, "fill_value"), table.volumetric)
+    return crop_labelled(image, centers_of(table), window, table.names)
 
 
 def roi_features(

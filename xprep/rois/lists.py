@@ -63,7 +63,7 @@ def flatten_roi_data(
 
 def is_volumetric(zpix: Any) -> bool:
     """Return whether ``zpix`` holds an array per ROI, rather than one plane per ROI."""
-    return len(zpix) > 0 and np.ndim(zpix[0]) > 0
+    return len(check_listed(zpix, "zpix", "a list with a plane, or an array of them, a ROI")) > 0 and np.ndim(zpix[0]) > 0
 
 
 def join_planes(zpix: Sequence[Any], lam: Sequence[Any]) -> Array:
@@ -179,7 +179,7 @@ def locate(weights: Array, columns: Sequence[Array], starts: NDArray[np.int64], 
     """
     asint = check_switch(asint, "asint")
     check_real(weights.dtype, "get_roi_centroids", "lam")
-    if method not in ("weightedmean", "median"):
+    if np.ndim(method) or method not in ("weightedmean", "median"):
         raise ValueError(f"method must be 'weightedmean' or 'median'; got {method!r}.")
     means = weighted_means(weights, columns, starts) if method == "weightedmean" else _medians(columns, starts)
     if not (asint or method == "median"):

@@ -88,7 +88,7 @@ def masked_dtype(dtype: np.dtype[Any], outside: float) -> np.dtype[Any]:
     """
     if dtype.kind == "f":
         return dtype
-    if np.isfinite(outside) and float(outside).is_integer():
+    if np.isfinite(float(outside)) and float(outside).is_integer():
         if dtype.kind == "b" and outside in (0, 1):
             return dtype
         if dtype.kind in "iu" and np.iinfo(dtype).min <= outside <= np.iinfo(dtype).max:

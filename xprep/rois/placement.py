@@ -64,7 +64,8 @@ def check_placement(placement: Mapping[str, Any]) -> dict[str, PixelAxis]:
     TypeError
         Something else than a `PixelAxis`.
     """
-    for dim, axis in check_mapping(placement, "placement", "{'y': PixelAxis(…)}").items():
+    placement = check_mapping(placement, "placement", "{'y': PixelAxis(…)}")
+    for dim, axis in placement.items():
         if dim not in SPACE:
             raise ValueError(f"placement names the dim {dim!r}; pixels lie along 'z', 'y' and 'x'.")
         if not isinstance(axis, PixelAxis):

@@ -72,7 +72,7 @@ def traces(image: xr.DataArray, rois: Any, *, how: How = "weighted_mean", skipna
            [6.25]])
     """
     skipna = check_switch(skipna, "skipna")
-    if how not in ("weighted_mean", "mean", "sum", "dot"):
+    if np.ndim(how) or how not in ("weighted_mean", "mean", "sum", "dot"):
         raise ValueError(f"how must be 'weighted_mean', 'mean', 'sum' or 'dot'; got {how!r}.")
     space = space_dims(image)
     table = table_on(image, rois)
