@@ -149,6 +149,22 @@ def test_the_source_is_read_once_for_all_levels(tmp_path: Path, method: str) -> 
     assert metadata_of(tmp_path / "a.zarr")["multiscales"][0]["type"] == method
 
 
+@pytest.mark.parametrize("operation", ["rescale", "gaussian_filter", "to_isotropic", "subtract_background"])
+@pytest.mark.parametrize("shape", [(131, 150), (256, 192)])
+def test_levels_of_what_is_worked_out_tile_by_tile(tmp_path: Path, operation: str, shape: tuple[int, int]) -> None:
+    """Tiles are made in the order of their pace, not in that of their places: levels are joined by place."""
+    blobs = xprep.datasets.blobs(channels=2, shape=shape).assign_coords(y=np.arange(shape[0]) * 0.5, x=np.arange(shape[1]) * 0.25)
+    blobs.prep.to_ome_zarr(tmp_path / "in.zarr", scale_factors=(), chunks={"y": 64, "x": 64})
+    parameters: dict[str, Any] = {"rescale": {"factors": {"y": 2}}, "gaussian_filter": {"sigma": 1}}.get(operation, {})
+    result = getattr(xprep.open_image(tmp_path / "in.zarr").prep, operation)(**parameters)
+    with xprep.set_options(tile_bytes=2 * 64 * 64 * 4):
+        result.prep.to_ome_zarr(tmp_path / "out.zarr", scale_factors=(2, 2))
+    want = result.compute().prep.pyramid((2, 2))
+    for level in range(3):
+        got = xprep.open_image(tmp_path / "out.zarr", level=level)
+        np.testing.assert_array_equal(got.values, next(iter(want[f"scale{level}"].data_vars.values())).values)
+
+
 @pytest.mark.parametrize("tile_bytes", [1, 2**12])
 def test_a_gaussian_pyramid_does_not_show_its_tiles(tmp_path: Path, tile_bytes: int) -> None:
     image, factors = image_of("cyx").astype("float32"), ({"y": 4, "x": 2}, 3)
@@ -392,6 +408,8 @@ def test_levels_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         (coarse, fine, "longer than the level before along 'y': 43 and 22"),
         (fine, elsewhere, r"reaches from -0\.25 to 26\.75 along 'x', the level before from 2\.75 to 29\.25"),
         (fine, coarse.assign_coords(y=coarse.y**2), "not evenly spaced"),
+        (fine, coarse.isel(y=slice(0, 0)), "level 1 has no pixels"),
+        (fine.drop_vars(["y", "x"]), coarse.drop_vars(["y", "x"]).isel(y=slice(0, 0)), "level 1 has no pixels"),
     ):
         with pytest.raises(ValueError, match=text):
             xr.DataTree.from_dict({"scale0": first, "scale1": second}).prep.to_ome_zarr(tmp_path / "a.zarr")

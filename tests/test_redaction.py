@@ -90,7 +90,8 @@ URLS = {
 }
 TEXTS = [
     "no s3://ann:hush, hush's@lab/x", "no 's3://ann:a b hush@lab/x'", "no lab/x?X-Amz-Signature=hush&y=1",
-    "Signature=hush, Host=lab", "sig=hush lab", "token=hush lab", "X-Amz-Security-Token=hush&lab", "Authorization: Bearer hush lab", "AccountKey=hush;lab",
+    "Signature=hush, Host=lab", "sig=hush lab", "token=hush lab", "X-Amz-Security-Token=hush&lab",
+    "Authorization: Bearer hush lab", "AccountKey=hush;lab",
     "{'Authorization': 'AWS4-HMAC-SHA256 Credential=hush/2026/lab, Signature=hush'} lab", "password=hush, lab",
 ]  # fmt: skip
 

@@ -37,9 +37,9 @@ class ReportFile:
         """
         if not isinstance(report, str | Path):
             raise TypeError(f"report must be a path or a URL; got {report!r}.")
-        text = str(report) if "://" in str(report) else os.path.abspath(os.path.expanduser(report))
+        text = str(report) if "://" in str(report) else Path(os.path.abspath(os.path.expanduser(report))).as_posix()
         folder, _, name = text.rpartition("/")
-        place = open_store(folder or "/", storage_options if "://" in text else None, "r+")
+        place = open_store(f"{folder}/", storage_options if "://" in text else None, "r+")
         if place.folder is not None and not place.folder.is_dir():
             raise FileNotFoundError(f"there is no folder {redact(folder)} for the report {name}; make it, or give another file.")
         if not name or (place.folder is not None and (place.folder / name).is_dir()):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from importlib import import_module
-from importlib.util import find_spec
 from math import isinf
 from typing import Any, Final, NoReturn
 
 from xprep.batch.located import Located, RecipeError
+from xprep.extras import load
 
 # A recipe of hundreds of inputs has some thousand values; more is a mistake.
 MAX_BYTES: Final = 2**20
@@ -54,9 +53,7 @@ def read_yaml(text: str, name: str) -> Located:
     ImportError
         PyYAML is not installed.
     """
-    if find_spec("yaml") is None:
-        raise ImportError("recipes in YAML need PyYAML, which is not installed: pip install 'xprep[cli]'.")
-    yaml: Any = import_module("yaml")
+    yaml = load("yaml", "cli", "a recipe in YAML", "PyYAML")
     if len(text) > MAX_BYTES:
         raise RecipeError(f"{name} has {len(text)} bytes; a recipe has at most {MAX_BYTES}.")
     try:

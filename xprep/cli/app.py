@@ -15,13 +15,14 @@ from xprep.cli.bar import Bar
 from xprep.cli.demo import run_demo
 from xprep.cli.failures import reported
 from xprep.cli.interrupts import interruptible
-from xprep.cli.request import Request, stem, taking_request
+from xprep.cli.request import Request, taking_request
 from xprep.cli.tables import make_console, print_plan, print_reports, print_store
 from xprep.cli.validate import validate
 from xprep.cli.values import parse_storage_options
 from xprep.cli.verify import verify
 from xprep.engine.cluster import connect
 from xprep.images import WriteOptions, describe_store, open_image, write_images
+from xprep.io.paths import stem
 from xprep.io.scratch import Leftover, find_scratch
 from xprep.ops import normalize as normalize_images
 from xprep.ops import plan as plan_images

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Final
 
 import dask
+from dask.system import CPU_COUNT
 
+from xprep.extras import load
 from xprep.redaction import redact, redact_text
 
 SETTINGS: Final = {
@@ -65,22 +64,16 @@ def connect(address: str | None = None, workers: int | None = None) -> Iterator[
     if address is None and workers is None:
         yield None
         return
-    distributed = _distributed()
+    distributed = load("distributed", "distributed", "a cluster", "dask.distributed")
     with dask.config.set(SETTINGS):
         start = _local(distributed, workers) if workers else _remote(distributed, str(address))
         with start as client:
             yield client
 
 
-def _distributed() -> Any:
-    if find_spec("distributed") is None:
-        raise ImportError("a cluster needs dask.distributed, which is not installed: pip install 'xprep[distributed]'.")
-    return import_module("distributed")
-
-
 @contextmanager
 def _local(distributed: Any, workers: int) -> Iterator[Any]:
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, CPU_COUNT // workers)  # what a container may use, not what the machine has
     cluster = distributed.LocalCluster(
         n_workers=workers,
         threads_per_worker=threads,

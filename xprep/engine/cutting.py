@@ -16,11 +16,12 @@ from xprep.engine.rechunking import TwoSteps, direct_tile, two_steps
 from xprep.engine.scaling import exact_needs
 from xprep.engine.sources import read_array, retile, source_of
 from xprep.engine.spill import spill
-from xprep.engine.tiling import base_chunk
+from xprep.engine.tiling import base_chunk, is_large
 from xprep.options import options
 from xprep.types import Chunks
 
 Shape = tuple[int, ...]
+FEW_BYTES = 2**18  # an array of no more never goes through scratch
 MERGED = 2  # tiles of `tile_bytes` that what is no source may be put together from, whatever its blocks
 
 
@@ -84,7 +85,7 @@ def cut_for(array: da.Array, unit: Sequence[int]) -> Cut:
     own = [1] * tiles.ndim
     for axis, u in zip(axes, unit, strict=True):
         own[axis] = min(u, tiles.shape[axis])
-    if all(map(_fits, tiles.chunks, own)) and _large(tiles):
+    if all(map(_fits, tiles.chunks, own)) and is_large(tiles):
         return Cut(tiles, axes)
     return _cut_anew(tiles, axes, own)
 
@@ -99,11 +100,13 @@ def _cut_anew(tiles: da.Array, axes: tuple[int, ...], unit: Sequence[int]) -> Cu
     source, gathered = _rereadable(tiles)
     room = options().tile_bytes // max(tiles.dtype.itemsize, 1 if source is None else source.dtype.itemsize)
     if source is None:
-        small = tiles.nbytes <= MERGED * options().tile_bytes
+        small = tiles.nbytes <= max(FEW_BYTES, MERGED * options().tile_bytes)
         chunk = (1,) * tiles.ndim if small else tuple(map(max, tiles.chunks))
         tile = direct_tile(tiles.shape, chunk, unit, room)
         return Cut(tiles, axes, tile, None if tile else two_steps(tiles.shape, chunk, unit, room, whole=True))
     chunk, unit = _chunk_as_made(tiles, source), tuple(unit)
+    if source.nbytes <= FEW_BYTES:
+        chunk = tuple(1 for _ in chunk)
     for axis in needed_whole(gathered.function) if gathered else ():
         chunk, unit = (_with(shape, axis, tiles.shape[axis]) for shape in (chunk, unit))
     tile = direct_tile(tiles.shape, chunk, unit, room)
@@ -164,8 +167,3 @@ def _paceable(tiles: da.Array) -> da.Array:
 def _fits(lengths: Sequence[int], unit: int) -> bool:
     """Whether blocks are regular and their inner edges lie between units: then levels pair up too."""
     return tuple(lengths) == regular(sum(lengths), lengths[0]) and (len(lengths) == 1 or lengths[0] % unit == 0)
-
-
-def _large(array: da.Array) -> bool:
-    """Whether blocks are worth a task each: a hundred thousand tiny ones are better merged."""
-    return bool(array.npartitions <= 64 or array.nbytes / array.npartitions >= 2**18)

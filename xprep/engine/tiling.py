@@ -44,3 +44,13 @@ def in_tiles(array: da.Array) -> tuple[da.Array, Chunks]:
     tile = tile_of(array)
     tiles = array if source_of(array) is None else retile(array, tile, alone=True)
     return tiles, regular_chunks(array.shape, tile)
+
+
+def is_large(array: da.Array) -> bool:
+    """Whether blocks are worth a task each: a hundred thousand tiny ones are better merged."""
+    return bool(array.npartitions <= 64 or array.nbytes / array.npartitions >= 2**18)
+
+
+def merged(array: da.Array) -> da.Array:
+    """Return ``array`` in blocks that are worth a task each: the tiny chunks of a source are read together."""
+    return array if source_of(array) is None or is_large(array) else retile(array, tile_of(array))

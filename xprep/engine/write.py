@@ -185,8 +185,8 @@ def whole_units(unit: Sequence[int], factors: Sequence[tuple[int, ...]]) -> list
 
 def _grouped(level: dict[tuple[int, ...], Key], factors: Sequence[int]) -> dict[tuple[int, ...], dict[tuple[int, ...], Key]]:
     groups: dict[tuple[int, ...], dict[tuple[int, ...], Key]] = {}
-    for index, key in level.items():
-        groups.setdefault(tuple(i // f for i, f in zip(index, factors, strict=True)), {})[index] = key
+    for index in sorted(level):  # tiles are made in the order of their pace, and joined in that of their indices
+        groups.setdefault(tuple(i // f for i, f in zip(index, factors, strict=True)), {})[index] = level[index]
     return groups
 
 

@@ -19,7 +19,7 @@ from xprep.images.levels import Shape, as_it_is, check_flat, coords_of, lost_in_
 from xprep.io.specs import LevelSpec
 from xprep.io.urls import check_name
 from xprep.ops.chunking import stored_chunk
-from xprep.ops.layout import check_image
+from xprep.ops.layout import SPACE, check_image
 from xprep.ops.parameters import check_choice
 from xprep.ops.shrinking import METHODS
 from xprep.switches import check_switch
@@ -168,7 +168,9 @@ def specify_label(
     sizes = {dim: (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if dim not in told}
     wrong = {str(dim): pair for dim, pair in sizes.items() if pair[0] != pair[1]}
     if wrong:
-        raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.")
+        single = [dim for dim, (size, _) in wrong.items() if size == 1 and dim not in SPACE]
+        out = f" Of labels of all: labels.isel({single[0]}=0, drop=True)." if single else ""
+        raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.{out}")
     label = aligned(label, image, f"the label image {name!r}")
     by_position = [dim for dim in label.dims if dim in label.coords and dim not in image.coords]
     label = label.drop_vars(by_position).rename(name)

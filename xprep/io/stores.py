@@ -15,6 +15,7 @@ from xprep.arguments import check_mapping
 from xprep.io import files, keys, listing, objects, paging, refusals, urls
 from xprep.io.advice import Explained, explain
 from xprep.io.documents import encode_json, parse_json
+from xprep.io.paths import check_text
 from xprep.options import options
 
 Mode = Literal["r", "r+"]
@@ -264,6 +265,8 @@ def _open_object(store: Store, path: str, storage_options: Mapping[str, Any] | N
     if mode != "r":
         objects.check_rewritable(store, shown)
     place = Place(objects.opened(store), urls.check_key(path) if path else "", shown, reads_only=mode == "r")
+    if place.folder is not None:
+        check_text(place.folder)
     return place if mode == "r" or place.folder is None else _open_folder(str(place.folder), place.url, mode)
 
 

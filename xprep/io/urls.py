@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from unicodedata import category
 
+from xprep.io.paths import check_text, path_of
 from xprep.options import options
 from xprep.redaction import is_doubtful, redact, redact_text, without_user
 
@@ -120,9 +121,8 @@ def parse(url: str | Path, *, chained: bool | None = None) -> Url:
 
 
 def _local(path: Path) -> Url:
-    if "\0" in str(path):
-        raise ValueError("a path cannot hold a NUL character.")
     absolute = path.expanduser().absolute()
+    check_text(absolute)
     return Url("file", str(absolute), str(absolute))
 
 
@@ -141,7 +141,7 @@ def _remote(url: str, scheme: str) -> Url:
     protocol = PROTOCOLS[scheme]
     rest = url.split("://", 1)[1]
     if protocol == "file":
-        return _local(Path(rest))
+        return _local(path_of(rest))
     if protocol in READ_ONLY and "?" in rest:
         raise ValueError(f"{redact(url)}: an http URL with a query cannot be a store, as every chunk has its own URL.")
     if protocol in ("s3", "gs") and without_user(rest) != rest:
@@ -195,9 +195,11 @@ def check_key(key: str) -> str:
     Raises
     ------
     ValueError
-        A backslash, NUL, an empty part, ``.`` or ``..``.
+        A backslash, NUL, an empty part, ``.`` or ``..``; too many letters.
     """
     trimmed = key.strip("/")
+    if len(key) > 1024:  # S3 takes no more
+        raise ValueError(f"{key[:60]!r}… is not a path inside a store: it has more than 1024 letters.")
     if "\\" in key or "\0" in key or any(part in ("", ".", "..") for part in trimmed.split("/")):
         raise ValueError(f"{key!r} is not a path inside a store: no '..', '.', empty part, backslash or NUL.")
     return trimmed

@@ -123,9 +123,14 @@ def check_planes(padded: np.ndarray, half_y: np.ndarray, half_x: np.ndarray, out
 
 
 def plain_plane(padded: np.ndarray) -> np.ndarray:
-    """Return a native, read-only view: whether an array may be written would otherwise compile the kernel twice."""
+    """Return a native, read-only view: whether an array may be written would otherwise compile the kernel twice.
+
+    Booleans are viewed as the bytes that they are: numba makes no ``float`` of one.
+    """
     if padded.dtype == np.float16:
         padded = padded.astype(np.float32)
+    if padded.dtype == np.bool_:
+        padded = padded.view(np.uint8)
     plain = padded.astype(padded.dtype.newbyteorder("="), copy=False).view()
     plain.flags.writeable = False
     return plain

@@ -12,6 +12,7 @@ import xarray as xr
 from xprep.arguments import check_dim_names
 from xprep.engine.lazy import as_lazy, like
 from xprep.engine.reductions import Reduction, reduce_axes
+from xprep.engine.tiling import merged
 from xprep.kernels.project import PROJECTIONS, Summary
 from xprep.ops.containers import Container, map_images
 from xprep.ops.following import Beside
@@ -85,7 +86,7 @@ def _project(image: xr.DataArray, dim: str | Sequence[str], how: str, skipna: bo
     axes = tuple(sorted(image.get_axis_num(name) for name in dims))
     dtype = _result_dtype(image.dtype, how)
     steps = Reduction(_Summarize(how, axes, skip), _Join(how, skip), _Finish(how, dtype))
-    data = like(image.data, reduce_axes(steps, as_lazy(image.data), axes, dtype, label=f"project-{how}"))
+    data = like(image.data, reduce_axes(steps, merged(as_lazy(image.data)), axes, dtype, label=f"project-{how}"))
     stale = [name for name, coordinate in image.coords.items() if set(dims) & set(coordinate.dims)]
     left = image.drop_vars(stale).isel(dict.fromkeys(dims, 0))
     return relabel(left, data, step, is_image=set(PLANE) <= set(left.dims))

@@ -11,6 +11,7 @@ from xprep.dims.channels import channel_names, channel_titles
 from xprep.ops.layout import CHANNEL, PLANE
 from xprep.ops.project import project
 from xprep.ops.rescale import rescale
+from xprep.plot.library import load_matplotlib
 from xprep.plot.panels import (
     MOST_PIXELS,
     are_labels,
@@ -51,6 +52,8 @@ def plot_channels(
 
     Raises
     ------
+    ImportError
+        matplotlib is not installed.
     ValueError
         A dim other than c, z, y, x has more than one position, or there are several images.
 
@@ -59,6 +62,7 @@ def plot_channels(
     An image of more than 1200 pixels an axis is shrunk first, averaging (labels: by nearest pixel), and read once,
     chunk by chunk.
     """
+    load_matplotlib()
     check_cmap(cmap)
     stack = drawable(image, "plot_channels", PLANE)
     as_labels = are_labels(stack, labels)

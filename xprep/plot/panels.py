@@ -18,6 +18,7 @@ from xprep.ops.roles import says_labels
 from xprep.ops.units import unit_of
 from xprep.plot.colors import label_colors
 from xprep.plot.levels import fitting_level
+from xprep.plot.library import load_matplotlib
 from xprep.switches import check_switch
 
 if TYPE_CHECKING:
@@ -129,17 +130,15 @@ def _axis_label(image: xr.DataArray, dim: str) -> str:
 
 def new_figure(width: float, height: float) -> Figure:
     """Return a new figure of so many inches."""
-    from matplotlib import pyplot  # noqa: PLC0415  (matplotlib is optional)
-
-    return pyplot.figure(figsize=(width, height), layout="constrained")
+    figure: Figure = load_matplotlib("pyplot").figure(figsize=(width, height), layout="constrained")
+    return figure
 
 
 def finished(figure: Figure | SubFigure) -> Figure | SubFigure:
     """Close a figure that a notebook would show twice: as what a cell returns, and as an open figure."""
-    from matplotlib import get_backend, pyplot  # noqa: PLC0415  (matplotlib is optional)
-
-    if "inline" in get_backend() and not hasattr(figure, "get_subplotspec"):
-        pyplot.close(figure)  # type: ignore[arg-type]
+    pyplot = load_matplotlib("pyplot")
+    if "inline" in pyplot.get_backend() and not hasattr(figure, "get_subplotspec"):
+        pyplot.close(figure)
     return figure
 
 

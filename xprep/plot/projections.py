@@ -11,6 +11,7 @@ import xarray as xr
 from xprep.dims.channels import channel_names, channel_titles
 from xprep.ops.layout import CHANNEL, SPACE
 from xprep.ops.project import project
+from xprep.plot.library import load_matplotlib
 from xprep.plot.panels import (
     are_labels,
     check_cmap,
@@ -62,6 +63,8 @@ def plot_projections(
 
     Raises
     ------
+    ImportError
+        matplotlib is not installed.
     ValueError
         There is no z, a dim other than c, z, y, x has more than one position, or there are several images.
 
@@ -70,6 +73,7 @@ def plot_projections(
     The volume is read once, chunk by chunk; only the pictures are held, of at most 1200 pixels an axis. Greys go from
     the 0.5th to the 99.8th percentile of a channel's three pictures.
     """
+    load_matplotlib()
     check_cmap(cmap)
     volume = drawable(image, "plot_projections", SPACE)
     dims = [dim for dim in (CHANNEL, *SPACE) if dim in volume.dims]

@@ -12,6 +12,7 @@ from xprep.arguments import check_number
 from xprep.ops.layout import PLANE
 from xprep.plot.channels import plot_channels
 from xprep.plot.colors import label_colors
+from xprep.plot.library import load_matplotlib
 from xprep.plot.panels import check_cmap, check_figure, drawable, extent_of, finished
 from xprep.rois import RoiTable
 from xprep.rois.given import as_table
@@ -57,6 +58,8 @@ def plot_rois(
 
     Raises
     ------
+    ImportError
+        matplotlib is not installed.
     ValueError
         A ROI beyond the image, or not one number per ROI.
     KeyError
@@ -71,6 +74,7 @@ def plot_rois(
     >>> len(figure.axes[0].collections[0].get_segments())
     6
     """
+    load_matplotlib()
     check_cmap(cmap)
     check_number(linewidth, "linewidth", least=0)
     reference = drawable(image, "plot_rois", PLANE, finest=True)
@@ -116,16 +120,13 @@ def _draw(
     panel: Axes, image: xr.DataArray, rois: RoiTable, values: NDArray[np.float64] | None, cmap: str, linewidth: float
 ) -> Any:
     """Add the outlines to one panel."""
-    from matplotlib import colormaps  # noqa: PLC0415  (matplotlib is optional)
-    from matplotlib.collections import LineCollection  # noqa: PLC0415
-
     segments, owners = outline_segments(rois)
     y, x = (_physical(image, dim, segments[..., axis]) for axis, dim in enumerate(PLANE))
-    lines = LineCollection(list(np.stack([x, y], axis=-1)), linewidths=linewidth)
+    lines = load_matplotlib("collections").LineCollection(list(np.stack([x, y], axis=-1)), linewidths=linewidth)
     if values is None:
         lines.set_color([tuple(color) for color in label_colors(np.arange(1, len(rois) + 1))[owners] / 255])
     else:
-        lines.set_cmap(colormaps[cmap].with_extremes(bad=UNKNOWN))
+        lines.set_cmap(load_matplotlib().colormaps[cmap].with_extremes(bad=UNKNOWN))
         lines.set_array(np.ma.masked_invalid(values[owners]))
     return panel.add_collection(lines, autolim=False)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xprep.engine.grid import starts as edges_of
 from xprep.engine.lazy import EAGER_TILE_BYTES, as_lazy, is_lazy, like
 from xprep.engine.roi_blocks import Sums, sum_blocks
+from xprep.engine.tiling import merged
 from xprep.kernels.rois import sum_frames, sum_frames_skipping_nan
 from xprep.rois.crops import kept_coords, space_dims
 from xprep.rois.given import table_on
@@ -128,7 +129,7 @@ def _sum_rois(movie: Any, rois: RoiTable, weighing: Weighing, ndim: int) -> Any:
         return finish([whole(movie)] if pixels.lam.size else [], movie.shape[:leading])
     # What is computed now needs no name that equal tables share: digesting the table would take longer than the sums.
     token = rois.fingerprint if is_lazy(movie) else str(id(rois))
-    lazy = as_lazy(movie)
+    lazy = merged(as_lazy(movie))
     grid = Grid(tuple(edges_of(lengths) for lengths in lazy.chunks[leading:]))
     parts = {
         index: BlockSums.of(pixels, owners, chosen, grid.origin(index), grid.extent(index), weighing)
