@@ -81,7 +81,7 @@ def plot_rois(
     rois = as_table(rois, [reference.isel(z=0, drop=True) if "z" in reference.dims else reference]).on(reference, PLANE)
     rois.check_inside({"z": 2**31, **{dim: reference.sizes[dim] for dim in PLANE}})
     values = None if feature is None else feature_values(feature, rois)
-    before = [] if check_figure(figure) is None else list(figure.axes)
+    before = [] if figure is None else list(check_figure(figure).axes)
     figure = plot_channels(reference, labels=False, figure=figure)
     panels = [panel for panel in figure.axes if panel.images and panel not in before]
     for panel in panels:
