@@ -18,7 +18,7 @@ from xprep.io.stores import open_store
 from xprep.io.urls import join, redact
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Task:
     """One image of a batch: where it is, where its result goes, of which experiment it is, and the plate that holds it."""
 
@@ -26,6 +26,9 @@ class Task:
     output: str
     experiment: str
     plate: str = ""
+
+    def __repr__(self) -> str:
+        return f"Task({self.shown!r}, {redact(self.output)!r})"
 
     @property
     def shown(self) -> str:

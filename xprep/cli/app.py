@@ -57,7 +57,7 @@ def info(
 ) -> None:
     """Say what is in a store: levels, chunks, compression, channels, labels, and whether it is finished."""
     options = parse_storage_options(storage_options or [])
-    with reported(make_console(stderr=True), debug=debug, secrets=options):
+    with reported(make_console(stderr=True), debug=debug, secrets=[options, url]):
         print_store(make_console(), describe_store(url, options))
 
 
@@ -71,7 +71,7 @@ def normalize(request: Request) -> None:
     if request.recipe is not None:
         raise typer.BadParameter(f"a recipe is run by: xprep run {request.recipe}", param_hint="IN… OUT")
     err = make_console(stderr=True)
-    with reported(err, debug=request.debug, secrets=request.storage_options), interruptible():
+    with reported(err, debug=request.debug, secrets=request.secrets), interruptible():
         how = WriteOptions(storage_options=request.storage_options, **request.store)
         with set_options(**request.settings), connect(request.scheduler, request.workers):
             results = _normalized(request)
@@ -90,7 +90,7 @@ def plan(request: Request) -> None:
         batch.plan_recipe(request.recipe, request.scheduler, request.workers, request.debug)
         return
     err = make_console(stderr=True)
-    with reported(err, debug=request.debug, secrets=request.storage_options):
+    with reported(err, debug=request.debug, secrets=request.secrets):
         with set_options(**request.settings), connect(request.scheduler, request.workers):
             results = xr.DataTree.from_dict(_nodes(_normalized(request)))
             found = plan_images(results, chunks=request.store["chunks"], shards=request.store["shards"])
@@ -129,7 +129,7 @@ def scratch(
     """List, and remove, the spilled intermediates of runs that crashed."""
     options = parse_storage_options(storage_options or [])
     out = make_console()
-    with reported(make_console(stderr=True), debug=debug, secrets=options):
+    with reported(make_console(stderr=True), debug=debug, secrets=[options, url]):
         found = find_scratch(url, options)
         for leftover in found:
             _treat(leftover, remove, out)

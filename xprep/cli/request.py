@@ -56,6 +56,11 @@ class Request:
     debug: bool
     recipe: Path | None = None
 
+    @property
+    def secrets(self) -> tuple[Any, ...]:
+        """What is taken out of messages: options, and what URLs hold."""
+        return self.storage_options, *self.inputs, *self.outputs, self.scheduler, self.settings.get("scratch_url")
+
 
 def taking_request(action: Callable[[Request], None]) -> Callable[..., None]:
     """Return ``action`` as a command with all the arguments of a request."""

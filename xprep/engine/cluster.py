@@ -11,6 +11,7 @@ import dask
 from dask.system import CPU_COUNT
 
 from xprep.extras import load
+from xprep.redaction import redact, redact_text
 
 SETTINGS: Final = {
     # A worker that dies twice within 15 s, dask's own value, is given up with its nanny: 2 of 2 runs hung for ever.
@@ -55,7 +56,8 @@ def connect(address: str | None = None, workers: int | None = None) -> Iterator[
         Nobody answers at the address.
     """
     if address and workers is not None:
-        raise ValueError(f"give the address of a scheduler or a number of workers, not both; got {address!r} and {workers}.")
+        both = f"{redact(address)!r} and {workers}"
+        raise ValueError(f"give the address of a scheduler or a number of workers, not both; got {both}.")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be 1 or more; got {workers}.")
     address = address or (dask.config.get("scheduler-address", None) if workers is None else None)
@@ -87,7 +89,10 @@ def _local(distributed: Any, workers: int) -> Iterator[Any]:
 def _remote(distributed: Any, address: str) -> Iterator[Any]:
     try:
         client = distributed.Client(address, timeout=CONNECT_SECONDS)
-    except OSError as error:
-        raise OSError(f"no dask scheduler answers at {address} within {CONNECT_SECONDS} s: {error}") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        shown, why = redact(address), redact_text(str(error), address)
+        if isinstance(error, OSError):
+            raise OSError(f"no dask scheduler answers at {shown} within {CONNECT_SECONDS} s: {why}") from None
+        raise ValueError(f"{shown} is no address of a dask scheduler, such as tcp://host:8786: {why}") from None
     with client:
         yield client

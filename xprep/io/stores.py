@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
+from xprep.arguments import check_mapping
 from xprep.io import files, keys, listing, objects, paging, refusals, urls
 from xprep.io.advice import Explained, explain
 from xprep.io.documents import encode_json, parse_json
@@ -242,6 +243,7 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
     ImportError
         Its backend is not installed.
     """
+    given = dict(check_mapping(storage_options, "storage_options", "{'anon': True}", secret=True))
     if isinstance(url, Place):
         return url
     if (taken := objects.take_store(url)) is not None:
@@ -250,10 +252,9 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
     if mode != "r" and where.protocol in urls.READ_ONLY:
         raise ValueError(f"{where.shown}: http is for reading only; write to a folder or a bucket.")
     urls.check_backend(where)
-    given = dict(storage_options or {})
     if where.is_local:
         return _open_folder(where.path, where.shown, mode)
-    secrets = {**given, "url": urls.find_secrets(where)}
+    secrets = {**given, "url": where.text}
     return Place(_open_remote(where, given, mode), shown=where.shown, secrets=secrets, reads_only=mode == "r")
 
 
@@ -284,4 +285,4 @@ def _open_remote(where: urls.Url, given: dict[str, Any], mode: Mode) -> Store:
             objects.drop_finalizers(store.fs)
         return store
     except Exception as error:  # noqa: BLE001  (any backend, any error; none may carry a secret)
-        raise explain(error, f"cannot open {where.shown}", given) from None
+        raise explain(error, f"cannot open {where.shown}", {**given, "url": where.text}) from None

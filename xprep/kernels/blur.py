@@ -17,6 +17,8 @@ import numpy as np
 from xprep.kernels.compiling import compiled
 from xprep.kernels.layout import contiguous
 
+MAX_RADIUS = 10**7  # 80 MB of taps; an image has fewer pixels along an axis
+
 # Pixels of a row that are worked on together: the ring of sigma 2 is 140 KiB and stays in the second cache, however
 # wide the image. 256 pixels were a fifth slower, 2048 no faster.
 STRIP = 1024
@@ -53,6 +55,8 @@ def gaussian_half(sigma: float, truncate: float = 4.0) -> np.ndarray:
     if not (np.isfinite(truncate) and truncate >= 0):
         raise ValueError(f"truncate must be finite and not negative; got {truncate!r}.")
     radius = int(truncate * float(sigma) + 0.5)
+    if radius > MAX_RADIUS:
+        raise ValueError(f"sigma={sigma:g} with truncate={truncate:g} reaches {radius} pixels; it must be at most {MAX_RADIUS}.")
     if radius == 0:
         return np.ones(1)
     offsets = np.arange(-radius, radius + 1)

@@ -140,3 +140,33 @@ def finished(figure: Figure | SubFigure) -> Figure | SubFigure:
     if "inline" in pyplot.get_backend() and not hasattr(figure, "get_subplotspec"):
         pyplot.close(figure)
     return figure
+
+
+def check_figure(figure: Any) -> Any:
+    """Return a figure of matplotlib, or None.
+
+    Raises
+    ------
+    TypeError
+        It is neither.
+    """
+    if figure is not None and not hasattr(figure, "subplots"):
+        raise TypeError(f"figure must be a figure of matplotlib, a part of one, or None; got {figure!r}.")
+    return figure
+
+
+def check_cmap(cmap: Any) -> None:
+    """Refuse what is no colour map.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A name that matplotlib does not know; no name.
+    """
+    from matplotlib import colormaps  # noqa: PLC0415  (matplotlib is optional)
+    from matplotlib.colors import Colormap  # noqa: PLC0415
+
+    if not isinstance(cmap, str | Colormap | None):
+        raise TypeError(f"cmap must be a colour map of matplotlib or the name of one; got {cmap!r}.")
+    if isinstance(cmap, str) and cmap not in colormaps:
+        raise ValueError(f"cmap must be a colour map of matplotlib, such as 'viridis'; got {cmap!r}.")

@@ -14,6 +14,8 @@ from xprep.ops.project import project
 from xprep.plot.library import load_matplotlib
 from xprep.plot.panels import (
     are_labels,
+    check_cmap,
+    check_figure,
     drawable,
     extent_of,
     fewer_pixels,
@@ -72,12 +74,13 @@ def plot_projections(
     the 0.5th to the 99.8th percentile of a channel's three pictures.
     """
     load_matplotlib()
+    check_cmap(cmap)
     volume = drawable(image, "plot_projections", SPACE)
     dims = [dim for dim in (CHANNEL, *SPACE) if dim in volume.dims]
     sides = {dim: project(volume.transpose(*dims), dim, "max") for dim in SPACE}
     pictures = xr.Dataset({dim: side.variable for dim, side in sides.items()}).compute()
     as_labels = are_labels(volume, labels)
-    figure = figure or new_figure(*_orthogonal_size(volume))
+    figure = check_figure(figure) or new_figure(*_orthogonal_size(volume))
     for i, (row, name) in enumerate(_rows(figure, volume)):
         axes = _orthogonal_axes(row, volume)
         mine = pictures.isel({CHANNEL: i} if CHANNEL in volume.dims else {})

@@ -8,11 +8,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.arguments import check_number
 from xprep.ops.layout import PLANE
 from xprep.plot.channels import plot_channels
 from xprep.plot.colors import label_colors
 from xprep.plot.library import load_matplotlib
-from xprep.plot.panels import drawable, extent_of, finished
+from xprep.plot.panels import check_cmap, check_figure, drawable, extent_of, finished
 from xprep.rois import RoiTable
 from xprep.rois.given import as_table
 from xprep.rois.outlines import outline_segments
@@ -74,11 +75,13 @@ def plot_rois(
     6
     """
     load_matplotlib()
+    check_cmap(cmap)
+    check_number(linewidth, "linewidth", least=0)
     reference = drawable(image, "plot_rois", PLANE, finest=True)
     rois = as_table(rois, [reference.isel(z=0, drop=True) if "z" in reference.dims else reference]).on(reference, PLANE)
     rois.check_inside({"z": 2**31, **{dim: reference.sizes[dim] for dim in PLANE}})
     values = None if feature is None else feature_values(feature, rois)
-    before = [] if figure is None else list(figure.axes)
+    before = [] if figure is None else list(check_figure(figure).axes)
     figure = plot_channels(reference, labels=False, figure=figure)
     panels = [panel for panel in figure.axes if panel.images and panel not in before]
     for panel in panels:
@@ -100,7 +103,10 @@ def feature_values(feature: Any, rois: RoiTable) -> NDArray[np.float64]:
     """
     if isinstance(feature, xr.DataArray) and "roi" in feature.coords and feature.dims == ("roi",):
         feature = feature.sel(roi=rois.ids)
-    values = np.asarray(feature, np.float64)
+    try:
+        values = np.asarray(feature, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"feature must be one number a ROI; got {feature!r}.") from None
     if values.shape != (len(rois),):
         raise ValueError(f"feature needs one number for each of {len(rois)} ROIs; got shape {values.shape}.")
     return values
