@@ -6,6 +6,8 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import dask
@@ -15,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from tests.servers import rclone, s3
 from tests.sources import refuse
 from xprep import set_options
+from xprep.options import _Holder, options
 
 __all__ = ["rclone", "s3"]  # fixtures of tests.servers
 
@@ -35,15 +38,33 @@ IDLE = {
     "distributed.worker.memory.monitor-interval": "1s",
     "distributed.worker.profile.enabled": False,
 }
+DEFAULTS = options()
+ORDER = os.environ.get("XPREP_TEST_ORDER", "")
 INTERMEDIATES = ("auto", "recompute", "persist", "spill")
 SCHEDULERS = ("threads", "sync", "processes", "distributed")
 
 
+def pytest_report_header() -> str:
+    """Say how an order is had again in which something failed."""
+    return f"order of tests: XPREP_TEST_ORDER={ORDER}" if ORDER else "order of tests: as written"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the modules, and the tests of each, in an order that ``XPREP_TEST_ORDER`` decides, any text."""
+
+    def place(text: object) -> bytes:
+        return sha256(f"{ORDER} {text}".encode()).digest()
+
+    if ORDER:
+        items.sort(key=lambda item: (place(item.path), place(item.nodeid)))
+
+
 @pytest.fixture(autouse=True)
-def _quiet_options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No bars; no test sees the options of another."""
-    with set_options(progress="off"):
-        yield
+def _quiet_options() -> Iterator[None]:
+    """No bars; no test sees the options that another set, not even if that one failed or left a thread which ended later."""
+    _Holder.current = replace(DEFAULTS, progress="off")
+    yield
+    _Holder.current = DEFAULTS
 
 
 @pytest.fixture

@@ -352,6 +352,9 @@ def to_isotropic(
     found = rescale(image if dtype is None else image.astype(np.float64), {d: n / edge for d, n in voxel_size.items()}, **options)
     if dtype is None:
         return found
+    near = np.abs(found.values % 1 - 0.5)
+    if ((near > 0) & (near < 1e-9)).any():
+        raise DoubtfulError  # a tie, but for the rounding of weights
     held = np.iinfo(dtype)
     return np.rint(found).clip(held.min, held.max).astype(dtype)
 

@@ -428,12 +428,15 @@ def test_interrupted_and_resumed(tmp_path: Path) -> None:
 
 
 class Stopping:
-    """A listener that stops the run as Ctrl-C does, at its first pixel."""
+    """A listener that stops the run as Ctrl-C does, once a pixel is written, or at once."""
+
+    def __init__(self, at_once: bool = False) -> None:
+        self.at_once = at_once
 
     def started(self, stage: str, total: int) -> None: ...
 
     def advanced(self, stage: str, steps: int, nbytes: int) -> None:
-        if steps:
+        if nbytes or self.at_once:
             raise KeyboardInterrupt
 
     def finished(self, stage: str) -> None: ...
@@ -454,5 +457,5 @@ def test_an_interrupt_is_one_and_the_same_cell_runs_again(again: dict[str, bool]
     assert refused.state == "failed"
     assert "was begun by this very process" in refused.reason
     with pytest.raises(KeyboardInterrupt):
-        xprep.run(given, progress=Stopping(), **again)
+        xprep.run(given, progress=Stopping(at_once=True), **again)
     assert xprep.run(given, progress=False, **again).ok

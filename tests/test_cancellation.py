@@ -169,6 +169,8 @@ def smooth(image: xr.DataArray) -> xr.DataArray:
 def light_of(dtype: str, light: float) -> xr.DataArray:
     random = np.random.default_rng(7)
     values = light + np.clip(random.normal(3 * SIGNAL, SIGNAL, (3, 40, 44)), 0, 6 * SIGNAL)
+    if dtype == "bool":
+        return xr.DataArray(values > 3 * SIGNAL, dims=("t", "y", "x"), name="image")
     rounded = values if dtype.startswith("f") else np.rint(np.clip(values, 0, np.iinfo(dtype).max))
     return xr.DataArray(rounded.astype(dtype), dims=("t", "y", "x"), name="image")
 
@@ -188,3 +190,10 @@ def test_a_signal_on_top_of_light(dtype: str, light: float, row: Row) -> None:
     bound = row.of_result * result * np.nanmax(np.abs(want)) + row.of_input * EPS * largest + small + row.besides
     off = np.nanmax(np.abs(have.astype(want.dtype if want.dtype.kind == "c" else np.float64) - want))
     assert off <= bound, f"off by {off:.3g}, the bound is {bound:.3g}"
+
+
+@pytest.mark.parametrize("nan", ["propagate", "normalize"])
+def test_backgrounds_of_booleans(nan: str) -> None:
+    image = light_of("bool", 0)
+    wanted = dense.subtract_background(image, nan=nan)
+    np.testing.assert_allclose(xprep.subtract_background(image, nan=nan), wanted, atol=1e-6)

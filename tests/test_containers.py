@@ -203,6 +203,15 @@ def test_which_siblings_are_levels(row: tuple[Callable[[], xr.DataTree], int]) -
     assert len(find_images(nested["plate/well"])) == count, "a node is a container too"
 
 
+def test_a_crop_that_leaves_a_level_without_pixels() -> None:
+    """Levels are made anew: what is there shows enough."""
+    for levels in ([FINE, COARSE], [one.drop_vars(["y", "x"]) for one in (FINE, COARSE)]):
+        cropped = two(levels[0][:, :1, :5], levels[1][:, :0, :2])
+        made = cropped.prep.gaussian_filter(1)
+        assert_same_bits(made["scale0/image"], levels[0][:, :1, :5].prep.gaussian_filter(1))
+        assert made["scale1/image"].sizes["y"] == 1
+
+
 NO_LEVELS = {
     "channels": (FINE, COARSE[:2], r"level 1 has 2 positions along 'c', and the level before 3"),
     "dims": (FINE, COARSE[0], r"level 1 has the dims \('y', 'x'\), the level before \('c', 'y', 'x'\)"),

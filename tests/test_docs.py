@@ -85,7 +85,7 @@ def test_the_python_of_the_readme_runs(lab: Path) -> None:
     for block in blocks(README):
         exec(compile(block, str(README), "exec"), names)
     assert xprep.open_image("s3://lab/slide_norm.ome.zarr").dtype == np.float32
-    assert names["embryo"].sizes == {"y": 10, "x": 12}
+    assert names["embryo"].sizes == {"y": 20, "x": 24}
     assert names["traces"].compute().sizes == {"t": 6, "roi": 2}
     assert names["spots"].compute().sizes == names["frames"].sizes
     assert 0 < float(names["gain"]) < 2
@@ -104,4 +104,4 @@ def test_the_commands_of_the_readme_run(lab: Path, capsys: pytest.CaptureFixture
         done = runner.invoke(app, words[1:])
         assert done.exit_code == 0, (words, done.output)
     for name in ("slide_norm.ome.zarr", "out/fov3.ome.zarr", "recipes/fov1.ome.zarr"):
-        assert xprep.open_image(lab / name).shape == (2, 48, 64)
+        assert xprep.open_image(lab / name).shape == (3, 48, 64)

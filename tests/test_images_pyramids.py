@@ -408,6 +408,8 @@ def test_levels_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         (coarse, fine, "longer than the level before along 'y': 43 and 22"),
         (fine, elsewhere, r"reaches from -0\.25 to 26\.75 along 'x', the level before from 2\.75 to 29\.25"),
         (fine, coarse.assign_coords(y=coarse.y**2), "not evenly spaced"),
+        (fine, coarse.isel(y=slice(0, 0)), "level 1 has no pixels"),
+        (fine.drop_vars(["y", "x"]), coarse.drop_vars(["y", "x"]).isel(y=slice(0, 0)), "level 1 has no pixels"),
     ):
         with pytest.raises(ValueError, match=text):
             xr.DataTree.from_dict({"scale0": first, "scale1": second}).prep.to_ome_zarr(tmp_path / "a.zarr")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xprep.errors import StoreFormatError
+from xprep.errors import StoreFormatError, StoreFormatWarning
 from xprep.io.consolidate import write_group
 from xprep.io.documents import METADATA_BYTES, parse_json
 from xprep.io.groups import list_images, list_labels, read_group, read_image
@@ -79,6 +79,19 @@ def test_both_levels_of_transformations_count(version: str) -> None:
     image = read_multiscale(by_hand(version), "x")
     assert image.levels[0] == Level("0", (1, 5, 2.5), (0, 3, 4))
     assert image.levels[1] == Level("1", (1, 10, 5), (0, 5.5, 5.25))
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_time_step_of_0_is_unknown(version: str) -> None:
+    """As iohub wrote it: of all axes only time may go on by 0."""
+    attributes = by_hand(version)
+    (entry,) = (attributes if version == "0.4" else attributes["ome"])["multiscales"]
+    entry["axes"][0] = {"name": "t", "type": "time"}
+    for level in entry["datasets"]:
+        level["coordinateTransformations"][0]["scale"] = [0, *level["coordinateTransformations"][0]["scale"][1:]]
+    with pytest.warns(StoreFormatWarning, match=r"scale: time goes on by 0"):
+        image = read_multiscale(attributes, "x")
+    assert [level.scale[0] for level in image.levels] == [1, 1]
 
 
 def by_hand_06() -> dict[str, Any]:

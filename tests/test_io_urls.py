@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xprep.io import urls
+from xprep.redaction import find_secrets
 
 SECRETS = st.text("abcXYZ019/+=", min_size=8, max_size=20).map(lambda text: f"c4nary{text}")
 
@@ -75,7 +76,7 @@ def test_what_is_no_secret_is_shown() -> None:
     assert urls.redact("http://127.0.0.1:9000/x") == "http://127.0.0.1:9000/x"
     assert urls.redact("abfs://images@lab.dfs.core.windows.net/x") == "abfs://images@lab.dfs.core.windows.net/x"
     assert "secret" not in repr(urls.parse("http://a:secret@lab/x")) + str(urls.parse("http://a:secret@lab/x"))
-    assert urls.find_secrets(urls.parse("http://ann:secret@lab/x")) == ["ann", "secret"]
+    assert find_secrets("http://ann:secret@lab/x") == ["ann:secret", "ann", "secret"]
 
 
 def test_credentials_in_a_bucket_url_are_refused_without_showing_them() -> None:

@@ -228,4 +228,8 @@ def test_without_a_place_to_keep_it_a_kernel_still_runs() -> None:
     exec(compile("def half(value):\n    return value / 2", "<nowhere>", "exec"), names)
     half = compiling.compiled()(names["half"])
     assert compiling.keep_compiled(names["half"]) is None
-    assert half(np.float64(3)) == 1.5
+    compiling._say_that_nothing_is_kept.cache_clear()
+    with pytest.warns(UserWarning, match="compiled anew in every process.*NUMBA_CACHE_DIR") as said:
+        halves = [half(np.float64(3)), half(np.int64(3))]
+    assert halves == [1.5, 1.5]
+    assert len(said) == 1

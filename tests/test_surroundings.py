@@ -16,6 +16,7 @@ import asyncio, hashlib, json, multiprocessing, os, sys, threading, time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import dask
 import xprep
+from xprep.options import options
 
 FOLDER = sys.argv[1]
 
@@ -37,8 +38,20 @@ def work(number=0):
     }
 
 
+def values():
+    """A lazy image, options and a table: what is handed to another process."""
+    image = xprep.open_image(FOLDER + "/in.zarr")
+    cells = (image.isel(c=0, drop=True) > 100).astype("int32")
+    return image.prep.normalize(sigma=1), options(), xprep.RoiTable.from_labels(cells)
+
+
+def handed_over(image, chosen, table):
+    return digest(image.compute(scheduler="sync").values), repr(chosen), digest(table.lam), len(table)
+
+
 def in_process(kind):
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(kind)) as pool:
+        assert pool.submit(handed_over, *values()).result(timeout=90) == handed_over(*values())
         return pool.submit(work).result(timeout=90)
 
 

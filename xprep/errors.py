@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from xprep.texts import make_safe_lines
+
 
 class XprepError(Exception):
-    """Base of the errors that only xprep raises."""
+    """Base of the errors that only xprep raises; what they tell of names from elsewhere is safe to show."""
+
+    def __str__(self) -> str:
+        return make_safe_lines(super().__str__())
 
 
 class UnfinishedStoreError(XprepError, ValueError):
@@ -53,3 +58,6 @@ class ChunksWarning(UserWarning):
 
 class StoreFormatWarning(UserWarning):
     """Metadata of which a part cannot be followed: it says which, and what was done instead."""
+
+    def __str__(self) -> str:
+        return make_safe_lines(super().__str__())

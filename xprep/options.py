@@ -70,7 +70,7 @@ class Options:
                 object.__setattr__(self, name, _bytes(name, getattr(self, name)))
         for one in ("history", "timestamps", "chained_urls", "outside_links", "unbounded_codecs"):
             object.__setattr__(self, one, check_switch(getattr(self, one), one))
-        if self.intermediates not in get_args(Intermediates):
+        if np.ndim(self.intermediates) or self.intermediates not in get_args(Intermediates):
             raise ValueError(f"intermediates must be one of {get_args(Intermediates)}; got {self.intermediates!r}.")
         if self.memory_limit is not None and self.memory_limit <= 0:
             raise ValueError(f"memory_limit must be a positive number of bytes or None; got {self.memory_limit!r}.")
@@ -84,7 +84,7 @@ class Options:
             raise TypeError(f"scratch_url must be a folder, a URL or None; got {self.scratch_url!r}.")
         if not isinstance(self.scratch_options, Mapping | None):
             raise TypeError(f"scratch_options must be a mapping or None; got a {type(self.scratch_options).__name__}.")
-        if self.progress not in ("auto", "on", "off"):
+        if np.ndim(self.progress) or self.progress not in ("auto", "on", "off"):
             raise ValueError(f"progress must be 'auto', 'on' or 'off'; got {self.progress!r}.")
 
 

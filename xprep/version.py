@@ -20,6 +20,11 @@ def version() -> str:
     return _installed("xprep") or "unknown"
 
 
+def version_of(package: str) -> str:
+    """Return the version of a package that is installed, ``""`` of one that is not."""
+    return _installed(package) or ""
+
+
 def _installed(package: str) -> str | None:
     try:
         return installed(package)

@@ -13,11 +13,12 @@ from xprep.batch.places import check_places
 from xprep.batch.recipe import Recipe
 from xprep.io.find import find_urls, has_pattern
 from xprep.io.groups import list_images, read_group
+from xprep.io.paths import stem, take_apart
 from xprep.io.stores import open_store
 from xprep.io.urls import join, redact
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Task:
     """One image of a batch: where it is, where its result goes, of which experiment it is, and the plate that holds it."""
 
@@ -25,6 +26,9 @@ class Task:
     output: str
     experiment: str
     plate: str = ""
+
+    def __repr__(self) -> str:
+        return f"Task({self.shown!r}, {redact(self.output)!r})"
 
     @property
     def shown(self) -> str:
@@ -34,8 +38,7 @@ class Task:
     @property
     def name(self) -> str:
         """What its result is called: that of a plate's field says which."""
-        last = redact(self.output).rstrip("/").rpartition("/")[2]
-        return last.removesuffix(".zarr").removesuffix(".ome") or last
+        return stem(redact(self.output))
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,7 @@ def _images(given: Located, recipe: Recipe) -> list[_Image]:
 
 def _parts(url: str, recipe: Recipe) -> list[_Image]:
     """Return the image at ``url``, or those of the plate or series there; what cannot be read is an image that fails later."""
-    folder, _, name = (url if "://" in url else str(Path(url).absolute())).rstrip("/").rpartition("/")
-    name = name.removesuffix(".zarr").removesuffix(".ome") or name
+    folder, name = take_apart(url)[0], stem(url)
     parent = folder.rpartition("/")[2]
     try:
         group = read_group(open_store(url, recipe.storage_options))

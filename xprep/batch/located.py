@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NoReturn
+
+from xprep.redaction import redact, redact_text
 
 
 class RecipeError(ValueError):
@@ -16,13 +19,29 @@ class RecipeError(ValueError):
 class Located:
     """A value of a recipe: a scalar, a list of these, or a mapping to these; where it stands, and how a scalar is spelled there.
 
-    ``source`` is for names: a channel that is called ``007`` or ``null`` is written so.
+    ``source`` is for names: a channel that is called ``007`` or ``null`` is written so. Its ``repr`` has no value, which may be a
+    secret.
     """
 
-    value: Any
+    value: Any = field(repr=False)
     where: str
     path: str = ""
-    source: str | None = None
+    source: str | None = field(default=None, repr=False)
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether its value is never shown: options of stores are."""
+        return re.match(r"(storage_options|settings\.scratch_options)\b", self.path) is not None
+
+    @property
+    def shown(self) -> str:
+        """What a message says of its value."""
+        kinds = {dict: "a mapping", list: "a list", type(None): "nothing"}
+        if type(self.value) in kinds:
+            return kinds[type(self.value)]
+        if self.is_secret:
+            return "a text" if isinstance(self.value, str) else f"a {type(self.value).__name__}"
+        return redact_text(repr(redact(self.value) if isinstance(self.value, str) else self.value))
 
     def refuse(self, problem: str) -> NoReturn:
         """Raise a `RecipeError` that names the line and the key."""
@@ -42,7 +61,7 @@ class Located:
     def mapping(self, known: Sequence[str] | None = None, needed: Sequence[str] = ()) -> dict[str, Located]:
         """Return a mapping with no other keys than the ``known`` ones, and all that are ``needed``."""
         if not isinstance(self.value, dict):
-            self.refuse(f"must be a mapping; got {_kind(self.value)}.")
+            self.refuse(f"must be a mapping; got {self.shown}.")
         for key, item in self.value.items():
             if known is not None and key not in known:
                 item.refuse(f"unknown key {key!r}{_hint(key, known)}; known are {', '.join(known)}.")
@@ -54,25 +73,19 @@ class Located:
     def text(self) -> str:
         """Return a text."""
         if not isinstance(self.value, str) or not self.value:
-            self.refuse(f"must be a text; got {_kind(self.value)}.")
+            self.refuse(f"must be a text; got {self.shown}.")
         return self.value
 
     def choice(self, choices: Sequence[str]) -> str:
         """Return a text among ``choices``."""
         if self.value not in choices:
-            self.refuse(f"must be one of {', '.join(choices)}; got {self.value!r}{_hint(str(self.value), choices)}.")
+            self.refuse(f"must be one of {', '.join(choices)}; got {self.shown}{_hint(str(self.value), choices)}.")
         return str(self.value)
 
 
 def _hint(key: str, known: Sequence[str]) -> str:
     near = get_close_matches(str(key), list(known), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, dict | list):
-        return {dict: "a mapping", list: "a list"}[type(value)]
-    return "nothing" if value is None else repr(value)
 
 
 def locate(value: Any, where: str = "recipe", path: str = "") -> Located:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -14,10 +13,12 @@ from typing import Any, Final, Literal, NoReturn, get_args, get_type_hints
 
 from xprep import ops
 from xprep.batch.located import Located, RecipeError, locate
+from xprep.batch.variables import expand
 from xprep.batch.yaml import read_yaml
 from xprep.images import WriteOptions
 from xprep.io.urls import check_output
 from xprep.options import Options
+from xprep.redaction import redact_text, without_secrets
 from xprep.types import WrittenName
 
 # What makes an image of an image.
@@ -39,12 +40,11 @@ STORE: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 # Of a text no form; of a number a width, with zeros before it or without: names stay below 256 bytes.
 _FORMS: Final = ("", r"0?[0-9]{0,2}d?")
-_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 Sharing = Literal["each", "folder", "all"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Step:
     """One operation with its parameters."""
 
@@ -53,12 +53,15 @@ class Step:
     where: str
     given: Mapping[str, Located] = field(default_factory=dict, repr=False)
 
+    def __repr__(self) -> str:
+        return f"Step({self.name!r}, {without_secrets(self.parameters)}, {self.where!r})"
+
     def __call__(self, image: Any) -> Any:
         """Return the result, lazily."""
         return STEPS[self.name](image, **self.parameters)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recipe:
     """What is to be done with many images.
 
@@ -91,6 +94,29 @@ class Recipe:
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     given: Mapping[str, Located] = field(default_factory=dict, repr=False)
 
+    def __repr__(self) -> str:
+        return f"Recipe({self.to_json()})"
+
+    @property
+    def secrets(self) -> tuple[Any, ...]:
+        """What is taken out of messages: options of stores, and what URLs hold."""
+        urls = [one.plain() for one in self.inputs]
+        scratch = [self.settings.get(key) for key in ("scratch_url", "scratch_options")]
+        return self.storage_options, *scratch, *urls, self.output
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipe as a report tells it: without secrets."""
+        plain = {
+            "inputs": [one.plain() for one in self.inputs],
+            "steps": [{step.name: step.parameters} for step in self.steps],
+            "output": self.output,
+            "statistics": self.statistics,
+            "store": self.given["store"].plain() if "store" in self.given else {},
+            "settings": {key: value for key, value in self.settings.items() if key != "scratch_options"},
+        }
+        found: dict[str, Any] = without_secrets(plain, self.secrets)
+        return found
+
     def refuse(self, key: str, problem: str) -> NoReturn:
         """Raise a `RecipeError` that names the line of ``key``."""
         self.given.get(key, Located(None, "recipe", key)).refuse(problem)
@@ -110,6 +136,8 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
         return recipe
     if isinstance(recipe, Mapping):
         return _check(locate(recipe))
+    if not isinstance(recipe, str | Path):
+        raise TypeError(f"recipe must be a file's path, a mapping or a Recipe; got a {type(recipe).__name__}: {recipe!r}.")
     path = Path(recipe)
     if not path.is_file():
         raise FileNotFoundError(f"there is no recipe {path}.")
@@ -121,7 +149,7 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
 
 
 def _check(root: Located) -> Recipe:
-    found = root.mapping(KEYS, ("inputs", "steps", "output"))
+    found = {key: expand(one) for key, one in root.mapping(KEYS, ("inputs", "steps", "output")).items()}
     inputs = tuple(found["inputs"].items())
     if not inputs:
         found["inputs"].refuse("there is no input.")
@@ -135,7 +163,7 @@ def _check(root: Located) -> Recipe:
         statistics=sharing,  # type: ignore[arg-type]
         store=_store(found["store"]) if "store" in found else WriteOptions(**STORE),
         settings=_settings(found["settings"]) if "settings" in found else {},
-        storage_options=_storage_options(found["storage_options"]) if "storage_options" in found else {},
+        storage_options=_options_of(found["storage_options"]) if "storage_options" in found else {},
         given=found,
     )
 
@@ -259,22 +287,9 @@ def _settings(given: Located) -> dict[str, Any]:
         try:
             Options(**{key: plain[key]})
         except (ValueError, TypeError) as error:
-            one.refuse(str(error))
+            one.refuse(redact_text(str(error), plain[key]) if key.startswith("scratch") else str(error))
     return plain
 
 
-def _storage_options(given: Located) -> dict[str, Any]:
-    """Return the options with ``${NAME}`` replaced from the environment: so that no recipe needs to hold a secret."""
-    found: dict[str, Any] = {key: _expanded(one) for key, one in given.mapping().items()}
-    return found
-
-
-def _expanded(given: Located) -> Any:
-    if isinstance(given.value, dict):
-        return {key: _expanded(one) for key, one in given.value.items()}
-    if not isinstance(given.value, str):
-        return given.plain()
-    for name in _VARIABLE.findall(given.value):
-        if name not in os.environ:
-            given.refuse(f"there is no variable {name} in the environment.")
-    return _VARIABLE.sub(lambda match: os.environ[match[1]], given.value)
+def _options_of(given: Located) -> dict[str, Any]:
+    return {key: one.plain() for key, one in given.mapping().items()}

@@ -35,9 +35,11 @@ class ReportFile:
         OSError
             There is no such folder; or the file is a folder.
         """
-        text = str(report) if "://" in str(report) else os.path.abspath(os.path.expanduser(report))
+        if not isinstance(report, str | Path):
+            raise TypeError(f"report must be a path or a URL; got {report!r}.")
+        text = str(report) if "://" in str(report) else Path(os.path.abspath(os.path.expanduser(report))).as_posix()
         folder, _, name = text.rpartition("/")
-        place = open_store(folder or "/", storage_options if "://" in text else None, "r+")
+        place = open_store(f"{folder}/", storage_options if "://" in text else None, "r+")
         if place.folder is not None and not place.folder.is_dir():
             raise FileNotFoundError(f"there is no folder {redact(folder)} for the report {name}; make it, or give another file.")
         if not name or (place.folder is not None and (place.folder / name).is_dir()):
@@ -78,7 +80,7 @@ class Account:
             "version": version(),
             "process": Owner.here().to_json(),
             "started": self.started.isoformat(timespec="seconds"),
-            "recipe": describe_recipe(self.recipe),
+            "recipe": self.recipe.to_json(),
         }
         return BatchReport(
             tuple(self.outcomes), perf_counter() - self._clock, interrupted, len(self.tasks),
@@ -91,35 +93,10 @@ class Account:
             if self.file is not None:
                 self.file.write(report)
         except OSError as error:
-            self._notes = (f"the report could not be written at {report.as_of}: {error}",)
+            self._notes = (f"the report could not be written at {report.as_of}: {redact_text(str(error), self.recipe.secrets)}",)
             return replace(report, notes=self._notes)
         return report
 
 
 def _move(task: Task) -> tuple[str, str]:
     return task.shown, redact(task.output)
-
-
-def describe_recipe(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as a report tells it: without secrets."""
-    plain = {
-        "inputs": [one.plain() for one in recipe.inputs],
-        "steps": [{step.name: step.parameters} for step in recipe.steps],
-        "output": recipe.output,
-        "statistics": recipe.statistics,
-        "store": recipe.given["store"].plain() if "store" in recipe.given else {},
-        "settings": {key: value for key, value in recipe.settings.items() if key != "scratch_options"},
-    }
-    found: dict[str, Any] = _printable(plain, recipe.storage_options)
-    return found
-
-
-def _printable(value: Any, secrets: Mapping[str, Any]) -> Any:
-    """Return ``value`` as JSON knows it; of what it does not, only the type."""
-    if isinstance(value, Mapping):
-        return {str(key): _printable(item, secrets) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_printable(item, secrets) for item in value]
-    if isinstance(value, str):
-        return redact_text(redact(value), secrets)
-    return value if value is None or isinstance(value, bool | int | float) else f"<{type(value).__name__}>"

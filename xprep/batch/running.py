@@ -166,7 +166,7 @@ def _now() -> str:
 def _failed(tasks: Sequence[Task], culprit: Task | None, error: Exception, recipe: Recipe, seconds: float) -> list[Outcome]:
     """Return the outcomes of an experiment that failed: of the image that did it, if that is known, and of the others."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    reason = redact_text(text, recipe.storage_options) or type(error).__name__
+    reason = redact_text(text, recipe.secrets) or type(error).__name__
     named = [task for task in tasks if task is culprit or task.shown in reason or redact(task.output) in reason]
     guilty = named if named else tasks
     kind = type(error).__name__

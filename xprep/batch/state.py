@@ -83,7 +83,7 @@ def _state(task: Task, storage_options: Mapping[str, Any]) -> Progress:
         group = read_group(place)
         empty = group is None and not place.list_folder()
     except (OSError, ValueError) as error:
-        return Progress(task.shown, shown, "unknown", redact_text(str(error), storage_options))
+        return Progress(task.shown, shown, "unknown", redact_text(str(error), (storage_options, task.output)))
     if group is None:
         about = "" if empty else "no Zarr group"
         return Progress(task.shown, shown, "not begun" if empty else "unknown", about)

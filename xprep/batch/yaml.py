@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from importlib import import_module
-from importlib.util import find_spec
 from math import isinf
 from typing import Any, Final, NoReturn
 
 from xprep.batch.located import Located, RecipeError
+from xprep.extras import load
 
 # A recipe of hundreds of inputs has some thousand values; more is a mistake.
 MAX_BYTES: Final = 2**20
@@ -54,9 +53,7 @@ def read_yaml(text: str, name: str) -> Located:
     ImportError
         PyYAML is not installed.
     """
-    if find_spec("yaml") is None:
-        raise ImportError("recipes in YAML need PyYAML, which is not installed: pip install 'xprep[cli]'.")
-    yaml: Any = import_module("yaml")
+    yaml = load("yaml", "cli", "a recipe in YAML", "PyYAML")
     if len(text) > MAX_BYTES:
         raise RecipeError(f"{name} has {len(text)} bytes; a recipe has at most {MAX_BYTES}.")
     try:
@@ -67,9 +64,15 @@ def read_yaml(text: str, name: str) -> Located:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}, line {mark.line + 1}" if mark is not None else name
-        raise RecipeError(f"{where}: that is no YAML: {getattr(error, 'problem', None) or error}") from None
+        raise RecipeError(f"{where}: that is no YAML: {_problem(error)}") from None
     except RecursionError:
         raise RecipeError(f"{name} is nested too deeply.") from None
+
+
+def _problem(error: Exception) -> str:
+    """Return what PyYAML says, without the names that it quotes: a password that begins with ``!`` or ``&`` is one."""
+    text = str(getattr(error, "problem", None) or error)
+    return re.sub(r"\b(handle|anchor|alias|directive) b?('.*?'|\".*?\")(?=;|,|$| )", r"\1", text)
 
 
 def _loader(yaml: Any) -> Any:
@@ -136,7 +139,9 @@ class _Reader:
 def _scalar(node: Any, where: str, path: str) -> Located:
     text, kind = node.value, node.tag.removeprefix(_TAG)
     if node.tag == _ALIAS:
-        Located(None, where, path).refuse(f"the alias *{text}: aliases are not read; write the value out.")
+        at = Located(None, where, path)
+        name = "an alias" if at.is_secret else f"the alias *{text}"
+        at.refuse(f"{name}: aliases are not read; write the value out, or put a text that begins with '*' in quotes.")
     if kind not in _CORE or not node.tag.startswith(_TAG):
         _refuse_tag(node, where, path)
     pattern, make = _CORE[kind]
@@ -145,10 +150,15 @@ def _scalar(node: Any, where: str, path: str) -> Located:
             raise ValueError(f"it is no {kind}")
         return Located(make(text), where, path, text)
     except ValueError as error:
-        shown = text if len(text) <= 40 else f"{text[:37]}..."
-        Located(None, where, path).refuse(f"{shown!r} cannot be read as a value: {str(error).partition(';')[0]}.")
+        at = Located(text if len(text) <= 40 else f"{text[:37]}...", where, path)
+        why = f"it is no {kind}" if at.is_secret else str(error).partition(";")[0]
+        at.refuse(f"{at.shown} cannot be read as a value: {why}.")
 
 
 def _refuse_tag(node: Any, where: str, path: str) -> NoReturn:
-    tag = node.tag.replace(_TAG, "!!")
-    Located(None, where, path).refuse(f"the tag {tag} is not read; leave it out (those of str, int, float, bool, null are).")
+    at = Located(None, where, path)
+    tag = "a tag" if at.is_secret else f"the tag {node.tag.replace(_TAG, '!!')}"
+    at.refuse(
+        f"{tag} is not read; leave it out (those of str, int, float, bool, null are), or put a text that begins with '!' in "
+        "quotes."
+    )

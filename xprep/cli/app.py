@@ -15,13 +15,14 @@ from xprep.cli.bar import Bar
 from xprep.cli.demo import run_demo
 from xprep.cli.failures import reported
 from xprep.cli.interrupts import interruptible
-from xprep.cli.request import Request, stem, taking_request
+from xprep.cli.request import Request, taking_request
 from xprep.cli.tables import make_console, print_plan, print_reports, print_store
 from xprep.cli.validate import validate
 from xprep.cli.values import parse_storage_options
 from xprep.cli.verify import verify
 from xprep.engine.cluster import connect
 from xprep.images import WriteOptions, describe_store, open_image, write_images
+from xprep.io.paths import stem
 from xprep.io.scratch import Leftover, find_scratch
 from xprep.ops import normalize as normalize_images
 from xprep.ops import plan as plan_images
@@ -56,7 +57,7 @@ def info(
 ) -> None:
     """Say what is in a store: levels, chunks, compression, channels, labels, and whether it is finished."""
     options = parse_storage_options(storage_options or [])
-    with reported(make_console(stderr=True), debug=debug, secrets=options):
+    with reported(make_console(stderr=True), debug=debug, secrets=[options, url]):
         print_store(make_console(), describe_store(url, options))
 
 
@@ -70,7 +71,7 @@ def normalize(request: Request) -> None:
     if request.recipe is not None:
         raise typer.BadParameter(f"a recipe is run by: xprep run {request.recipe}", param_hint="IN… OUT")
     err = make_console(stderr=True)
-    with reported(err, debug=request.debug, secrets=request.storage_options), interruptible():
+    with reported(err, debug=request.debug, secrets=request.secrets), interruptible():
         how = WriteOptions(storage_options=request.storage_options, **request.store)
         with set_options(**request.settings), connect(request.scheduler, request.workers):
             results = _normalized(request)
@@ -89,7 +90,7 @@ def plan(request: Request) -> None:
         batch.plan_recipe(request.recipe, request.scheduler, request.workers, request.debug)
         return
     err = make_console(stderr=True)
-    with reported(err, debug=request.debug, secrets=request.storage_options):
+    with reported(err, debug=request.debug, secrets=request.secrets):
         with set_options(**request.settings), connect(request.scheduler, request.workers):
             results = xr.DataTree.from_dict(_nodes(_normalized(request)))
             found = plan_images(results, chunks=request.store["chunks"], shards=request.store["shards"])
@@ -128,7 +129,7 @@ def scratch(
     """List, and remove, the spilled intermediates of runs that crashed."""
     options = parse_storage_options(storage_options or [])
     out = make_console()
-    with reported(make_console(stderr=True), debug=debug, secrets=options):
+    with reported(make_console(stderr=True), debug=debug, secrets=[options, url]):
         found = find_scratch(url, options)
         for leftover in found:
             _treat(leftover, remove, out)

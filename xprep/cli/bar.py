@@ -20,6 +20,7 @@ from rich.text import Text
 
 from xprep.batch import Outcome
 from xprep.sizes import format_bytes
+from xprep.texts import make_safe
 
 KEPT: Final = 3
 
@@ -65,7 +66,7 @@ class Bar:
         for old in [name for name, task in self._tasks.items() if self._is_full(task)][:-KEPT]:
             self._progress.remove_task(self._tasks.pop(old))
         self._bytes[stage] = 0
-        self._tasks[stage] = self._progress.add_task(stage, total=total or 1, written="")
+        self._tasks[stage] = self._progress.add_task(make_safe(stage), total=total or 1, written="")
 
     def advanced(self, stage: str, steps: int, nbytes: int) -> None:
         """Make it longer."""

@@ -84,8 +84,11 @@ def resume(
 def show_status(recipe: RecipeFile, debug: Debug = False) -> None:
     """Say how far each image of a recipe is. The exit code is 1 if any is not finished."""
     out = make_console()
-    with reported(make_console(stderr=True), debug=debug):
-        found = status(recipe)
+    err = make_console(stderr=True)
+    with reported(err, debug=debug):
+        checked = load_recipe(recipe)
+        with reported(err, debug=debug, secrets=checked.secrets):
+            found = status(checked)
         for one in found:
             out.print(str(one), soft_wrap=True)
     if any(one.state != "finished" for one in found):
@@ -103,9 +106,9 @@ def _run(
     plan: bool = False,
 ) -> None:
     err = make_console(stderr=True)
-    with reported(err, debug=debug):
+    with reported(err, debug=debug, secrets=[scheduler, how.get("report")]):
         recipe = load_recipe(path)
-        with reported(err, debug=debug, secrets=recipe.storage_options), interruptible(), connect(scheduler, workers):
+        with reported(err, debug=debug, secrets=(recipe.secrets, scheduler)), interruptible(), connect(scheduler, workers):
             if plan:
                 _print_plans(recipe)
                 return
@@ -144,7 +147,7 @@ def _print_plans(recipe: Recipe) -> None:
                 plans.append(_plan(recipe, tasks))
                 print_batch_plan(out, moves, plans[-1])
             except (OSError, ValueError, KeyError, TypeError) as error:
-                why = redact_text(describe(error), recipe.storage_options)
+                why = redact_text(describe(error), recipe.secrets)
                 print_batch_failure(out, moves, why)
     print_batch_total(out, sum(map(len, groups)), plans, failing=len(groups) - len(plans))
     if len(plans) < len(groups):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ _INPUT_ERRORS: Final = (ValueError, KeyError, TypeError, ImportError, FileExists
 
 
 @contextmanager
-def reported(console: Console, *, debug: bool = False, secrets: Mapping[str, Any] | None = None) -> Iterator[None]:
+def reported(console: Console, *, debug: bool = False, secrets: Any = None) -> Iterator[None]:
     """Say errors, warnings and Ctrl-C in a line each.
 
     Parameters
@@ -31,9 +32,9 @@ def reported(console: Console, *, debug: bool = False, secrets: Mapping[str, Any
     console : rich.console.Console
         Where.
     debug : bool
-        Let errors through, with their traceback.
-    secrets : mapping, optional
-        Options of a store: none of their values is printed.
+        Let errors through, with their traceback; one with a secret in it is printed without.
+    secrets : mapping or list, optional
+        Options of stores, and URLs: nothing of them is printed that is a secret (`xprep.redaction.redact_text`).
     """
 
     def say(text: str, style: str) -> None:
@@ -50,7 +51,11 @@ def reported(console: Console, *, debug: bool = False, secrets: Mapping[str, Any
             raise
         except Exception as error:
             if debug:
-                raise
+                trace = traceback.format_exc()
+                if redact_text(trace, secrets) == trace:
+                    raise
+                say(trace, "red")
+                raise typer.Exit(FAILED) from None
             wrong_input = isinstance(error, _INPUT_ERRORS)
             say(f"error: {describe(error)}", "red")
             raise typer.Exit(BAD_INPUT if wrong_input else FAILED) from None

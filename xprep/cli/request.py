@@ -12,6 +12,7 @@ import typer
 
 from xprep.cli import arguments as given
 from xprep.cli.values import parse_storage_options
+from xprep.io.paths import stem
 
 P = ParamSpec("P")
 RECIPES: Final = (".yaml", ".yml", ".json")
@@ -54,6 +55,11 @@ class Request:
     quiet: bool
     debug: bool
     recipe: Path | None = None
+
+    @property
+    def secrets(self) -> tuple[Any, ...]:
+        """What is taken out of messages: options, and what URLs hold."""
+        return self.storage_options, *self.inputs, *self.outputs, self.scheduler, self.settings.get("scratch_url")
 
 
 def taking_request(action: Callable[[Request], None]) -> Callable[..., None]:
@@ -142,10 +148,3 @@ def output_urls(inputs: list[str], output: str) -> tuple[str, ...]:
         text = f"two inputs are called {twice[0]!r}: their results would have one name."
         raise typer.BadParameter(text, param_hint="IN… OUT")
     return tuple(f"{output.rstrip('/')}/{name}.ome.zarr" for name in names)
-
-
-def stem(url: str) -> str:
-    """Return the last part of a URL or path, without ``.ome.zarr`` or ``.zarr``."""
-    path = url if "://" in url else str(Path(url).absolute())
-    name = path.rstrip("/").rpartition("/")[2]
-    return name.removesuffix(".zarr").removesuffix(".ome") or name

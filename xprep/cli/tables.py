@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -11,14 +12,31 @@ from xprep.dims.channels import channel_titles
 from xprep.images import ArrayInfo, Report, StoreInfo
 from xprep.ops import Plan
 from xprep.sizes import format_bytes
+from xprep.texts import make_safe, make_safe_lines
 
 MANY = 20  # rows of a list that is cut
 
 
+class SafeConsole(Console):
+    """A console that prints texts of stores, paths and errors without what a terminal would take for commands."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Print ``objects``, texts made safe."""
+        super().print(*map(_safe, objects), **how)
+
+
+def _safe(value: Any) -> Any:
+    if isinstance(value, str):
+        return make_safe_lines(value)
+    if isinstance(value, Text) and (plain := make_safe_lines(value.plain)) != value.plain:
+        return Text(plain, style=value.style)
+    return value
+
+
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console that neither guesses markup nor colours numbers; a pipe gets lines as long as they are."""
-    console = Console(stderr=stderr, highlight=False, markup=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, markup=False, width=240)
+    console = SafeConsole(stderr=stderr, highlight=False, markup=False)
+    return console if console.is_terminal else SafeConsole(stderr=stderr, highlight=False, markup=False, width=240)
 
 
 def print_plan(console: Console, plan: Plan, outputs: Sequence[str]) -> None:
@@ -62,7 +80,7 @@ def print_batch_total(console: Console, images: int, plans: Sequence[Plan], fail
 
 def _print_moves(console: Console, moves: Sequence[tuple[str, str]]) -> None:
     for source, output in moves:
-        console.print(Text.assemble((source, "bold"), " → ", output), soft_wrap=True)
+        console.print(Text.assemble((make_safe(source), "bold"), " → ", make_safe(output)), soft_wrap=True)
 
 
 def print_reports(console: Console, reports: Iterable[Report], bytes_read: int) -> None:
@@ -111,7 +129,7 @@ def print_store(console: Console, info: StoreInfo) -> None:
 def _print_images(console: Console, info: StoreInfo) -> None:
     paths = [entry.path for entry in info.images]
     shown = "  ".join(paths[:MANY]) + (f"  … ({len(paths)} in all)" if len(paths) > MANY else "")
-    console.print(f"images  {shown}", soft_wrap=True)
+    console.print(f"images  {make_safe(shown)}", soft_wrap=True)
     first = next(path for path in paths if path not in info.missing)
     console.print(f"the first, {first}:", style="dim")
 
@@ -120,12 +138,12 @@ def _print_rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:
     """Print pairs of text, aligned; not a table, which pads lines and folds long URLs."""
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        console.print(Text.assemble((f"{name:{width}}", "bold"), "  ", value), soft_wrap=True)
+        console.print(Text.assemble((f"{name:{width}}", "bold"), "  ", make_safe(value)), soft_wrap=True)
 
 
 def _print_table(console: Console, rows: Sequence[Sequence[str | Text]]) -> None:
     """Print rows below their header, aligned; not a table of rich, which cuts words where a terminal is narrow."""
-    texts = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+    texts = [[cell if isinstance(cell, Text) else Text(make_safe(cell)) for cell in row] for row in rows]
     widths = [max(cell.cell_len for cell in column) for column in zip(*texts, strict=True)]
     console.print()
     for n, row in enumerate(texts):

@@ -24,7 +24,7 @@ def validate(
 ) -> None:
     """Check metadata, chunks and levels of a store, whoever wrote it. The exit code is 1 if something is wrong."""
     options = parse_storage_options(storage_options or [])
-    with reported(make_console(stderr=True), debug=debug, secrets=options):
+    with reported(make_console(stderr=True), debug=debug, secrets=[options, url]):
         found = validate_store(url, samples=samples, storage_options=options)
         if output is not None:
             output.write_text(found.to_json() + "\n", encoding="utf-8")

@@ -23,7 +23,7 @@ def verify(
     """Compare every chunk with the checksum that was kept when it was written. The exit code is 1 if any is not the same."""
     options = parse_storage_options(storage_options or [])
     err, out = make_console(stderr=True), make_console()
-    with reported(err, debug=debug, secrets=options), Bar(err, quiet=quiet) as bar:
+    with reported(err, debug=debug, secrets=[options, *urls]), Bar(err, quiet=quiet) as bar:
         found = [verify_store(url, storage_options=options, progress=bar) for url in urls]
     for one in found:
         if not quiet or not one.is_whole:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Final
 
 import dask
+from dask.system import CPU_COUNT
+
+from xprep.extras import load
+from xprep.redaction import redact, redact_text
 
 SETTINGS: Final = {
     # A worker that dies twice within 15 s, dask's own value, is given up with its nanny: 2 of 2 runs hung for ever.
@@ -55,29 +56,24 @@ def connect(address: str | None = None, workers: int | None = None) -> Iterator[
         Nobody answers at the address.
     """
     if address and workers is not None:
-        raise ValueError(f"give the address of a scheduler or a number of workers, not both; got {address!r} and {workers}.")
+        both = f"{redact(address)!r} and {workers}"
+        raise ValueError(f"give the address of a scheduler or a number of workers, not both; got {both}.")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be 1 or more; got {workers}.")
     address = address or (dask.config.get("scheduler-address", None) if workers is None else None)
     if address is None and workers is None:
         yield None
         return
-    distributed = _distributed()
+    distributed = load("distributed", "distributed", "a cluster", "dask.distributed")
     with dask.config.set(SETTINGS):
         start = _local(distributed, workers) if workers else _remote(distributed, str(address))
         with start as client:
             yield client
 
 
-def _distributed() -> Any:
-    if find_spec("distributed") is None:
-        raise ImportError("a cluster needs dask.distributed, which is not installed: pip install 'xprep[distributed]'.")
-    return import_module("distributed")
-
-
 @contextmanager
 def _local(distributed: Any, workers: int) -> Iterator[Any]:
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, CPU_COUNT // workers)  # what a container may use, not what the machine has
     cluster = distributed.LocalCluster(
         n_workers=workers,
         threads_per_worker=threads,
@@ -93,7 +89,10 @@ def _local(distributed: Any, workers: int) -> Iterator[Any]:
 def _remote(distributed: Any, address: str) -> Iterator[Any]:
     try:
         client = distributed.Client(address, timeout=CONNECT_SECONDS)
-    except OSError as error:
-        raise OSError(f"no dask scheduler answers at {address} within {CONNECT_SECONDS} s: {error}") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        shown, why = redact(address), redact_text(str(error), address)
+        if isinstance(error, OSError):
+            raise OSError(f"no dask scheduler answers at {shown} within {CONNECT_SECONDS} s: {why}") from None
+        raise ValueError(f"{shown} is no address of a dask scheduler, such as tcp://host:8786: {why}") from None
     with client:
         yield client

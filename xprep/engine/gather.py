@@ -161,8 +161,9 @@ def _front(array: da.Array, axes: Sequence[Sequence[Along]]) -> int:
     ]
     deep = max(len(one.pieces) for one in axes[waiting[0]])
     alike = len(axes[waiting[0]]) == array.numblocks[waiting[0]]
-    layers: int = min(wide[0], ROWS if alike else max(ROWS, deep))
-    return layers * prod(wide[1:]) * tile
+    layers = min(wide[0], ROWS if alike else max(ROWS, deep))
+    nbytes: int = layers * prod(wide[1:]) * tile
+    return nbytes
 
 
 def waiting_axes(numblocks: Sequence[int], axes: Sequence[Sequence[Along]]) -> tuple[int, ...]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from pathlib import Path
 
 import dask
+import psutil
 from dask.system import CPU_COUNT
 
 from xprep.engine.clients import answering_client
+from xprep.engine.control_groups import group_room
 from xprep.options import options
 
 try:
@@ -32,7 +34,7 @@ def memory_limit() -> int:
 
 def free_memory() -> int:
     """Return the bytes that this process could still take, of the machine or of its control group."""
-    found = [size for size in (_available(), _group_room()) if size is not None]
+    found = [size for size in (_available(), group_room()) if size is not None]
     return min(found) if found else 4 * 2**30
 
 
@@ -58,34 +60,14 @@ def peak_memory() -> int:
 
     Linux counts it anew for a program that was just started; ``ru_maxrss`` would go on from the parent's.
     """
-    try:
+    with suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        size = 0 if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return int(size)
+    size = psutil.Process().memory_info().peak_wset if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(size)
 
 
 def _available() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return _physical()
-    sizes = dict(line.split(":") for line in lines)
-    return int(sizes["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in sizes else _physical()
-
-
-def _physical() -> int | None:
-    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
-        return None
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def _group_room(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Return what the control group (a container, a cluster's job) still allows; both versions of the interface."""
-    for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
-        try:
-            return max(0, int((root / limit).read_text()) - int((root / used).read_text()))
-        except (OSError, ValueError):
-            continue
+    with suppress(OSError, RuntimeError, psutil.Error):  # a container may hide /proc
+        return int(psutil.virtual_memory().available)
     return None

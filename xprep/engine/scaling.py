@@ -99,7 +99,7 @@ def _needed(array: da.Array, chunk: Sequence[int], merged: Mapping[int, int]) ->
 
 def _merged(array: da.Array, chunk: Sequence[int], stretches: Mapping[int, Stretch]) -> dict[int, int]:
     """Return how many chunks of the input become one, so that chunks keep their length, fit, and do not drift."""
-    merged = {axis: max(1, round(1 / stretch.factor)) for axis, stretch in stretches.items()}
+    merged = {axis: max(1, min(array.numblocks[axis], round(1 / stretch.factor))) for axis, stretch in stretches.items()}
     while _needed(array, chunk, merged) > options().tile_bytes and max(merged.values(), default=1) > 1:
         axis = max(merged, key=lambda a: merged[a])
         merged[axis] //= 2

@@ -55,10 +55,13 @@ def wanted_channels(image: xr.DataArray) -> list[Channel | None]:
     """
     channels, _ = read_appearance(image.attrs)
     labels = channel_labels(image)
-    seen, found = Counter[str](), list[Channel | None]()
+    called: dict[str, list[Channel]] = {}
+    for channel in channels:
+        called.setdefault(channel.label, []).append(channel)
+    counts, seen, found = Counter(labels), Counter[str](), list[Channel | None]()
     for label in labels:
-        told = [channel for channel in channels if channel.label == label]
-        found.append(told[seen[label] if len(told) == labels.count(label) else 0] if told else None)
+        told = called.get(label, [])
+        found.append(told[seen[label] if len(told) == counts[label] else 0] if told else None)
         seen[label] += 1
     return found
 

@@ -44,7 +44,8 @@ def given_shapes(levels: Sequence[xr.DataArray]) -> list[Shape]:
     Raises
     ------
     ValueError
-        A level is of another type or has other dims than the one before, is larger, or shows another part of the image.
+        A level is of another type or has other dims than the one before, is larger, shows another part of the image, or has
+        no pixels.
     """
     ones = (1,) * levels[0].ndim
     shapes = [Shape(ones, ones, levels[0].shape)]
@@ -53,6 +54,10 @@ def given_shapes(levels: Sequence[xr.DataArray]) -> list[Shape]:
             raise ValueError(
                 f"level {n} has the dims {level.dims} and is of {level.dtype}; the level before has {before.dims} and is of "
                 f"{before.dtype}. Levels of a pyramid differ in size only."
+            )
+        if not level.size:
+            raise ValueError(
+                f"level {n} has no pixels: {dict(level.sizes)}. Leave it out, or make levels anew: image.prep.pyramid(…)."
             )
         factors = tuple(_factor(before, level, str(dim), n) for dim in level.dims)
         total = tuple(a * b for a, b in zip(shapes[-1].total, factors, strict=True))

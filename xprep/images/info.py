@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from xprep.errors import StoreFormatError
+from xprep.images.ome_images import open_stored
 from xprep.io.array_nodes import find_arrays
 from xprep.io.arrays import ZarrReadable, open_array, open_node
 from xprep.io.codec_names import name_codecs
 from xprep.io.groups import Entry, Group, list_images, list_labels, list_members, read_group, read_groups, read_image
-from xprep.io.ome import Channel, Level, Multiscale
+from xprep.io.ome import Channel
 from xprep.io.status import describe_owner, read_status
-from xprep.io.stores import Place, open_store
+from xprep.io.stores import open_store
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _status(group: Group) -> str:
 
 def _image(group: Group, url: str, status: str) -> StoreInfo:
     image = read_image(group)
-    levels = [_level(group.place, image, level) for level in image.levels]
+    levels = [_array(open_stored(group, image, level), level.path, image.dims, level.scale) for level in image.levels]
     return StoreInfo(
         url=url,
         kind=f"OME-Zarr {image.version} image",
@@ -170,10 +171,6 @@ def _image(group: Group, url: str, status: str) -> StoreInfo:
         system=image.system,
         unsaid=image.unsaid,
     )
-
-
-def _level(place: Place, image: Multiscale, level: Level) -> ArrayInfo:
-    return _array(open_array(place.child(level.path)), level.path, image.dims, level.scale)
 
 
 def _array(array: ZarrReadable, path: str, dims: tuple[str, ...] | None = None, spacing: tuple[float, ...] = ()) -> ArrayInfo:

@@ -32,6 +32,7 @@ from xprep.images.watching import Watch
 from xprep.io.groups import read_group
 from xprep.io.journal import Journal
 from xprep.io.layout import ImageStore
+from xprep.io.locations import check_apart
 from xprep.io.outputs import create_image, reopen_image, resume_image, tidy
 from xprep.io.replacing import go_on_moving
 from xprep.io.specs import ArraySpec, LevelSpec
@@ -154,9 +155,11 @@ class _Order:
 
     @classmethod
     def of(cls, image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> _Order:
+        image = ordered(image)
         if isinstance(url, str | Path):
             check_output(url)
-        image = ordered(image)
+            check_apart([*labels], url, "labels")
+            check_apart(["image", *map(str, image.coords)] if options.layout == "dual" else [], url, "coordinates")
         check_method(options.method, image.dtype)
         levels = specify(image, options)
         named = {check_name(name): specify_label(name, label, image, options) for name, label in labels.items()}

@@ -6,11 +6,22 @@ import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final
 
 from xprep.images.validation import Finding
 from xprep.io.ome import Version
 from xprep.io.ome_read import find_ome
+from xprep.io.ome_rules import KEYS
+
+# Of ome-zarr-models, by the key that the metadata have.
+_MODELS_06: Final[Mapping[str, tuple[str, str]]] = {
+    "image-label": ("image_label", "ImageLabelAttrs"),
+    "multiscales": ("image", "ImageAttrs"),
+    "labels": ("labels", "LabelsAttrs"),
+    "plate": ("hcs", "HCSAttrs"),
+    "well": ("well", "WellAttrs"),
+}
+REASONS: Final = 5  # of a model, that are told
 
 
 def check_model(attributes: Mapping[str, Any], version: Version, where: str) -> Finding:
@@ -27,20 +38,32 @@ def check_model(attributes: Mapping[str, Any], version: Version, where: str) -> 
         try:
             _parse(library, ome, version)
         except (ValueError, TypeError) as error:  # pydantic's ValidationError is a ValueError
-            return Finding("model", where, "failed", f"{name} refuses it: {' '.join(str(error).split())[:300]}")
+            return Finding("model", where, "failed", f"{name} refuses it: {_reasons(error)}.")
+        except Exception as error:  # noqa: BLE001  (a library that cannot judge is no fault of the store)
+            return Finding("model", where, "skipped", f"{name} cannot judge it: {type(error).__name__}: {error}")
     return Finding("model", where, "ok", f"{name} takes it for OME-Zarr {version}.")
 
 
+def _reasons(error: Exception) -> str:
+    """Return what pydantic says, fault by fault: the place and the reason, without the value."""
+    listed: Any = getattr(error, "errors", None)
+    if listed is None:
+        return " ".join(str(error).split()).rstrip(".")
+    faults = [" ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}".split()) for one in listed()]
+    return "; ".join(faults[:REASONS]) + (f"; and {len(faults) - REASONS} more" if len(faults) > REASONS else "")
+
+
 def _of_ome(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in attributes.items() if key in ("multiscales", "omero", "labels", "image-label")}
+    return {key: value for key, value in attributes.items() if key in KEYS}
 
 
 def _parse(library: str, ome: dict[str, Any], version: Version) -> None:
     if library == "yaozarrs":
         import_module(library).validate_ome_object(ome)
         return
-    module = import_module("ome_zarr_models.v06")
-    kind = "ImageLabel" if "image-label" in ome else "Labels" if "labels" in ome else "Image"
-    attrs = {"Image": "image.ImageAttrs", "ImageLabel": "image_label.ImageLabelAttrs", "Labels": "labels.LabelsAttrs"}
-    submodule, name = attrs[kind].split(".")
-    getattr(getattr(module, submodule), name).model_validate({**ome, "version": version})
+    for key, (submodule, name) in _MODELS_06.items():
+        if key in ome:
+            model = getattr(import_module(f"ome_zarr_models.v06.{submodule}"), name)
+            model.model_validate({**ome, "version": version})
+            return
+    raise LookupError(f"it has no model for {sorted(ome)}")

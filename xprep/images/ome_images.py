@@ -24,6 +24,9 @@ from xprep.io.urls import check_key
 
 _SPACE: Final = tuple(name for name, kind in AXIS_TYPES.items() if kind == "space")
 
+# Each pixel along an axis has a coordinate of 8 bytes in memory, wherever the image is opened.
+MAX_AXIS: Final = 2**23
+
 
 def read_placed(group: Group, system: str | None) -> Multiscale:
     """Return the image that ``group`` is, in the coordinate ``system``, and warn of what its coordinates do not say.
@@ -55,7 +58,7 @@ def open_level(group: Group, image: Multiscale, level: int | Mapping[str, Length
     """
     shown = replace(image, axes=_our_axes(image.axes))
     chosen = image.levels[choose_level(shown, level, str(group.place))]
-    array = decoded(_open(group, image, chosen), "value")
+    array = decoded(open_stored(group, image, chosen), "value")
     if len(array.shape) != len(image.axes):
         raise StoreFormatError(
             f"{array.place} has {len(array.shape)} dimensions, but the metadata name {len(image.axes)} axes {image.dims}."
@@ -66,7 +69,14 @@ def open_level(group: Group, image: Multiscale, level: int | Mapping[str, Length
     return lazy_image(array, shown.dims, coords, image.name or None, chunks).assign_attrs(appearance_of(image))
 
 
-def _open(group: Group, image: Multiscale, chosen: Level) -> ZarrReadable:
+def open_stored(group: Group, image: Multiscale, chosen: Level) -> ZarrReadable:
+    """Open the array of one resolution.
+
+    Raises
+    ------
+    StoreFormatError
+        It is not there, or none that can be opened.
+    """
     # xprep writes every chunk, also one of zeros: in a store that it finished, a chunk that is not there was lost.
     missing: Missing = "error" if read_status(group) == "finished" else "fill"
     try:
@@ -98,18 +108,24 @@ def _our_name(axis: Axis) -> str:
 def _placed(image: Multiscale, level: Level, array: ZarrReadable) -> dict[str, Any]:
     """Return the coordinates that the metadata give: centres of pixels, names of channels."""
     coords: dict[str, Any] = {}
+    if max(array.shape, default=0) > MAX_AXIS:
+        raise StoreFormatError(f"{array.place} of shape {list(array.shape)} has an axis of more than {MAX_AXIS} pixels, each of "
+                               "which has a coordinate. If the shape is right, store it in several images.")
     for axis, scale, shift, length in zip(image.axes, level.scale, level.translation, array.shape, strict=True):
         if axis.name == "c" and axis.type in ("channel", ""):
             names = [channel.label for channel in image.channels]
-            if len(names) == length and len(set(names)) == length:
+            if len(names) == length:
                 coords["c"] = ("c", np.array(names, dtype=object))
-            elif names and len(names) != length:
+            elif names:
                 _warn(f"{array.place} has {length} channels, and the metadata (omero) name {len(names)}: they have no names.")
             continue
         attributes: dict[str, Any] = {"units": axis.unit} if axis.unit else {}
         if length == 1:  # one pixel does not tell how large it is
             attributes["spacing"] = scale
-        coords[axis.name] = (axis.name, shift + scale * np.arange(length), attributes)
+        centres = np.arange(length, dtype=np.float64)  # in place: an axis may take 64 MiB
+        centres *= scale
+        centres += shift
+        coords[axis.name] = (axis.name, centres, attributes)
     return coords
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 
 from xprep.images.given import Given, given_shapes, plan_given
 from xprep.images.specifying import Options
+from xprep.io.locations import check_apart
 from xprep.io.urls import check_name, check_output, join
 from xprep.ops.coarser import KEEPING
 from xprep.ops.containers import refuse_doubtful
@@ -55,6 +56,8 @@ def outputs_of(container: Any, url: Any, options: Options, labels: Mapping[str, 
     name = container.name if isinstance(container, xr.DataTree) else None
     single = len(found.images) == 1
     outputs = [_output(one, url if single else _below(url, one), found, options, name, labels) for one in found.images]
+    if not single:
+        check_apart([output.url.removeprefix(str(url)).strip("/") for output in outputs], url, "images")
     urls = [output.url for output in outputs]
     if twice := [url for n, url in enumerate(urls) if url in urls[:n]]:
         raise ValueError(

@@ -10,6 +10,7 @@ from typing import Any
 
 import xarray as xr
 
+from xprep.arguments import check_mapping
 from xprep.dims.alignment import aligned
 from xprep.dims.channels import one_level_of_names
 from xprep.dims.names import spell_rename
@@ -18,7 +19,7 @@ from xprep.images.levels import Shape, as_it_is, check_flat, coords_of, lost_in_
 from xprep.io.specs import LevelSpec
 from xprep.io.urls import check_name
 from xprep.ops.chunking import stored_chunk
-from xprep.ops.layout import check_image
+from xprep.ops.layout import SPACE, check_image
 from xprep.ops.parameters import check_choice
 from xprep.ops.shrinking import METHODS
 from xprep.switches import check_switch
@@ -46,6 +47,8 @@ class Options:
         check_choice(self.method, METHODS, "method")
         check_choice(self.version, ("0.4", "0.5", "0.6"), "version")
         check_choice(self.layout, ("dual", "flat"), "layout")
+        if not isinstance(self.fingerprint, str | None):
+            raise TypeError(f"fingerprint must be a text or None; got {self.fingerprint!r}.")
         for name in ("overwrite", "resume"):
             object.__setattr__(self, name, check_switch(getattr(self, name), name))
         if self.version == "0.4" and self.shards is not None:
@@ -125,6 +128,24 @@ def _level_spec(image: xr.DataArray, level: Shape, chunk: Sequence[int], shard: 
     return LevelSpec(level.shape, fitted, whole, coords_of(image, level))
 
 
+def check_labels(labels: Any) -> Mapping[str, xr.DataArray]:
+    """Return label images by name, none for None.
+
+    Raises
+    ------
+    TypeError
+        It is no mapping, or one of them no DataArray.
+    """
+    found = check_mapping(labels, "labels", "{'cells': label_image}")
+    for name, label in found.items():
+        if not isinstance(label, xr.DataArray):
+            raise TypeError(
+                f"labels must be DataArrays by name; {name!r} is a {type(label).__name__}. Name its dims: "
+                "xr.DataArray(array, dims=('y', 'x'))."
+            )
+    return found
+
+
 def specify_label(
     name: str, label: xr.DataArray, image: xr.DataArray, options: Options
 ) -> tuple[xr.DataArray, list[Shape], list[LevelSpec]]:
@@ -140,14 +161,16 @@ def specify_label(
         It is not of whole numbers.
     """
     check_name(name)
-    label = ordered(label)
     if label.dtype.kind not in "ui":
         raise TypeError(f"labels must be whole numbers; {name!r} is of {label.dtype}. Convert them: labels.astype('uint32').")
+    label = ordered(label)
     told = {dim for dim in label.dims if dim in label.coords and dim in image.coords}
     sizes = {dim: (n, image.sizes.get(dim)) for dim, n in label.sizes.items() if dim not in told}
     wrong = {str(dim): pair for dim, pair in sizes.items() if pair[0] != pair[1]}
     if wrong:
-        raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.")
+        single = [dim for dim, (size, _) in wrong.items() if size == 1 and dim not in SPACE]
+        out = f" Of labels of all: labels.isel({single[0]}=0, drop=True)." if single else ""
+        raise ValueError(f"the labels {name!r} do not fit the image: sizes (labels, image) are {wrong}.{out}")
     label = aligned(label, image, f"the label image {name!r}")
     by_position = [dim for dim in label.dims if dim in label.coords and dim not in image.coords]
     label = label.drop_vars(by_position).rename(name)

@@ -2,46 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
-from math import prod
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from xprep.dims.spacing import slack
-from xprep.errors import ChunkError, StoreFormatError
-from xprep.images.models import check_model
+from xprep.errors import ChunkError, StoreFormatError, UnfinishedStoreError
+from xprep.images.checking_arrays import check_array
+from xprep.images.checking_metadata import check_document, check_opening
 from xprep.images.recomputing import check_levels, check_placement, find_steps
-from xprep.images.validation import ArrayDigest, Finding, State, Validation
-from xprep.io.arrays import ZarrReadable, open_array
-from xprep.io.coords import read_coord
-from xprep.io.groups import Group, list_images, list_labels, read_group, read_image
-from xprep.io.journal import read_manifest
+from xprep.images.validation import Collected, Finding, State, Validation, join
+from xprep.io.array_nodes import find_arrays
+from xprep.io.arrays import ZarrReadable
+from xprep.io.groups import MAX_WELLS, Group, list_images, list_labels, list_paths, read_group, read_groups, read_image
+from xprep.io.node import brief
 from xprep.io.ome import Multiscale
+from xprep.io.ome_read import find_ome
+from xprep.io.rules import ABSENT, find_values
 from xprep.io.status import describe_owner, read_status
-from xprep.io.stores import Place, open_store
-from xprep.io.units import Grid
+from xprep.io.stores import open_store
+from xprep.io.urls import check_key
 
 SAMPLES = 4
-KEYS = 1024  # asked for at a time, where a store cannot be listed
 
 
 def validate(url: str | Path | Any, *, samples: int = SAMPLES, storage_options: Mapping[str, Any] | None = None) -> Validation:
     """Check that a store keeps what OME-Zarr and its own metadata promise.
 
-    What is looked at: the metadata, by xprep's reader and by the models of a maintained library where one is installed
-    (the extra ``validate``); that every chunk (or shard) is there, by its key; that levels have the sizes and places
-    that they say, and pixels that are their method's of the first level, on some regions; coordinates; and the same of
-    labels, which must fit their image. Whether bytes are still those that were written is `verify`'s to say, which
-    reads them all.
+    What is looked at: the metadata of every group, images, labels, plates and wells, by every MUST of its version of OME-Zarr
+    that one document can break; by the models of a maintained library too, where one is installed (the extra ``validate``: what
+    a model refuses against the rules is a warning); whether each level opens as `open_image` opens it; that every chunk (or
+    shard) is there, by its key, or that nobody can say; that levels have the sizes and places that they say, and pixels that are
+    their method's of the first level, on some regions; coordinates; and the same of labels, which must fit their image. Whether
+    bytes are still those that were written is `verify`'s to say, which reads them all.
 
     Parameters
     ----------
     url : str, Path or zarr store
-        An OME-Zarr image, a plate, a well, or a store of several series; whoever wrote it.
+        An OME-Zarr image, a plate, a well, a store of several series, the group of an image's labels, a scene; whoever wrote it.
     samples : int
         Regions of every level that are recomputed: the first and the last corner, then others.
     storage_options : mapping, optional
@@ -77,57 +74,142 @@ def validate(url: str | Path | Any, *, samples: int = SAMPLES, storage_options: 
         raise StoreFormatError(f"{place} is no Zarr group, so it is no OME-Zarr image.")
     if read_status(group) == "writing":
         return Validation(place.url, (Finding("finished", "", "failed", f"{describe_owner(group)}."),))
-    report = _Report(place, samples)
+    report = Collected(samples)
     _check_all(report, group)
     return Validation(place.url, tuple(report.findings), tuple(report.arrays))
 
 
-@dataclass
-class _Report:
-    """Where findings are collected."""
-
-    root: Place
-    samples: int
-    findings: list[Finding] = field(default_factory=list)
-    arrays: list[ArrayDigest] = field(default_factory=list)
-
-    def add(self, what: str, where: str, state: State, detail: str) -> None:
-        self.findings.append(Finding(what, where, state, detail))
+# What makes a group one of OME-Zarr that is looked into.
+_HOLDERS = ("multiscales", "plate", "well", "bioformats2raw.layout", "labels", "series", "scene", "image-label")
 
 
-def _check_all(report: _Report, group: Group) -> None:
+def _check_all(report: Collected, group: Group) -> None:
+    """Check what the root is: an image, or one of the groups that hold images."""
+    ome = find_ome(group.attributes)
+    if not any(key in ome for key in _HOLDERS):
+        raise StoreFormatError(f"{group.place} holds no OME-Zarr image (no multiscales, plate, well, series or labels).")
+    version = check_document(report, group, "")
+    if group.is_image:
+        _check_image(report, group, "", version)
+    elif "labels" in ome:
+        for name in _listed(report, lambda: list_paths(group, "labels"), ""):
+            _check_listed(report, group, name, name, version)
+    elif "series" in ome:
+        _check_series(report, ome)
+    elif "image-label" in ome:
+        report.add("metadata", "", "failed", "a label image must be an image: it has 'image-label' and no 'multiscales'.")
+    else:
+        _check_wells(report, group, ome, version)
+        for path in dict.fromkeys(_listed(report, lambda: [entry.path for entry in list_images(group)], "")):
+            _check_listed(report, group, path, path, version)
+        if "scene" in ome:
+            for path in _scene_paths(ome["scene"]):
+                _check_listed(report, group, path, path, version)
+
+
+def _check_series(report: Collected, ome: Mapping[str, Any]) -> None:
+    """Say that the images that the group OME lists lie outside it."""
+    count = len(ome["series"]) if isinstance(ome["series"], list) else 0
+    report.add("metadata", "", "skipped", f"it lists {count} images of the group above; validate that one.")
+
+
+def _scene_paths(scene: Any) -> list[str]:
+    """Return the images that the transformations of a scene lead from and to."""
+    ends = [find_values(scene, f"coordinateTransformations[]/{end}/path", "") for end in ("input", "output")]
+    return list(dict.fromkeys(path for found in ends for _, path in found if _is_inside(path)))
+
+
+def _listed(report: Collected, listing: Callable[[], list[str]], where: str) -> list[str]:
     try:
-        entries = list_images(group)
+        return listing()
+    except (StoreFormatError, UnfinishedStoreError) as error:
+        report.add("metadata", where, "failed", str(error))
+        return []
+
+
+def _check_wells(report: Collected, group: Group, ome: Mapping[str, Any], version: str) -> None:
+    """Check the wells of a plate: each by the rules, and its acquisitions against those of the plate."""
+    plate = ome.get("plate")
+    paths = [path for _, path in find_values(plate, "wells[]/path", "") if _is_inside(path)]
+    known = [one for _, one in find_values(plate, "acquisitions[]/id", "") if isinstance(one, int)]
+    paths = list(dict.fromkeys(paths))[:MAX_WELLS]
+    try:
+        wells = read_groups(group.place, paths)
     except StoreFormatError as error:
         report.add("metadata", "", "failed", str(error))
         return
-    if not entries:
-        raise StoreFormatError(f"{group.place} holds no OME-Zarr image (no multiscales, plate, well or series).")
-    for entry in entries:
-        image = read_group(group.place.child(entry.path)) if entry.path else group
-        if image is None:
-            report.add("metadata", entry.path, "failed", "it is listed, and not there.")
-        else:
-            _check_image(report, image, entry.path)
+    for path, well in zip(paths, wells, strict=True):
+        if well is None or "well" not in find_ome(well.attributes):
+            continue  # `list_images` lists it as an image that is not there
+        check_document(report, well, path, version)
+        for place, acquisition in find_values(find_ome(well.attributes), "well/images[]/acquisition", ""):
+            if (acquisition is not ABSENT and known and acquisition not in known) or (acquisition is ABSENT and len(known) > 1):
+                told = "is missing" if acquisition is ABSENT else f"is {brief(acquisition)}"
+                report.add("rules", path, "failed", f"{place} {told}; the plate has the acquisitions {brief(known)}.")
 
 
-def _check_image(report: _Report, group: Group, where: str) -> None:
+def _is_inside(path: Any) -> bool:
+    try:
+        return isinstance(path, str) and check_key(path) != ""
+    except ValueError:
+        return False
+
+
+def _check_listed(report: Collected, group: Group, path: str, where: str, version: str) -> None:
+    """Check the image at ``path`` below ``group``, which lists it."""
+    try:
+        image = read_group(group.place.child(path)) if path else group
+    except (ValueError, OSError) as error:
+        report.add("metadata", where, "failed", str(error))
+        return
+    if image is None:
+        report.add("metadata", where, "failed", "it is listed, and not there.")
+    elif not image.is_image:
+        report.add("metadata", where, "failed", "it is listed, and no image: it has no 'multiscales'.")
+    elif read_status(image) == "writing":
+        report.add("finished", where, "failed", f"{describe_owner(image)}.")
+    else:
+        check_document(report, image, where, version)
+        _check_image(report, image, where, version)
+
+
+def _check_image(report: Collected, group: Group, where: str, version: str) -> None:
+    """Check an image and its labels."""
     found = _check_pyramid(report, group, where)
     try:
-        names = list_labels(group)
+        labels = read_group(group.place.child("labels"))
     except StoreFormatError as error:
-        report.add("metadata", _join(where, "labels"), "failed", str(error))
+        report.add("metadata", join(where, "labels"), "failed", str(error))
         return
-    for name in names:
-        path = _join(where, f"labels/{name}")
+    if labels is None:
+        if find_arrays(group.place, ["labels"]):
+            report.add("rules", join(where, "labels"), "failed", "an array is there; 'labels' is a group that lists images.")
+        return
+    check_document(report, labels, join(where, "labels"), version)
+    if "labels" not in find_ome(labels.attributes):
+        report.add("rules", join(where, "labels"), "failed", "labels is missing; it must be a list of the paths of label images.")
+    for name in _listed(report, lambda: list_labels(group), join(where, "labels")):
+        _check_labels(report, group, name, found, join(where, f"labels/{name}"), version)
+
+
+def _check_labels(
+    report: Collected, group: Group, name: str, found: tuple[Multiscale, list[ZarrReadable]] | None, path: str, version: str
+) -> None:
+    """Check a label image, by itself and against its image."""
+    try:
         label = read_group(group.place.child(f"labels/{name}"))
-        if label is None:
-            report.add("metadata", path, "failed", "it is listed, and not there.")
-        elif (below := _check_pyramid(report, label, path)) is not None and found is not None:
-            _check_label(report, found, below, path)
+    except StoreFormatError as error:
+        report.add("metadata", path, "failed", str(error))
+        return
+    if label is None:
+        report.add("metadata", path, "failed", "it is listed, and not there.")
+        return
+    check_document(report, label, path, version)
+    if (below := _check_pyramid(report, label, path)) is not None and found is not None:
+        _check_label(report, found, below, path)
 
 
-def _check_pyramid(report: _Report, group: Group, where: str) -> tuple[Multiscale, list[ZarrReadable]] | None:
+def _check_pyramid(report: Collected, group: Group, where: str) -> tuple[Multiscale, list[ZarrReadable]] | None:
     """Check an image or a label image by itself; return it if its arrays can be opened."""
     try:
         image = read_image(group)
@@ -135,11 +217,12 @@ def _check_pyramid(report: _Report, group: Group, where: str) -> tuple[Multiscal
         report.add("metadata", where, "failed", str(error))
         return None
     report.add("metadata", where, "ok", f"OME-Zarr {image.version}, {', '.join(image.dims)}, levels: {len(image.levels)}.")
-    report.findings.append(check_model(group.attributes, image.version, where))
-    arrays = [_check_array(report, group, image, level.path, _join(where, level.path)) for level in image.levels]
+    dims = _stored_dims(group, image)
+    arrays = [check_array(report, group, image, dims, level.path, join(where, level.path)) for level in image.levels]
     opened = [array for array in arrays if array is not None]
     if len(opened) < len(arrays):
         return None
+    check_opening(report, group, image, where)
     if len({array.dtype for array in opened}) > 1:
         report.add("levels", where, "failed", f"they differ in type: {[str(array.dtype) for array in opened]}.")
         return None
@@ -147,99 +230,14 @@ def _check_pyramid(report: _Report, group: Group, where: str) -> tuple[Multiscal
     return image, opened
 
 
-def _check_array(report: _Report, group: Group, image: Multiscale, path: str, where: str) -> ZarrReadable | None:
-    try:
-        array = open_array(group.place.child(path))
-    except (StoreFormatError, FileNotFoundError) as error:
-        report.add("array", where, "failed", str(error))
-        return None
-    if len(array.shape) != len(image.axes):
-        report.add("array", where, "failed", f"it has {len(array.shape)} dimensions for the axes {image.dims}.")
-        return None
-    if array.dims is not None and array.dims != image.dims:
-        report.add("array", where, "failed", f"its dimensions are {array.dims}, the image's axes {image.dims}.")
-        return None
-    _check_chunks(report, array, where)
-    _check_coords(report, image, array, path, where)
-    return array
+def _stored_dims(group: Group, image: Multiscale) -> tuple[str, ...]:
+    """Return the names of the arrays' dimensions: of 0.6, of the coordinate system that the levels lead to."""
+    ends = find_values(find_ome(group.attributes), "multiscales[]/datasets[]/coordinateTransformations[]/output/name", "")
+    names = [name for _, name in ends if name in image.systems] if image.version == "0.6" else []
+    return read_image(group, system=names[0]).dims if names else image.dims
 
 
-def _check_chunks(report: _Report, array: ZarrReadable, where: str) -> None:
-    """Look for every object by its key."""
-    grid = Grid(array.shape, array.unit)
-    count, (missing, nbytes) = prod(grid.lengths), _find_objects(array, grid)
-    ours = False
-    checksum = ""
-    try:
-        if (kept := read_manifest(array.place)) is not None:
-            ours, checksum = True, f"sha256:{sha256(kept.tobytes()).hexdigest()}"
-    except StoreFormatError as error:
-        report.add("checksums", where, "failed", str(error))
-    report.arrays.append(ArrayDigest(where, array.shape, str(array.dtype), count, len(missing), nbytes, checksum))
-    if not missing:
-        report.add("chunks", where, "ok", f"all {count} objects are there.")
-        return
-    what = f"{len(missing)} of {count} objects are not there, the first is {missing[0]!r}"
-    if ours:
-        report.add("chunks", where, "failed", f"{what}: they were lost, and would read as zeros.")
-    else:
-        report.add("chunks", where, "warning", f"{what}: Zarr reads them as the fill value, whether lost or never written.")
-
-
-def _find_objects(array: ZarrReadable, grid: Grid) -> tuple[list[str], int]:
-    """Return the keys of the objects that are not there, and how many bytes the others have (0 where nobody says)."""
-    keys = (array.chunk_key(at) for at in grid.positions(tuple(slice(0, n) for n in array.shape)))
-    if array.place.shown.startswith(("http:", "https:")):
-        return [key for some in _batches(keys) for key in array.place.missing(some)], 0
-    have = array.place.list_sizes(2 * prod(grid.lengths) + 1000)
-    missing, nbytes = [], 0
-    for key in keys:
-        if key in have:
-            nbytes += have[key]
-        else:
-            missing.append(key)
-    return missing, nbytes
-
-
-def _batches(keys: Iterator[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for key in keys:
-        batch.append(key)
-        if len(batch) == KEYS:
-            yield batch
-            batch = []
-    yield batch
-
-
-def _check_coords(report: _Report, image: Multiscale, array: ZarrReadable, path: str, where: str) -> None:
-    """Compare the coordinates beside an array of the dual layout with what the metadata say."""
-    if not path.endswith("/image"):
-        return
-    beside = Place(array.place.store, array.place.path.rpartition("/")[0], array.place.shown, array.place.secrets)
-    level = next(one for one in image.levels if one.path == path)
-    for dim, scale, shift, length in zip(image.dims, level.scale, level.translation, array.shape, strict=True):
-        there = beside.child(dim)
-        if dim == "c" or not (there.exists("zarr.json") or there.exists(".zarray")):
-            continue
-        if (wrong := _coord_problem(there, shift + scale * np.arange(length), scale, even=dim != "t")) is not None:
-            report.add("coords", f"{where.rpartition('/')[0]}/{dim}", "failed", wrong)
-            return
-    report.add("coords", where.rpartition("/")[0], "ok", "they are those of the metadata.")
-
-
-def _coord_problem(place: Place, wanted: Any, scale: float, *, even: bool) -> str | None:
-    try:
-        values = read_coord(place).values
-    except (StoreFormatError, ChunkError) as error:
-        return str(error)
-    if values.shape != wanted.shape:
-        return f"has {values.size} values for {wanted.size} pixels."
-    if even and values.dtype.kind in "iuf" and not np.abs(values - wanted).max(initial=0.0) <= slack(values, scale):
-        return f"runs from {values[0]:g} to {values[-1]:g}, by the metadata from {wanted[0]:g} to {wanted[-1]:g}."
-    return None
-
-
-def _check_levels(report: _Report, image: Multiscale, arrays: Sequence[ZarrReadable], where: str) -> None:
+def _check_levels(report: Collected, image: Multiscale, arrays: Sequence[ZarrReadable], where: str) -> None:
     ours = image.metadata.get("method") == "xprep"
     wrong: State = "failed" if ours else "warning"
     steps = find_steps(image, arrays)
@@ -255,7 +253,7 @@ def _check_levels(report: _Report, image: Multiscale, arrays: Sequence[ZarrReada
 
 
 def _check_label(
-    report: _Report,
+    report: Collected,
     image: tuple[Multiscale, list[ZarrReadable]],
     label: tuple[Multiscale, list[ZarrReadable]],
     where: str,
@@ -265,7 +263,7 @@ def _check_label(
     if levels[0].dtype.kind not in "ui":
         report.add("labels", where, "failed", f"they are of {levels[0].dtype}; labels are whole numbers.")
     if len(levels) != len(arrays):
-        report.add("labels", where, "warning", f"they have {len(levels)} levels, their image {len(arrays)}.")
+        report.add("labels", where, "failed", f"they have {len(levels)} levels, their image {len(arrays)}.")
     sizes = [dict(zip(of.dims, array.shape, strict=True)) for array in arrays]
     for n, level in enumerate(levels[: len(arrays)]):
         mine = dict(zip(own.dims, level.shape, strict=True))
@@ -273,7 +271,3 @@ def _check_label(
             report.add("labels", where, "failed", f"level {n} does not fit the image: sizes (labels, image) are {other}.")
             return
     report.add("labels", where, "ok", "they fit their image.")
-
-
-def _join(path: str, below: str) -> str:
-    return f"{path}/{below}" if path else below

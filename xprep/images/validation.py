@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, Final, Literal
 
+from xprep.texts import encode_safe_json, make_safe
 from xprep.version import version
 
 State = Literal["ok", "warning", "failed", "skipped"]
@@ -36,7 +37,7 @@ class Finding:
     detail: str
 
     def __str__(self) -> str:
-        return f"{MARKS[self.state]}{self.what:9} {self.where or '.'}: {self.detail}"
+        return make_safe(f"{MARKS[self.state]}{self.what:9} {self.where or '.'}: {self.detail}")
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,14 @@ class Validation:
 
     def to_json(self) -> str:
         """Return it as JSON. ``checksum`` is that of the other entries but ``url``, with sorted keys and no spaces."""
-        return json.dumps({"url": self.url, **self._content(), "checksum": self.checksum}, indent=2, ensure_ascii=False)
+        return encode_safe_json({"url": self.url, **self._content(), "checksum": self.checksum}, indent=2)
 
     def __str__(self) -> str:
         counts = _count(self.findings)
         objects, missing = sum(one.objects for one in self.arrays), sum(one.missing for one in self.arrays)
         return "\n".join(
             [
-                f"{self.url}: {'valid' if self.is_valid else 'NOT VALID'} ({counts})",
+                f"{make_safe(self.url)}: {'valid' if self.is_valid else 'NOT VALID'} ({counts})",
                 *map(str, self.findings),
                 f"arrays: {len(self.arrays)}; objects: {objects - missing} of {objects}; report {self.checksum}",
             ]
@@ -124,3 +125,27 @@ class Validation:
 def _count(findings: Sequence[Finding]) -> str:
     states = [finding.state for finding in findings]
     return ", ".join(f"{states.count(state)} {state}" for state in MARKS if states.count(state))
+
+
+@dataclass
+class Collected:
+    """Where findings are collected while a store is looked at.
+
+    Parameters
+    ----------
+    samples : int
+        Regions of every level that are recomputed.
+    """
+
+    samples: int
+    findings: list[Finding] = field(default_factory=list)
+    arrays: list[ArrayDigest] = field(default_factory=list)
+
+    def add(self, what: str, where: str, state: State, detail: str) -> None:
+        """Add a finding."""
+        self.findings.append(Finding(what, where, state, detail))
+
+
+def join(path: str, below: str) -> str:
+    """Return the path of what is ``below`` a ``path``, which is empty for the root."""
+    return f"{path}/{below}" if path else below

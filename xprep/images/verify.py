@@ -10,6 +10,7 @@ from typing import Any
 
 from xprep.engine.progress import choose_listener
 from xprep.errors import StoreFormatError, XprepError
+from xprep.images.ome_images import open_stored
 from xprep.io.arrays import ZarrReadable, open_array
 from xprep.io.comparing import Wrong, compare_bytes
 from xprep.io.coords import read_coord
@@ -17,6 +18,7 @@ from xprep.io.groups import Group, list_images, list_labels, read_group, read_im
 from xprep.io.journal import read_manifest
 from xprep.io.status import check_finished
 from xprep.io.stores import Place, open_store
+from xprep.texts import make_safe
 from xprep.types import Listener
 
 WAY_OUT = (
@@ -42,7 +44,7 @@ class Damage:
 
     def __str__(self) -> str:
         says = {"missing": "is missing", "size": "has another size", "checksum": "has other bytes"}
-        return f"{self.key} {says[self.kind]}"
+        return make_safe(f"{self.key} {says[self.kind]}")
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,9 @@ def _arrays(root: Place) -> Iterator[ZarrReadable]:
 
 
 def _levels(group: Group) -> Iterator[ZarrReadable]:
-    for level in read_image(group).levels:
-        yield open_array(group.place.child(level.path))
+    image = read_image(group)
+    for level in image.levels:
+        yield open_stored(group, image, level)
 
 
 def _units(array: ZarrReadable) -> int:

@@ -20,7 +20,7 @@ from xprep.images.apart import check_outputs
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, order_all, start_all
 from xprep.images.outputs import Output, outputs_of
 from xprep.images.report import Report
-from xprep.images.specifying import Options
+from xprep.images.specifying import Options, check_labels
 from xprep.images.watching import Watch
 from xprep.io.objects import is_in_memory
 from xprep.io.stores import open_store
@@ -154,7 +154,7 @@ def to_ome_zarr(
     overwrite, resume = check_switch(overwrite, "overwrite"), check_switch(resume, "resume")
     choose_listener(progress)  # before anything is opened
     options = Options(scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint)
-    outputs = outputs_of(image, url, options, labels or {})
+    outputs = outputs_of(image, url, options, check_labels(labels))
     single = len(outputs) == 1
     if compute:
         reports = write_outputs(outputs, progress)

@@ -15,6 +15,7 @@ from zarr.storage import StorePath
 from xprep.errors import StoreFormatError
 from xprep.io.documents import parse_json
 from xprep.io.guard import check_array_metadata
+from xprep.io.node import brief
 from xprep.io.ragged import allowed
 from xprep.io.stores import Place
 
@@ -56,8 +57,9 @@ class ArrayNode:
         try:
             with allowed(self.metadata, self.place.url):
                 return zarr.Array.from_dict(where, self.metadata)
-        except (ValueError, TypeError, KeyError) as error:
-            raise StoreFormatError(f"{self.place} is not a Zarr array that can be opened: {error}") from None
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, MemoryError, RecursionError) as error:
+            # of hostile metadata too: a fill value that its dtype has not, a codec told a text instead of a number
+            raise StoreFormatError(f"{self.place} is not a Zarr array that can be opened: {brief(error, 600)}") from None
 
 
 def find_arrays(place: Place, names: Sequence[str], zarr_format: Literal[2, 3] | None = None) -> dict[str, ArrayNode]:

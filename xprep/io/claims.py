@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final, Literal
+
+from filelock import FileLock, Timeout
 
 from xprep.errors import StoreExistsError, UnfinishedStoreError
 from xprep.io.consolidate import group_objects
@@ -23,6 +26,7 @@ except ImportError:  # Windows has none
 # A run holds the folder for the milliseconds in which it looks and begins, or moves its store into place; longer only
 # while it deletes what a dead one left.
 PATIENCE_SECONDS: Final = 30.0
+LOCK: Final = ".xprep.lock"
 
 
 @contextmanager
@@ -39,25 +43,49 @@ def hold(target: Place) -> Iterator[None]:
     OSError
         The folder is not there and cannot be made.
     """
-    if target.folder is None or fcntl is None:
+    if target.folder is None:
         yield
         return
     above = target.folder.parent
     with target.errors("write"):
         above.mkdir(parents=True, exist_ok=True)
-    file = -1
-    with suppress(PermissionError):  # written to and not listed: no lock then
-        file = os.open(above, os.O_RDONLY)
+    with ExitStack() as held:
+        with suppress(PermissionError):  # written to and not listed: no lock then
+            held.enter_context(_lock_file(above, target) if fcntl is None else _lock_folder(above, target))
+        yield
+
+
+@contextmanager
+def _lock_folder(folder: Path, target: Place) -> Iterator[None]:
+    file = os.open(folder, os.O_RDONLY)
     try:
-        if file >= 0:
-            _lock(file, target)
+        _wait(file, target)
         yield
     finally:
-        if file >= 0:
-            os.close(file)
+        os.close(file)
 
 
-def _lock(file: int, target: Place) -> None:
+@contextmanager
+def _lock_file(folder: Path, target: Place) -> Iterator[None]:
+    # Windows locks no folders, so there a file in it, which is gone when nobody holds it.
+    lock = FileLock(folder / LOCK, timeout=PATIENCE_SECONDS)
+    try:
+        lock.acquire(poll_interval=0.01)
+    except Timeout:
+        raise _busy(target) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _busy(target: Place) -> StoreExistsError:
+    return StoreExistsError(
+        f"{target}: another run has held this folder, to begin or to finish, for {PATIENCE_SECONDS:.0f} s; try again."
+    )
+
+
+def _wait(file: int, target: Place) -> None:
     end = monotonic() + PATIENCE_SECONDS
     while True:
         try:
@@ -65,9 +93,7 @@ def _lock(file: int, target: Place) -> None:
             return
         except BlockingIOError:
             if monotonic() > end:
-                raise StoreExistsError(
-                    f"{target}: another run has held this folder, to begin or to finish, for {PATIENCE_SECONDS:.0f} s; try again."
-                ) from None
+                raise _busy(target) from None
         except OSError:  # NFS locks no folders
             return
         sleep(0.01)

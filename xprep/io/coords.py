@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Final, Literal
 
 import numcodecs
@@ -18,7 +19,7 @@ from xprep.errors import ChunkError, StoreFormatError
 from xprep.io.advice import explain
 from xprep.io.array_nodes import ArrayNode, find_array
 from xprep.io.arrays import Missing
-from xprep.io.bombs import check_inflation
+from xprep.io.bombs import COORDINATE_BYTES, check_inflation
 from xprep.io.declare import declare_values
 from xprep.io.documents import encode_json, parse_json
 from xprep.io.ragged import ragged_lengths
@@ -26,8 +27,10 @@ from xprep.io.stores import Place
 from xprep.io.units import Grid
 from xprep.types import Array
 
-# A coordinate is read whole, at once.
-MAX_COORDINATE: Final = 2**27
+# A coordinate is read whole, at once: as many bytes as it may inflate to, a value no longer than a long name, a file each chunk.
+MAX_COORDINATE: Final = COORDINATE_BYTES
+MAX_ITEM: Final = 2**16
+MAX_CHUNKS: Final = 2**17
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +126,20 @@ def read_coords(place: Place, nodes: Mapping[str, ArrayNode], missing: Missing =
 def _small(node: ArrayNode, objects: dict[str, Buffer]) -> zarr.Array[Any]:
     """Return a coordinate's array, over ``objects`` in memory."""
     array = node.array(MemoryStore(objects))
-    if np.prod([float(n) for n in array.shape]) > MAX_COORDINATE:
-        raise StoreFormatError(f"{node.place} of shape {list(array.shape)} is too large to be a coordinate.")
+    nbytes, chunks = prod(array.shape) * array.dtype.itemsize, prod(-(-n // max(1, m)) for n, m in _units(array, node))
+    if nbytes > MAX_COORDINATE or chunks > MAX_CHUNKS or array.dtype.itemsize > MAX_ITEM:
+        raise StoreFormatError(
+            f"{node.place} of shape {list(array.shape)}, {array.dtype}, in {chunks} chunks is too large to be a coordinate: "
+            f"at most {MAX_COORDINATE} bytes, {MAX_ITEM} a value, in {MAX_CHUNKS} chunks."
+        )
     return array
+
+
+def _units(array: zarr.Array[Any], node: ArrayNode) -> list[tuple[int, int]]:
+    """Return the length of every axis, and that of a chunk along it; 1 where they differ."""
+    ragged = ragged_lengths(node.metadata, str(node.place)) is not None
+    unit = (1,) * len(array.shape) if ragged else array.shards or array.chunks
+    return list(zip(array.shape, unit, strict=True))
 
 
 def _chunk_keys(array: zarr.Array[Any], node: ArrayNode) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from xprep.errors import StoreFormatError
 from xprep.io.documents import parse_json
@@ -13,6 +13,10 @@ from xprep.io.ome import Multiscale
 from xprep.io.ome_read import find_ome, is_image, read_multiscale
 from xprep.io.stores import Place
 from xprep.io.urls import check_key
+
+# Each is opened, or asked for, when an image or a plate is: what lists more is an attack or a mistake.
+MAX_LABELS: Final = 1000
+MAX_WELLS: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -113,10 +117,22 @@ def read_image(group: Group, index: int = 0, system: str | None = None) -> Multi
 def list_labels(group: Group) -> list[str]:
     """Return the names of an image's labels."""
     labels = read_group(group.place.child("labels"))
-    if labels is None:
-        return []
-    listed = Node(find_ome(labels.attributes), str(labels.place)).at("labels")
-    return [] if listed.value is None else [_path(item) for item in listed.items(0)]
+    return [] if labels is None else list_paths(labels, "labels")
+
+
+def list_paths(group: Group, key: str) -> list[str]:
+    """Return the paths that a group lists under ``key``.
+
+    Raises
+    ------
+    StoreFormatError
+        It is no list, or too long (`MAX_LABELS`), names one twice, or leads out of the group.
+    """
+    listed = Node(find_ome(group.attributes), str(group.place)).at(key)
+    paths = [] if listed.value is None else [_path(item) for item in listed.items(0, MAX_LABELS)]
+    if len(set(paths)) != len(paths):
+        listed.refuse("names one path twice.")
+    return paths
 
 
 def list_images(group: Group) -> list[Entry]:
@@ -167,7 +183,7 @@ def _path(node: Node) -> str:
 
 
 def _list_plate(place: Place, plate: Node) -> list[Entry]:
-    wells = [_path(well.at("path")) for well in plate.at("wells").items(0, 10_000)]
+    wells = [_path(well.at("path")) for well in plate.at("wells").items(0, MAX_WELLS)]
     fields: list[Entry] = []
     for path, group in zip(wells, read_groups(place, wells), strict=True):
         try:

@@ -7,6 +7,7 @@ from math import prod
 from typing import Any, Final
 
 from xprep.errors import StoreFormatError
+from xprep.io.node import brief
 from xprep.io.ragged import ragged_lengths
 
 # 2**40 x 2**40 pixels in chunks of 2 opens without complaint and never ends; 10 TB in chunks of 64 KiB is 1.6e8.
@@ -30,6 +31,8 @@ def check_array_metadata(metadata: Mapping[str, Any], where: str) -> None:
             f"{where}: the codec {codec!r} runs whatever code lies in the data, so it is not opened. Whoever trusts it can open "
             "it elsewhere and store it again as numbers."
         )
+    if not isinstance(metadata.get("attributes") or {}, Mapping):
+        raise StoreFormatError(f"{where}: attributes must be an object; got {brief(metadata['attributes'])}.")
     shape = _lengths(metadata.get("shape"), 0, f"{where}: shape")
     for chunks in _chunk_shapes(metadata, where):
         if len(chunks) != len(shape):
@@ -43,7 +46,7 @@ def check_array_metadata(metadata: Mapping[str, Any], where: str) -> None:
             raise StoreFormatError(f"{where}: a chunk {list(chunks)} has more than {MAX_CHUNK_PIXELS} pixels.")
     names = [name for name in metadata.get("dimension_names") or [] if name is not None]
     if len(set(map(str, names))) != len(names):
-        raise StoreFormatError(f"{where}: two dimensions have one name: {names}.")
+        raise StoreFormatError(f"{where}: two dimensions have one name: {brief(names)}.")
 
 
 def _pickles(value: Any) -> Iterator[str]:
@@ -75,5 +78,5 @@ def _chunk_shapes(metadata: Mapping[str, Any], where: str) -> Iterator[tuple[int
 def _lengths(value: Any, least: int, what: str) -> tuple[int, ...]:
     whole = isinstance(value, list | tuple) and all(type(n) is int and least <= n <= MAX_LENGTH for n in value)
     if not whole:
-        raise StoreFormatError(f"{what} must be whole numbers of at least {least}; got {value!r}.")
+        raise StoreFormatError(f"{what} must be whole numbers of at least {least}; got {brief(value)}.")
     return tuple(value)

@@ -20,6 +20,7 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore
 
+from xprep import platforms
 from xprep.errors import StoreFormatError
 from xprep.io.listing import REQUESTS
 from xprep.io.refusals import is_refused
@@ -102,7 +103,7 @@ def write_file(path: str, data: bytes, lasting: bool = False) -> None:
         except FileNotFoundError:
             make_folders(os.path.dirname(path), lasting)
             _write_new(partial, data, lasting)
-        os.replace(partial, path)
+        platforms.replace(partial, path)
     except BaseException:
         with suppress(OSError):
             os.unlink(partial)
@@ -120,7 +121,7 @@ def create_file(path: str, data: bytes) -> None:
         return
     except OSError:  # a file system without links
         if not os.path.exists(path):
-            os.replace(partial, path)
+            platforms.replace(partial, path)
     finally:
         with suppress(FileNotFoundError):
             os.unlink(partial)

@@ -161,6 +161,31 @@ def _number(path: Path) -> tuple[int, int] | None:
     return None
 
 
+def check_apart(names: Sequence[str], url: str | Path, what: str) -> None:
+    """Refuse ``names`` below ``url`` that would be one folder there: of two Unicode forms, or, where it is so, of two cases.
+
+    Raises
+    ------
+    ValueError
+        It names both.
+    """
+    where = parse(url, chained=True)
+    folds = where.is_local and _folds_case(_nearest(Path(where.path)))
+    seen: dict[str, str] = {}
+    for name in names:
+        form = normalize("NFC", name)
+        if (other := seen.setdefault(form.casefold() if folds else form, name)) != name:
+            raise ValueError(
+                f"the {what} {other!r} and {name!r} would be one folder at {where.shown}, as names there do not differ by "
+                f"{'case' if folds else 'their Unicode form'}. Rename one."
+            )
+
+
+def _nearest(path: Path) -> Path:
+    """Return the innermost folder above ``path`` that is there."""
+    return next(here for here in path.parents if here.exists() or here == here.parent)
+
+
 def _folds_case(folder: Path) -> bool:
     """Whether names in ``folder`` are one in any case: asked of the names above it, which are there."""
     device = _number(folder)

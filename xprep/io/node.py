@@ -58,7 +58,15 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 and isfinite(value)
 
 
-def brief(value: Any) -> str:
-    """Return a JSON value as an error shows it."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def brief(value: Any, most: int = 80) -> str:
+    """Return a JSON value, or what an error says, as an error shows it: in at most so many letters."""
+    text = str(value) if isinstance(value, Exception) else _shortened(value, most)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def _shortened(value: Any, most: int) -> str:
+    """Return the repr of the beginning of what is long; a number of more digits than Python spells by its size."""
+    try:
+        return repr(value[:most] if isinstance(value, str | list | tuple) else value)
+    except ValueError:
+        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"

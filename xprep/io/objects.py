@@ -11,6 +11,7 @@ from zarr.core.sync import sync
 from zarr.storage import FsspecStore, MemoryStore, ObjectStore, StorePath, ZipStore
 
 from xprep.io.urls import redact, redact_text
+from xprep.version import version_of
 
 # obstore's classes, which are not imported: by name, to where they are.
 _OBSTORE: Final[Mapping[str, Callable[[Any], str]]] = {
@@ -65,10 +66,15 @@ def check_rewritable(store: Store, shown: str) -> None:
     Raises
     ------
     ValueError
-        It is one.
+        It is one; or it is of an icechunk that takes no notes beside the pixels.
     """
     if store.read_only:
         raise ValueError(f"the store object {shown} is for reading only; make it with read_only=False to write to it.")
+    if is_icechunk(store) and (found := version_of("icechunk")).partition(".")[0] in ("0", "1"):
+        raise ValueError(
+            f"{shown} is of icechunk {found}, which takes no names but Zarr's own; writing needs icechunk 2.0 or newer, and that "
+            "Python 3.12 or newer. Write to a folder or a bucket, or use a newer Python."
+        )
     if isinstance(store, ZipStore):
         raise ValueError(
             f"{shown} is a zip file, where nothing can be replaced or deleted, so no run could be finished or gone on with. "

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import psutil
+
+from xprep.platforms import machine_id
+
 # Clocks of machines that are kept by NTP differ by less; and it is what `_rough` begins with.
 _TOLERATED: Final = 60.0
 _LONGEST: Final = 80
+# Where a process's start is a time of the clock, it is moved with it when that is set right.
+_START_MOVES: Final = 2000
 
 
 @dataclass(frozen=True)
@@ -25,21 +33,25 @@ class Owner:
     pid : int
         Number of the process.
     process_start : int
-        Ticks from the machine's start to the process's; 0 where the system does not say.
+        On Linux, ticks from the machine's start to the process's, which no setting of the clock moves; elsewhere milliseconds
+        since 1970; 0 where the system does not say.
     created : str
         When it began to write: ISO 8601, UTC.
+    machine : str
+        `xprep.platforms.machine_id`: what tells the machine where its name may change while the process runs; else ``""``.
     """
 
     host: str
     pid: int
     process_start: int
     created: str
+    machine: str = ""
 
     @staticmethod
     def here() -> Owner:
         """Return this process."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return Owner(socket.gethostname(), os.getpid(), _start_of(os.getpid()), now)
+        return Owner(socket.gethostname(), os.getpid(), _start_of(os.getpid()), now, machine_id())
 
     @staticmethod
     def from_json(value: Any) -> Owner | None:
@@ -47,24 +59,34 @@ class Owner:
         if not isinstance(value, Mapping):
             return None
         host, pid, start, created = (value.get(name) for name in ("host", "pid", "process_start", "created"))
-        right = isinstance(host, str) and type(pid) is int and type(start) is int and isinstance(created, str)
-        return Owner(host, pid, start, created) if right else None  # type: ignore[arg-type]
+        machine = value.get("machine", "")
+        right = all(isinstance(one, str) for one in (host, created, machine)) and type(pid) is int and type(start) is int
+        return Owner(host, pid, start, created, machine) if right else None  # type: ignore[arg-type]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "machine" or value}
 
     @property
     def is_alive(self) -> bool | None:
         """Whether the process still runs; None where that cannot be known, on another host."""
-        if self.host != socket.gethostname():
+        if not self._on_this_machine:
             return None
-        return _runs(self.pid) and _start_of(self.pid) in (self.process_start, 0)
+        if not _runs(self.pid):
+            return False
+        start = _start_of(self.pid)
+        return start == 0 or abs(start - self.process_start) <= (0 if _counts_ticks() else _START_MOVES)
 
     @property
     def is_here(self) -> bool:
         """Whether it is this process."""
-        return self.host == socket.gethostname() and self.pid == os.getpid() and self.is_alive is True
+        return self.pid == os.getpid() and self.is_alive is True
+
+    @property
+    def _on_this_machine(self) -> bool:
+        if self.machine and (here := machine_id()):
+            return self.machine == here
+        return self.host == socket.gethostname()
 
     @property
     def age_seconds(self) -> float:
@@ -109,23 +131,25 @@ def _rough(seconds: float) -> str:
 
 
 def _runs(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return True
+    # Not os.kill(pid, 0), which on Windows sends the process Ctrl-C.
+    with suppress(OverflowError, psutil.Error):
+        return pid > 0 and psutil.pid_exists(pid)
+    return False
+
+
+def _counts_ticks() -> bool:
+    return sys.platform == "linux"
 
 
 def _start_of(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            # The second field, the command, may hold spaces and brackets; what follows its last ')' is numbers.
-            return int(file.read().rpartition(b")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return 0
+    """Return when a process began, in the unit of `Owner.process_start`."""
+    with suppress(OSError, ValueError, IndexError, OverflowError, psutil.Error):
+        return _ticks_of(pid) if _counts_ticks() else round(1000 * psutil.Process(pid).create_time())
+    return 0
+
+
+def _ticks_of(pid: int) -> int:
+    # psutil turns them into a time, by a clock that may be set meanwhile: a live writer would be taken for another.
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        # The second field, the command, may hold spaces and brackets; what follows its last ')' is numbers.
+        return int(file.read().rpartition(b")")[2].split()[19])

@@ -66,6 +66,9 @@ async def _keys(store: Store, prefix: str) -> AsyncIterator[str]:
         return
     # s3fs: its `find`, which zarr calls, keeps all keys of a bucket at once.
     root = store.path.rstrip("/") + "/"
-    bucket, below, _ = store.fs.split_path(root + prefix)
+    whole = root + prefix
+    bucket, below, _ = store.fs.split_path(whole)
+    # Older s3fs (2025.5) drops the slash at the end: "a.zarr" is also what "a.zarr2" begins with.
+    below = f"{below.rstrip('/')}/" if below and whole.endswith("/") else below
     async for found in store.fs._iterdir(bucket, delimiter="", prefix=below):
         yield found["name"].removeprefix(root)

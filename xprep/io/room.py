@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from xprep import platforms
 from xprep.errors import StoreExistsError, StoreFormatError
 from xprep.io.consolidate import write_group
 from xprep.io.copying import split, try_copy
@@ -206,12 +207,12 @@ def _move_over(new: Place, old: Place) -> Place | None:
         raise ValueError(f"{new} and {old} are not on this machine.")
     with old.errors("write"):
         if not target.exists():  # killed there, and resumed
-            os.rename(source, target)
+            platforms.rename(source, target)
             return None
         # Two renames: between them, for microseconds, there is no store at all; never half of one.
         aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}{_OLD}")
-        os.rename(target, aside)
-        os.rename(source, target)
+        platforms.rename(target, aside)
+        platforms.rename(source, target)
     return open_store(aside, mode="r+")
 
 

@@ -8,7 +8,6 @@ import math
 import os
 import re
 import shutil
-import tempfile
 import threading
 import uuid
 import warnings
@@ -24,6 +23,7 @@ from xprep.io.compression import RAW, Codec
 from xprep.io.consolidate import write_group
 from xprep.io.declare import declare_array
 from xprep.io.owner import Owner
+from xprep.io.paths import temporary_folder
 from xprep.io.stores import Place, open_store
 from xprep.io.urls import join
 from xprep.io.writes import ZarrWritable, new_writable
@@ -58,7 +58,7 @@ class Scratch:
     @staticmethod
     def plan(url: str | Path | None = None, storage_options: Mapping[str, Any] | None = None) -> Scratch:
         """Name a unique folder below ``url`` (None: the system's temporary folder); nothing is read or written."""
-        root = tempfile.gettempdir() if url is None else url
+        root = temporary_folder() if url is None else url
         place = open_store(join(root, f"{_PREFIX}{uuid.uuid4().hex}"), storage_options, "r+")
         scratch = Scratch(place, Owner.here())
         scratch._remove = weakref.finalize(scratch, _remove_in_time, place, os.getpid())
@@ -90,7 +90,8 @@ class Scratch:
         """
         try:
             if (folder := self.place.folder) is not None and not folder.exists():
-                remove_stale(folder.parent)
+                if folder.parent.is_dir():
+                    remove_stale(folder.parent)
                 # The system's temporary folder is everybody's, the images are not.
                 os.makedirs(folder, mode=0o700, exist_ok=True)
             self.place.write_json(_LEASE, self.owner.to_json())
@@ -118,7 +119,7 @@ class Scratch:
         """
         free = _free_bytes(self.place)
         if free is not None and nbytes + SPARE_BYTES > free:
-            raise _full(self.place.url, nbytes, free)
+            raise _full(self.place.url, nbytes, free, SPARE_BYTES)
 
     def remove(self) -> None:
         """Delete the folder, if this is not a copy; calling it again does nothing."""
@@ -197,13 +198,14 @@ def check_room(nbytes: int, url: str | Path | None = None, storage_options: Mapp
     ScratchFullError
         Naming the folder, what is needed and what is free; a bucket's room is not known.
     """
-    root = open_store(tempfile.gettempdir() if url is None else url, storage_options)
+    root = open_store(temporary_folder() if url is None else url, storage_options)
     Scratch(root, Owner.here()).check_space(nbytes)
 
 
-def _full(url: str, needed: int, free: int | None) -> ScratchFullError:
-    left = "no room" if free is None else f"{free / 2**20:,.0f} MiB free"
-    return ScratchFullError(errno.ENOSPC, f"{url} needs {needed / 2**20:,.0f} MiB and has {left}. {_WAY_OUT}")
+def _full(url: str, needed: int, free: int | None, spare: int = 0) -> ScratchFullError:
+    left = "no room" if free is None else f"{free // 2**20:,} MiB free"
+    reserve = f", of which {spare // 2**20} MiB are left to others" if spare else ""
+    return ScratchFullError(errno.ENOSPC, f"{url} needs {-(-needed // 2**20):,} MiB and has {left}{reserve}. {_WAY_OUT}")
 
 
 def _free_bytes(place: Place) -> int | None:
@@ -270,7 +272,7 @@ class Leftover:
 
 def find_scratch(url: str | Path | None = None, storage_options: Mapping[str, Any] | None = None) -> list[Leftover]:
     """Return the scratch folders below ``url`` (None: the system's temporary folder)."""
-    root = tempfile.gettempdir() if url is None else url
+    root = temporary_folder() if url is None else url
     listing = open_store(root, storage_options)
     names = [name.rstrip("/") for name in listing.list_folder() if name.startswith(_PREFIX)]
     return [_leftover(join(root, name), storage_options) for name in names]

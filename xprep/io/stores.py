@@ -11,9 +11,11 @@ from typing import Any, Final, Literal
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
+from xprep.arguments import check_mapping
 from xprep.io import files, keys, listing, objects, paging, refusals, urls
 from xprep.io.advice import Explained, explain
 from xprep.io.documents import encode_json, parse_json
+from xprep.io.paths import check_text
 from xprep.options import options
 
 Mode = Literal["r", "r+"]
@@ -241,6 +243,7 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
     ImportError
         Its backend is not installed.
     """
+    given = dict(check_mapping(storage_options, "storage_options", "{'anon': True}", secret=True))
     if isinstance(url, Place):
         return url
     if (taken := objects.take_store(url)) is not None:
@@ -249,10 +252,9 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
     if mode != "r" and where.protocol in urls.READ_ONLY:
         raise ValueError(f"{where.shown}: http is for reading only; write to a folder or a bucket.")
     urls.check_backend(where)
-    given = dict(storage_options or {})
     if where.is_local:
         return _open_folder(where.path, where.shown, mode)
-    secrets = {**given, "url": urls.find_secrets(where)}
+    secrets = {**given, "url": where.text}
     return Place(_open_remote(where, given, mode), shown=where.shown, secrets=secrets, reads_only=mode == "r")
 
 
@@ -263,6 +265,8 @@ def _open_object(store: Store, path: str, storage_options: Mapping[str, Any] | N
     if mode != "r":
         objects.check_rewritable(store, shown)
     place = Place(objects.opened(store), urls.check_key(path) if path else "", shown, reads_only=mode == "r")
+    if place.folder is not None:
+        check_text(place.folder)
     return place if mode == "r" or place.folder is None else _open_folder(str(place.folder), place.url, mode)
 
 
@@ -281,4 +285,4 @@ def _open_remote(where: urls.Url, given: dict[str, Any], mode: Mode) -> Store:
             objects.drop_finalizers(store.fs)
         return store
     except Exception as error:  # noqa: BLE001  (any backend, any error; none may carry a secret)
-        raise explain(error, f"cannot open {where.shown}", given) from None
+        raise explain(error, f"cannot open {where.shown}", {**given, "url": where.text}) from None

@@ -98,6 +98,8 @@ def choose_system(systems: Systems, own: tuple[Axis, ...], wanted: str | None) -
         The way to it is malformed, or cannot be said by coordinates along axes.
     """
     paths = systems.paths()
+    if wanted is not None and not isinstance(wanted, str):
+        raise TypeError(f"coordinate_system must be a name or None; got {wanted!r}.")
     if wanted is not None and wanted not in paths:
         raise KeyError(f"{systems.where.where} has no coordinate system {wanted!r}; it has {list(paths)}.")
     name = wanted if wanted is not None else USUAL if USUAL in paths else next(iter(paths), systems.own)

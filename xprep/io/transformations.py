@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xprep.errors import StoreFormatWarning
 from xprep.io.node import Node, brief
 
 # Homogeneous: a row per output axis and one of (0 … 0 1), a column per input axis and one of the translation.
@@ -90,9 +92,13 @@ def _identity(_step: Node, inputs: Names, _outputs: Names, _depth: int) -> Matri
 
 
 def _scale(step: Node, inputs: Names, _outputs: Names, _depth: int) -> Matrix:
-    by = step.at("scale").numbers(len(inputs))
+    said = step.at("scale")
+    by = [1.0 if by == 0 and name == "t" else by for by, name in zip(said.numbers(len(inputs)), inputs, strict=True)]
     if min(by) <= 0:
-        step.at("scale").refuse(f"must be positive; got {list(by)}.")
+        said.refuse(f"must be positive; got {said.value}.")
+    if 0 in said.numbers(len(inputs)):
+        text = f"{said.where}: time goes on by 0, as some writers say of an unknown interval; 1 is taken. Set coordinates of t."
+        warnings.warn(text, StoreFormatWarning, stacklevel=2)
     return np.diag([*by, 1.0])
 
 

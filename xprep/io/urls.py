@@ -7,15 +7,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from unicodedata import category
 
+from xprep.io.paths import check_text, path_of
 from xprep.options import options
+from xprep.redaction import is_doubtful, redact, redact_text, without_user
+
+__all__ = [
+    "BACKENDS", "FILES", "PACKED", "PROTOCOLS", "READ_ONLY", "Url", "check_backend", "check_key", "check_name", "check_output",
+    "is_bucket", "join", "parse", "redact", "redact_text",
+]  # fmt: skip
 
 _SCHEME: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*)://")
 _OWN: Final = re.compile(r"zarr\.json|scale[0-9]+")
 _WINDOWS: Final = re.compile(r'[<>:"|?*]|^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)', re.IGNORECASE)
-_ANY_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>,;)\]}]+")
 # Spelling to the one name that comparisons use.
 PROTOCOLS: Final[Mapping[str, str]] = {
     "file": "file",
@@ -115,9 +121,8 @@ def parse(url: str | Path, *, chained: bool | None = None) -> Url:
 
 
 def _local(path: Path) -> Url:
-    if "\0" in str(path):
-        raise ValueError("a path cannot hold a NUL character.")
     absolute = path.expanduser().absolute()
+    check_text(absolute)
     return Url("file", str(absolute), str(absolute))
 
 
@@ -136,13 +141,18 @@ def _remote(url: str, scheme: str) -> Url:
     protocol = PROTOCOLS[scheme]
     rest = url.split("://", 1)[1]
     if protocol == "file":
-        return _local(Path(rest))
+        return _local(path_of(rest))
     if protocol in READ_ONLY and "?" in rest:
         raise ValueError(f"{redact(url)}: an http URL with a query cannot be a store, as every chunk has its own URL.")
-    if protocol in ("s3", "gs") and _without_user(rest) != rest:
+    if protocol in ("s3", "gs") and without_user(rest) != rest:
         # s3fs and gcsfs take them for the bucket's name, ask for it, and print it.
         raise ValueError(
             f"{redact(url)} was given with credentials in the URL; give them in storage_options or in the environment."
+        )
+    if is_doubtful(url):
+        raise ValueError(
+            f"{redact(url)} was given with ':', digits and then '/' and '@': a port and an '@' in the path, or a password with a "
+            "slash? Write '%40' for an '@' in the path, '%2F' for a '/' in a password."
         )
     if "\0" in rest or not rest.strip("/"):
         raise ValueError(f"{redact(url)} names no bucket, host or folder.")
@@ -185,11 +195,11 @@ def check_key(key: str) -> str:
     Raises
     ------
     ValueError
-        A backslash, NUL, an empty part, ``.`` or ``..``.
+        A backslash, NUL, an empty part, ``.`` or ``..``; too many letters.
     """
     trimmed = key.strip("/")
-    if "\\" in key or "\0" in key or any(part in ("", ".", "..") for part in trimmed.split("/")):
-        raise ValueError(f"{key!r} is not a path inside a store: no '..', '.', empty part, backslash or NUL.")
+    if len(key) > 1024 or "\\" in key or "\0" in key or any(part in ("", ".", "..") for part in trimmed.split("/")):
+        raise ValueError(f"{key[:200]!r} is not a path inside a store: no '..', '.', empty part, backslash or NUL; 1024 letters.")
     return trimmed
 
 
@@ -244,56 +254,3 @@ def is_bucket(url: str) -> bool:
     """
     protocol, _, path = url.partition("://")
     return PROTOCOLS.get(protocol) in ("s3", "gs", "az") and "/" not in path.strip("/")
-
-
-def redact(url: str | Path) -> str:
-    """Return ``url`` without user, password and query: what may be printed, logged or stored.
-
-    Examples
-    --------
-    >>> redact("https://ann:secret@host/x.zarr?sig=abc")
-    'https://host/x.zarr'
-    """
-    text = str(url)
-    if "::" in text:
-        return "::".join(redact(part) for part in text.split("::"))
-    if not (match := _SCHEME.match(text)):
-        return text
-    rest = re.split(r"[?#]", text[match.end() :], maxsplit=1)[0]
-    if PROTOCOLS.get(match.group(1).lower()) == "az" and ":" not in rest.partition("@")[0]:
-        return match.group(0) + rest  # abfs://container@account/…
-    return match.group(0) + _without_user(rest)
-
-
-def find_secrets(url: Url) -> list[str]:
-    """Return what `redact` takes out of a URL: user, password, query."""
-    rest = url.text.partition("://")[2]
-    user = rest.removesuffix(_without_user(rest)).rstrip("@")
-    return [part for part in (*user.split(":"), rest.partition("?")[2]) if part]
-
-
-def _without_user(rest: str) -> str:
-    host, slash, path = rest.partition("/")
-    user, colon, password = host.partition(":")
-    # A password may hold a slash (AWS secrets do): then the host as split is cut short and its ':' starts no port.
-    if colon and user and not password.isdigit() and "@" in rest:
-        return rest.rsplit("@", 1)[1]
-    return host.rsplit("@", 1)[-1] + slash + path
-
-
-def redact_text(text: str, storage_options: Mapping[str, Any] | None = None) -> str:
-    """Return ``text``, somebody else's message, with its URLs redacted and no value of ``storage_options`` in it."""
-    for secret in sorted(_strings(storage_options or {}), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return _ANY_URL.sub(lambda match: redact(match.group(0)), text)
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for item in value.values():
-            yield from _strings(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _strings(item)
-    elif isinstance(value, str) and len(value) >= 6 and not _SCHEME.match(value):
-        yield value

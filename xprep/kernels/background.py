@@ -83,7 +83,8 @@ def subtract_mean_tile(tile: Array, halves: Halves, margins: Margins, dtype: Any
     if skipna and tile.dtype.kind == "f":
         means = mean_tile(tile, halves, margins, np.float64, skipna)
         rows, columns = (slice(before, size - after) for (before, after), size in zip(margins, tile.shape[-2:], strict=True))
-        out = (tile[..., rows, columns] - means).astype(dtype)
+        with np.errstate(over="ignore", invalid="ignore"):  # inf - inf is NaN, in silence as in the other loop
+            out = (tile[..., rows, columns] - means).astype(dtype)
     else:
         out = _subtracted(tile, halves, margins, dtype)
     return np.maximum(out, 0, out=out) if clip else out

@@ -17,6 +17,8 @@ import numpy as np
 from xprep.kernels.compiling import compiled
 from xprep.kernels.layout import contiguous
 
+MAX_RADIUS = 10**7  # 80 MB of taps; an image has fewer pixels along an axis
+
 # Pixels of a row that are worked on together: the ring of sigma 2 is 140 KiB and stays in the second cache, however
 # wide the image. 256 pixels were a fifth slower, 2048 no faster.
 STRIP = 1024
@@ -53,6 +55,8 @@ def gaussian_half(sigma: float, truncate: float = 4.0) -> np.ndarray:
     if not (np.isfinite(truncate) and truncate >= 0):
         raise ValueError(f"truncate must be finite and not negative; got {truncate!r}.")
     radius = int(truncate * float(sigma) + 0.5)
+    if radius > MAX_RADIUS:
+        raise ValueError(f"sigma={sigma:g} with truncate={truncate:g} reaches {radius} pixels; it must be at most {MAX_RADIUS}.")
     if radius == 0:
         return np.ones(1)
     offsets = np.arange(-radius, radius + 1)
@@ -119,9 +123,14 @@ def check_planes(padded: np.ndarray, half_y: np.ndarray, half_x: np.ndarray, out
 
 
 def plain_plane(padded: np.ndarray) -> np.ndarray:
-    """Return a native, read-only view: whether an array may be written would otherwise compile the kernel twice."""
+    """Return a native, read-only view: whether an array may be written would otherwise compile the kernel twice.
+
+    Booleans are viewed as the bytes that they are: numba makes no ``float`` of one.
+    """
     if padded.dtype == np.float16:
         padded = padded.astype(np.float32)
+    if padded.dtype == np.bool_:
+        padded = padded.view(np.uint8)
     plain = padded.astype(padded.dtype.newbyteorder("="), copy=False).view()
     plain.flags.writeable = False
     return plain

@@ -14,6 +14,7 @@ import hashlib
 import os
 import pickle
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -24,7 +25,7 @@ from uuid import uuid4
 import llvmlite
 import numba
 import numpy as np
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, NullCache
 from numba.core.serialize import dumps
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -35,9 +36,7 @@ def compiled(**options: Any) -> Callable[[Callable], Callable]:
 
     def compile_later(function):
         dispatcher = numba.njit(nogil=True, **options)(function)
-        kept = keep_compiled(function)
-        if kept is not None:
-            dispatcher._cache = kept
+        dispatcher._cache = keep_compiled(function) or _Nowhere()
         return dispatcher
 
     return compile_later
@@ -53,6 +52,22 @@ def keep_compiled(function: Callable) -> FunctionCache | None:
         return None
     kept._cache_file = _KeyedFiles(Path(kept.cache_path), kept._impl.filename_base)
     return kept
+
+
+class _Nowhere(NullCache):  # type: ignore[misc]  # numba has no types
+    """No folder can be written to; said once, when something was compiled that the next process compiles again."""
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        _say_that_nothing_is_kept()
+
+
+@cache
+def _say_that_nothing_is_kept() -> None:
+    warnings.warn(
+        "the loops of xprep are compiled anew in every process, which takes seconds for each operation, as neither its folder "
+        "nor the user's cache can be written to. NUMBA_CACHE_DIR=... names a folder that can.",
+        stacklevel=2,
+    )
 
 
 class _KeyedFiles:

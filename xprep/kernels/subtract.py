@@ -26,6 +26,7 @@ def subtract_blur(padded: np.ndarray, half_y: np.ndarray, half_x: np.ndarray, ou
         As for `blur_plane`.
     """
     check_planes(padded, half_y, half_x, out)
+    padded = padded.view(np.uint8) if padded.dtype == np.bool_ else padded  # compiled differences know no booleans
     small = padded.dtype.kind in "bui" and padded.dtype.itemsize <= 2 and out.dtype == np.float32
     sums = np.dtype(np.float32 if small else np.float64)
     _subtract_blur(plain_plane(padded), taps_of(half_y, sums), taps_of(half_x, sums), out)

@@ -77,7 +77,7 @@ def gaussian_filter(
     """
     check_choice(mode, MODES, "mode")
     check_choice(nan, ("propagate", "normalize"), "nan")
-    check_sigma(truncate, "truncate")
+    truncate = check_sigma(truncate, "truncate")
     given = {"sigma": sigma, "truncate": truncate, "mode": mode, "nan": nan}
     step = spell("gaussian_filter", given, {"truncate": 4.0, "mode": "reflect", "nan": "propagate"})
     return map_images(lambda array: _blur(array, sigma, truncate, mode, nan == "normalize", step), image, "gaussian_filter")

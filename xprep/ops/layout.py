@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.arguments import check_listed
 from xprep.dims.labelled import ByLabel, labelled
 from xprep.dims.names import CHANNEL, PLANE, SPACE, check_named
+from xprep.dims.values import check_real
 from xprep.engine.lazy import as_lazy, check_known
 from xprep.engine.sources import arrange
 
@@ -58,15 +60,11 @@ def check_image(image: xr.DataArray, operation: str, needed: Sequence[str] = PLA
     ValueError
         A needed dim is missing, a dim has another tool's name, the length of an axis is not known, or an axis is empty.
     TypeError
-        The values are not numbers.
+        The values are not real numbers of at most 64 bits.
     """
     check_named(image, operation, needed)
     check_known(image.data, operation)
-    if image.dtype.kind not in "buif":
-        raise TypeError(
-            f"{operation} works on real numbers; the image is of {image.dtype}. "
-            f"Convert it first, e.g. image.astype('float32')" + (" or abs(image)." if image.dtype.kind == "c" else ".")
-        )
+    check_real(image.dtype, operation)
     if image.size == 0:
         raise ValueError(f"{operation} got an image without pixels: {dict(image.sizes)}.")
 
@@ -97,9 +95,9 @@ def chunks_for(image: xr.DataArray, chunks: Any) -> tuple[int, ...]:
     if isinstance(given, ByLabel):
         check_dims(given.labels, image, "chunks")
         lengths.update(given.mapping("chunks"))
-    elif isinstance(given, int):
+    elif isinstance(given, int) and not isinstance(given, bool):
         lengths.update({dim: given for dim in PLANE if dim in image.dims})
-    elif len(chunks) != image.ndim:
+    elif len(check_listed(chunks, "chunks", "a number of pixels, a mapping by dim, or a number a dim")) != image.ndim:
         raise ValueError(f"chunks has {len(chunks)} lengths for the dims {tuple(image.dims)}; give one a dim, or a mapping.")
     else:
         lengths = dict(zip(image.dims, chunks, strict=True))

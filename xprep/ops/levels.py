@@ -178,7 +178,7 @@ def factor_between(before: xr.DataArray, level: xr.DataArray, dim: str) -> int:
     long, short = before.sizes[dim], level.sizes[dim]
     if fine is not None and coarse is not None and fine[2] > 0:
         return max(1, round(coarse[2] / fine[2]))
-    near = round(long / short)
+    near = round(long / short) if short else long  # a crop leaves coarse levels without pixels: 1 is what it has
     return max(1, next((f for f in (near, near + 1, near - 1) if f > 0 and -(-long // f) == short), near))
 
 

@@ -43,7 +43,10 @@ def check_quantiles(q: Any) -> tuple[float, ...]:
     ValueError
         One of them is not between 0 and 1.
     """
-    values = np.atleast_1d(np.asarray(q, dtype=float))
+    try:
+        values = np.atleast_1d(np.asarray(q, dtype=float))
+    except (TypeError, ValueError):
+        raise TypeError(f"q must be a number or a one-dimensional sequence of numbers, 0 to 1; got {q!r}.") from None
     if values.ndim != 1 or not values.size:
         raise ValueError(f"q must be a number or a one-dimensional sequence; got the shape {values.shape}.")
     wrong = values[~((values >= 0) & (values <= 1))]
@@ -61,7 +64,7 @@ def check_choice(value: Any, choices: Sequence[Any], name: str) -> Any:
     ValueError
         It is not.
     """
-    if value not in choices:
+    if np.ndim(value) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}.")
     return value
 
@@ -75,7 +78,7 @@ def check_sigma(value: Any, what: str = "sigma") -> float:
         It is negative, NaN, infinite or no number.
     """
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or value < 0:
+    if not number or not np.isfinite(float(value)) or value < 0:
         raise ValueError(f"{what} must be a finite number of pixels, 0 or more; got {value!r}.")
     return float(value)
 

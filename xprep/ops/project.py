@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.arguments import check_dim_names
 from xprep.engine.lazy import as_lazy, like
 from xprep.engine.reductions import Reduction, reduce_axes
 from xprep.engine.tiling import merged
@@ -68,9 +69,9 @@ def project(image: Container, dim: str | Sequence[str], how: str = "max", *, ski
     """
     skipna = check_switch(skipna, "skipna", None)
     check_choice(how, tuple(PROJECTIONS), "how")
+    gone = Beside(moved=list(check_dim_names(dim, "dim")))
     step = spell("project", {"dim": dim, "how": how, "skipna": skipna}, {"skipna": None})
     makes = None if how in ("max", "min") else f"project(how={how!r})"
-    gone = Beside(moved=[dim] if isinstance(dim, str) else tuple(dim))
     return map_images(lambda array: _project(array, dim, how, skipna, step), image, makes, gone)
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import xarray as xr
 
+from xprep.arguments import check_dim_names
 from xprep.engine.gather import Place
 from xprep.engine.graph import as_array
 from xprep.engine.keep import Stream, keep
@@ -104,7 +105,7 @@ def quantile(
 def _reduced(image: xr.DataArray, dim: Any) -> tuple[Any, ...]:
     if dim is None:
         return tuple(name for name in image.dims if name != CHANNEL)
-    names = tuple(image.dims) if dim is ... else ((dim,) if isinstance(dim, str) else tuple(dim))
+    names = tuple(image.dims) if dim is ... else check_dim_names(dim, "dim")
     check_dims(names, image, "dim")
     return names
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -72,8 +72,12 @@ def _is_nested(value: Any) -> bool:
     return isinstance(value, ByLabel) or (np.iterable(value) and not isinstance(value, str))
 
 
+MAX_RADIUS: Final = 1e6  # pixels; the kernel has 3 taps for each
+
+
 def _check_radius(value: Any, given: Any) -> float:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or value <= 0:
-        raise ValueError(f"radius must be a finite number of pixels above 0, or a length such as '1.4 um'; got {given!r}.")
+    if not number or not np.isfinite(float(value)) or not 0 < value <= MAX_RADIUS:
+        allowed = f"a finite number of pixels above 0, at most {MAX_RADIUS:g}, or a length such as '1.4 um'"
+        raise ValueError(f"radius must be {allowed}; got {given!r}.")
     return float(value)

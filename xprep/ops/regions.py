@@ -31,13 +31,15 @@ def _of_images(function: Callable[P, R], *, table: bool = True, unitless: bool =
 
     @wraps(function)
     def operation(image: Any, rois: Any, **options: Any) -> Any:
-        step = spell(function.__name__, {"rois": rois, **options})
         makes = None if _keeps_whole_numbers(options) else function.__name__
         images = images_of(image, makes)
         for array in images.values():
             check_image(array, function.__name__)
         check_known(getattr(rois, "data", rois), function.__name__, "rois.data" if isinstance(rois, xr.DataArray) else "rois")
+        if not table and isinstance(dtype := getattr(rois, "dtype", None), np.dtype):
+            masking.check_mask(dtype)
         found = as_table(rois, list(images.values())) if table else rois
+        step = spell(function.__name__, {"rois": rois, **options})
 
         def one(array: xr.DataArray) -> Any:
             result = cast(Callable[..., Any], function)(array, found, **options)

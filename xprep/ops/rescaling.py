@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.arguments import check_number
 from xprep.engine.gather import Place
 from xprep.engine.lazy import is_lazy, like
 from xprep.engine.scaling import (
@@ -198,10 +199,11 @@ def _scale_of(image: xr.DataArray, dim: str, factor: float, way: Way) -> Scale:
 
 
 def _check_cval(way: Way, dtype: np.dtype[Any]) -> None:
+    check_number(way.cval, "cval")
     if way.boundary == "constant" and way.cast is not None and way.cast.kind != "f" and not np.isfinite(way.cval):
         raise ValueError(f"cval={way.cval!r} is not a value of dtype {str(way.cast)!r}; give one that is.")
     if way.boundary != "constant" or way.order == 1 or dtype.kind == "f":
         return
-    kept = np.array(way.cval).astype(dtype) if np.isfinite(way.cval) and abs(way.cval) < 2**63 else None
+    kept = np.array(way.cval).astype(dtype) if np.isfinite(float(way.cval)) and abs(way.cval) < 2**63 else None
     if kept is None or kept != way.cval:
         raise ValueError(f"cval={way.cval!r} is not a value of {dtype}, which order=0 keeps; give one that is, or order=1.")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.arguments import check_mapping
 from xprep.dims.lengths import Length, metres, parse_length, told_unit, units_apart
 from xprep.dims.spacing import spacing
 from xprep.ops.layout import SPACE
@@ -123,7 +124,7 @@ def isotropic_sizes(
     ValueError
         A size is not known or not positive, ``voxel_size`` names a dim that is none of space, or units do not compare.
     """
-    given = dict(voxel_size or {})
+    given = dict(check_mapping(voxel_size, "voxel_size", "{'z': 2.0, 'y': '0.5 um'}"))
     if unknown := [dim for dim in given if dim not in SPACE]:
         raise ValueError(f"voxel_size names the dim {unknown[0]!r}; it is a mapping by dims of space: 'z', 'y', 'x'.")
     dims = [dim for dim in SPACE if dim in image.dims and (image.sizes[dim] > 1 or dim in given)]
@@ -183,4 +184,4 @@ def _positive(size: Any, dim: str) -> float:
 def is_positive(value: Any) -> bool:
     """Whether ``value`` is a finite number above 0."""
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return bool(number and np.isfinite(value) and value > 0)
+    return bool(number and np.isfinite(float(value)) and value > 0)

@@ -11,7 +11,19 @@ from xprep.dims.channels import channel_names, channel_titles
 from xprep.ops.layout import CHANNEL, PLANE
 from xprep.ops.project import project
 from xprep.ops.rescale import rescale
-from xprep.plot.panels import MOST_PIXELS, are_labels, drawable, finished, lengths_of, new_figure, show, window_of
+from xprep.plot.library import load_matplotlib
+from xprep.plot.panels import (
+    MOST_PIXELS,
+    are_labels,
+    check_cmap,
+    check_figure,
+    drawable,
+    finished,
+    lengths_of,
+    new_figure,
+    show,
+    window_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -40,6 +52,8 @@ def plot_channels(
 
     Raises
     ------
+    ImportError
+        matplotlib is not installed.
     ValueError
         A dim other than c, z, y, x has more than one position, or there are several images.
 
@@ -48,13 +62,15 @@ def plot_channels(
     An image of more than 1200 pixels an axis is shrunk first, averaging (labels: by nearest pixel), and read once,
     chunk by chunk.
     """
+    load_matplotlib()
+    check_cmap(cmap)
     stack = drawable(image, "plot_channels", PLANE)
     as_labels = are_labels(stack, labels)
     flat = project(stack, "z", "max") if "z" in stack.dims else stack
     pictures = _shrunk(flat, as_labels).compute()
     names = channel_titles(channel_names(stack)) if CHANNEL in stack.dims else (str(stack.name or ""),)
     columns = ceil(sqrt(len(names)))
-    figure = figure or new_figure(*_panel_size(flat, columns, ceil(len(names) / columns)))
+    figure = check_figure(figure) or new_figure(*_panel_size(flat, columns, ceil(len(names) / columns)))
     panels = figure.subplots(ceil(len(names) / columns), columns, squeeze=False, sharex=True, sharey=True).ravel()
     for i, name in enumerate(names):
         picture = (pictures.isel({CHANNEL: i}) if CHANNEL in stack.dims else pictures).transpose(*PLANE).values

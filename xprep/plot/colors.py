@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xprep.plot.library import load_matplotlib
+
 
 def label_colors(labels: NDArray[Any]) -> NDArray[np.uint8]:
     """Return a colour for every label: black for 0, and otherwise one that depends on nothing but the label.
@@ -26,8 +28,7 @@ def label_colors(labels: NDArray[Any]) -> NDArray[np.uint8]:
     >>> label_colors(np.array([0, 1, 2, 1])).tolist()
     [[0, 0, 0], [110, 77, 255], [129, 255, 115], [110, 77, 255]]
     """
-    from matplotlib.colors import hsv_to_rgb  # noqa: PLC0415  (matplotlib is optional)
-
+    hsv_to_rgb = load_matplotlib("colors").hsv_to_rgb
     found, where = np.unique(labels, return_inverse=True)
     number = found.astype(np.float64)
     hue = (number * 0.6180339887498949 + 0.08) % 1

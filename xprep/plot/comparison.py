@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from xprep.plot.library import load_matplotlib
 from xprep.plot.panels import MOST_PIXELS, finished, new_figure, window_of
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def plot_before_after(before: xr.DataArray, after: xr.DataArray) -> Figure:
     >>> [panel.get_title() for panel in figure.axes][:2]
     ['marker 1, before', 'marker 1, after']
     """
+    load_matplotlib()
     pairs = list(zip(_planes(before), _planes(after), strict=True))
     height, width = pairs[0][0].shape
     figure = new_figure(9, max(2.0, 4.2 * height / width) * len(pairs) + 0.4)

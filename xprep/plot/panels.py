@@ -18,6 +18,7 @@ from xprep.ops.roles import says_labels
 from xprep.ops.units import unit_of
 from xprep.plot.colors import label_colors
 from xprep.plot.levels import fitting_level
+from xprep.plot.library import load_matplotlib
 from xprep.switches import check_switch
 
 if TYPE_CHECKING:
@@ -129,15 +130,43 @@ def _axis_label(image: xr.DataArray, dim: str) -> str:
 
 def new_figure(width: float, height: float) -> Figure:
     """Return a new figure of so many inches."""
-    from matplotlib import pyplot  # noqa: PLC0415  (matplotlib is optional)
-
-    return pyplot.figure(figsize=(width, height), layout="constrained")
+    figure: Figure = load_matplotlib("pyplot").figure(figsize=(width, height), layout="constrained")
+    return figure
 
 
 def finished(figure: Figure | SubFigure) -> Figure | SubFigure:
     """Close a figure that a notebook would show twice: as what a cell returns, and as an open figure."""
-    from matplotlib import get_backend, pyplot  # noqa: PLC0415  (matplotlib is optional)
-
-    if "inline" in get_backend() and not hasattr(figure, "get_subplotspec"):
-        pyplot.close(figure)  # type: ignore[arg-type]
+    pyplot = load_matplotlib("pyplot")
+    if "inline" in pyplot.get_backend() and not hasattr(figure, "get_subplotspec"):
+        pyplot.close(figure)
     return figure
+
+
+def check_figure(figure: Any) -> Any:
+    """Return a figure of matplotlib, or None.
+
+    Raises
+    ------
+    TypeError
+        It is neither.
+    """
+    if figure is not None and not hasattr(figure, "subplots"):
+        raise TypeError(f"figure must be a figure of matplotlib, a part of one, or None; got {figure!r}.")
+    return figure
+
+
+def check_cmap(cmap: Any) -> None:
+    """Refuse what is no colour map.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A name that matplotlib does not know; no name.
+    """
+    from matplotlib import colormaps  # noqa: PLC0415  (matplotlib is optional)
+    from matplotlib.colors import Colormap  # noqa: PLC0415
+
+    if not isinstance(cmap, str | Colormap | None):
+        raise TypeError(f"cmap must be a colour map of matplotlib or the name of one; got {cmap!r}.")
+    if isinstance(cmap, str) and cmap not in colormaps:
+        raise ValueError(f"cmap must be a colour map of matplotlib, such as 'viridis'; got {cmap!r}.")

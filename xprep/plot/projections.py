@@ -11,8 +11,11 @@ import xarray as xr
 from xprep.dims.channels import channel_names, channel_titles
 from xprep.ops.layout import CHANNEL, SPACE
 from xprep.ops.project import project
+from xprep.plot.library import load_matplotlib
 from xprep.plot.panels import (
     are_labels,
+    check_cmap,
+    check_figure,
     drawable,
     extent_of,
     fewer_pixels,
@@ -60,6 +63,8 @@ def plot_projections(
 
     Raises
     ------
+    ImportError
+        matplotlib is not installed.
     ValueError
         There is no z, a dim other than c, z, y, x has more than one position, or there are several images.
 
@@ -68,12 +73,14 @@ def plot_projections(
     The volume is read once, chunk by chunk; only the pictures are held, of at most 1200 pixels an axis. Greys go from
     the 0.5th to the 99.8th percentile of a channel's three pictures.
     """
+    load_matplotlib()
+    check_cmap(cmap)
     volume = drawable(image, "plot_projections", SPACE)
     dims = [dim for dim in (CHANNEL, *SPACE) if dim in volume.dims]
     sides = {dim: project(volume.transpose(*dims), dim, "max") for dim in SPACE}
     pictures = xr.Dataset({dim: side.variable for dim, side in sides.items()}).compute()
     as_labels = are_labels(volume, labels)
-    figure = figure or new_figure(*_orthogonal_size(volume))
+    figure = check_figure(figure) or new_figure(*_orthogonal_size(volume))
     for i, (row, name) in enumerate(_rows(figure, volume)):
         axes = _orthogonal_axes(row, volume)
         mine = pictures.isel({CHANNEL: i} if CHANNEL in volume.dims else {})

@@ -8,10 +8,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.arguments import check_number
 from xprep.ops.layout import PLANE
 from xprep.plot.channels import plot_channels
 from xprep.plot.colors import label_colors
-from xprep.plot.panels import drawable, extent_of, finished
+from xprep.plot.library import load_matplotlib
+from xprep.plot.panels import check_cmap, check_figure, drawable, extent_of, finished
 from xprep.rois import RoiTable
 from xprep.rois.given import as_table
 from xprep.rois.outlines import outline_segments
@@ -56,6 +58,8 @@ def plot_rois(
 
     Raises
     ------
+    ImportError
+        matplotlib is not installed.
     ValueError
         A ROI beyond the image, or not one number per ROI.
     KeyError
@@ -70,11 +74,14 @@ def plot_rois(
     >>> len(figure.axes[0].collections[0].get_segments())
     6
     """
+    load_matplotlib()
+    check_cmap(cmap)
+    check_number(linewidth, "linewidth", least=0)
     reference = drawable(image, "plot_rois", PLANE, finest=True)
     rois = as_table(rois, [reference.isel(z=0, drop=True) if "z" in reference.dims else reference]).on(reference, PLANE)
     rois.check_inside({"z": 2**31, **{dim: reference.sizes[dim] for dim in PLANE}})
     values = None if feature is None else feature_values(feature, rois)
-    before = [] if figure is None else list(figure.axes)
+    before = [] if figure is None else list(check_figure(figure).axes)
     figure = plot_channels(reference, labels=False, figure=figure)
     panels = [panel for panel in figure.axes if panel.images and panel not in before]
     for panel in panels:
@@ -96,7 +103,10 @@ def feature_values(feature: Any, rois: RoiTable) -> NDArray[np.float64]:
     """
     if isinstance(feature, xr.DataArray) and "roi" in feature.coords and feature.dims == ("roi",):
         feature = feature.sel(roi=rois.ids)
-    values = np.asarray(feature, np.float64)
+    try:
+        values = np.asarray(feature, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"feature must be one number a ROI; got {feature!r}.") from None
     if values.shape != (len(rois),):
         raise ValueError(f"feature needs one number for each of {len(rois)} ROIs; got shape {values.shape}.")
     return values
@@ -110,16 +120,13 @@ def _draw(
     panel: Axes, image: xr.DataArray, rois: RoiTable, values: NDArray[np.float64] | None, cmap: str, linewidth: float
 ) -> Any:
     """Add the outlines to one panel."""
-    from matplotlib import colormaps  # noqa: PLC0415  (matplotlib is optional)
-    from matplotlib.collections import LineCollection  # noqa: PLC0415
-
     segments, owners = outline_segments(rois)
     y, x = (_physical(image, dim, segments[..., axis]) for axis, dim in enumerate(PLANE))
-    lines = LineCollection(list(np.stack([x, y], axis=-1)), linewidths=linewidth)
+    lines = load_matplotlib("collections").LineCollection(list(np.stack([x, y], axis=-1)), linewidths=linewidth)
     if values is None:
         lines.set_color([tuple(color) for color in label_colors(np.arange(1, len(rois) + 1))[owners] / 255])
     else:
-        lines.set_cmap(colormaps[cmap].with_extremes(bad=UNKNOWN))
+        lines.set_cmap(load_matplotlib().colormaps[cmap].with_extremes(bad=UNKNOWN))
         lines.set_array(np.ma.masked_invalid(values[owners]))
     return panel.add_collection(lines, autolim=False)
 

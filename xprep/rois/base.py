@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.arguments import check_listed, check_mapping
 from xprep.dims.alignment import SPACE
 from xprep.rois.columns import (
     check_planar,
@@ -51,7 +52,8 @@ class RaggedPixels:
         for name in ("zpix", "ypix", "xpix"):
             columns[name] = whole_coordinates(getattr(self, name), name).astype(np.int32, copy=False)
         check_starts(starts, {name: column.shape for name, column in columns.items()})
-        ids = np.arange(starts.size - 1) if len(self.ids) == 0 else unique_ids(self.ids, starts.size - 1)
+        names = check_listed(self.ids, "ids", "a list with a name a ROI")
+        ids = np.arange(starts.size - 1) if len(names) == 0 else unique_ids(self.ids, starts.size - 1)
         for name, column in {**columns, "ids": ids}.items():
             object.__setattr__(self, name, own(column) if name == "ids" else freeze(own(column)))
         object.__setattr__(self, "starts", starts)
@@ -114,6 +116,7 @@ class RaggedPixels:
         ValueError
             A ROI reaches beyond the image, or lies in a plane that it does not have.
         """
+        shape = check_mapping(shape, "shape", "{'y': 512, 'x': 512}")
         for name in "zyx":
             span, length = self.summary[name], shape.get(name, 1)
             if span is not None and span[1] >= length:

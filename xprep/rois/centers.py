@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xprep.arguments import check_mapping
 from xprep.kernels.rois import weighted_means
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def check_width(width: Any) -> int:
     ValueError
         Not a whole number of pixels, or negative.
     """
-    if isinstance(width, bool) or not isinstance(width, int | np.integer) or width < 0:
-        raise ValueError(f"width is the half-width of windows, a whole number of pixels from 0; got {width!r}.")
+    if isinstance(width, bool) or not isinstance(width, int | np.integer) or not 0 <= width < 2**20:
+        raise ValueError(f"width is the half-width of windows, a whole number of pixels from 0 to {2**20 - 1}; got {width!r}.")
     return int(width)
 
 
@@ -69,6 +70,7 @@ def centroid_columns(centroids: Mapping[str, Any], names: Sequence[str]) -> list
     ValueError
         Entries are not integers, or differ in length.
     """
+    centroids = check_mapping(centroids, "centroids", "{'yc': [4], 'xc': [5]}")
     missing = [name for name in names if name not in centroids]
     if missing:
         raise KeyError(f"centroids need the entries {list(names)}; {missing} are missing from {sorted(centroids)}.")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xprep.arguments import check_listed
 from xprep.types import Array
 
 MAX_COORDINATE = 2**31 - 1
@@ -21,7 +22,7 @@ def check_lengths(**lists: Sequence[Any]) -> None:
     ValueError
         No ROIs; lists of different lengths; a ROI whose columns differ in length.
     """
-    numbers = {name: len(values) for name, values in lists.items()}
+    numbers = {name: len(check_listed(values, name, "a list with an entry a ROI")) for name, values in lists.items()}
     if len(set(numbers.values())) > 1:
         raise ValueError(f"every list needs one entry a ROI; got {numbers}.")
     if not any(numbers.values()):
@@ -82,8 +83,8 @@ def finite_weights(values: Any) -> Array:
         A weight is NaN, infinite or not a number.
     """
     array = np.asarray(values)
-    if array.dtype.kind not in "buif":
-        raise ValueError(f"lam must be real numbers, got {array.dtype}.")
+    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
+        raise ValueError(f"lam must be real numbers of at most 64 bits, got {array.dtype}.")
     floats = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
     if not np.isfinite(told(floats)).all():
         bad = int((~np.isfinite(floats)).sum())

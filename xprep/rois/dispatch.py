@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xprep.dims.alignment import aligned, bare
+from xprep.dims.values import check_real
 from xprep.engine.lazy import check_known, is_lazy
 from xprep.engine.roi_blocks import map_windows
 from xprep.types import Array
@@ -44,18 +45,22 @@ def over_windows(
     ------
     ValueError
         Windows of different sizes, or too few axes.
+    TypeError
+        Values that are not real numbers of at most 64 bits.
     """
     core = 3 if volumetric else 2
     for window in windows:
         check_known(window, "xprep.rois", "windows")
+    windows = [window if is_lazy(window) or isinstance(window, xr.DataArray) else np.asarray(window) for window in windows]
+    for window in windows:
+        check_real(window.dtype, "xprep.rois", "a window")
     if any(isinstance(window, xr.DataArray) for window in windows):
         return _over_labelled(function, windows, core, dtypes, keeps)
-    arrays = [window if is_lazy(window) else np.asarray(window) for window in windows]
-    _check_windows([array.shape for array in arrays], core)
-    made = dtypes(*(array.dtype for array in arrays))
-    if any(map(is_lazy, arrays)):
-        return map_windows(function, arrays, core, keeps, made)
-    return _tuple(function(*arrays))
+    _check_windows([window.shape for window in windows], core)
+    made = dtypes(*(window.dtype for window in windows))
+    if any(map(is_lazy, windows)):
+        return map_windows(function, windows, core, keeps, made)
+    return _tuple(function(*windows))
 
 
 def _over_labelled(

@@ -9,6 +9,7 @@ import scipy  # its parts load when they are first used: signal alone is 40 MiB
 import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.arguments import check_number
 from xprep.engine.lazy import as_lazy, like
 from xprep.rois.centers import centers_of, check_width
 from xprep.rois.crops import Window, crop_labelled, kept_coords, space_dims
@@ -65,7 +66,8 @@ def centered(image: xr.DataArray, rois: Any, *, width: int = 15, fill_value: flo
     half = check_width(width)
     space_dims(image)
     table = table_on(image, rois)
-    return crop_labelled(image, centers_of(table), Window(half, fill_value, table.volumetric), table.names)
+    window = Window(half, check_number(fill_value, "fill_value"), table.volumetric)
+    return crop_labelled(image, centers_of(table), window, table.names)
 
 
 def roi_features(
@@ -152,9 +154,16 @@ def taper_of(window: Any, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
     if window is None:
         return None
     if isinstance(window, str):
-        one = scipy.signal.get_window(window, shape[0], fftbins=False)
+        try:
+            one = scipy.signal.get_window(window, shape[0], fftbins=False)
+        except ValueError as error:
+            why = f"a name that scipy.signal.get_window knows, or weights; got {window!r}: {error}"
+            raise ValueError(f"window must be {why}") from None
         return np.outer(one, one).astype(np.float32)
-    weights = np.asarray(window, np.float32)
+    try:
+        weights = np.asarray(window, np.float32)
+    except (TypeError, ValueError):
+        raise TypeError(f"window must be a name or an array of weights; got {window!r}.") from None
     if weights.shape != shape:
         raise ValueError(f"window needs the shape {shape} of the windows, 2·width + 1 each way; got {weights.shape}.")
     return weights

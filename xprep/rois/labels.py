@@ -67,9 +67,10 @@ def label_data(labels: Any) -> Any:
     if isinstance(labels, xr.DataArray):
         order = [dim for dim in ("z", "y", "x") if dim in labels.dims]
         if set(labels.dims) != set(order) or not {"y", "x"} <= set(order):
+            other = next((dim for dim in labels.dims if dim not in order), "t")
             raise ValueError(
                 f"a label image has the dims y and x, and z if it is a volume; got {labels.dims}. "
-                "Select one of the others first, e.g. labels.isel(t=0)."
+                f"Select one of the others first, e.g. labels.isel({other}=0, drop=True)."
             )
         labels = labels.transpose(*order).data
     data = labels if is_lazy(labels) else np.asarray(labels)

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from xprep.arguments import check_listed
+from xprep.dims.values import check_real
 from xprep.kernels.rois import weighted_means
 from xprep.rois.columns import check_lengths, join_lists, starts_of, whole_coordinates
 from xprep.switches import check_switch
@@ -61,7 +63,7 @@ def flatten_roi_data(
 
 def is_volumetric(zpix: Any) -> bool:
     """Return whether ``zpix`` holds an array per ROI, rather than one plane per ROI."""
-    return len(zpix) > 0 and np.ndim(zpix[0]) > 0
+    return len(check_listed(zpix, "zpix", "a list with a plane, or an array of them, a ROI")) > 0 and np.ndim(zpix[0]) > 0
 
 
 def join_planes(zpix: Sequence[Any], lam: Sequence[Any]) -> Array:
@@ -72,7 +74,7 @@ def join_planes(zpix: Sequence[Any], lam: Sequence[Any]) -> Array:
     ValueError
         There is not one entry a ROI, or not one value a pixel.
     """
-    if len(zpix) != len(lam):
+    if len(check_listed(zpix, "zpix", "a list with a plane, or an array of them, a ROI")) != len(lam):
         raise ValueError(f"zpix needs one entry a ROI: there are {len(lam)} ROIs, and {len(zpix)} entries.")
     if not is_volumetric(zpix):
         return np.repeat(np.asarray(zpix), [len(weights) for weights in lam])
@@ -176,7 +178,8 @@ def locate(weights: Array, columns: Sequence[Array], starts: NDArray[np.int64], 
         Another method, or a ROI without a centroid where an integer is needed.
     """
     asint = check_switch(asint, "asint")
-    if method not in ("weightedmean", "median"):
+    check_real(weights.dtype, "get_roi_centroids", "lam")
+    if np.ndim(method) or method not in ("weightedmean", "median"):
         raise ValueError(f"method must be 'weightedmean' or 'median'; got {method!r}.")
     means = weighted_means(weights, columns, starts) if method == "weightedmean" else _medians(columns, starts)
     if not (asint or method == "median"):

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.arguments import check_number
 from xprep.dims.alignment import aligned
 from xprep.engine.grid import starts
 from xprep.engine.lazy import is_lazy
@@ -64,7 +65,7 @@ def mask(image: xr.DataArray, rois: Any, *, outside: float = np.nan, invert: boo
     array([[0, 2],
            [3, 0]])
     """
-    invert = check_switch(invert, "invert")
+    invert, outside = check_switch(invert, "invert"), check_outside(outside)
     inside = _inside_table(image, rois) if isinstance(rois, RoiTable) else _inside_labels(image, rois)
     dtype = masked_dtype(image.dtype, outside)
     blank = partial(blank_pixels, outside=dtype.type(outside), dtype=dtype, invert=invert)
@@ -87,7 +88,7 @@ def masked_dtype(dtype: np.dtype[Any], outside: float) -> np.dtype[Any]:
     """
     if dtype.kind == "f":
         return dtype
-    if np.isfinite(outside) and float(outside).is_integer():
+    if np.isfinite(float(outside)) and float(outside).is_integer():
         if dtype.kind == "b" and outside in (0, 1):
             return dtype
         if dtype.kind in "iu" and np.iinfo(dtype).min <= outside <= np.iinfo(dtype).max:
@@ -129,16 +130,40 @@ class _Inside:
 
 def _inside_labels(image: xr.DataArray, labels: Any) -> xr.Variable:
     variable = aligned(labels, image, "the mask").variable if isinstance(labels, xr.DataArray) else _variable(image, labels)
-    if variable.dtype.kind not in "biu":
-        raise ValueError(
-            f"rois must be a RoiTable, a label image of integers or a boolean mask; got {variable.dtype}. "
-            "Compare it first, e.g. labels > 0."
-        )
+    check_mask(variable.dtype)
     extra = [dim for dim in variable.dims if dim not in image.dims]
     wrong = {dim: n for dim, n in variable.sizes.items() if dim in image.sizes and image.sizes[dim] != n}
     if extra or wrong:
         raise ValueError(f"the mask has {dict(variable.sizes)}, but the image {dict(image.sizes)}; they must match.")
     return variable if variable.dtype == bool else variable != 0
+
+
+def check_outside(outside: Any) -> Any:
+    """Return the value outside of ROIs, a number or a bool, as it is.
+
+    Raises
+    ------
+    TypeError
+        It is something else.
+    """
+    if not isinstance(outside, bool | np.bool_):
+        check_number(outside, "outside")
+    return outside
+
+
+def check_mask(dtype: np.dtype[Any]) -> None:
+    """Refuse what is neither labels nor a mask.
+
+    Raises
+    ------
+    ValueError
+        It names the type.
+    """
+    if dtype.kind not in "biu":
+        raise ValueError(
+            f"rois must be a RoiTable, a label image of integers or a boolean mask; got {dtype}. "
+            "Compare it first, e.g. labels > 0."
+        )
 
 
 def _variable(image: xr.DataArray, labels: Any) -> xr.Variable:

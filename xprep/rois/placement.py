@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.arguments import check_dim_names, check_mapping
 from xprep.dims.alignment import SPACE, allowed_apart, span, step_near, units_to
 from xprep.dims.lengths import told_unit
 from xprep.dims.spacing import TOLERANCE, is_even, line_of, nearest, rounding_of, tell_steps
@@ -63,6 +64,7 @@ def check_placement(placement: Mapping[str, Any]) -> dict[str, PixelAxis]:
     TypeError
         Something else than a `PixelAxis`.
     """
+    placement = check_mapping(placement, "placement", "{'y': PixelAxis(…)}")
     for dim, axis in placement.items():
         if dim not in SPACE:
             raise ValueError(f"placement names the dim {dim!r}; pixels lie along 'z', 'y' and 'x'.")
@@ -81,6 +83,8 @@ def placement_of(image: xr.DataArray) -> dict[str, PixelAxis]:
     ValueError
         A coordinate is not evenly spaced.
     """
+    if not isinstance(image, xr.DataArray):
+        raise TypeError(f"image must be a DataArray; got {image!r}.")
     found = {dim: axis_of(image.coords[dim], dim) for dim in SPACE if dim in image.coords and image.coords[dim].ndim < 2}
     return {dim: axis for dim, axis in found.items() if axis is not None and (dim in image.dims or dim == "z")}
 
@@ -114,7 +118,10 @@ def columns_on(
     ValueError
         Pixels of another size, or that lie between the image's; units that do not compare.
     """
+    if not isinstance(image, xr.DataArray):
+        raise TypeError(f"image must be a DataArray; got {image!r}.")
     found: dict[str, Array] = {}
+    dims = check_dim_names(dims, "dims")
     for dim in (dim for dim in dims if dim in placement and columns[dim].size and _says_where(image, dim, placement[dim])):
         column = columns[dim]
         first, last = int(column.min()), int(column.max())

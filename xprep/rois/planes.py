@@ -164,6 +164,8 @@ def count_planes(planes: Array, num_planes: int | None) -> int:
     highest = int(planes.max()) if planes.size else -1
     if num_planes is None:
         return highest + 1
+    if isinstance(num_planes, bool) or not isinstance(num_planes, int | np.integer) or num_planes > 10**6:
+        raise TypeError(f"num_planes must be a whole number up to 1000000, or None; got {num_planes!r}.")
     if num_planes <= highest:
         raise ValueError(f"there are items in plane {highest}, but num_planes={num_planes}; it must be {highest + 1} or more.")
     return int(num_planes)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.arguments import check_listed
+from xprep.dims.values import check_real
 from xprep.engine.lazy import is_lazy
 from xprep.kernels.rois_windows import correlate
 from xprep.rois.columns import check_lengths
@@ -112,7 +114,8 @@ def dot_product(
     """
     volumetric, skipna = check_switch(volumetric, "volumetric"), check_switch(skipna, "skipna")
     data = reference if isinstance(reference, xr.DataArray) or is_lazy(reference) else np.asarray(reference)
-    if len(lam) == 0:
+    check_real(data.dtype, "dot_product", "the reference")
+    if len(check_listed(lam, "lam", "a list with an array a ROI")) == 0:
         check_none(ypix, xpix, zpix)
         return np.empty(0)
     if is_volumetric(zpix) != volumetric:

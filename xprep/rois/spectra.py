@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import scipy  # its parts load when they are first used: signal alone is 40 MiB
 
+from xprep.arguments import check_number
 from xprep.kernels.rois_spectra import mean_cross_power
 from xprep.rois.dispatch import Pairs, as_floats, float_type, over_windows
 from xprep.switches import check_switch
@@ -79,9 +80,10 @@ def check_eps(eps: float) -> None:
     ------
     ValueError
         Negative or NaN.
+    TypeError
+        No number.
     """
-    if not eps >= 0:
-        raise ValueError(f"eps must be 0 or more; got {eps!r}.")
+    check_number(eps, "eps", least=0)
 
 
 def phase_correlation(static: Any, moving: Any, *, eps: float = 1e-8, volumetric: bool = False) -> Any:

@@ -24,6 +24,8 @@ def columns_from_suite2p(stat: Any, plane: int | None, exclude_overlap: bool) ->
         ``stat`` is no list of ROIs.
     """
     exclude_overlap = check_switch(exclude_overlap, "exclude_overlap")
+    if plane is not None and (isinstance(plane, bool) or not isinstance(plane, int | np.integer) or not 0 <= plane < 2**31):
+        raise TypeError(f"plane must be a whole number, 0 or more, or None; got {plane!r}.")
     cells = cells_of(stat)
     needed = (*NEEDED, "overlap") if exclude_overlap else NEEDED
     for number, cell in enumerate(cells):

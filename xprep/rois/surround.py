@@ -188,7 +188,7 @@ def check_surround(surround: str) -> None:
     ValueError
         Neither "filled" nor "annulus".
     """
-    if surround not in ("filled", "annulus"):
+    if np.ndim(surround) or surround not in ("filled", "annulus"):
         raise ValueError(f"surround must be 'filled' or 'annulus'; got {surround!r}.")
 
 

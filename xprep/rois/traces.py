@@ -73,7 +73,7 @@ def traces(image: xr.DataArray, rois: Any, *, how: How = "weighted_mean", skipna
            [6.25]])
     """
     skipna = check_switch(skipna, "skipna")
-    if how not in ("weighted_mean", "mean", "sum", "dot"):
+    if np.ndim(how) or how not in ("weighted_mean", "mean", "sum", "dot"):
         raise ValueError(f"how must be 'weighted_mean', 'mean', 'sum' or 'dot'; got {how!r}.")
     space = space_dims(image)
     table = table_on(image, rois)
@@ -190,7 +190,7 @@ def compiled_type(block: Array) -> Array:
     """Return ``block`` in a type that loops are compiled for: native, and neither bool nor float16."""
     if block.dtype == bool:
         return block.view(np.uint8)
-    if block.dtype == np.float16:
+    if block.dtype.kind == "f" and block.dtype.itemsize == 2:  # whatever its order of bytes
         return block.astype(np.float32)
     return block.astype(block.dtype.newbyteorder("="), copy=False)
 

@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.arguments import check_listed, check_mapping, check_number
+from xprep.dims.values import check_real
 from xprep.engine.lazy import is_lazy
 from xprep.kernels.rois import allocate_zeros, fill_pixels
 from xprep.rois.centers import Centers, centroid_columns, check_width
@@ -57,7 +59,9 @@ def get_mask_volume(flat: Mapping[str, Any], num_rois: int, shape: Sequence[int]
     """
     volumetric = check_switch(volumetric, "volumetric")
     ndim = 3 if volumetric else 2
-    if len(shape) != ndim:
+    if isinstance(num_rois, bool) or not isinstance(num_rois, int | np.integer) or num_rois < 0:
+        raise ValueError(f"num_rois must be a whole number, 0 or more; got {num_rois!r}.")
+    if len(check_listed(shape, "shape", "the lengths (y, x) or (z, y, x)")) != ndim:
         raise ValueError(f"shape needs {ndim} lengths{' (z, y, x)' if volumetric else ' (y, x)'}; got {tuple(shape)}.")
     names = ("roi_idx", "zpix_flat", "ypix_flat", "xpix_flat")
     columns = flat_columns(flat, names if volumetric else (names[0], *names[2:]))
@@ -79,11 +83,15 @@ def flat_columns(flat: Mapping[str, Any], names: Sequence[str]) -> dict[str, NDA
     ValueError
         Columns are not integers, or differ in length.
     """
+    flat = check_mapping(flat, "flat", "the columns of flatten_roi_data")
     missing = [name for name in ("lam_flat", *names) if name not in flat]
     if missing:
         raise KeyError(f"the flat columns lack {missing}; xprep.rois.flatten_roi_data makes them (zpix_flat if given zpix).")
     columns = {name: np.asarray(flat[name]) for name in names}
-    size = np.asarray(flat["lam_flat"]).size
+    weights = np.asarray(flat["lam_flat"])
+    if weights.size:
+        check_real(weights.dtype, "xprep.rois", "lam_flat")
+    size = weights.size
     for name, column in columns.items():
         if column.shape != (size,) or (size and column.dtype.kind not in "iu"):
             raise ValueError(f"{name} needs {size} integers, one a weight; got {column.dtype} of shape {column.shape}.")
@@ -154,6 +162,7 @@ def get_centered_masks(
     planes = columns.get("zpix_flat")
     depth = check_depth(planes, num_planes) if volumetric else None
     columns_zyx = (planes, columns["ypix_flat"], columns["xpix_flat"])
+    check_number(fill_value, "fill_value")
     return fill_windows(np.asarray(flat["lam_flat"]), rois, columns_zyx, centers, check_width(width), fill_value, depth)
 
 
@@ -220,6 +229,8 @@ def get_centered_reference(
             [ 4.,  5.,  6.]]], dtype=float32)
     """
     volumetric = check_switch(volumetric, "volumetric")
+    check_real(getattr(reference, "dtype", None) or np.asarray(reference).dtype, "get_centered_reference", "the reference")
+    check_number(fill_value, "fill_value")
     names = ("yc", "xc") if volumetric else ("zc", "yc", "xc")
     columns = centroid_columns(centroids, names)
     zc = np.zeros_like(columns[0]) if volumetric else columns[0]

@@ -1,0 +1,155 @@
+"""Which values an operation takes: all of numpy's real numbers of at most 64 bits, in either order of bytes; others by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+
+import xprep
+
+SHAPE = (2, 24, 24)
+VALUES = np.random.default_rng(0).integers(1, 100, SHAPE)
+LABELS = np.kron(np.arange(4).reshape(2, 2), np.ones((12, 12), int))
+TABLE = xprep.RoiTable.from_labels(LABELS)
+FLAT = TABLE.flat()
+CENTERS = {"zc": [0] * 3, "yc": [6, 18, 18], "xc": [18, 6, 18]}
+PIXELS: dict[str, Any] = {"ypix": [[4, 5]], "xpix": [[4, 6]]}
+
+# Functions of an image (c, y, x).
+IMAGES: dict[str, Callable[[xr.DataArray], Any]] = {
+    "normalize": lambda image: xprep.normalize(image, sigma=1),
+    "quantile": lambda image: xprep.quantile(image, 0.5),
+    "gaussian_filter": lambda image: xprep.gaussian_filter(image, 1.0),
+    "background": lambda image: xprep.background(image, 2.0)["background"],
+    "subtract_background": lambda image: xprep.subtract_background(image, 2.0),
+    "rescale": lambda image: xprep.rescale(image, {"y": 2.0}),
+    "rescale, nearest": lambda image: xprep.rescale(image, {"y": 2.0}, order=0),
+    "to_isotropic": lambda image: xprep.to_isotropic(image, voxel_size={"y": 1.0, "x": 2.0}),
+    **{f"project, {how}": lambda image, how=how: xprep.project(image, "y", how) for how in ("max", "mean", "sum", "min", "std")},
+    "pyramid": lambda image: xprep.pyramid(image, (2,))["scale1"],
+    "mask, labels": lambda image: xprep.mask(image, LABELS, outside=0),
+    "mask, table": lambda image: xprep.mask(image, TABLE, outside=0),
+    "traces": lambda image: xprep.traces(image, TABLE),
+    "traces, without NaN": lambda image: xprep.traces(image, TABLE, skipna=True),
+    "centered": lambda image: xprep.centered(image, TABLE, width=3),
+    "roi_features": lambda image: xprep.roi_features(image, TABLE, width=3, iterations=2),
+}
+# Functions of xprep.rois of an array (c, y, x): windows, planes.
+ARRAYS: dict[str, Callable[[Any], Any]] = {
+    "compute_correlation": lambda array: xprep.rois.compute_correlation(array, VALUES),
+    "cross_power_spectrum": lambda array: xprep.rois.cross_power_spectrum(VALUES, array),
+    "phase_correlation": lambda array: xprep.rois.phase_correlation(array, VALUES),
+    "phase_correlation_zero": lambda array: xprep.rois.phase_correlation_zero(array, VALUES),
+    "center_surround": lambda array: xprep.rois.center_surround(array, iterations=2)[1],
+    "surround_filter": lambda array: xprep.rois.surround_filter(array, VALUES)[0],
+    "in_vs_out": lambda array: xprep.rois.in_vs_out(VALUES > 50, array),
+    "dot_product": lambda array: xprep.rois.dot_product([[1.0, 2.0]], **PIXELS, zpix=[0], reference=array),
+    "get_centered_reference": lambda array: xprep.rois.get_centered_reference(array, CENTERS, width=3),
+}
+# Functions of weights, (n,).
+WEIGHTS: dict[str, Callable[[Any], Any]] = {
+    "RoiTable.from_pixels": lambda lam: xprep.RoiTable.from_pixels([lam], **PIXELS).lam,
+    "get_roi_centroids": lambda lam: xprep.rois.get_roi_centroids(lam=[lam], **PIXELS, zpix=[0])[1],
+    "get_mask_volume": lambda lam: xprep.rois.get_mask_volume({**FLAT, "lam_flat": np.resize(lam, 432)}, 3, (24, 24)),
+    "get_centered_masks": lambda lam: xprep.rois.get_centered_masks({**FLAT, "lam_flat": np.resize(lam, 432)}, CENTERS, width=3),
+}
+# Loops are compiled for each (2 s), so that not all kinds are run by all functions: bytes turned around, and what has no loop.
+REAL = ["?", ">u2", ">f2", ">f4", ">f8"]
+OTHERS = [order + kind for kind in ("c8", "c16", "M8[ns]", "m8[s]", "U3") for order in "<>"]
+OTHERS += ["O", "S3", *(["g", "G"] if np.longdouble(0).itemsize > 8 else [])]
+KINDS = {"numpy": np.asarray, "dask": lambda array: da.from_array(array, chunks=(1, 8, 24)[-array.ndim :])}
+
+
+def made(values: Any, dtype: str) -> Any:
+    return values.astype("i8").astype(dtype) if dtype[1:2] in ("M", "m") else values.astype(dtype)
+
+
+def image_of(values: Any) -> xr.DataArray:
+    return xr.DataArray(values, {"y": np.arange(24.0), "x": np.arange(24.0)}, ("c", "y", "x"))
+
+
+def arrays_of(found: Any) -> list[Any]:
+    if isinstance(found, xr.Dataset | xr.DataTree):
+        return [np.asarray(one) for one in found.data_vars.values()]
+    return [np.asarray(found)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", [*IMAGES, *ARRAYS])
+def test_both_orders_of_bytes_give_the_same(name: str, kind: str) -> None:
+    function = (lambda array: IMAGES[name](image_of(array))) if name in IMAGES else ARRAYS[name]
+    for dtype in REAL:
+        values = made(VALUES, dtype)
+        found = arrays_of(function(KINDS[kind](values)))
+        native = arrays_of(function(values.astype(values.dtype.newbyteorder("="))))
+        for one, other in zip(found, native, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-4, err_msg=dtype)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", [*IMAGES, *ARRAYS])
+def test_what_is_no_real_number_is_refused(name: str, kind: str) -> None:
+    function = (lambda array: IMAGES[name](image_of(array))) if name in IMAGES else ARRAYS[name]
+    for dtype in OTHERS:
+        with pytest.raises(TypeError, match=r"works on real numbers.*is of .*Convert it first, e\.g\. image\.astype"):
+            function(KINDS[kind](made(VALUES, dtype)))
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights(name: str) -> None:
+    weights = np.array([1, 3])
+    for dtype in REAL:
+        values = weights.astype(dtype)
+        native = WEIGHTS[name](values.astype(values.dtype.newbyteorder("=")))
+        np.testing.assert_array_equal(WEIGHTS[name](values), native, err_msg=dtype)
+    for dtype in OTHERS:
+        with pytest.raises((TypeError, ValueError), match=r"real numbers.*(is of|got) "):
+            WEIGHTS[name](made(weights, dtype))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [*OTHERS, "<f4", ">f8", "?"])
+def test_labels_are_whole_numbers(dtype: str, kind: str) -> None:
+    labels, image = KINDS[kind](made(LABELS, dtype)), image_of(VALUES)
+    takers: list[Callable[[], Any]] = [
+        lambda: xprep.RoiTable.from_labels(labels),
+        lambda: xprep.traces(image, labels),
+        lambda: xprep.centered(image, labels, width=2),
+        lambda: xprep.roi_features(image, labels, width=2),
+    ]
+    if dtype != "?":
+        takers.append(lambda: xprep.mask(image, labels))
+    for taker in takers:
+        with pytest.raises(ValueError, match=r"integers.* got "):
+            taker()
+
+
+@pytest.mark.parametrize("dtype", OTHERS)
+def test_nothing_else_is_written(dtype: str, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="to_ome_zarr works on real numbers"):
+        image_of(made(VALUES, dtype)).prep.to_ome_zarr(tmp_path / "a.zarr")
+    labels = xr.DataArray(made(LABELS, dtype), dims=("y", "x"))
+    with pytest.raises((TypeError, ValueError), match=r"label.*(integers|whole numbers|real numbers)"):
+        image_of(VALUES).prep.to_ome_zarr(tmp_path / "a.zarr", labels={"cells": labels})
+    assert not (tmp_path / "a.zarr").exists()
+
+
+@pytest.mark.parametrize("dtype", OTHERS)
+@pytest.mark.parametrize("name", xprep.ufuncs.__all__)
+def test_ufuncs(name: str, dtype: str) -> None:
+    """They cast as numpy's own do, and refuse what those refuse."""
+    values = made(VALUES[0], dtype)
+    given: dict[str, tuple[Any, ...]] = {
+        "fill_mask": (values[0], [1], [1], np.zeros((2, 2))),
+        "mask_pixels": (values, True, 0),
+        "normalize_pixels": (values, 1.0, True, True, np.ones(24), np.inf),
+        "sum_scaled": (values, np.ones(24)),
+    }
+    with pytest.raises(TypeError, match="ufunc"):
+        getattr(xprep.ufuncs, name)(*given[name])

@@ -1,0 +1,37 @@
+"""Optional packages: imported when they are needed, and named with the extra that brings them where they are missing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+
+def load(module: str, extra: str, what: str, package: str = "") -> Any:
+    """Return an optional module.
+
+    Parameters
+    ----------
+    module : str
+        Its name.
+    extra : str
+        Of xprep, which brings it.
+    what : str
+        What needs it: how the sentence begins.
+    package : str
+        What it is called there, if that is not the name of its package.
+
+    Raises
+    ------
+    ImportError
+        It is not installed; it names the extra.
+
+    Examples
+    --------
+    >>> load("json", "none", "this").loads("[1]")
+    [1]
+    """
+    top = module.partition(".")[0]
+    if find_spec(top) is None:
+        raise ImportError(f"{what} needs {package or top}, which is not installed: pip install 'xprep[{extra}]'.", name=top)
+    return import_module(module)
