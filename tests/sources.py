@@ -62,3 +62,29 @@ def counted(image: xr.DataArray, chunks: Mapping[Any, int], cost: str = "local")
     """Return ``image`` as read from a source, and the source, which counts."""
     source = CountingSource(image.values, [min(chunks.get(dim, n), n) for dim, n in image.sizes.items()], cost)
     return image.copy(data=read_array(source, token=f"counted-{uuid.uuid4().hex}")), source
+
+
+class SyntheticSource:
+    """Pixels (uint16) that are made when they are read, and are nowhere before; and how often each chunk is read."""
+
+    cost = "local"
+    dtype = np.dtype("uint16")
+
+    def __init__(self, shape: tuple[int, ...], chunks: tuple[int, ...], kind: str = "noise") -> None:
+        self.shape, self.chunks, self.kind = shape, chunks, kind
+        self.reads = np.zeros([-(-n // c) for n, c in zip(shape, chunks, strict=True)], "uint16")
+        self._lock = threading.Lock()
+
+    def read(self, region: tuple[slice, ...]) -> np.ndarray:
+        touched = tuple(slice(p.start // c, -(-p.stop // c)) for p, c in zip(region, self.chunks, strict=True))
+        with self._lock:
+            self.reads[touched] += 1
+        block = np.full([part.stop - part.start for part in region], 7, self.dtype)
+        for axis, part in enumerate(region if self.kind != "constant" else ()):
+            along = np.arange(part.start, part.stop) * (7919, 10473, 12997)[axis] % (2 if self.kind == "two values" else 20011)
+            block += along.astype(self.dtype).reshape([-1 if i == axis else 1 for i in range(block.ndim)])
+        return block
+
+    @property
+    def reads_per_chunk(self) -> float:
+        return float(self.reads.mean())

@@ -1,11 +1,9 @@
-"""Law 5 for every pairing of the chunks that are read and those that are written: memory, readings, scratch."""
+"""Chunks that are read and chunks that are written at odds: scratch, readings, default chunks. Memory: `test_bounded`."""
 
 from __future__ import annotations
 
-import threading
-import tracemalloc
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,95 +15,13 @@ import xarray as xr
 
 import xprep
 from tests.crashes import objects
-from tests.sources import counted
+from tests.sources import SyntheticSource, counted
 from tests.test_laws import python
-from xprep.engine.plan import BASELINE_BYTES
 from xprep.engine.sources import read_array
 from xprep.io import scratch as scratch_space
 from xprep.ops.chunking import default_chunk
 
 TILE = 2**17
-DEPTHS = (24, 96)  # planes of 128 × 160 pixels: 1 MiB and 4 MiB
-SIDE = {"y": 128, "x": 160}
-SMALL = 3 * 2**20  # graphs, codecs, journals: what does not depend on the pixels
-
-SOURCES = {
-    "z-major": {"z": 1000, "y": 16, "x": 16},
-    "plane": {"z": 1, "y": 128, "x": 160},
-    "cube": {"z": 16, "y": 16, "x": 16},
-    "thick": {"z": 8, "y": 128, "x": 160},
-    "row": {"z": 1, "y": 1, "x": 160},
-    "tiny": {"z": 1, "y": 8, "x": 8},
-    "prime": {"z": 7, "y": 37, "x": 53},
-}
-TARGETS: dict[str, dict[str, int] | None] = {
-    "default": None,
-    "plane": {"z": 1, "y": 128, "x": 160},
-    "column": {"z": 1000, "y": 16, "x": 16},
-    "cube": {"z": 16, "y": 16, "x": 16},
-    "prime": {"z": 5, "y": 41, "x": 31},
-}
-
-
-def table() -> xprep.RoiTable:
-    starts = [(10, 12), (60, 70), (100, 130)]
-    return xprep.RoiTable.from_pixels(
-        [np.ones(9)] * 3,
-        ypix=[np.repeat(np.arange(y, y + 3), 3) for y, _ in starts],
-        xpix=[np.tile(np.arange(x, x + 3), 3) for _, x in starts],
-    )
-
-
-def _movie(operation: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda image: operation(image.rename(z="t"))
-
-
-# What is written: passes over the source, and the operation. `normalize` counts more than these tiles: see `test_laws`.
-WRITTEN: dict[str, tuple[int, Callable[[Any], Any]]] = {
-    "copy": (1, lambda image: image),
-    "gaussian_filter": (1, lambda image: image.prep.gaussian_filter(1)),
-    "gaussian_filter along z": (1, lambda image: image.prep.gaussian_filter({"z": 1, "y": 1})),
-    "subtract_background": (1, lambda image: image.prep.subtract_background(3)),
-    "rescale": (1, lambda image: image.prep.rescale({"z": 0.5, "y": 0.7}, anti_alias=True)),
-    "pyramid": (1, lambda image: image.prep.pyramid(({"z": 2, "y": 2, "x": 2},))["scale1/image"]),
-    "mask": (1, lambda image: image.rename(z="t").prep.mask(table(), outside=0).rename(t="z")),
-}
-# What is small: computed, each chunk read once or twice a pass.
-COMPUTED: dict[str, tuple[int, Callable[[Any], Any]]] = {
-    "quantile": (1, lambda image: image.prep.quantile(0.5)),
-    "quantile of every pixel": (1, lambda image: image.prep.quantile(0.5, "z")),
-    "project": (1, lambda image: image.prep.project("z", "std")),
-    "traces": (1, _movie(lambda image: image.prep.traces(table()))),
-    "centered": (1, _movie(lambda image: image.prep.centered(table(), width=3))),
-}
-
-
-class Synthetic:
-    """Pixels that are made when they are read, and are nowhere before; and how often each chunk is read."""
-
-    cost = "local"
-    dtype = np.dtype("uint16")
-
-    def __init__(self, shape: tuple[int, ...], chunks: tuple[int, ...]) -> None:
-        self.shape, self.chunks = shape, chunks
-        self.reads = np.zeros([-(-n // c) for n, c in zip(shape, chunks, strict=True)], "uint16")
-        self.lock = threading.Lock()
-
-    def read(self, region: tuple[slice, ...]) -> np.ndarray:
-        with self.lock:
-            self.reads[tuple(slice(p.start // c, -(-p.stop // c)) for p, c in zip(region, self.chunks, strict=True))] += 1
-        axes = np.ogrid[region]
-        return np.asarray(sum(axes[i] * (7919, 104729, 1299709)[i] for i in range(3)) % 60013, "uint16")
-
-    @property
-    def reads_per_chunk(self) -> float:
-        return float(self.reads.mean())
-
-
-def opened(depth: int, source: str) -> tuple[xr.DataArray, Synthetic]:
-    sizes = {"z": depth, **SIDE}
-    made = Synthetic(tuple(sizes.values()), tuple(min(SOURCES[source][dim], n) for dim, n in sizes.items()))
-    return xr.DataArray(read_array(made, token=f"{source}-{depth}-{id(made)}"), dims=tuple(sizes)), made
 
 
 @pytest.fixture(autouse=True)
@@ -117,61 +33,6 @@ def _settings(tmp_path: Path) -> Iterator[None]:
     ):
         warnings.simplefilter("ignore", xprep.ChunksWarning)
         yield
-
-
-def peak_of(run: Callable[[], Any]) -> int:
-    """Return how much more memory Python and numpy held at the same time while something ran."""
-    tracemalloc.start()
-    try:
-        run()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
-def chunks_of(target: str, image: xr.DataArray) -> Any:
-    chunks = TARGETS[target]
-    return None if chunks is None else {dim: min(n, image.sizes[dim]) for dim, n in chunks.items() if dim in image.sizes}
-
-
-# Every operation in the pairings that are worst, and images as they are in all kinds of others.
-PAIRS = [("z-major", "plane"), ("cube", "plane")]
-MORE = [("plane", "column"), ("tiny", "plane"), ("thick", "column"), ("prime", "prime"), ("row", "cube"), ("z-major", "default")]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("operation", "source", "target"), [*((one, *pair) for one in WRITTEN for pair in PAIRS), *(("copy", *pair) for pair in MORE)]
-)
-def test_what_is_written_is_bounded(operation: str, source: str, target: str, tmp_path: Path) -> None:
-    """Of 3 MiB that the image grows by, memory grew by 4 to 9 where chunks were at odds."""
-    passes, apply = WRITTEN[operation]
-    found, planned = [], []
-    for depth in (8, *DEPTHS):  # the first loads what is compiled
-        image, counting = opened(depth, source)
-        result = apply(image)
-        chunks = chunks_of(target, result)
-        planned.append(result.prep.plan(chunks=chunks).peak_memory - BASELINE_BYTES)
-        url = tmp_path / f"{depth}.zarr"
-        found.append(peak_of(lambda: result.prep.to_ome_zarr(url, scale_factors=(), chunks=chunks)))  # noqa: B023
-        assert counting.reads_per_chunk <= 2 * passes
-        assert depth == 8 or found[-1] < 1.2 * planned[-1] + 2 * SMALL
-    assert found[2] - found[1] < SMALL + planned[2] - planned[1]  # a chunk of a whole axis grows with it
-    assert not list((tmp_path / "scratch").glob("*"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("source", ["z-major", "plane", "tiny"])
-@pytest.mark.parametrize("operation", COMPUTED)
-def test_what_is_computed_is_bounded(operation: str, source: str) -> None:
-    passes, apply = COMPUTED[operation]
-    found = []
-    for depth in (8, *DEPTHS):  # the first loads what is compiled
-        image, counting = opened(depth, source)
-        result = apply(image)
-        found.append(peak_of(result.compute))
-        assert counting.reads_per_chunk <= 2 * passes
-    assert found[2] - found[1] < SMALL + 2 * result.nbytes
 
 
 # Scratch: said before, refused before, resumed, removed
@@ -334,7 +195,8 @@ def test_a_movie_of_small_frames_is_few_objects(tmp_path: Path) -> None:
 
 
 def test_a_pass_of_normalize_reads_no_chunk_more_than_twice_whatever_chunks_are_asked_for() -> None:
-    image, source = opened(96, "z-major")
+    source = SyntheticSource((96, 128, 160), (96, 16, 16))
+    image = xr.DataArray(read_array(source, token=f"synthetic-{id(source)}"), dims=("z", "y", "x"))
     result = image.prep.normalize(sigma=None, norm_sum=False, chunks={"z": 1, "y": 128, "x": 160}, intermediates="recompute")
     passes = len(result.prep.plan().passes)
     result.sum().compute()

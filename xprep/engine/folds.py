@@ -19,10 +19,31 @@ FAN_IN = 4  # summaries joined by one task: at most 3 a level wait, and each may
 
 @dataclass(frozen=True)
 class Fold:
-    """A reduction in two steps: ``summarize(block, place, *states)``, and ``join(summaries)``, which must be associative."""
+    """A reduction in two steps: ``summarize(block, place, *states)``, and ``join(summaries)``, which must be associative.
+
+    Plans count the bytes of one group (a channel) of a ``summary``, as often as one waits, and what all may have ``collected``.
+    """
 
     summarize: Callable[..., Any]
     join: Callable[[Sequence[Any]], Any]
+    summary: int = 0
+    collected: int = 0
+
+    def waiting(self, blocks: int, groups: int, pixels: int) -> int:
+        """Return how many bytes the summaries of that many blocks take while they wait to be joined."""
+        return min(self.collected, 16 * pixels) + ((FAN_IN - 1) * depth_of(blocks) + 1) * groups * self.summary
+
+
+def depth_of(blocks: int) -> int:
+    """Return how many times summaries are joined until one is left.
+
+    >>> depth_of(1), depth_of(4), depth_of(5)
+    (0, 1, 2)
+    """
+    depth = 0
+    while blocks > 1:
+        blocks, depth = -(-blocks // FAN_IN), depth + 1
+    return depth
 
 
 def fold(
@@ -48,7 +69,8 @@ def fold_work(work: Work, how: Fold, label: str, scratch: int = 0) -> Delayed:
     keys, tasks, parents, cost = work_tasks(work)
     name = unique(label, how, next(iter(keys.values()))[0])
     joined = _join_all(name, tasks, how, list(keys.values()))
-    return value_of(name, tasks, joined, parents, replace(cost, scratch=scratch))
+    waiting = how.waiting(len(keys), work.array.shape[0] if work.array.ndim else 1, int(work.array.size))
+    return value_of(name, tasks, joined, parents, replace(cost, scratch=scratch, front=cost.front + waiting))
 
 
 def _join_all(name: str, tasks: Tasks, how: Fold, level: list[Key]) -> Key:

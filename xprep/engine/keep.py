@@ -8,7 +8,7 @@ passes says here what it wants.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import dask.array as da
@@ -136,7 +136,7 @@ class Stream:
         """Fold the image in pass ``number``; it is never there as a whole."""
         through = Then(self.function, how.summarize, len(self.states))
         tiles = self.kept.reading(number, unless)
-        return fold(Fold(through, how.join), tiles, *self.states, *states, needs=self.needs, unless=unless, label=label)
+        return fold(replace(how, summarize=through), tiles, *self.states, *states, needs=self.needs, unless=unless, label=label)
 
     def array(self, number: int, label: str = "map") -> da.Array:
         """Return the image as a dask array in tiles, made in pass ``number``."""

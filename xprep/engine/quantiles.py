@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,12 @@ from xprep.engine.graph import call, is_skipped
 from xprep.engine.keep import Stream
 from xprep.kernels.counting import collect_keys, count_digits
 from xprep.kernels.keys import from_keys, key_width
+from xprep.options import options
 from xprep.types import Array
 
-COLLECTED_BYTES = 64 * 2**20  # what the collected values of all groups may take together
+COLLECTED_TILES = 4  # of `tile_bytes`, 64 MiB by default: what the collected values of all groups may take together
+SLACK = 2  # how many times its share of that a tile may collect: values near a quantile may lie in half of an image
+DIGITS = 2**16
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,16 @@ class Near:
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """How often each digit occurs under each prefix: ``(group, prefix, digit)``; NaN per group; values near a guess."""
+    """How often each digit occurs under each prefix: ``(group, prefix, digit)``; NaN per group; values near a guess.
+
+    ``room`` is how many bytes those may take, by the share of the image that was looked at, and ``most`` at the most.
+    """
 
     digits: Array
     nan: NDArray[np.int64]
     near: tuple[Near, ...] = ()
+    room: float = 0.0
+    most: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +116,8 @@ def quantiles(
     label
         What plans and dashboards call the passes.
     """
-    count = Fold(_Count(question, 0), join_counts)
+    most = COLLECTED_TILES * options().tile_bytes
+    count = Fold(_Count(question, 0, most // len(streams)), join_counts, 4 * DIGITS, 0 if guess is None else (SLACK + 1) * most)
     number = next(passes)
     states = [] if guess is None else [guess]
     how = count if aside is None else both(count, aside)
@@ -116,7 +126,7 @@ def quantiles(
     parts = parts if aside is None else [call(first, part, label="counts") for part in parts]
     search = call(_Narrow(question, 0), *parts, label="narrow")
     for step in range(1, question.rounds):
-        how, number = Fold(_Count(question, step), join_counts), next(passes)
+        how, number = Fold(_Count(question, step), join_counts, 4 * DIGITS * 2 * len(question.q)), next(passes)
         parts = [stream.fold(how, search, number=number, unless=search, label=label) for stream in streams]
         search = call(_Narrow(question, step), search, *parts, label="narrow")
     return call(_Answer(question), search, label="quantile"), kept
@@ -124,7 +134,9 @@ def quantiles(
 
 def both(one: Fold, other: Fold) -> Fold:
     """Return the fold that gives the pair of what two folds give, and reads once."""
-    return Fold(_BothSummaries(one, other), _BothJoined(one, other))
+    return Fold(
+        _BothSummaries(one, other), _BothJoined(one, other), one.summary + other.summary, one.collected + other.collected
+    )
 
 
 @dataclass(frozen=True)
@@ -159,21 +171,27 @@ def second(pair: tuple[Any, Any]) -> Any:
 class _Count:
     question: Question
     step: int
+    most: int = 0  # bytes that values near a guess may take
 
     def __call__(self, block: Array, place: Place, *states: Any) -> Counts:
         values = block.reshape(block.shape[0], -1)
         if self.step:
             return self._count(values, states[0].wanted)
         counts = self._count(values, np.zeros((len(values), 1), np.uint64))
-        return replace(counts, near=self._near(values, *states[0])) if states else counts
+        if not states:
+            return counts
+        # By its share: with 64 MiB for each tile 200 MiB waited where all values are equal, and none was used.
+        share = prod(stop - start for start, stop in place.output) / max(1, prod(place.shape))
+        room = min(float(self.most), SLACK * share * self.most)
+        return replace(counts, near=self._near(values, room, *states[0]), room=room, most=self.most)
 
     def _count(self, values: Array, prefixes: NDArray[np.uint64]) -> Counts:
         shift = key_width(self.question.dtype) - 16 * (self.step + 1)
         order = np.sort(prefixes, axis=1)
         return Counts(*count_digits(values, order, max(0, shift), skip_zeros=self.question.skip_zeros))
 
-    def _near(self, values: Array, low: Array, high: Array) -> tuple[Near, ...]:
-        room = COLLECTED_BYTES // (len(values) * max(1, self.question.dtype.itemsize))
+    def _near(self, values: Array, nbytes: float, low: Array, high: Array) -> tuple[Near, ...]:
+        room = int(nbytes) // (len(values) * max(1, self.question.dtype.itemsize))
         found = []
         for row, a, b in zip(values, low, high, strict=True):
             bracket = collect_keys(row, int(a), int(b), room, skip_zeros=self.question.skip_zeros)
@@ -188,12 +206,13 @@ def join_counts(parts: Sequence[Counts]) -> Counts:
     digits: Array = parts[0].digits.astype(np.uint32 if small else np.int64)
     for part in parts[1:]:
         np.add(digits, part.digits, out=digits, casting="unsafe")
-    room = COLLECTED_BYTES // max(1, len(digits))
-    near = tuple(_join_near(group, room) for group in zip(*(part.near for part in parts), strict=True))
-    return Counts(digits, np.sum([part.nan for part in parts], axis=0), near)
+    most = max(part.most for part in parts)
+    room = min(float(most), sum(part.room for part in parts))
+    near = tuple(_join_near(group, room / max(1, len(digits))) for group in zip(*(part.near for part in parts), strict=True))
+    return Counts(digits, np.sum([part.nan for part in parts], axis=0), near, room, most)
 
 
-def _join_near(parts: Sequence[Near], room: int) -> Near:
+def _join_near(parts: Sequence[Near], room: float) -> Near:
     below = sum(part.below for part in parts)
     arrays = [part.keys for part in parts if part.keys is not None]
     if len(arrays) < len(parts) or sum(keys.nbytes for keys in arrays) > room:
