@@ -102,12 +102,21 @@ def test_nothing_is_left_in_a_bucket(way: str, mode: str, tmp_path: Path, s3: Se
 
 
 def test_nothing_is_left_of_several_stores(tmp_path: Path) -> None:
-    """The second one fails: the first, which could be written, is not begun, or is taken back."""
-    for second in (blob().assign_attrs(when=pd.Timestamp(0)), damaged(tmp_path)):
-        both = xr.Dataset({"a": blob(), "b": second})
-        with pytest.raises((TypeError, xprep.ChunkError)):
-            both.prep.to_ome_zarr(tmp_path / "out")
-        assert not list((tmp_path / "out").rglob("zarr.json"))
+    """The second one cannot be stored: the first, which could be written, is not begun."""
+    both = xr.Dataset({"a": blob(), "b": blob().assign_attrs(when=pd.Timestamp(0))})
+    with pytest.raises(TypeError, match="which JSON does not know"):
+        both.prep.to_ome_zarr(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_several_stores_none_is_finished_without_the_others(tmp_path: Path) -> None:
+    """The second one cannot be read: the first has its pixels by then, or none and is taken back."""
+    both = xr.Dataset({"a": blob(), "b": damaged(tmp_path)})
+    with pytest.raises(xprep.ChunkError):
+        both.prep.to_ome_zarr(tmp_path / "out")
+    for name in "ab":
+        with pytest.raises((xprep.UnfinishedStoreError, FileNotFoundError)):
+            xprep.open_image(tmp_path / "out" / name)
 
 
 def test_a_store_with_pixels_stays(tmp_path: Path) -> None:

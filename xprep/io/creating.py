@@ -78,7 +78,7 @@ def _sizes(objects: Mapping[str, bytes]) -> dict[str, int]:
 
 
 def _declared(level: LevelSpec, spec: ArraySpec, how: Creation) -> NewArray:
-    others = [name for name in level.coords if name not in spec.dims] if how.dual else []
+    others = [check_name(name) for name in level.coords if name not in spec.dims] if how.dual else []
     if spaced := next((name for name in others if any(letter.isspace() for letter in name)), None):
         raise ValueError(
             f"the coordinate {spaced!r} cannot be stored: names of coordinates that are no dims are listed with spaces between. "

@@ -55,7 +55,7 @@ def drawable(image: Any, operation: str, needed: Sequence[str], *, finest: bool 
 
 def _level(levels: Sequence[xr.DataArray]) -> xr.DataArray:
     """Return the coarsest level that has a picture's pixels, or the finest."""
-    enough = (level for level in reversed(levels) if max(level.sizes[dim] for dim in PLANE) >= MOST_PIXELS)
+    enough = (level for level in reversed(levels) if max(level.sizes.get(dim, 0) for dim in PLANE) >= MOST_PIXELS)
     return next(enough, levels[0])
 
 
