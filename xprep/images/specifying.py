@@ -133,11 +133,14 @@ def check_labels(labels: Any) -> Mapping[str, xr.DataArray]:
 
     Raises
     ------
+    ValueError
+        A name that no label in a store can have.
     TypeError
         It is no mapping, or one of them no DataArray.
     """
     found = check_mapping(labels, "labels", "{'cells': label_image}")
     for name, label in found.items():
+        check_name(name)
         if not isinstance(label, xr.DataArray):
             raise TypeError(
                 f"labels must be DataArrays by name; {name!r} is a {type(label).__name__}. Name its dims: "
