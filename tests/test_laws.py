@@ -386,6 +386,6 @@ def test_a_writer_that_fails_leaves_a_store_that_does_not_open(stored: Path, tmp
     target = tmp_path / "out.zarr"
     with pytest.raises(xprep.ChunkError, match="c/1/2/2"):
         xprep.open_image(broken).prep.to_ome_zarr(target)
-    with pytest.raises(xprep.UnfinishedStoreError):
+    with pytest.raises((xprep.UnfinishedStoreError, FileNotFoundError)):  # no pixel may have been written by then
         xprep.open_image(target)
     assert image.prep.to_ome_zarr(target, overwrite=True).shapes[0] == image.shape

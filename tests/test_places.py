@@ -183,7 +183,7 @@ def test_outputs_that_are_one_through_a_link(tmp_path: Path) -> None:
 def test_names_in_another_case_where_that_is_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pair = xr.Dataset({"a": blob(), "A": blob(1)})
     monkeypatch.setattr(locations, "_folds_case", lambda _: True)
-    with pytest.raises(ValueError, match="are one place"):
+    with pytest.raises(ValueError, match="would be one folder"):
         pair.prep.to_ome_zarr(tmp_path / "out")
     monkeypatch.undo()
     with xprep.set_options(progress="off"):

@@ -33,7 +33,6 @@ TABLES: dict[str, Callable[[], Any]] = {
 ATTRS = {
     "omero": {"channels": [{"label": "GCaMP", "color": "00FF00"}]},
     "multiscales": [{"axes": []}],
-    "image-label": {"colors": []},
     "microscope": {"name": "a", "lens": np.float64(1.4)},
     "calibrated": True,
     "operator": None,

@@ -27,7 +27,7 @@ from xprep.errors import SourceChangedError
 from xprep.io.contents import GROUPS, Sums, add_up
 from xprep.io.stores import Place, open_store
 
-CHUNKS = {"y": 32, "x": 32}
+CHUNKS = {"t": 1, "y": 32, "x": 32}
 LAYOUTS: dict[str, dict[str, Any]] = {
     "chunks": {},
     "shards": {"shards": {"y": 64, "x": 64}},

@@ -122,9 +122,9 @@ def redact_text(text: str, secrets: Any = None) -> str:
     text : str
         A message.
     secrets : mapping, list or str, optional
-        What the run was given: options of a store, nested or not, and URLs. Their values of six characters or more are taken out,
-        shorter ones where the key says that they are secret, of URLs what `redact` takes out; as they are, and as ``%``, ``+``,
-        ``repr``, bytes, base64, hexadecimal, JSON and HTML spell them.
+        What the run was given: options of a store, nested or not, and URLs or paths. Values of options of six characters or more
+        are taken out, shorter ones where the key says that they are secret, of URLs what `redact` takes out, of paths nothing;
+        as they are, and as ``%``, ``+``, ``repr``, bytes, base64, hexadecimal, JSON and HTML spell them.
 
     Examples
     --------
@@ -172,7 +172,7 @@ def _values(given: Any, key: str = "") -> Iterator[str]:
     elif isinstance(given, str) and _SCHEME.match(_CHAIN.split(given)[-1]):
         for url in _CHAIN.split(given):
             yield from (part for part in find_secrets(url) if len(part) >= 6 or f"{part}@" in url)
-    elif isinstance(given, str) and len(given) >= (4 if _SENSITIVE.search(key) else 6):
+    elif isinstance(given, str) and key and len(given) >= (4 if _SENSITIVE.search(key) else 6):
         yield given
         yield from (line for line in given.splitlines() if len(line) >= 16 and line != given)  # keys in PEM
 

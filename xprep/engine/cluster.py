@@ -88,6 +88,7 @@ def _local(distributed: Any, workers: int) -> Iterator[Any]:
 @contextmanager
 def _remote(distributed: Any, address: str) -> Iterator[Any]:
     try:
+        distributed.comm.get_address_host(address)  # of an unknown scheme a client would stay the current one, and never work
         client = distributed.Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, RuntimeError) as error:
         shown, why = redact(address), redact_text(str(error), address)

@@ -21,7 +21,7 @@ def encode_note(value: Mapping[str, Any]) -> bytes:
     Examples
     --------
     >>> encode_note({"a": 1})
-    b'xprep-note-1 9ca0ac2a {"a":1}'
+    b'xprep-note-1 cff7d56a {"a":1}'
     """
     body = json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
     return f"{FORMAT} {checksum_of(body):08x} ".encode() + body
