@@ -35,7 +35,8 @@ def _of_images(function: Callable[P, R], *, table: bool = True, unitless: bool =
         images = images_of(image, makes)
         for array in images.values():
             check_image(array, function.__name__)
-        check_known(getattr(rois, "data", rois), function.__name__, "rois.data" if isinstance(rois, xr.DataArray) else "rois")
+        labelled = isinstance(rois, xr.DataArray)
+        check_known(rois.data if labelled else rois, function.__name__, "rois.data" if labelled else "rois")
         if not table and isinstance(dtype := getattr(rois, "dtype", None), np.dtype):
             masking.check_mask(dtype)
         found = as_table(rois, list(images.values())) if table else rois
