@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -122,3 +123,11 @@ def intermediates(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     """Set the option ``intermediates`` to each of its four values, with a scratch folder of the test's own."""
     with set_options(intermediates=request.param, scratch_url=str(tmp_path_factory.mktemp("scratch"))):
         yield request.param
+
+
+@pytest.fixture(autouse=True)
+def close_figures() -> Iterator[None]:
+    """matplotlib keeps every figure until it is closed, and warns of the 21st."""
+    yield
+    if (pyplot := sys.modules.get("matplotlib.pyplot")) is not None:
+        pyplot.close("all")
