@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -184,7 +183,8 @@ def _spellings(secret: str) -> set[str]:
     found = {secret, *percent, quote(percent[0]), quote_plus(secret, errors="replace")}
     found |= {repr(secret)[1:-1], repr(raw)[2:-1], repr(secret + "'\"")[1:-4], repr(repr(secret))[2:-2], ascii(secret)[1:-1]}
     found |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(json.dumps(secret))[3:-3]}
-    found |= {html.escape(secret), html.escape(secret, quote=False), html.escape(secret).replace("&#x27;", "&#39;")}
+    escaped = secret.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")  # the module html takes 2 ms to import
+    found |= {escaped, *(escaped.replace('"', "&quot;").replace("'", one) for one in ("&#x27;", "&#39;"))}
     found |= {raw.hex(), raw.hex().upper(), secret.strip(), *(_in_base64(raw) if len(raw) >= 6 else ())}
     return {one for one in found if len(one) >= 4}
 
