@@ -97,6 +97,7 @@ def quantiles(
     guess: Delayed | None = None,
     *,
     aside: Fold | None = None,
+    lost: list[Delayed] | None = None,
     label: str = "count",
 ) -> tuple[Delayed, list[Delayed]]:
     """Return the quantiles of all pixels of ``streams`` together, lazily: float64 ``(q, group)``; and what was put aside of each.
@@ -113,6 +114,8 @@ def quantiles(
         A lazy pair of key arrays ``(low, high)``, one entry a group: where the quantiles probably lie.
     aside
         Another fold over the blocks of the first pass.
+    lost
+        A list that gets the numbers of NaN of every stream, lazily: ``(group,)``.
     label
         What plans and dashboards call the passes.
     """
@@ -124,6 +127,8 @@ def quantiles(
     parts = [stream.fold(how, *states, number=number, label=label) for stream in streams]
     kept = [] if aside is None else [call(second, part, label="aside") for part in parts]
     parts = parts if aside is None else [call(first, part, label="counts") for part in parts]
+    if lost is not None:
+        lost += [call(_nan_counts, part, label="lost") for part in parts]
     search = call(_Narrow(question, 0), *parts, label="narrow")
     for step in range(1, question.rounds):
         how, number = Fold(_Count(question, step), join_counts, 4 * DIGITS * 2 * len(question.q)), next(passes)
@@ -165,6 +170,10 @@ def first(pair: tuple[Any, Any]) -> Any:
 def second(pair: tuple[Any, Any]) -> Any:
     """Return the second of two."""
     return pair[1]
+
+
+def _nan_counts(counts: Counts) -> NDArray[np.int64]:
+    return counts.nan
 
 
 @dataclass(frozen=True)

@@ -144,10 +144,26 @@ class _GuessFinished:
         return _Finish(self.recipe, self.has)(pixels, Place(whole, inside, pixels.shape), *states)
 
 
-def normalized(fields: Sequence[Field], recipe: Recipe, chunks: Any, intermediates: Intermediates | None) -> list[Any]:
-    """Return the normalised data of every field, lazy where the field's is."""
-    steps = _Steps.of(fields, recipe, chunks, intermediates)
-    statistics = steps.statistics()
+def statistics_of_fields(fields: Sequence[Field], recipe: Recipe, intermediates: Intermediates | None) -> dict[str, Any]:
+    """Return the lazy statistics (`Statistic`) of fields that share them, by the name of their parameter."""
+    return _Steps.of(fields, recipe, None, intermediates, recipe.reads - 1).statistics()
+
+
+def normalized(
+    fields: Sequence[Field],
+    recipe: Recipe,
+    chunks: Any,
+    intermediates: Intermediates | None,
+    known: dict[str, Any] | None = None,
+    about: Any = None,
+) -> list[Any]:
+    """Return the normalised data of every field, lazy where the field's is; in one pass where the statistics are ``known``.
+
+    ``about`` says what else a store keeps of the statistics.
+    """
+    steps = _Steps.of(fields, recipe, chunks, intermediates, recipe.reads if known is None else 1)
+    statistics = steps.statistics() if known is None else known
+    steps = replace(steps, about=about)
     results = [steps.result(i, statistics) for i in range(len(fields))]
     return [like(field.image.data, result) for field, result in zip(fields, results, strict=True)]
 
@@ -163,9 +179,12 @@ class _Steps:
     kept: Sequence[Kept]
     passes: Iterator[int] = field(default_factory=count)
     patches: dict[int, Any] = field(default_factory=dict)
+    about: Any = None
 
     @classmethod
-    def of(cls, fields: Sequence[Field], recipe: Recipe, chunks: Any, intermediates: Intermediates | None) -> _Steps:
+    def of(
+        cls, fields: Sequence[Field], recipe: Recipe, chunks: Any, intermediates: Intermediates | None, reads: int
+    ) -> _Steps:
         layouts = [layout_of(field.image) for field in fields]
         arrays, tiles, kept, blocks = [], [], [], []
         for one, layout in zip(fields, layouts, strict=True):
@@ -174,7 +193,7 @@ class _Steps:
             tile = tile_of(data, (0,), chunk)
             arrays.append(data)
             tiles.append(tile)
-            kept.append(keep(data, recipe.reads, tile, intermediates))
+            kept.append(keep(data, reads, tile, intermediates))
             blocks.append(_result_chunks(data, chunk, layout))
         return cls(fields, recipe, layouts, blocks, arrays, tiles, kept)
 
@@ -223,12 +242,13 @@ class _Steps:
         looks = self._looks_for_padding(name, question.dtype)
         found: list[Any] = []
         edges: list[Any] = []
+        lost: list[Any] | None = [] if name == "p_post" else None
         for i, group in enumerate(together):
             patches = self.patches.get(i)
             guess = None if patches is None else call(Guess(question, values, len(channels)), patches, *before, label="guess")
             sampler = self._sampler(i) if name == "p" and not self.recipe.pooled else None
             aside = both(sampler, NAN_EDGES) if sampler and looks else (sampler or (NAN_EDGES if looks else None))
-            one, put_aside = quantiles(group, question, iter(numbers), guess, aside=aside, label=PASSES[name])
+            one, put_aside = quantiles(group, question, iter(numbers), guess, aside=aside, lost=lost, label=PASSES[name])
             found.append(one)
             if sampler is not None:
                 self.patches[i] = call(first, put_aside[0], label="patches") if looks else put_aside[0]
@@ -236,8 +256,8 @@ class _Steps:
                 edges += [call(second, put_aside[0], label="edges")] if sampler else put_aside
         names = tuple(field.name for field in self.fields) if not self.recipe.pooled else ("all images",)
         filled = tuple(field.name if field.shares else None for field in self.fields) if looks else ()
-        mean = Mean(name, names, channels, self.recipe.dtype, self.recipe.skip_empty, filled)
-        return call(mean, *found, *edges, label=name, identity=self._identity(name))
+        mean = Mean(name, names, channels, self.recipe.dtype, self.recipe.skip_empty, filled, len(lost or ()))
+        return call(mean, *found, *edges, *(lost or ()), label=name, identity=self._identity(name))
 
     def _looks_for_padding(self, name: str, dtype: np.dtype[Any]) -> bool:
         """Whether the pass of a statistic looks for edges of NaN: the first one does, of floats that share a Dataset."""
@@ -258,7 +278,8 @@ class _Steps:
     def result(self, index: int, statistics: dict[str, Any]) -> Any:
         """Return the result of one field, in the chunks and the order of axes that its user expects."""
         tiles = self._finished(statistics, self.recipe.tile())[index].array(next(self.passes), label="result")
-        return deliver(tiles, self.layouts[index].back, self.chunks[index], statistics)
+        made_of = None if self.about is None else self.about.of_image(index)
+        return deliver(tiles, self.layouts[index].back, self.chunks[index], statistics, about=made_of)
 
 
 def _in_order(chunk: Sequence[int], layout: Layout) -> tuple[int, ...]:

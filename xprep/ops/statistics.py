@@ -22,15 +22,18 @@ class Statistic:
     values: Array
     each: Array
     notes: tuple[str, ...]
+    left_out: Array | None = None  # pixels of every image that the result leaves out, where the pass counts them
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON, to the last bit."""
-        return {"values": _to_json(self.values), "each": _to_json(self.each), "notes": list(self.notes)}
+        left_out = {} if self.left_out is None else {"left_out": _to_json(self.left_out)}
+        return {"values": _to_json(self.values), "each": _to_json(self.each), "notes": list(self.notes), **left_out}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Statistic:
         """Return what `to_json` gave."""
-        return Statistic(_from_json(value["values"]), _from_json(value["each"]), tuple(map(str, value["notes"])))
+        left_out = None if "left_out" not in value else _from_json(value["left_out"])
+        return Statistic(_from_json(value["values"]), _from_json(value["each"]), tuple(map(str, value["notes"])), left_out)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Mean:
         Leave NaN (empty channels) out of the mean; where all are, 1 (0 for the threshold ``p_sum``).
     filled
         Names of the images whose edges (`NAN_EDGES`) come after the percentiles; None of those that nobody filled up.
+    counted
+        Of how many images the numbers of NaN, by channel, come last.
     """
 
     name: str
@@ -57,16 +62,20 @@ class Mean:
     dtype: np.dtype[Any]
     skip_empty: bool
     filled: tuple[str | None, ...] = ()
+    counted: int = 0
 
     def __call__(self, *found: Array) -> Statistic:
         """Return the statistic of the percentiles ``(1, channel)`` of every image; warns."""
+        lost, found = found[len(found) - self.counted :], found[: len(found) - self.counted]
         count = len(found) - len(self.filled)
         each = np.stack([one[0] for one in found[:count]]).astype(self.dtype)
         padded = [name for name, edges in zip(self.filled, found[count:], strict=True) if name is not None and edges.any()]
         complaints = [*((padding_message(name), PaddedImageWarning) for name in padded), *self.complaints(each)]
         for message, category in complaints:
             warnings.warn(message, category, stacklevel=2)
-        return Statistic(self._mean(each), each, tuple(message for message, _ in complaints))
+        # A pixel that is left out is NaN in every channel.
+        left_out = np.array([nan.min() for nan in lost], np.float64) if lost else None
+        return Statistic(self._mean(each), each, tuple(message for message, _ in complaints), left_out)
 
     def _mean(self, each: Array) -> Array:
         if not self.skip_empty:
