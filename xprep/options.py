@@ -15,12 +15,13 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
+from xprep.redaction import redact
 from xprep.sizes import parse_bytes
 from xprep.switches import check_switch
 from xprep.types import Intermediates
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Options:
     """What can be set, with the defaults.
 
@@ -91,6 +92,12 @@ class Options:
             raise TypeError(f"scratch_options must be a mapping or None; got a {type(self.scratch_options).__name__}.")
         if np.ndim(self.progress) or self.progress not in ("auto", "on", "off"):
             raise ValueError(f"progress must be 'auto', 'on' or 'off'; got {self.progress!r}.")
+
+    def __repr__(self) -> str:
+        shown = {one.name: getattr(self, one.name) for one in fields(self) if one.repr}
+        if self.scratch_url is not None:
+            shown["scratch_url"] = redact(self.scratch_url)
+        return f"Options({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 def _bytes(name: str, given: Any) -> int:
