@@ -115,8 +115,11 @@ READINGS = [
     ("quantile", "z-major"),
     ("quantile", "tiny"),
     ("project", "z-major"),
+    ("project", "row"),
+    ("project", "thick"),
     ("traces", "z-major"),
     ("centered", "cube"),
+    ("centered", "tiny"),
     ("roi_features", "plane"),
 ]
 

@@ -13,6 +13,7 @@ import xarray as xr
 from xprep.engine.grid import regular, starts
 from xprep.engine.lazy import check_known, is_lazy
 from xprep.engine.roi_blocks import Visit, visit_blocks
+from xprep.engine.tiling import merged_frames
 from xprep.options import options
 from xprep.rois.centers import Centers
 from xprep.rois.pixels import Grid, Index, Ints
@@ -52,8 +53,9 @@ def crop_array(data: Any, centers: Centers, window: Window, ndim: int) -> Any:
     if not is_lazy(data):
         whole = ((0,) * ndim,)
         return crop_blocks([data], whole, centers, window, data.shape[:leading], depth)
-    grid = Grid(tuple(starts(lengths) for lengths in data.chunks[leading:]))
     tail = window.tail(depth)
+    data = merged_frames(data, leading, options().tile_bytes // max(1, np.dtype(window.dtype).itemsize * int(np.prod(tail))))
+    grid = Grid(tuple(starts(lengths) for lengths in data.chunks[leading:]))
     nbytes = np.dtype(window.dtype).itemsize * int(np.prod([*(c[0] for c in data.chunks[:leading]), *tail]))
     rows = regular(len(centers), max(1, options().tile_bytes // max(1, nbytes)))
     edges = starts(rows)
