@@ -9,7 +9,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -181,11 +180,8 @@ def test_a_disk_that_fills_up(small_disk: Path, monkeypatch: pytest.MonkeyPatch)
     assert os.listdir(small_disk) == []
 
 
-def test_planning_is_cheap_and_touches_nothing(tmp_path: Path) -> None:
-    start = time.perf_counter()
-    for _ in range(20):
-        Scratch.plan(tmp_path / "none").array("a", (10**6, 10**6), "float32", (10**3, 10**3))
-    assert time.perf_counter() - start < 2
+def test_planning_touches_nothing(tmp_path: Path) -> None:
+    Scratch.plan(tmp_path / "none").array("a", (10**6, 10**6), "float32", (10**3, 10**3))
     assert not (tmp_path / "none").exists()
 
 
