@@ -64,7 +64,7 @@ def normalize(
     sigma : float, sequence, mapping or None
         Standard deviation of the blur in y and x, in pixels: one number, one a channel in order, or by channel name (a
         mapping, a Series, a DataArray over ``c``): that of all channels of this name, and 0 of those that are not named.
-        Lengths with a unit (``"0.5 um"``) do as well where voxels are square.
+        Lengths with a unit (``"0.5 um"``) do as well where voxels are square; each image has its own voxel size.
     norm_sum : bool
         Whether the channels of a pixel are divided by their sum.
     cap_max : float or None
@@ -138,7 +138,6 @@ def normalize(
         p=check_percentile(p, "p"),
         p_sum=check_percentile(p_sum, "p_sum"),
         p_post=check_percentile(p_post, "p_post"),
-        sigmas=channel_sigmas(sigma, first),
         norm_sum=norm_sum,
         cap=_check_cap(cap_max),
         dtype=working_dtype(dtype, first.dtype),
@@ -148,7 +147,9 @@ def normalize(
     )
     check_choice(intermediates, (None, "auto", "recompute", "persist", "spill"), "intermediates")
     nodes = Counter(node for node, _ in images)
-    fields = [Field(spell_name(name), one, shares=nodes[name[0]] > 1) for name, one in images.items()]
+    fields = [
+        Field(spell_name(name), one, channel_sigmas(sigma, one), shares=nodes[name[0]] > 1) for name, one in images.items()
+    ]
     arrays = normalized(fields, recipe, chunks, intermediates)
     step = spell("normalize", given, DEFAULTS)
     results = {
