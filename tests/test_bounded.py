@@ -116,6 +116,7 @@ PAIRINGS = [
 READINGS = [
     ("quantile", "z-major"),
     ("quantile", "tiny"),
+    ("roi_features", "tiny"),
     ("project", "z-major"),
     ("project", "row"),
     ("project", "thick"),
