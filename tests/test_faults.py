@@ -183,14 +183,22 @@ distributed = pytest.importorskip("distributed", reason="dask.distributed is an 
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[Any]:
+def cluster_of_nannies() -> Iterator[Any]:
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as found,
         clusters.Nannies(found.scheduler_address) as nannies,
         distributed.Client(found) as client,
     ):
-        client.wait_for_workers(THREADS)
         yield nannies, client
+
+
+@pytest.fixture
+def workers(cluster_of_nannies: Any) -> Any:
+    """Nannies, all of them there whatever the test before did to them, and a client."""
+    nannies, client = cluster_of_nannies
+    nannies.fill_up()
+    client.wait_for_workers(THREADS, timeout=60)
+    return nannies, client
 
 
 class Killing:
@@ -216,7 +224,6 @@ def test_a_worker_that_is_killed_is_replaced(
     source: str, expected: dict[str, bytes], tmp_path: Path, workers: Any, kind: str
 ) -> None:
     nannies, client = workers
-    client.wait_for_workers(THREADS)
     listener = Killing(nannies, client, kind)
     job(source, tmp_path / "x.zarr", progress=listener)
     assert objects(tmp_path / "x.zarr") == expected
