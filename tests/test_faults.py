@@ -120,7 +120,8 @@ def whole(lab: tuple[FaultProxy, str, dict[str, Any]]) -> tuple[list[str], dict[
         (r"\.zarr/zarr.json", -1),
     ],
 )
-@pytest.mark.filterwarnings("ignore:.*objects that an earlier run wrote are not as it wrote them")  # where it was noted first
+# A write that was noted before it was found lost is told of.
+@pytest.mark.filterwarnings("ignore:.*objects that an earlier run wrote are not as it wrote them")
 def test_writes_that_were_lost_are_noticed(behind: Any, whole: Any, match: str, which: int) -> None:
     """The server says that it wrote, and did not."""
     proxy, source, target, options = behind
