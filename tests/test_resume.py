@@ -19,6 +19,8 @@ import xprep
 from tests.crashes import kill_after, objects, start, wait_for
 from tests.servers import Server
 from xprep.errors import ChunkError, StoreExistsError, UnfinishedStoreError
+from xprep.images.resuming import fingerprint_of
+from xprep.images.specifying import Options
 from xprep.io.claims import begin, is_mine
 from xprep.io.journal import Journal, Record
 from xprep.io.notes import decode_note, encode_note
@@ -416,3 +418,20 @@ def test_a_coordinate_that_was_lost_is_an_error(source: Path) -> None:
     (source / "scale0/y/c/0").unlink()
     with pytest.raises(ChunkError, match=r"chunk 'c/0' of the coordinate .*scale0/y: not in the store"):
         xprep.open_image(source)
+
+
+def test_how_numpy_prints_is_no_other_command() -> None:
+    """Attributes that are arrays enter the fingerprint by their values, all of them, and not by numpy's text of some."""
+    values = np.linspace(0, 1, 2000)
+    image = xprep.datasets.blobs(channels=1, shape=(32, 32))
+    options = Options((), "mean", "0.5", "dual", None, None, overwrite=False)
+
+    def fingerprint(attribute: Any) -> str | None:
+        return fingerprint_of(image.assign_attrs(table=attribute), [], {}, options)
+
+    first = fingerprint(values)
+    with np.printoptions(precision=2, threshold=5):
+        assert fingerprint(values) == first
+    changed = values.copy()
+    changed[1000] += 1e-12
+    assert fingerprint(changed) != first
