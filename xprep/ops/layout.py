@@ -34,10 +34,6 @@ class Layout:
         """Place of each of the image's own axes."""
         return tuple(self.axes.index(axis) for axis in range(len(self.axes) - self.axes.count(None)))
 
-    def size_of(self, dim: str, image: xr.DataArray) -> int:
-        """Return the length of ``dim``, 1 where the image lacks it."""
-        return int(image.sizes.get(dim, 1))
-
 
 def layout_of(image: xr.DataArray) -> Layout:
     """Return the order ``c, others…, y, x`` for ``image``."""
