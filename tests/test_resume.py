@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -435,3 +437,40 @@ def test_how_numpy_prints_is_no_other_command() -> None:
     changed = values.copy()
     changed[1000] += 1e-12
     assert fingerprint(changed) != first
+
+
+@pytest.mark.parametrize("stop", [0, 1], ids=["before the first rename", "between the two"])
+def test_a_kill_while_the_new_store_takes_its_place(tmp_path: Path, stop: int) -> None:
+    """Until the second rename is done there is the old store or none; a resume puts the new one there."""
+    source, target = tmp_path / "in.zarr", tmp_path / "out.zarr"
+    xprep.datasets.blobs(channels=1, shape=(32, 32)).prep.to_ome_zarr(source, scale_factors=())
+    begin = f"""
+import os, xprep
+from xprep import platforms
+
+renames = []
+
+def rename(source, target, move=platforms.rename):
+    if len(renames) == {stop}:
+        os._exit(9)
+    renames.append(target)
+    move(source, target)
+
+image = xprep.open_image({str(source)!r})
+image.prep.to_ome_zarr({str(target)!r}, scale_factors=())
+platforms.rename = rename
+image.prep.gaussian_filter(1).prep.to_ome_zarr({str(target)!r}, scale_factors=(), overwrite=True)
+"""
+    go_on = f"""
+import xprep
+
+image = xprep.open_image({str(source)!r}).prep.gaussian_filter(1)
+image.prep.to_ome_zarr({str(target)!r}, scale_factors=(), resume=True, overwrite=True)
+"""
+    ended = subprocess.run([sys.executable, "-c", begin], check=False, capture_output=True, text=True)
+    assert ended.returncode == 9, ended.stderr
+    assert target.exists() == (stop == 0)
+    resumed = subprocess.run([sys.executable, "-c", go_on], check=False, capture_output=True, text=True)
+    assert resumed.returncode == 0, resumed.stderr
+    np.testing.assert_array_equal(xprep.open_image(target), xprep.open_image(source).prep.gaussian_filter(1))
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["in.zarr", "out.zarr"]
