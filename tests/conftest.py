@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -18,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from tests.servers import rclone, s3
 from tests.sources import refuse
 from xprep import set_options
-from xprep.options import _Holder, options
+from xprep.options import options
 
 __all__ = ["rclone", "s3"]  # fixtures of tests.servers
 
@@ -39,7 +38,6 @@ IDLE = {
     "distributed.worker.memory.monitor-interval": "1s",
     "distributed.worker.profile.enabled": False,
 }
-DEFAULTS = options()
 ORDER = os.environ.get("XPREP_TEST_ORDER", "")
 INTERMEDIATES = ("auto", "recompute", "persist", "spill")
 SCHEDULERS = ("threads", "sync", "processes", "distributed")
@@ -62,10 +60,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _quiet_options() -> Iterator[None]:
-    """No bars; no test sees the options that another set, not even if that one failed or left a thread which ended later."""
-    _Holder.current = replace(DEFAULTS, progress="off")
-    yield
-    _Holder.current = DEFAULTS
+    """No bars; a test that leaves other options than it found fails, and the next one does not see them."""
+    before = options()
+    with set_options(progress="off"):
+        yield
+    if (left := options()) != before:
+        set_options(**vars(before))
+        pytest.fail(f"the test leaves other options: {left}")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -283,3 +284,28 @@ def test_bombs_in_coordinates() -> None:
 def test_coordinates_in_frames_without_a_size_are_taken() -> None:
     """As encoders write that stream (tensorstore, zarr-java); they were refused unless they filled the limit."""
     check_inflation(metadata_v2(compressor={"id": "zstd"}), zeros_without_end(2**18))
+
+
+def wide_xz(body: bytes) -> bytes:
+    """An xz file whose block asks for a window of 1 GiB (the .xz format, 3.1): one byte and the header's checksum differ."""
+    end = 12 + 4 * (body[12] + 1)
+    header = bytearray(body[12 : end - 4])
+    assert header[2:4] == b"\x21\x01"  # one filter, LZMA2
+    header[4] = 36
+    return body[:12] + bytes(header) + zlib.crc32(header).to_bytes(4, "little") + body[end:]
+
+
+WIDE: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
+    "xz": (lzma.FORMAT_XZ, wide_xz),
+    "the old format": (lzma.FORMAT_ALONE, lambda body: body[:1] + (2**30).to_bytes(4, "little") + body[5:]),
+}
+
+
+@pytest.mark.parametrize("form", WIDE)
+def test_windows_of_lzma_are_bounded(form: str) -> None:
+    """A file of 60 bytes makes its decoder take a window of 1 GiB, however little comes out."""
+    number, widen = WIDE[form]
+    plain = lzma.compress(b"ab" * 50, number)
+    assert inflate("lzma", {"format": number}, memoryview(plain), 100) == b"ab" * 50
+    with pytest.raises(lzma.LZMAError, match=r"[Mm]emory usage limit"):
+        inflate("lzma", {"format": number}, memoryview(widen(plain)), 100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import zarr
 
 import xprep
 from tests.servers import Server
+from xprep.io.journal import Journal
 from xprep.io.stores import Place, open_store
 
 
@@ -99,6 +101,20 @@ def test_nothing_is_left_on_a_disk(way: str, mode: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("way", IN_BUCKETS)
 def test_nothing_is_left_in_a_bucket(way: str, mode: str, tmp_path: Path, s3: Server) -> None:
     check(way, mode, tmp_path, f"{s3.new_bucket()}/out/a.zarr", s3.storage_options())
+
+
+def test_a_slow_note_is_not_written_into_what_was_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the source is, is noted by a thread of its own, which is slow where the file system is."""
+    save = Journal.save
+
+    def save_late(journal: Journal, name: str, value: Any) -> None:
+        threading.Event().wait(0.5 if name == "source.note" else 0)
+        save(journal, name, value)
+
+    monkeypatch.setattr(Journal, "save", save_late)
+    with pytest.raises(FAILURES):
+        damaged(tmp_path).prep.normalize(sigma=None).prep.to_ome_zarr(tmp_path / "a.zarr", resume=True)
+    assert not (tmp_path / "a.zarr").exists()
 
 
 def test_nothing_is_left_of_several_stores(tmp_path: Path) -> None:

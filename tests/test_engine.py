@@ -31,7 +31,7 @@ from xprep.engine.gather import Place, gather
 from xprep.engine.graph import SKIPPED, call, clone, is_skipped
 from xprep.engine.keep import choose, keep
 from xprep.engine.run import count_tasks
-from xprep.engine.sources import again, arrange, pick, read_array, retile
+from xprep.engine.sources import arrange, pick, read_array, retile
 from xprep.io.arrays import open_array
 from xprep.io.scratch import find_scratch
 from xprep.io.stores import open_store
@@ -187,16 +187,6 @@ def test_a_clone_gives_the_same_and_shares_nothing(name: str) -> None:
     assert not set(one.dask) & set(array.dask)
     assert not set(one.dask) & set(other.dask)
     assert one.chunks == array.chunks
-
-
-def test_again_reads_anew_and_nothing_is_held() -> None:
-    """What dask does by itself: a chunk that two passes use stays from the first to the last."""
-    image, source = counted(xr.DataArray(np.ones((32, 32)), dims=("y", "x")), {"y": 4, "x": 4})
-    shared = (image.data / image.data.max()).compute()
-    assert source.reads_per_chunk == 1
-    source.reads.clear()
-    np.testing.assert_array_equal((image.data / again(image.data, 1).max()).compute(), shared)
-    assert source.reads_per_chunk == 2
 
 
 # What is kept

@@ -9,7 +9,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -181,9 +180,32 @@ def test_a_disk_that_fills_up(small_disk: Path, monkeypatch: pytest.MonkeyPatch)
     assert os.listdir(small_disk) == []
 
 
-def test_planning_is_cheap_and_touches_nothing(tmp_path: Path) -> None:
-    start = time.perf_counter()
-    for _ in range(20):
-        Scratch.plan(tmp_path / "none").array("a", (10**6, 10**6), "float32", (10**3, 10**3))
-    assert time.perf_counter() - start < 2
+def test_planning_touches_nothing(tmp_path: Path) -> None:
+    Scratch.plan(tmp_path / "none").array("a", (10**6, 10**6), "float32", (10**3, 10**3))
     assert not (tmp_path / "none").exists()
+
+
+FORKED = """
+import os, sys
+from xprep.io.scratch import Scratch
+scratch = Scratch.create(sys.argv[1])
+if os.fork() == 0:
+    if sys.argv[2] == "removes":
+        scratch.remove()
+    if sys.argv[2] == "drops":
+        del scratch
+    if sys.argv[2] == "ends":
+        sys.exit()
+    os._exit(0)
+os.wait()
+print(scratch.exists)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
+@pytest.mark.parametrize("way", ["removes", "drops", "ends"])
+def test_a_forked_child_leaves_the_folder_of_its_parent(tmp_path: Path, way: str) -> None:
+    """It inherits the finalizer, and what is called at exit; the folder is in use, and goes with the parent."""
+    ran = subprocess.run([sys.executable, "-c", FORKED, str(tmp_path), way], capture_output=True, text=True, check=True)
+    assert ran.stdout == "True\n"
+    assert os.listdir(tmp_path) == []

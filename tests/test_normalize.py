@@ -457,3 +457,28 @@ def test_values_have_no_unit() -> None:
     image = cells(1).assign_attrs(units="counts")
     assert xprep.normalize(image).attrs["units"] == "1"
     assert xprep.normalize(image, p=None, p_post=None, norm_sum=False).attrs["units"] == "counts"
+
+
+@pytest.mark.parametrize("pool", ["mean", "exact"])
+def test_a_sigma_in_micrometres_follows_the_voxels_of_every_field(pool: Any) -> None:
+    def field(edge: float, seed: int) -> xr.DataArray:
+        pixels = np.random.default_rng(seed).random((2, 40, 48)).astype("float32")
+        places = {dim: np.arange(n) * edge for dim, n in (("y", 40), ("x", 48))}
+        image = xr.DataArray(pixels, dims=("c", "y", "x"), coords={"c": ["a", "b"], **places})
+        for dim in "yx":
+            image[dim].attrs["units"] = "micrometer"
+        return image
+
+    fields = {"fine": field(0.25, 0), "coarse": field(0.5, 1)}
+    tree = xr.DataTree.from_dict({name: xr.Dataset({"image": one}) for name, one in fields.items()})
+    plain: dict[str, Any] = {"p": None, "p_sum": None, "p_post": None, "norm_sum": False, "cap_max": None}
+    found = tree.prep.normalize(sigma="0.5 um", pool=pool, **plain)
+    for name, sigma in (("fine", 2), ("coarse", 1)):
+        np.testing.assert_array_equal(found[f"{name}/image"], fields[name].prep.normalize(sigma=sigma, **plain))
+    # Of statistics, too: those of pixels, where both fields are as coarse, are the ones of micrometres.
+    whole = tree.prep.normalize(p=90, p_sum=5, p_post=99, sigma="0.5 um", pool=pool)
+    alike = xr.DataTree.from_dict({name: xr.Dataset({"image": field(0.5, i)}) for i, name in enumerate(fields)})
+    same = alike.prep.normalize(p=90, p_sum=5, p_post=99, sigma=1, pool=pool)
+    assert not np.array_equal(whole["coarse/image"], same["coarse/image"], equal_nan=True)  # p_post sees the fine field's blur
+    one = fields["fine"].prep.normalize(p=90, p_sum=5, p_post=99, sigma="0.5 um")
+    np.testing.assert_array_equal(one, fields["fine"].prep.normalize(p=90, p_sum=5, p_post=99, sigma=2))

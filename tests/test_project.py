@@ -95,7 +95,7 @@ def test_graph_is_small_and_blocks_do_not_pile_up():
         dims=("z", "y", "x"),
     )
     found = project(image, "z", "std")
-    assert len(found.__dask_graph__()) - len(image.__dask_graph__()) <= 1.4 * 256
+    assert len(found.__dask_graph__()) - len(image.__dask_graph__()) <= 2 * 256  # a summary a block, joined by twos
     found.compute(scheduler="threads", num_workers=2)
     assert most <= 12
 

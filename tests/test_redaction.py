@@ -170,6 +170,14 @@ def test_no_repr_shows_a_secret() -> None:
     assert "s3://lab/a.zarr" in repr(recipe)
 
 
+@pytest.mark.parametrize("url", URLS)
+def test_options_do_not_show_the_secrets_of_scratch(url: str) -> None:
+    with xprep.set_options(scratch_url=url, scratch_options={"key": HUSH}) as shown:
+        assert URLS[url] in repr(shown)
+        assert "hush" not in repr(shown) + str(shown)
+        assert shown.scratch_url == url
+
+
 def test_variables_stand_where_urls_and_options_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB", "lab-7")
     monkeypatch.setenv("BRACES", "{x}")

@@ -206,3 +206,28 @@ def test_the_command(endpoint: str, tmp_path: Path) -> None:
         "inputs": [f"{endpoint}/lab/plate.zarr"], "steps": [{"project": {"dim": "c"}}], "output": str(tmp_path / "{index}.zarr"),
     })  # fmt: skip
     assert "2 written, 1 failed" in str(done)
+
+
+@every_way
+@pytest.mark.parametrize("store", ["own", "v04"])
+def test_validating_without_the_right_to_list(endpoint: str, way: Callable[..., Any], store: str) -> None:
+    """What is there is asked for by its key; nothing is called lost."""
+    found = xprep.validate(**way(endpoint, f"{store}.zarr"))
+    assert found.is_valid, found
+    assert "lost" not in str(found)
+    chunks = [one for one in found.findings if one.what == "chunks"]
+    assert [one.state for one in chunks] == ["ok"] * len(chunks), chunks
+    assert chunks
+
+
+@every_way
+@pytest.mark.parametrize("store", ["own", "v04"])
+def test_a_chunk_that_is_refused_is_not_called_lost(
+    endpoint: str, way: Callable[..., Any], store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = xprep.validate(**way(endpoint, f"{store}.zarr"))
+    monkeypatch.setattr(Denying, "private", "/c/0/0/0" if store == "own" else "/0/0/0/0")
+    found = xprep.validate(**way(endpoint, f"{store}.zarr"))
+    assert whole.is_valid
+    assert "were lost" not in str(found)
+    assert not found.is_valid or "nobody can say" in str(found), found

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,8 @@ import xprep
 from tests.crashes import kill_after, objects, start, wait_for
 from tests.servers import Server
 from xprep.errors import ChunkError, StoreExistsError, UnfinishedStoreError
+from xprep.images.resuming import fingerprint_of
+from xprep.images.specifying import Options
 from xprep.io.claims import begin, is_mine
 from xprep.io.journal import Journal, Record
 from xprep.io.notes import decode_note, encode_note
@@ -416,3 +420,57 @@ def test_a_coordinate_that_was_lost_is_an_error(source: Path) -> None:
     (source / "scale0/y/c/0").unlink()
     with pytest.raises(ChunkError, match=r"chunk 'c/0' of the coordinate .*scale0/y: not in the store"):
         xprep.open_image(source)
+
+
+def test_how_numpy_prints_is_no_other_command() -> None:
+    """Attributes that are arrays enter the fingerprint by their values, all of them, and not by numpy's text of some."""
+    values = np.linspace(0, 1, 2000)
+    image = xprep.datasets.blobs(channels=1, shape=(32, 32))
+    options = Options((), "mean", "0.5", "dual", None, None, overwrite=False)
+
+    def fingerprint(attribute: Any) -> str | None:
+        return fingerprint_of(image.assign_attrs(table=attribute), [], {}, options)
+
+    first = fingerprint(values)
+    with np.printoptions(precision=2, threshold=5):
+        assert fingerprint(values) == first
+    changed = values.copy()
+    changed[1000] += 1e-12
+    assert fingerprint(changed) != first
+
+
+@pytest.mark.parametrize("stop", [0, 1], ids=["before the first rename", "between the two"])
+def test_a_kill_while_the_new_store_takes_its_place(tmp_path: Path, stop: int) -> None:
+    """Until the second rename is done there is the old store or none; a resume puts the new one there."""
+    source, target = tmp_path / "in.zarr", tmp_path / "out.zarr"
+    xprep.datasets.blobs(channels=1, shape=(32, 32)).prep.to_ome_zarr(source, scale_factors=())
+    begin = f"""
+import os, xprep
+from xprep import platforms
+
+renames = []
+
+def rename(source, target, move=platforms.rename):
+    if len(renames) == {stop}:
+        os._exit(9)
+    renames.append(target)
+    move(source, target)
+
+image = xprep.open_image({str(source)!r})
+image.prep.to_ome_zarr({str(target)!r}, scale_factors=())
+platforms.rename = rename
+image.prep.gaussian_filter(1).prep.to_ome_zarr({str(target)!r}, scale_factors=(), overwrite=True)
+"""
+    go_on = f"""
+import xprep
+
+image = xprep.open_image({str(source)!r}).prep.gaussian_filter(1)
+image.prep.to_ome_zarr({str(target)!r}, scale_factors=(), resume=True, overwrite=True)
+"""
+    ended = subprocess.run([sys.executable, "-c", begin], check=False, capture_output=True, text=True)
+    assert ended.returncode == 9, ended.stderr
+    assert target.exists() == (stop == 0)
+    resumed = subprocess.run([sys.executable, "-c", go_on], check=False, capture_output=True, text=True)
+    assert resumed.returncode == 0, resumed.stderr
+    np.testing.assert_array_equal(xprep.open_image(target), xprep.open_image(source).prep.gaussian_filter(1))
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["in.zarr", "out.zarr"]

@@ -137,7 +137,7 @@ def test_a_store_in_memory_is_not_written_by_processes(scheduler: Any, folder: P
 
 
 class Failing:
-    """Fails at its first chunk, while others are being written."""
+    """Fails at its second chunk, while the first is being computed."""
 
     def __init__(self) -> None:
         self.running, self.most, self._lock = 0, 0, threading.Lock()
@@ -145,9 +145,9 @@ class Failing:
     def __call__(self, block: np.ndarray) -> np.ndarray:
         with self._lock:
             self.running, self.most = self.running + 1, self.most + 1
-            first = self.most == 1
+            second = self.most == 2
         try:
-            if first:
+            if second:
                 raise KeyboardInterrupt
             threading.Event().wait(0.3)
             return block

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import xprep
 from tests.sources import CountingSource, counted
 from xprep.engine.slices import follow
-from xprep.engine.sources import read_array, source_of
+from xprep.engine.sources import View, read_array, source_of
 
 VALUES = np.random.default_rng(0).integers(0, 1000, (4, 6, 20, 25), dtype="uint16")
 CHUNKS = (1, 2, 5, 7)
@@ -103,3 +103,23 @@ def test_operations_read_a_part_like_a_whole(select: dict[str, Any]) -> None:
     source.reads.clear()
     np.testing.assert_array_equal(xprep.quantile(part, 0.5, dim=["y", "x"]), np.quantile(wanted, 0.5, axis=(-2, -1)))
     assert source.total == chunks
+
+
+PICKED = {
+    "none": (None, 4),
+    "all": (range(10), 4),
+    "from a chunk's start": (range(4, 10), 4),
+    "across the border": (range(3, 9), 1),
+    "within a chunk": (range(1, 3), 1),
+    "with a gap": ((4, 5, 7), 1),
+    "backwards": ((5, 4), 1),
+    "nothing": ((), 1),
+}
+
+
+@pytest.mark.parametrize(("positions", "chunk"), PICKED.values(), ids=PICKED)
+def test_chunks_of_what_was_picked(positions: Any, chunk: int) -> None:
+    """Blocks as large as chunks would each read two chunks, where the first position begins none."""
+    view = View.of(CountingSource(np.arange(20).reshape(10, 2), (4, 2)), "picked")
+    picked = view if positions is None else view.picked(0, positions)
+    assert picked.chunks == (chunk, 2)

@@ -78,11 +78,16 @@ CALLS: dict[str, Call] = {
         PIXELS["lam"], PIXELS["ypix"], PIXELS["xpix"], [np.zeros(2, int)] if given.get("volumetric") else [0], np.ones((1, 9, 9)),
         **given,
     ),
-    "set_options": lambda url, **given: xprep.set_options(**given).__enter__(),
+    "set_options": lambda url, **given: _options_of(**given),
     "WriteOptions": lambda url, **given: WriteOptions(
         "auto", "mean", "0.5", "dual", None, None, **{"overwrite": False, **given}
     ),
 }  # fmt: skip
+
+
+def _options_of(**given: Any) -> Any:
+    with xprep.set_options(**given) as chosen:
+        return chosen
 
 
 def public() -> Iterator[tuple[str, Callable[..., Any]]]:

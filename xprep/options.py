@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
+from xprep.redaction import redact
 from xprep.sizes import parse_bytes
 from xprep.switches import check_switch
 from xprep.types import Intermediates
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Options:
     """What can be set, with the defaults.
 
@@ -87,6 +93,12 @@ class Options:
         if np.ndim(self.progress) or self.progress not in ("auto", "on", "off"):
             raise ValueError(f"progress must be 'auto', 'on' or 'off'; got {self.progress!r}.")
 
+    def __repr__(self) -> str:
+        shown = {one.name: getattr(self, one.name) for one in fields(self) if one.repr}
+        if self.scratch_url is not None:
+            shown["scratch_url"] = redact(self.scratch_url)
+        return f"Options({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
 
 def _bytes(name: str, given: Any) -> int:
     try:
@@ -100,19 +112,61 @@ def _is_positive(value: Any) -> bool:
     return number and 0 < float(value) < float("inf")
 
 
-class _Holder:
-    """The place of the one current value; replaced whole, never changed."""
+@dataclass(frozen=True, eq=False)
+class _Change:
+    """What one `set_options` sets: for the process, and first of all for the context that began a block with it."""
 
-    current = Options()
+    values: dict[str, Any]
+    block: _Change | None  # the block that a plain call stands in, with which it ends
+    setter: weakref.ref[set_options]  # once it is gone, nobody can make a block of a plain call
+
+
+class _Holder:
+    """The options of the process, and what changes them at present, oldest first.
+
+    Every step is one operation of a dict, so that threads need no lock, which a forked process might find locked for good.
+    """
+
+    base = Options()
+    changes: ClassVar[dict[_Change, None]] = {}  # an ordered set
+    folding = threading.Lock()
+
+
+# Blocks that this thread, task or coroutine began, and plain calls in them; those that have ended are passed over.
+_MINE: ContextVar[tuple[_Change, ...]] = ContextVar("xprep_options", default=())
 
 
 def options() -> Options:
     """Return the current options."""
-    return _Holder.current
+    base, changes = _Holder.base, tuple(_Holder.changes)
+    mine = [one for one in _MINE.get() if one in changes]
+    values = [one.values for one in (*changes, *mine)]
+    return replace(base, **reduce(or_, values)) if values else base
+
+
+def _fold() -> None:
+    """Make the oldest changes that nothing can end any more part of the base: plain calls in a loop do not add up."""
+    if not _Holder.folding.acquire(blocking=False):
+        return  # the next call does it
+    try:
+        for one in tuple(_Holder.changes):
+            if one.block is not None or one.setter() is not None:
+                return
+            _Holder.base = replace(_Holder.base, **one.values)
+            del _Holder.changes[one]
+    finally:
+        _Holder.folding.release()
 
 
 class set_options:
     """Set options, for good or for a ``with`` block.
+
+    Without ``with``, they are set for all threads of this process until they are set again; inside of a block, until it ends.
+
+    What a ``with`` block sets holds in the thread, or the asyncio task, that began it, whatever others set meanwhile. Threads
+    that do not set the same option themselves see it too, as with xarray's and dask's options, so that a pool of threads works
+    with the options of the block that it is used in. When the block ends it is undone, in whatever order blocks of several
+    threads end. Other processes start with the defaults, and forked ones with what their parent had: set options there, too.
 
     Parameters
     ----------
@@ -139,11 +193,23 @@ class set_options:
         known = [one.name for one in fields(Options)]
         if unknown := [name for name in changes if name not in known]:
             raise ValueError(f"unknown option {unknown[0]!r}; the options are {known}.")
-        self._before = _Holder.current
-        _Holder.current = replace(_Holder.current, **changes)
+        replace(options(), **changes)
+        _fold()
+        blocks = [one for one in _MINE.get() if one.block is None and one in _Holder.changes]
+        self._add(_Change(changes, blocks[-1] if blocks else None, weakref.ref(self)), bool(blocks))
+
+    def _add(self, change: _Change, mine: bool) -> None:
+        self._change = change
+        _Holder.changes[change] = None
+        if mine:
+            _MINE.set((*(one for one in _MINE.get() if one in _Holder.changes), change))
 
     def __enter__(self) -> Options:
-        return _Holder.current
+        _Holder.changes.pop(self._change, None)
+        self._add(replace(self._change, block=None), mine=True)
+        return options()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        _Holder.current = self._before
+        for one in tuple(_Holder.changes):
+            if one is self._change or one.block is self._change:
+                _Holder.changes.pop(one, None)

@@ -103,6 +103,12 @@ class Nannies:
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONWARNINGS": "ignore"}
         self._running.append(subprocess.Popen(self._command, **quiet, env=environment))
 
+    def fill_up(self) -> None:
+        """Start as many as are missing: of those that a test killed, or that ended."""
+        self._running = [process for process in self._running if process.poll() is None]
+        while len(self._running) < THREADS:
+            self.start()
+
     def kill_all(self) -> None:
         """Kill all nannies, and their workers with them."""
         while self._running:

@@ -9,10 +9,10 @@ from typing import Any
 import dask.array as da
 from dask.delayed import Delayed
 
-from xprep.engine.gather import Needs, same
+from xprep.engine.gather import Needs, Place, same
 from xprep.engine.graph import SKIPPED, Key, Tasks, is_skipped, unique, value_of
 from xprep.engine.pacing import Work, work_tasks
-from xprep.types import Chunks
+from xprep.types import Array, Chunks
 
 FAN_IN = 4  # summaries joined by one task: at most 3 a level wait, and each may be MiBs of histogram
 
@@ -90,3 +90,38 @@ class _Join:
 
     def __call__(self, *summaries: Any) -> Any:
         return SKIPPED if is_skipped(summaries) else self.how.join(summaries)
+
+
+def both(one: Fold, other: Fold) -> Fold:
+    """Return the fold that gives the pair of what two folds give, and reads once."""
+    return Fold(
+        _BothSummaries(one, other), _BothJoined(one, other), one.summary + other.summary, one.collected + other.collected
+    )
+
+
+@dataclass(frozen=True)
+class _BothSummaries:
+    one: Fold
+    other: Fold
+
+    def __call__(self, block: Array, place: Place, *states: Any) -> tuple[Any, Any]:
+        return self.one.summarize(block, place, *states), self.other.summarize(block, place)
+
+
+@dataclass(frozen=True)
+class _BothJoined:
+    one: Fold
+    other: Fold
+
+    def __call__(self, parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+        return self.one.join([part[0] for part in parts]), self.other.join([part[1] for part in parts])
+
+
+def first(pair: tuple[Any, Any]) -> Any:
+    """Return the first of two."""
+    return pair[0]
+
+
+def second(pair: tuple[Any, Any]) -> Any:
+    """Return the second of two."""
+    return pair[1]

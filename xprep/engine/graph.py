@@ -183,11 +183,18 @@ def call(function: Callable[..., Any], *values: Any, label: str = "call", identi
     return value_of(name, {name: (function, *map(key_of, values))}, name, values, identity=identity)
 
 
-def as_array(value: Delayed, shape: tuple[int, ...], dtype: Any) -> da.Array:
-    """Return a lazy value as a dask array of one block."""
+@dataclass(frozen=True)
+class Valued:
+    """What an array made of a lazy value remembers: what its numbers are for good, in any process."""
+
+    identity: str
+
+
+def as_array(value: Delayed, shape: tuple[int, ...], dtype: Any, identity: str | None = None) -> da.Array:
+    """Return a lazy value as a dask array of one block; ``identity`` names its numbers for good, in any process."""
     name = unique("value", value.key)
     key = (name, *(0,) * len(shape))
-    return array_of(name, {key: (_itself, value.key)}, tuple((n,) for n in shape), dtype, [value])
+    return array_of(name, {key: (_itself, value.key)}, tuple((n,) for n in shape), dtype, [value], identity and Valued(identity))
 
 
 @dataclass(frozen=True, eq=False)

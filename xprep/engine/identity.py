@@ -16,7 +16,7 @@ from dask.delayed import Delayed
 
 from xprep.engine.deliver import Made
 from xprep.engine.gather import Gathered
-from xprep.engine.graph import NamedLayer, origin_of
+from xprep.engine.graph import NamedLayer, Valued, origin_of
 from xprep.engine.lazy import Memory
 from xprep.engine.sources import Origin
 from xprep.io.codecs import checksum_of
@@ -45,6 +45,8 @@ def identity_of(data: Any) -> str | None:
         if isinstance(origin.view.source, Memory):
             return None  # its contents would have to be read to be named
         return token(origin.view.token, origin.view.axes, origin.view.picks)
+    if isinstance(origin, Valued):
+        return origin.identity
     if isinstance(origin, Made):
         return _join(origin.axes, origin.tiles)
     if isinstance(origin, Gathered):

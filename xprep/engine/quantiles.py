@@ -17,7 +17,7 @@ import numpy as np
 from dask.delayed import Delayed
 from numpy.typing import NDArray
 
-from xprep.engine.folds import Fold
+from xprep.engine.folds import Fold, both, first, second
 from xprep.engine.gather import Place
 from xprep.engine.graph import call, is_skipped
 from xprep.engine.keep import Stream
@@ -135,41 +135,6 @@ def quantiles(
         parts = [stream.fold(how, search, number=number, unless=search, label=label) for stream in streams]
         search = call(_Narrow(question, step), search, *parts, label="narrow")
     return call(_Answer(question), search, label="quantile"), kept
-
-
-def both(one: Fold, other: Fold) -> Fold:
-    """Return the fold that gives the pair of what two folds give, and reads once."""
-    return Fold(
-        _BothSummaries(one, other), _BothJoined(one, other), one.summary + other.summary, one.collected + other.collected
-    )
-
-
-@dataclass(frozen=True)
-class _BothSummaries:
-    one: Fold
-    other: Fold
-
-    def __call__(self, block: Array, place: Place, *states: Any) -> tuple[Any, Any]:
-        return self.one.summarize(block, place, *states), self.other.summarize(block, place)
-
-
-@dataclass(frozen=True)
-class _BothJoined:
-    one: Fold
-    other: Fold
-
-    def __call__(self, parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
-        return self.one.join([part[0] for part in parts]), self.other.join([part[1] for part in parts])
-
-
-def first(pair: tuple[Any, Any]) -> Any:
-    """Return the first of two."""
-    return pair[0]
-
-
-def second(pair: tuple[Any, Any]) -> Any:
-    """Return the second of two."""
-    return pair[1]
 
 
 def _nan_counts(counts: Counts) -> NDArray[np.int64]:

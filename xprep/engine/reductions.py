@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 from typing import Any
 
 import dask.array as da
 
-from xprep.engine.folds import FAN_IN
 from xprep.engine.gather import Place, block_tasks, same
 from xprep.engine.graph import Key, Tasks, array_of, unique
 from xprep.types import Array
+
+FAN_IN = 2  # a summary is an image, several times as large as the result: one a level waits, where 4 at once left 3
+JOINING = 2  # summaries more that a join takes for what it makes
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,21 @@ class Reduction:
     """A reduction along axes, as data.
 
     ``summarize(block)`` drops the axes, ``join(summaries)`` is associative, ``finish(summary)`` gives the block of the
-    result.
+    result. Plans count ``summary`` bytes for each voxel of the result, as often as one waits.
     """
 
     summarize: Callable[[Array], Any]
     join: Callable[[Sequence[Any]], Any]
     finish: Callable[[Any], Array]
+    summary: int = 0
+
+    def waiting(self, blocks: int) -> int:
+        """Return how many bytes the summaries of that many blocks take, a voxel of the result, while they are joined.
+
+        >>> Reduction(len, len, len, 24).waiting(1), Reduction(len, len, len, 24).waiting(22)
+        (72, 192)
+        """
+        return ((blocks - 1).bit_length() + 1 + JOINING) * self.summary
 
 
 def reduce_axes(how: Reduction, array: da.Array, axes: Sequence[int], dtype: Any, label: str = "reduce") -> da.Array:
@@ -39,7 +51,9 @@ def reduce_axes(how: Reduction, array: da.Array, axes: Sequence[int], dtype: Any
     name = unique(label, how, tuple(axes), blocks)
     for index in product(*(range(array.numblocks[axis]) for axis in kept)):
         _join_behind(tasks, name, index, how, _keys(blocks, array, kept, index))
-    return array_of(name, tasks, tuple(array.chunks[axis] for axis in kept), dtype, parents, cost=cost)
+    chunks = tuple(array.chunks[axis] for axis in kept)
+    waiting = prod(map(max, chunks)) * how.waiting(prod(array.numblocks[axis] for axis in axes))
+    return array_of(name, tasks, chunks, dtype, parents, cost=replace(cost, front=cost.front + waiting))
 
 
 def _keys(blocks: str, array: da.Array, kept: Sequence[int], index: tuple[int, ...]) -> list[Key]:

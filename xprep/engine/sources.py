@@ -273,10 +273,3 @@ def retile(
     fresh = array if reading is None else clone(array, reading)
     # By tasks, also with a cluster: a p2p rechunk writes the whole image to the workers' disks, and choosing imports distributed.
     return fresh.rechunk(regular_chunks(array.shape, tile), method="tasks")
-
-
-def again(array: da.Array, reading: int) -> da.Array:
-    """Return ``array`` to be made anew from its sources: without it, dask holds every chunk from the first pass to the last."""
-    if origin := source_of(array):
-        return read_array(origin.view, chunks=array.chunks, reading=reading, after=origin.after)
-    return clone(array, reading)

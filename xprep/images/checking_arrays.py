@@ -59,7 +59,7 @@ def _check_chunks(report: Collected, array: ZarrReadable, where: str) -> None:
         report.add("checksums", where, "failed", str(error))
     count = prod(array.grid.lengths)
     try:
-        missing, first, nbytes = _find_objects(array)
+        missing, first, nbytes, listed = _find_objects(array)
     except (ChunkError, StoreFormatError) as error:
         report.add("chunks", where, "failed", str(error))
         return
@@ -71,6 +71,8 @@ def _check_chunks(report: Collected, array: ZarrReadable, where: str) -> None:
     what = f"{missing} of {count} objects are not there, the first is {first!r}"
     if not missing:
         report.add("chunks", where, "ok", f"all {count} objects are there.")
+    elif checksum and not listed:
+        report.add("chunks", where, "failed", f"{what}, or nobody may read them: the server lists nothing, so it cannot be told.")
     elif checksum:
         report.add("chunks", where, "failed", f"{what}: they were lost, and would read as zeros.")
     else:
@@ -90,24 +92,24 @@ def _read_first(report: Collected, array: ZarrReadable, where: str) -> None:
         report.add("chunks", where, "failed", f"they cannot be read: {error}")
 
 
-def _find_objects(array: ZarrReadable) -> tuple[int, str, int]:
-    """Return how many objects are not there, the key of the first, and the bytes of the others (0 where nobody says).
+def _find_objects(array: ZarrReadable) -> tuple[int, str, int, bool]:
+    """Return how many objects are not there, the key of the first, the bytes of the others, and whether the store listed them.
 
     What is there is looked through, not what is claimed: an array may claim 2**60 chunks.
     """
     grid, count = array.grid, prod(array.grid.lengths)
     if array.place.shown.startswith(("http:", "https:")):
-        return _ask_for(array, grid, count)
+        return (*_ask_for(array, grid, count), False)
     try:
         have = array.place.list_sizes(2 * min(count, 2**30) + 1000)
     except PermissionError:
-        return _ask_for(array, grid, count)
+        return (*_ask_for(array, grid, count), False)
     sizes = {at: size for name, size in have.items() if (at := _position(array, grid, name)) is not None}
     array.place.check_links([array.chunk_key(at) for at in sizes])
     if len(sizes) == count:
-        return 0, "", sum(sizes.values())
+        return 0, "", sum(sizes.values()), True
     first = next(at for at in _positions(grid) if at not in sizes)
-    return count - len(sizes), array.chunk_key(first), sum(sizes.values())
+    return count - len(sizes), array.chunk_key(first), sum(sizes.values()), True
 
 
 def _positions(grid: Grid) -> Iterator[tuple[int, ...]]:

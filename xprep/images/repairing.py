@@ -14,7 +14,7 @@ from xprep.engine.seen import look, sample_size
 from xprep.engine.write import Target, layers_of
 from xprep.errors import StoreFormatError
 from xprep.images.leftovers import Kept
-from xprep.images.verify import compare_coords
+from xprep.images.verify import compare_coords, coord_names
 from xprep.io.array_nodes import find_arrays
 from xprep.io.arrays import open_node
 from xprep.io.complete import node_objects
@@ -60,7 +60,7 @@ def _of_level(place: Place, path: str, nodes: Mapping[str, Any], have: Mapping[s
     for number, size in enumerate(kept["size"].tolist()):
         if have.get(name := f"{path}/{array.chunk_key(array.grid.position(number))}") != size:
             yield name
-    yield from (damage.key for damage in compare_coords(array, place))
+    yield from (damage.key for damage in compare_coords(array, coord_names(array), place))
 
 
 def journal_again(

@@ -55,9 +55,16 @@ def fingerprint_of(
 
 
 def _about(image: xr.DataArray) -> Any:
-    coords = [(str(name), c.dims, np.asarray(c.values), sorted(map(str, c.attrs.items()))) for name, c in image.coords.items()]
-    attributes = {str(name): _STAMP.sub("", str(value)) for name, value in image.attrs.items()}
-    return image.dims, image.shape, str(image.dtype), str(image.name), sorted(coords, key=lambda one: one[0]), attributes
+    coords = [(str(name), c.dims, np.asarray(c.values), _attributes(c)) for name, c in image.coords.items()]
+    coords.sort(key=lambda one: one[0])
+    return image.dims, image.shape, str(image.dtype), str(image.name), coords, _attributes(image)
+
+
+def _attributes(array: xr.DataArray) -> dict[str, str]:
+    """Return attributes as texts, histories without their times; numpy's own text of an array depends on how it is to print."""
+    return {
+        str(name): _STAMP.sub("", value) if isinstance(value, str) else token(value) for name, value in array.attrs.items()
+    }
 
 
 def no_fingerprint() -> ValueError:

@@ -92,7 +92,7 @@ def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[Le
     if options.layout == "flat":
         _check_flat(levels)
     chunk = stored_chunk(image, options.chunks)
-    shard = None if options.shards is None else stored_chunk(image, options.shards, chunk)
+    shard = None if options.shards is None else stored_chunk(image, options.shards, chunk, "shards")
     _check_shards(image, chunk, shard)
     if options.given is not None:
         return given_shapes(levels), [_level_spec(level, as_it_is(level), chunk, shard) for level in levels]

@@ -17,6 +17,7 @@ from xprep.io.groups import MAX_WELLS, Group, list_images, list_labels, list_pat
 from xprep.io.node import brief
 from xprep.io.ome import Multiscale
 from xprep.io.ome_read import find_ome
+from xprep.io.ome_rules import KEYS
 from xprep.io.rules import ABSENT, find_values
 from xprep.io.status import describe_owner, read_status
 from xprep.io.stores import open_store
@@ -80,7 +81,7 @@ def validate(url: str | Path | Any, *, samples: int = SAMPLES, storage_options: 
 
 
 # What makes a group one of OME-Zarr that is looked into.
-_HOLDERS = ("multiscales", "plate", "well", "bioformats2raw.layout", "labels", "series", "scene", "image-label")
+_HOLDERS = tuple(key for key in KEYS if key != "omero")
 
 
 def _check_all(report: Collected, group: Group) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -128,8 +128,8 @@ def verify(
             damaged += found
             if listener is not None:
                 listener.advanced("verifying", count, read)
-        found = compare_coords(array, root)
-        units, damaged = units + len(_coord_names(array)), damaged + found
+        names = coord_names(array)
+        units, damaged = units + len(names), damaged + compare_coords(array, names, root)
     if listener is not None:
         listener.finished("verifying")
     return Verification(root.url, units, nbytes, tuple(damaged))
@@ -183,7 +183,7 @@ def _below(place: Place, root: Place, name: str) -> str:
     return place.key(name).removeprefix(f"{root.path}/" if root.path else "")
 
 
-def _coord_names(array: ZarrReadable) -> list[str]:
+def coord_names(array: ZarrReadable) -> list[str]:
     """Return the coordinates stored beside an array of the dual layout."""
     if not array.place.path.endswith("/image"):
         return []
@@ -196,10 +196,10 @@ def _beside(array: ZarrReadable) -> Place:
     return Place(place.store, place.path.rpartition("/")[0], place.shown, place.secrets)
 
 
-def compare_coords(array: ZarrReadable, root: Place) -> list[Damage]:
-    """Return the coordinates that are not there or cannot be decoded."""
+def compare_coords(array: ZarrReadable, names: Sequence[str], root: Place) -> list[Damage]:
+    """Return those of the coordinates ``names`` that are not there or cannot be decoded."""
     wrong: list[Damage] = []
-    for name in _coord_names(array):
+    for name in names:
         place = _beside(array).child(name)
         chunk = next((key for key in ("c/0", "c/0/0", "c", "0", "0/0") if place.exists(key)), None)
         if chunk is None:

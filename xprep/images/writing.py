@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -192,22 +193,21 @@ def write_outputs(outputs: Sequence[Output], progress: Listener | bool | None = 
     check_machinery([output.image.data for output in outputs])
     _check_reachable(outputs)
     jobs: list[Job | Done] = []
-    watch = Watch()
     listener, elsewhere = choose_listener(progress), False
     try:
-        for job in start_all(outputs, watch, listener):
-            jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
-        values = lazy_values(jobs)
-        elsewhere = computes_elsewhere()
-        results, went = run(values, "writing", listener)
-        reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds, listener=listener)
+        # Closed before anything is taken back: its thread writes a note into the stores.
+        with closing(Watch()) as watch:
+            for job in start_all(outputs, watch, listener):
+                jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
+            values = lazy_values(jobs)
+            elsewhere = computes_elsewhere()
+            results, went = run(values, "writing", listener)
+            reports: dict[str, Report] = finish_all(jobs, False, *results, seconds=went.seconds, listener=listener)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left(jobs, elsewhere)) from None
     except Exception as error:
         error.add_note(_left(jobs, elsewhere, anew=isinstance(error, SourceChangedError)))
         raise
-    finally:
-        watch.close()
     return reports
 
 

@@ -49,7 +49,8 @@ def explain(error: BaseException, what: str, secrets: Mapping[str, Any] | None =
     kind = next((kind for kind in kinds if isinstance(error, kind)), OSError)
     if "redential" in f"{type(error).__name__} {error}" or refusals.is_refused(error):
         kind = PermissionError
-    reason = urls.redact_text(f"{type(error).__name__}: {error}", secrets)
+    said = str(error).partition("\n\nDebug source:")[0]  # obstore's errors end in twenty lines of its own structures
+    reason = urls.redact_text(f"{type(error).__name__}: {said}", secrets)
     explained = kind(f"{what}: {reason}{advise(kind, error)}")
     explained.errno = getattr(error, "errno", None) or _ERRNOS.get(kind)
     return explained

@@ -85,8 +85,11 @@ def walk_files(folder: Path, enter: Callable[[str], bool] = lambda path: True) -
                 if entry.is_dir():
                     below += [name] if enter(name) else []
                 else:
-                    with suppress(FileNotFoundError):
-                        yield describe_file(name, entry.stat())
+                    try:  # not `suppress`, which makes an object for each file
+                        found = entry.stat()
+                    except FileNotFoundError:
+                        continue
+                    yield describe_file(name, found)
 
 
 def describe_file(name: str, found: os.stat_result) -> Listed:

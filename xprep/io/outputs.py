@@ -72,9 +72,7 @@ def create_image(
             go_on_moving(target, None, overwrite)
         store = ImageStore(make_room(target, overwrite), target, version, layout, fingerprint=fingerprint)
         store.claim()
-    with withdrawn_on_error(store):
-        store.levels = store.create_levels("", levels, spec)
-    return store
+    return _with_levels(store, levels, spec)
 
 
 def resume_image(
@@ -108,6 +106,11 @@ def resume_image(
         resumed = found.state == "begun"
         store = ImageStore(place, target, version, layout, fingerprint=fingerprint, resumed=resumed)
         store.claim()
+    return _with_levels(store, levels, spec)
+
+
+def _with_levels(store: ImageStore, levels: Sequence[LevelSpec], spec: ArraySpec) -> ImageStore:
+    """Return a claimed store with its arrays; where they cannot be created, nothing of it stays."""
     with withdrawn_on_error(store):
         store.levels = store.create_levels("", levels, spec)
     return store

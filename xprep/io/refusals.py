@@ -9,6 +9,8 @@ from xprep.io.files import METADATA
 
 def is_refused(error: BaseException) -> bool:
     """Whether a server answered 403, as the backends say it: fsspec's, the clouds' own libraries, aiohttp, obstore."""
+    if type(error).__name__ == "GenericError":  # obstore's, of a listing: it knows the number as text only
+        return "status code: 403" in str(error)
     codes = (getattr(error, name, None) for name in ("status", "status_code", "code"))
     return isinstance(error, PermissionError) or type(error).__name__ == "PermissionDeniedError" or 403 in codes
 

@@ -202,13 +202,14 @@ def put_in_place(new: Place, target: Place, run: str) -> Place | None:
 def _move_over(new: Place, old: Place) -> Place | None:
     """Rename ``new`` to ``old``, on one disk; return where the old one is now."""
     source, target = new.folder, old.folder
-    check_removable(old)  # once more: hours may have passed
     if source is None or target is None:
         raise ValueError(f"{new} and {old} are not on this machine.")
     with old.errors("write"):
         if not target.exists():  # killed there, and resumed
             platforms.rename(source, target)
             return None
+    check_removable(old)  # once more: hours may have passed
+    with old.errors("write"):
         # Two renames: between them, for microseconds, there is no store at all; never half of one.
         aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}{_OLD}")
         platforms.rename(target, aside)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,12 +103,6 @@ PROJECTIONS = {
     "mean": Projection(_count_and_sum, _join_sums, _mean),
     "std": Projection(_moments, _join_moments, _deviation),
 }
-
-
-def project_block(block: Array, axes: tuple[int, ...], how: str, skipna: bool, dtype: Any) -> Array:
-    """Return ``block`` projected along ``axes``, as ``dtype``; ``how`` is a name of `PROJECTIONS`."""
-    way = PROJECTIONS[how]
-    return np.asarray(way.finish(*way.summarize(block, axes, skipna)), dtype)
 
 
 def _lines(block: Array, axes: tuple[int, ...]) -> tuple[Array, tuple[int, ...]]:

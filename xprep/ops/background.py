@@ -212,7 +212,7 @@ def _recipe(image: xr.DataArray, radius: Radius, dtype: Any, nan: str, subtract:
 def _blurred(image: xr.DataArray, recipe: _Recipe, step: str) -> xr.DataArray:
     layout = layout_of(image)
     data = arranged(image, layout)
-    tiles, cuts = in_tiles(data)
+    tiles, cuts = in_tiles(image.data, layout.axes)
     needs = reach_or_same(recipe.radii(data.ndim), same)
     made = gather(recipe, tiles, dtype=recipe.dtype, chunks=cuts, needs=needs, label="background")
     chunks = tuple(data.chunks[place] for place in layout.back)

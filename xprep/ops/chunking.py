@@ -46,7 +46,9 @@ def default_chunk(image: xr.DataArray) -> tuple[int, ...]:
     return tuple(max(1, chunk[dim]) for dim in sizes)
 
 
-def stored_chunk(image: xr.DataArray, lengths: Any = None, default: Sequence[int] | None = None) -> tuple[int, ...]:
+def stored_chunk(
+    image: xr.DataArray, lengths: Any = None, default: Sequence[int] | None = None, name: str = "chunks"
+) -> tuple[int, ...]:
     """Return the chunk that ``lengths`` mean (as `chunks_for`); the dims that they do not name keep their ``default``.
 
     Raises
@@ -57,10 +59,10 @@ def stored_chunk(image: xr.DataArray, lengths: Any = None, default: Sequence[int
     chunk = default_chunk(image) if default is None else tuple(default)
     if lengths is None:
         return chunk
-    named = dict.fromkeys(PLANE, lengths) if isinstance(lengths, int) else lengths
+    named = dict.fromkeys(PLANE, lengths) if isinstance(lengths, int) and not isinstance(lengths, bool) else lengths
     if isinstance(named, Mapping):
         named = {**dict(zip(image.dims, chunk, strict=True)), **named}
-    return chunks_for(image, named)
+    return chunks_for(image, named, name)
 
 
 def _bytes(chunk: dict[str, int], image: xr.DataArray) -> int:

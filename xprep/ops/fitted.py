@@ -1,24 +1,23 @@
-"""The fitted Dataset of `fit_normalize`: made of statistics, and read and checked again."""
+"""The fitted Dataset of `fit_normalize`: made of statistics, lazy or computed, and of what is known before."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 
-from xprep.dims.channels import channel_names, spell_channel
+from xprep.dims.channels import channel_names, spell_channel, values_by_position
 from xprep.dims.labelled import ByLabel, labelled
-from xprep.dims.channels import values_by_position
+from xprep.engine.foreign import places_below
 from xprep.engine.graph import as_array, call
-from xprep.engine.identity import identity_of
-from xprep.ops.contents import Name
+from xprep.engine.identity import identity_of, token
 from xprep.ops.containers import spell_name
 from xprep.ops.layout import CHANNEL, PLANE
+from xprep.ops.normalize_fields import Images
 from xprep.ops.normalize_passes import Recipe
 from xprep.ops.statistics import Statistic
 from xprep.ops.units import unit_of, voxel_size
@@ -27,64 +26,74 @@ from xprep.version import version
 
 FORMAT: Final = "1"
 STATISTICS: Final = ("p", "p_sum", "p_post")
+BOUNDS: Final = ("lower", "upper")
+MOST: Final = 4096  # numbers a statistic, of all images: more than a store keeps in its attributes
 
 
 @dataclass(frozen=True, eq=False)
 class About:
-    """What a fit says besides its numbers.
+    """What a fit says besides its numbers, and the shape of these.
 
     Attributes
     ----------
-    images, channels
-        Names; of channels None where the image has none.
+    images
+        Their names.
+    channels
+        Their names; None where they have none.
+    count
+        Of the channels.
     pixels
         Of every image.
     attrs
         Of the Dataset: texts.
     dtype
         Working type.
-    index
-        Of one image of a store: which it is.
     """
 
     images: tuple[str, ...]
     channels: tuple[Any, ...] | None
-    pixels: tuple[int, ...]
+    count: int
+    pixels: tuple[float, ...]
     attrs: Mapping[str, str]
     dtype: str
-    index: int = 0
+    own: int | None = None
 
     def of_image(self, index: int) -> About:
-        """Return it for the store of one image."""
-        return replace(self, index=index)
+        """Return it for the store of one image: which then keeps its own numbers, where those of all images are too many."""
+        return replace(self, own=index) if len(self.images) * self.count > MOST else self
 
 
-def about_fit(images: Mapping[Name, xr.DataArray], recipe: Recipe, given: Mapping[str, Any]) -> About:
-    """Return what is to be known of a fit to ``images``."""
+def about_fit(images: Images, recipe: Recipe, given: Mapping[str, Any], approximate: str = "") -> About:
+    """Return what is to be known of a fit to ``images`` with the parameters ``given``."""
     first = next(iter(images.values()))
-    parameters = {
-        "p": recipe.p, "p_sum": recipe.p_sum, "p_post": recipe.p_post, "sigma": sigmas_as_given(given["sigma"], first),
-        "norm_sum": recipe.norm_sum, "cap_max": None if np.isinf(recipe.cap) else recipe.cap, "dtype": recipe.dtype.name,
-        "pool": "exact" if recipe.pooled else "mean", "empty": "skip" if recipe.skip_empty else "nan",
-    }  # fmt: skip
     sizes = [voxel_sizes(image) for image in images.values()]
     attrs = {
         "xprep_statistics": FORMAT,
         "version": version(),
-        "parameters": json.dumps(parameters),
-        "sources": json.dumps([identity_of(image.data) or "" for image in images.values()]) if _all_lazy(images) else "[]",
+        "parameters": json.dumps(_parameters(first, recipe, given)),
+        "sources": json.dumps([_source(image) for image in images.values()]),
         "voxel_size": json.dumps(sizes[0] if all(one == sizes[0] for one in sizes) else {}),
-        "approximate": "",
+        "approximate": approximate,
     }
-    named = CHANNEL in first.coords
-    names = tuple(name if isinstance(name, str | int | float) else spell_channel(name) for name in channel_names(first))
-    pixels = tuple(int(image.size // image.sizes.get(CHANNEL, 1)) for image in images.values())
+    names = tuple(one if isinstance(one, str | int | float) else spell_channel(one) for one in recipe.channels)
+    pixels = tuple(float(image.size // image.sizes.get(CHANNEL, 1)) for image in images.values())
     titles = tuple(spell_name(name) or str(n) for n, name in enumerate(images))
-    return About(titles, names if named else None, pixels, attrs, recipe.dtype.name)
+    return About(titles, names if CHANNEL in first.coords else None, len(names), pixels, attrs, recipe.dtype.name)
 
 
-def _all_lazy(images: Mapping[Name, xr.DataArray]) -> bool:
-    return all(isinstance(image.data, da.Array) for image in images.values())
+def _parameters(first: xr.DataArray, recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a fit as JSON knows them: the channels only where some were chosen."""
+    chosen = None if given["channels"] is None else [spell_channel(one) for one in recipe.channels]
+    return {
+        "p": recipe.p, "p_sum": recipe.p_sum, "p_post": recipe.p_post, "sigma": sigma_as_given(given["sigma"], first),
+        "norm_sum": recipe.norm_sum, "cap_max": None if np.isinf(recipe.cap) else recipe.cap, "channels": chosen,
+        "dtype": recipe.dtype.name, "pool": "exact" if recipe.pooled else "mean", "empty": "skip" if recipe.skip_empty else "nan",
+    }  # fmt: skip
+
+
+def _source(image: xr.DataArray) -> str:
+    """Return the URLs, without secrets, of the stores that an image is read from; an empty text of what is in memory."""
+    return ", ".join(dict.fromkeys(place.shown for place in places_below(getattr(image.variable, "_data", None))))
 
 
 def voxel_sizes(image: xr.DataArray) -> dict[str, list[Any]]:
@@ -98,110 +107,78 @@ def voxel_sizes(image: xr.DataArray) -> dict[str, list[Any]]:
     return found
 
 
-def sigmas_as_given(sigma: Any, image: xr.DataArray) -> list[float | str]:
-    """Return one sigma a channel as it was given: pixels, or a length."""
-    names = channel_names(image)
+def sigma_as_given(sigma: Any, image: xr.DataArray) -> Any:
+    """Return sigma as JSON knows it: a number of pixels, a length, None, or a list of such, one a channel."""
     given = labelled(sigma, "sigma", CHANNEL)
     if isinstance(given, ByLabel):
+        names = channel_names(image)
         values = values_by_position(given, names, "sigma")
-        each = [values.get(i, 0.0) for i in range(len(names))]
-    elif isinstance(given, str) or not np.iterable(given):
-        each = [0.0 if given is None else given] * len(names)
-    else:
-        each = list(given)
-    plain = [labelled(one, "sigma", CHANNEL) for one in each]
-    return [one if isinstance(one, str) else float(one) for one in plain]
+        return [_plain(values.get(i, 0.0)) for i in range(len(names))]
+    if given is None or isinstance(given, str) or not np.iterable(given):
+        return _plain(given)
+    return [_plain(one) for one in given]
+
+
+def _plain(sigma: Any) -> float | str | None:
+    one = labelled(sigma, "sigma", CHANNEL)
+    return one if one is None or isinstance(one, str) else float(one)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One variable of a fit, of the statistics by name."""
+    """One variable of a fit, of one statistic; ``shape`` is the variable's."""
 
     statistic: str
     what: str
-    images: int
+    shape: tuple[int, ...]
+    dtype: str
 
     def __call__(self, found: Statistic) -> Array:
-        if self.what == "left_out":
-            lost = found.left_out
-            return lost if lost is not None and len(lost) == self.images else np.full(self.images, np.nan)
-        values = found.values if self.what == "values" else found.each
-        if self.what == "each" and len(values) != self.images:  # taken over all images together
-            values = np.full((self.images, values.shape[1]), np.nan, values.dtype)
-        return values[..., 0] if self.statistic == "p_sum" else values
+        value = getattr(found, self.what)
+        if value is None or value.size != np.prod(self.shape, dtype=int):
+            # Nobody counted it; or it was taken over all images together, and none has its own.
+            return np.full(self.shape, np.nan, self.dtype)
+        return np.asarray(value, self.dtype).reshape(self.shape)
 
 
 def dataset_of(about: About, statistics: Mapping[str, Any]) -> xr.Dataset:
-    """Return the fitted Dataset of ``statistics``, which are computed, or lazy; then it is lazy."""
-    count, channels = len(about.images), None
-    variables: dict[str, Any] = {}
+    """Return the fitted Dataset of ``statistics``: computed ones, or lazy ones, and then it is lazy."""
+    images, variables = len(about.images), dict[str, Any]()
     for name, one in statistics.items():
-        dims = () if name == "p_sum" else (CHANNEL,)
-        channels = channels or (None if about.channels is None else list(about.channels))
-        size = _size(about, one) if dims else 0
-        shape = (size,) * len(dims)
-        variables[name] = (dims, _made(one, _Part(name, "values", count), shape, about.dtype))
-        variables[f"image_{name}"] = (("image", *dims), _made(one, _Part(name, "each", count), (count, *shape), about.dtype))
+        over = {} if name == "p_sum" else {CHANNEL: about.count}
+        variables[name] = (tuple(over), _made(one, _Part(name, "values", tuple(over.values()), about.dtype)))
+        dims = {"image": images, **over}
+        variables[f"image_{name}"] = (tuple(dims), _made(one, _Part(name, "each", tuple(dims.values()), about.dtype)))
+        if about.attrs["approximate"].startswith(SAMPLED):
+            dims = {**over, "bound": len(BOUNDS)}
+            variables[f"{name}_interval"] = (tuple(dims), _made(one, _Part(name, "interval", tuple(dims.values()), about.dtype)))
     variables["pixels"] = ("image", np.array(about.pixels, np.float64))
-    lost: Any = np.full(count, np.nan)
-    if "p_post" in statistics:
-        lost = _made(statistics["p_post"], _Part("p_post", "left_out", count), (count,), "float64")
-    variables["left_out"] = ("image", lost)
-    coords: dict[str, Any] = {"image": list(about.images)}
+    lost = _Part("p_post", "left_out", (images,), "float64")
+    counted = "p_post" in statistics
+    variables["left_out"] = ("image", _made(statistics["p_post"], lost) if counted else np.full(images, np.nan))
+    found = xr.Dataset(variables, _coords(about, any("bound" in dims for dims, _ in variables.values())), dict(about.attrs))
+    return found if about.own is None else found.isel(image=[about.own])
+
+
+SAMPLED: Final = "a sample of "
+
+
+def _coords(about: About, bounds: bool) -> dict[str, Any]:
+    coords: dict[str, Any] = {"image": _labels(about.images)}
     if about.channels is not None:
-        coords[CHANNEL] = list(about.channels)
-    return xr.Dataset(variables, coords, dict(about.attrs))
+        coords[CHANNEL] = _labels(about.channels)
+    return {**coords, "bound": _labels(BOUNDS)} if bounds else coords
 
 
-def _size(about: About, one: Any) -> int:
-    return len(json.loads(about.attrs["parameters"])["sigma"])
+def _labels(names: Sequence[Any]) -> Array:
+    """Return names as an array: of objects where they are texts, which zarr stores without complaint."""
+    array = np.asarray(names)
+    return np.asarray(names, object) if array.dtype.kind not in "iuf" else array
 
 
-def _made(statistic: Any, part: _Part, shape: tuple[int, ...], dtype: str) -> Any:
+def _made(statistic: Any, part: _Part) -> Any:
     if isinstance(statistic, Statistic):
-        return np.asarray(part(statistic), dtype)
-    return as_array(call(part, statistic, label="fitted"), shape, np.dtype(dtype))
-
-
-def check_fitted(fitted: Any) -> xr.Dataset:
-    """Return a fitted Dataset whose attributes and variables are complete.
-
-    Raises
-    ------
-    ValueError
-        It is none, of another format, or lacks a variable; it names what.
-    TypeError
-        It is no Dataset.
-    """
-    if not isinstance(fitted, xr.Dataset):
-        raise TypeError(f"statistics must be a Dataset of fit_normalize, or its file; got a {type(fitted).__name__}.")
-    found = fitted.attrs.get("xprep_statistics")
-    if found is None:
-        raise ValueError("statistics is no fitted Dataset: it has no attribute 'xprep_statistics'. Make it with fit_normalize.")
-    if str(found) != FORMAT:
-        raise ValueError(f"statistics are of format {found!r}; this version of xprep reads {FORMAT!r}. Fit again.")
-    parameters = parameters_of(fitted)
-    for name in STATISTICS:
-        dims = () if name == "p_sum" else (CHANNEL,)
-        if parameters[name] is not None and (name not in fitted or fitted[name].dims != dims):
-            raise ValueError(f"statistics lack the variable {name!r} over {dims}, which their parameters promise. Fit again.")
-    return fitted
-
-
-def parameters_of(fitted: xr.Dataset) -> dict[str, Any]:
-    """Return the parameters of a fit.
-
-    Raises
-    ------
-    ValueError
-        They are not what `fit_normalize` writes.
-    """
-    try:
-        found = json.loads(fitted.attrs["parameters"])
-        wanted = {"p", "p_sum", "p_post", "sigma", "norm_sum", "cap_max", "dtype", "pool", "empty"}
-        if not isinstance(found, dict) or set(found) != wanted or not isinstance(found["sigma"], list):
-            raise ValueError(f"got {fitted.attrs['parameters']!r}")
-        json.loads(fitted.attrs["voxel_size"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"the attributes of statistics are not those that fit_normalize writes: {error}.") from None
-    return dict(found)
+        return part(statistic)
+    identity = identity_of(statistic)
+    known = None if identity is None else token("fitted", identity, part)
+    return as_array(call(part, statistic, label="fitted"), part.shape, np.dtype(part.dtype), known)

@@ -90,7 +90,7 @@ def _blur(image: xr.DataArray, sigma: Any, truncate: float, mode: Boundary, skip
     dtype = np.dtype(np.float64 if image.dtype.kind == "f" and image.dtype.itemsize == 8 else np.float32)
     recipe = _Blur(_plane_halves(sigmas, truncate), _other_halves(sigmas, layout, truncate), dtype, mode, skipna)
     data = arranged(image, layout)
-    tiles, cuts = in_tiles(data)
+    tiles, cuts = in_tiles(image.data, layout.axes)
     radii = recipe.radii(data.ndim)
     wide = gather(
         recipe, tiles, dtype=dtype, chunks=cuts, needs=reach_or_same(radii, same), wrap=mode == "wrap", label="gaussian"

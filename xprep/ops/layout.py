@@ -34,10 +34,6 @@ class Layout:
         """Place of each of the image's own axes."""
         return tuple(self.axes.index(axis) for axis in range(len(self.axes) - self.axes.count(None)))
 
-    def size_of(self, dim: str, image: xr.DataArray) -> int:
-        """Return the length of ``dim``, 1 where the image lacks it."""
-        return int(image.sizes.get(dim, 1))
-
 
 def layout_of(image: xr.DataArray) -> Layout:
     """Return the order ``c, others…, y, x`` for ``image``."""
@@ -82,8 +78,10 @@ def check_dims(names: Sequence[Any], image: xr.DataArray, argument: str) -> None
         raise ValueError(f"{argument} names the dim {unknown[0]!r}, but the image has {tuple(image.dims)}.")
 
 
-def chunks_for(image: xr.DataArray, chunks: Any) -> tuple[int, ...]:
+def chunks_for(image: xr.DataArray, chunks: Any, name: str = "chunks") -> tuple[int, ...]:
     """Return one chunk length a dim from ``chunks``: a mapping by dim, one number for y and x, or a number a dim.
+
+    ``name`` is the argument that errors speak of.
 
     Raises
     ------
@@ -91,19 +89,19 @@ def chunks_for(image: xr.DataArray, chunks: Any) -> tuple[int, ...]:
         A dim is unknown, a length is not positive, or there are not as many lengths as dims.
     """
     lengths = {dim: _first_chunk(image, dim) for dim in image.dims}
-    given = labelled(chunks, "chunks", "dim")
+    given = labelled(chunks, name, "dim")
     if isinstance(given, ByLabel):
-        check_dims(given.labels, image, "chunks")
-        lengths.update(given.mapping("chunks"))
+        check_dims(given.labels, image, name)
+        lengths.update(given.mapping(name))
     elif isinstance(given, int) and not isinstance(given, bool):
         lengths.update({dim: given for dim in PLANE if dim in image.dims})
-    elif len(check_listed(chunks, "chunks", "a number of pixels, a mapping by dim, or a number a dim")) != image.ndim:
-        raise ValueError(f"chunks has {len(chunks)} lengths for the dims {tuple(image.dims)}; give one a dim, or a mapping.")
+    elif len(check_listed(chunks, name, "a number of pixels, a mapping by dim, or a number a dim")) != image.ndim:
+        raise ValueError(f"{name} has {len(chunks)} lengths for the dims {tuple(image.dims)}; give one a dim, or a mapping.")
     else:
         lengths = dict(zip(image.dims, chunks, strict=True))
-    bad = {dim: n for dim, n in lengths.items() if not isinstance(n, int | np.integer) or n == 0 or n < -1}
+    bad = {dim: n for dim, n in lengths.items() if isinstance(n, bool) or not isinstance(n, int | np.integer) or n == 0 or n < -1}
     if bad:
-        raise ValueError(f"chunks must be positive whole numbers (-1 for a whole dim); got {bad}.")
+        raise ValueError(f"{name} must be positive whole numbers (-1 for a whole dim); got {bad}.")
     return tuple(int(image.sizes[dim] if n == -1 else min(n, image.sizes[dim])) for dim, n in lengths.items())
 
 

@@ -8,8 +8,8 @@ from xprep.ops.containers import Container
 from xprep.ops.fitted import about_fit
 from xprep.ops.labels import spell
 from xprep.ops.normalize_fields import fields_of, prepare, results_of
+from xprep.ops.normalize_given import with_statistics
 from xprep.ops.normalize_passes import normalized
-from xprep.ops.normalize_with import with_statistics
 from xprep.ops.parameters import check_choice
 from xprep.types import Intermediates, Sigma
 
@@ -60,7 +60,7 @@ def normalize(
     sigma : float, sequence, mapping or None
         Standard deviation of the blur in y and x, in pixels: one number, one a channel in order, or by channel name (a
         mapping, a Series, a DataArray over ``c``): that of all channels of this name, and 0 of those that are not named.
-        Lengths with a unit (``"0.5 um"``) do as well where voxels are square.
+        Lengths with a unit (``"0.5 um"``) do as well where voxels are square; each image has its own voxel size.
     norm_sum : bool
         Whether the channels of a pixel are divided by their sum.
     cap_max : float or None
@@ -134,5 +134,6 @@ def normalize(
     }  # fmt: skip
     images, recipe = prepare(image, "normalize", given)
     check_choice(intermediates, (None, "auto", "recompute", "persist", "spill"), "intermediates")
-    arrays = normalized(fields_of(images), recipe, chunks, intermediates, about=about_fit(images, recipe, given))
-    return results_of(image, images, arrays, spell("normalize", given, DEFAULTS), p is not None or p_post is not None)
+    about = about_fit(images, recipe, given)
+    arrays = normalized(fields_of(images, sigma), recipe, chunks, intermediates, about=about)
+    return results_of(image, images, arrays, spell("normalize", given, DEFAULTS), recipe)  # type: ignore[no-any-return]

@@ -18,10 +18,12 @@ from xprep.ops.normalize_passes import Field, Recipe
 from xprep.ops.parameters import channel_sigmas, check_choice, check_percentile, working_dtype
 from xprep.switches import check_switch
 
+Images = Mapping[Name, xr.DataArray]
 
-def prepare(image: Any, operation: str, given: Mapping[str, Any]) -> tuple[dict[Name, xr.DataArray], Recipe]:
+
+def prepare(container: Any, operation: str, given: Mapping[str, Any]) -> tuple[dict[Name, xr.DataArray], Recipe]:
     """Return the images of a container with the channels that are asked for, and what is to be done with them."""
-    images = selected(images_of(image, operation), given["channels"], operation)
+    images = _selected(images_of(container, operation), given["channels"], operation)
     return images, recipe_of(next(iter(images.values())), given)
 
 
@@ -31,7 +33,6 @@ def recipe_of(first: xr.DataArray, given: Mapping[str, Any]) -> Recipe:
         p=check_percentile(given["p"], "p"),
         p_sum=check_percentile(given["p_sum"], "p_sum"),
         p_post=check_percentile(given["p_post"], "p_post"),
-        sigmas=channel_sigmas(given["sigma"], first),
         norm_sum=check_switch(given["norm_sum"], "norm_sum"),
         cap=_check_cap(given["cap_max"]),
         dtype=working_dtype(given["dtype"], first.dtype),
@@ -41,18 +42,41 @@ def recipe_of(first: xr.DataArray, given: Mapping[str, Any]) -> Recipe:
     )
 
 
-def fields_of(images: Mapping[Name, xr.DataArray]) -> list[Field]:
-    """Return images as fields of view of one experiment."""
+def fields_of(images: Images, sigma: Any) -> list[Field]:
+    """Return images as fields of view of one experiment, blurred by ``sigma``, each in its own pixels."""
     nodes = Counter(node for node, _ in images)
-    return [Field(spell_name(name), one, shares=nodes[name[0]] > 1) for name, one in images.items()]
+    return [Field(spell_name(name), one, channel_sigmas(sigma, one), shares=nodes[name[0]] > 1) for name, one in images.items()]
 
 
-def results_of(container: Any, images: Mapping[Name, xr.DataArray], arrays: Sequence[Any], step: str, unitless: bool) -> Any:
+def results_of(container: Any, images: Images, arrays: Sequence[Any], step: str, recipe: Recipe) -> Any:
     """Return ``container`` with its images replaced by the results ``arrays``."""
+    unitless = recipe.p is not None or recipe.p_post is not None
     results = {
         name: relabel(one, data, step, unitless=unitless) for (name, one), data in zip(images.items(), arrays, strict=True)
     }
     return rebuild(container, results)
+
+
+def check_fields(images: Images, operation: str) -> None:
+    """Refuse images that no percentiles can be taken of.
+
+    Raises
+    ------
+    ValueError
+        An image without y or x, with dims of other tools, or without pixels.
+    TypeError
+        Values that are not real numbers.
+    """
+    for image in images.values():
+        check_image(image, operation)
+        check_no_other_dims(image, operation)
+
+
+def picked(image: xr.DataArray, positions: Sequence[int]) -> xr.DataArray:
+    """Return the channels at ``positions``; the image itself where these are all, in order."""
+    if CHANNEL not in image.dims or list(positions) == list(range(image.sizes[CHANNEL])):
+        return image
+    return pick_channels(image, positions)
 
 
 def _check_cap(cap: float | None) -> float:
@@ -63,11 +87,9 @@ def _check_cap(cap: float | None) -> float:
     return float(cap)
 
 
-def selected(images: Mapping[Name, xr.DataArray], channels: Any, operation: str) -> dict[Name, xr.DataArray]:
+def _selected(images: Images, channels: Any, operation: str) -> dict[Name, xr.DataArray]:
     """Return the images with the same channels in the same order: ``channels``, or those of the first image."""
-    for image in images.values():
-        check_image(image, operation)
-        check_no_other_dims(image, operation)
+    check_fields(images, operation)
     first = next(iter(images.values()))
     for name, image in images.items():
         if set(image.dims) != set(first.dims):
@@ -80,7 +102,7 @@ def selected(images: Mapping[Name, xr.DataArray], channels: Any, operation: str)
     return {name: picked(image, _there(name, image, first, positions, whole)) for name, image in images.items()}
 
 
-def _chosen(images: Mapping[Name, xr.DataArray], channels: Any) -> tuple[int, ...]:
+def _chosen(images: Images, channels: Any) -> tuple[int, ...]:
     """Return the positions of ``channels`` in the first image."""
     name, first = next(iter(images.items()))
     try:
@@ -101,10 +123,3 @@ def _there(name: Name, image: xr.DataArray, first: xr.DataArray, positions: Sequ
             f"{spell_name(name)!r} {error.args[0]} Images of one call share channels by name; the first has {list(own)}. "
             f"Choose some that all have: channels=[…]."
         ) from None
-
-
-def picked(image: xr.DataArray, positions: Sequence[int]) -> xr.DataArray:
-    """Return the channels at ``positions``; the image itself where these are all, in order."""
-    if CHANNEL not in image.dims or list(positions) == list(range(image.sizes[CHANNEL])):
-        return image
-    return pick_channels(image, positions)

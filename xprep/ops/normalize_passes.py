@@ -5,17 +5,18 @@ Each needs all of the one before (three global barriers), so the image is read o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
-from typing import Any, ClassVar
+from functools import cached_property
+from itertools import count, repeat
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xprep.engine.deliver import deliver
-from xprep.engine.folds import Fold
-from xprep.engine.gather import Place, same
+from xprep.engine.folds import Fold, both, first, second
+from xprep.engine.gather import same
 from xprep.engine.graph import call
 from xprep.engine.grid import count as grid_count
 from xprep.engine.grid import regular_chunks
@@ -23,15 +24,16 @@ from xprep.engine.guess import Guess, Sampler, join_patches
 from xprep.engine.identity import identity_of, token
 from xprep.engine.keep import Kept, Stream, keep
 from xprep.engine.lazy import like
-from xprep.engine.quantiles import Question, both, first, quantiles, second
+from xprep.engine.quantiles import Question, quantiles
 from xprep.engine.tiling import tile_of
-from xprep.engine.windows import margins, reach_or_same
+from xprep.engine.windows import reach_or_same
 from xprep.kernels.blur import gaussian_half
 from xprep.kernels.tiles import TileRecipe
 from xprep.ops.layout import Layout, arranged, chunks_for, layout_of
+from xprep.ops.normalize_tiles import Finished, GuessedFinished, GuessedTotal, Raw, Total
 from xprep.ops.padding import NAN_EDGES
-from xprep.ops.statistics import Mean, Statistic
-from xprep.types import Array, Chunks, Intermediates
+from xprep.ops.statistics import Mean
+from xprep.types import Chunks, Intermediates
 
 # What plans call the passes.
 PASSES = {"p": "percentiles of the channels", "p_sum": "threshold of their sum", "p_post": "percentiles after"}
@@ -44,7 +46,6 @@ class Recipe:
     p: float | None
     p_sum: float | None
     p_post: float | None
-    sigmas: tuple[float, ...]
     norm_sum: bool
     cap: float
     dtype: np.dtype[Any]
@@ -57,9 +58,9 @@ class Recipe:
         """Number of passes over the image."""
         return 1 + sum(percentile is not None for percentile in (self.p, self.p_sum, self.p_post))
 
-    def tile(self) -> TileRecipe:
-        """Return the steps for one tile."""
-        halves = tuple((half, half) for half in map(gaussian_half, self.sigmas))
+    def tile(self, sigmas: Sequence[float]) -> TileRecipe:
+        """Return the steps for one tile, whose channels are blurred by ``sigmas``."""
+        halves = tuple((half, half) for half in map(gaussian_half, sigmas))
         return TileRecipe(halves, self.dtype, self.norm_sum, self.cap)
 
 
@@ -69,79 +70,8 @@ class Field:
 
     name: str
     image: xr.DataArray
+    sigmas: tuple[float, ...]  # of its channels, in its own pixels
     shares: bool = False
-
-
-@dataclass(frozen=True)
-class _Raw:
-    """The image itself; wide types in the working type, so that percentiles take two passes and not four."""
-
-    dtype: np.dtype[Any]
-
-    def __call__(self, block: Array, place: Place) -> Array:
-        return block.astype(self.dtype, copy=False)
-
-
-@dataclass(frozen=True, eq=False)
-class _Total:
-    """The unblurred sum over channels; its state is the divisors, if there are any."""
-
-    recipe: TileRecipe
-
-    def __call__(self, block: Array, place: Place, *divisors: Statistic) -> Array:
-        return self.recipe.total(block, divisors[0].values if divisors else np.ones(len(block)))
-
-
-@dataclass(frozen=True, eq=False)
-class _Finish:
-    """The result, as far as the states go: ``has`` names those that there are, of p, p_sum and p_post."""
-
-    by_plane: ClassVar = True
-    whole_axes: ClassVar = (0,)  # a pixel's channels are divided by their sum
-    recipe: TileRecipe
-    has: tuple[str, ...]
-
-    def __call__(self, block: Array, place: Place, *states: Statistic) -> Array:
-        state = dict(zip(self.has, (one.values for one in states), strict=True))
-        threshold = float(state["p_sum"][0]) if "p_sum" in state else None
-        divisors = state.get("p", np.ones(len(block)))
-        top, left = margins(place)[-2:]
-        return self.recipe.finish(block, (top, left), divisors, threshold, state.get("p_post"))
-
-
-@dataclass(frozen=True, eq=False)
-class _GuessTotal:
-    """The unblurred sum over channels of patches."""
-
-    recipe: TileRecipe
-
-    def __call__(self, patches: Array, *divisors: Statistic) -> Array:
-        total = self.recipe.total(patches, divisors[0].values if divisors else np.ones(len(patches)))
-        return total.reshape(1, patches.shape[1], -1)
-
-
-@dataclass(frozen=True, eq=False)
-class _GuessFinished:
-    """The inside of patches, as far normalised as the states go."""
-
-    recipe: TileRecipe
-    has: tuple[str, ...]
-
-    def __call__(self, patches: Array, *states: Statistic) -> Array:
-        channels, count, height, width = patches.shape
-        margin = max(len(half) - 1 for half, _ in self.recipe.halves)
-        if min(height, width) <= 2 * margin:
-            return self._finish(patches, 0, states).reshape(channels, count, -1)
-        # One below the other, as one plane: a blur for each took 50 µs. Rows near the seams are not looked at.
-        done = self._finish(patches.reshape(channels, count * height, width), margin, states)
-        seams = np.full((channels, 2 * margin, width - 2 * margin), np.nan, done.dtype)
-        inside = np.concatenate([done, seams], axis=1).reshape(channels, count, height, -1)
-        return inside[:, :, : height - 2 * margin].reshape(channels, count, -1)
-
-    def _finish(self, pixels: Array, rim: int, states: Sequence[Statistic]) -> Array:
-        whole = tuple((0, n) for n in pixels.shape)
-        inside = (*whole[:-2], *((rim, n - rim) for _, n in whole[-2:]))
-        return _Finish(self.recipe, self.has)(pixels, Place(whole, inside, pixels.shape), *states)
 
 
 def statistics_of_fields(fields: Sequence[Field], recipe: Recipe, intermediates: Intermediates | None) -> dict[str, Any]:
@@ -197,44 +127,50 @@ class _Steps:
             blocks.append(_result_chunks(data, chunk, layout))
         return cls(fields, recipe, layouts, blocks, arrays, tiles, kept)
 
-    def _streams(self, function: Any, dtype: Any, states: tuple[Any, ...], needs: Any = same) -> list[Stream]:
-        return [Stream(kept, function, states, dtype, needs) for kept in self.kept]
+    @cached_property
+    def recipes(self) -> list[TileRecipe]:
+        """The steps for a tile of every field."""
+        return [self.recipe.tile(field.sigmas) for field in self.fields]
+
+    def _streams(self, functions: Iterable[Any], dtype: Any, states: tuple[Any, ...]) -> list[Stream]:
+        return [Stream(kept, function, states, dtype, same) for kept, function in zip(self.kept, functions, strict=True)]
 
     def statistics(self) -> dict[str, Any]:
         """Return the lazy statistics that the recipe asks for, by the name of their parameter."""
-        recipe, tile = self.recipe, self.recipe.tile()
+        recipe, tiles = self.recipe, self.recipes
         found: dict[str, Any] = {}
         if recipe.p is not None:
-            found["p"] = self._percentile("p", recipe.p, self._raw(), None)
+            found["p"] = self._percentile("p", recipe.p, self._raw(), ())
         if recipe.p_sum is not None:
-            totals = self._streams(_Total(tile), recipe.dtype, tuple(found.values()))
-            guess = _GuessTotal(tile)
-            found["p_sum"] = self._percentile("p_sum", recipe.p_sum, totals, guess, *found.values())
+            totals = self._streams(map(Total, tiles), recipe.dtype, tuple(found.values()))
+            guesses = list(map(GuessedTotal, tiles))
+            found["p_sum"] = self._percentile("p_sum", recipe.p_sum, totals, guesses, *found.values())
         if recipe.p_post is not None:
-            uncapped = replace(tile, cap=float("inf"))  # the cap is the last step: percentiles are of what comes before
-            guess_post = _GuessFinished(uncapped, tuple(found))
+            # The cap is the last step: percentiles are of what comes before.
+            uncapped = [replace(tile, cap=float("inf")) for tile in tiles]
+            guesses_post = [GuessedFinished(tile, tuple(found)) for tile in uncapped]
             done = self._finished(found, uncapped)
-            found["p_post"] = self._percentile("p_post", recipe.p_post, done, guess_post, *found.values())
+            found["p_post"] = self._percentile("p_post", recipe.p_post, done, guesses_post, *found.values())
         return found
 
     def _raw(self) -> list[Stream]:
         dtype = self.arrays[0].dtype
         narrow = dtype.kind in "bui" and dtype.itemsize <= 2
         if narrow and all(array.dtype == dtype for array in self.arrays):
-            return self._streams(_Raw(dtype), dtype, ())
-        return self._streams(_Raw(self.recipe.dtype), self.recipe.dtype, ())
+            return self._streams(repeat(Raw(dtype), len(self.kept)), dtype, ())
+        return self._streams(repeat(Raw(self.recipe.dtype), len(self.kept)), self.recipe.dtype, ())
 
-    def _finished(self, statistics: dict[str, Any], tile: TileRecipe) -> list[Stream]:
-        function = _Finish(tile, tuple(statistics))
+    def _finished(self, statistics: dict[str, Any], tiles: Sequence[TileRecipe]) -> list[Stream]:
         streams = []
-        for kept, layout in zip(self.kept, self.layouts, strict=True):
+        for kept, layout, tile in zip(self.kept, self.layouts, tiles, strict=True):
+            function = Finished(tile, tuple(statistics))
             radius = max(len(half) - 1 for half, _ in tile.halves)
             radii = (*(0,) * (len(layout.dims) - 2), radius, radius)
             streams.append(Stream(kept, function, tuple(statistics.values()), self.recipe.dtype, reach_or_same(radii, same)))
         return streams
 
-    def _percentile(self, name: str, percentile: float, streams: list[Stream], values: Any, *before: Any) -> Any:
-        """Return a statistic; ``values`` makes the patches that the first pass put aside into what is to be counted."""
+    def _percentile(self, name: str, percentile: float, streams: list[Stream], values: Sequence[Any], *before: Any) -> Any:
+        """Return a statistic; ``values`` make the patches that the first pass of a field put aside into what is to be counted."""
         question = Question((percentile / 100,), np.dtype(streams[0].dtype), skip_zeros=True)
         together = [streams] if self.recipe.pooled else [[stream] for stream in streams]
         channels = ("sum",) if name == "p_sum" else self.recipe.channels
@@ -245,7 +181,7 @@ class _Steps:
         lost: list[Any] | None = [] if name == "p_post" else None
         for i, group in enumerate(together):
             patches = self.patches.get(i)
-            guess = None if patches is None else call(Guess(question, values, len(channels)), patches, *before, label="guess")
+            guess = None if patches is None else call(Guess(question, values[i], len(channels)), patches, *before, label="guess")
             sampler = self._sampler(i) if name == "p" and not self.recipe.pooled else None
             aside = both(sampler, NAN_EDGES) if sampler and looks else (sampler or (NAN_EDGES if looks else None))
             one, put_aside = quantiles(group, question, iter(numbers), guess, aside=aside, lost=lost, label=PASSES[name])
@@ -267,17 +203,17 @@ class _Steps:
     def _identity(self, name: str) -> str | None:
         """Return what a statistic is made of, in words that do not depend on how: for runs that are resumed."""
         pixels = [identity_of(data) for data in self.arrays]
-        return None if None in pixels else token(name, self.recipe, pixels, [field.name for field in self.fields])
+        return None if None in pixels else token(name, self.recipe, pixels, [(field.name, field.sigmas) for field in self.fields])
 
     def _sampler(self, index: int) -> Fold:
         data, tile = self.arrays[index], self.tiles[index]
-        margin = max(len(half) - 1 for half, _ in self.recipe.tile().halves)
+        margin = max(len(half) - 1 for half, _ in self.recipes[index].halves)
         sampler = Sampler.of(data.shape, data.dtype.itemsize, grid_count(data.shape, tile), margin)
         return Fold(sampler, join_patches)
 
     def result(self, index: int, statistics: dict[str, Any]) -> Any:
         """Return the result of one field, in the chunks and the order of axes that its user expects."""
-        tiles = self._finished(statistics, self.recipe.tile())[index].array(next(self.passes), label="result")
+        tiles = self._finished(statistics, self.recipes)[index].array(next(self.passes), label="result")
         made_of = None if self.about is None else self.about.of_image(index)
         return deliver(tiles, self.layouts[index].back, self.chunks[index], statistics, about=made_of)
 

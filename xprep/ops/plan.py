@@ -145,7 +145,7 @@ def _written(image: xr.DataArray, chunks: Any, shards: Any) -> Any:
     if not is_lazy(image.data) or not set(PLANE) <= set(image.dims) or 0 in image.shape:
         return image.data
     chunk = stored_chunk(image, chunks)
-    cut = cut_for(as_lazy(image.data), chunk if shards is None else stored_chunk(image, shards, chunk))
+    cut = cut_for(as_lazy(image.data), chunk if shards is None else stored_chunk(image, shards, chunk, "shards"))
     return image.data if cut.as_it_is else cut.made()
 
 

@@ -85,11 +85,16 @@ def _project(image: xr.DataArray, dim: str | Sequence[str], how: str, skipna: bo
     skip = floats and (skipna is None or skipna)
     axes = tuple(sorted(image.get_axis_num(name) for name in dims))
     dtype = _result_dtype(image.dtype, how)
-    steps = Reduction(_Summarize(how, axes, skip), _Join(how, skip), _Finish(how, dtype))
+    steps = Reduction(_Summarize(how, axes, skip), _Join(how, skip), _Finish(how, dtype), _summary_bytes(how, dtype))
     data = like(image.data, reduce_axes(steps, merged(as_lazy(image.data)), axes, dtype, label=f"project-{how}"))
     stale = [name for name, coordinate in image.coords.items() if set(dims) & set(coordinate.dims)]
     left = image.drop_vars(stale).isel(dict.fromkeys(dims, 0))
     return relabel(left, data, step, is_image=set(PLANE) <= set(left.dims))
+
+
+def _summary_bytes(how: str, dtype: np.dtype[Any]) -> int:
+    """Return what a voxel takes in a summary: its own type's bytes, or numbers in float64."""
+    return {"mean": 2, "std": 3}.get(how, 1) * (dtype.itemsize if how in ("max", "min") else 8)
 
 
 def _result_dtype(dtype: np.dtype[Any], how: str) -> np.dtype[Any]:

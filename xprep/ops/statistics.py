@@ -23,17 +23,18 @@ class Statistic:
     each: Array
     notes: tuple[str, ...]
     left_out: Array | None = None  # pixels of every image that the result leaves out, where the pass counts them
+    interval: Array | None = None  # (channel, bound): where the values of the whole image lie, of those of a sample
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON, to the last bit."""
-        left_out = {} if self.left_out is None else {"left_out": _to_json(self.left_out)}
-        return {"values": _to_json(self.values), "each": _to_json(self.each), "notes": list(self.notes), **left_out}
+        more = {name: _to_json(one) for name in ("left_out", "interval") if (one := getattr(self, name)) is not None}
+        return {"values": _to_json(self.values), "each": _to_json(self.each), "notes": list(self.notes), **more}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Statistic:
         """Return what `to_json` gave."""
-        left_out = None if "left_out" not in value else _from_json(value["left_out"])
-        return Statistic(_from_json(value["values"]), _from_json(value["each"]), tuple(map(str, value["notes"])), left_out)
+        more = {name: _from_json(value[name]) for name in ("left_out", "interval") if name in value}
+        return Statistic(_from_json(value["values"]), _from_json(value["each"]), tuple(map(str, value["notes"])), **more)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import xarray as xr
 from xprep.engine.grid import regular, starts
 from xprep.engine.lazy import check_known, is_lazy
 from xprep.engine.roi_blocks import Visit, visit_blocks
+from xprep.engine.tiling import merged_frames
 from xprep.options import options
 from xprep.rois.centers import Centers
 from xprep.rois.pixels import Grid, Index, Ints
@@ -52,8 +53,9 @@ def crop_array(data: Any, centers: Centers, window: Window, ndim: int) -> Any:
     if not is_lazy(data):
         whole = ((0,) * ndim,)
         return crop_blocks([data], whole, centers, window, data.shape[:leading], depth)
-    grid = Grid(tuple(starts(lengths) for lengths in data.chunks[leading:]))
     tail = window.tail(depth)
+    data = together(data, leading, window, depth)
+    grid = Grid(tuple(starts(lengths) for lengths in data.chunks[leading:]))
     nbytes = np.dtype(window.dtype).itemsize * int(np.prod([*(c[0] for c in data.chunks[:leading]), *tail]))
     rows = regular(len(centers), max(1, options().tile_bytes // max(1, nbytes)))
     edges = starts(rows)
@@ -64,6 +66,12 @@ def crop_array(data: Any, centers: Centers, window: Window, ndim: int) -> Any:
         visits.append(Visit(_Crop(part, window, tuple(map(grid.origin, blocks)), depth), blocks, last - first))
     token = (centers.z, centers.y, centers.x, window)
     return visit_blocks(data, leading, visits, tail, window.dtype, token)
+
+
+def together(data: Any, leading: int, window: Window, depth: int) -> Any:
+    """Return a lazy array with the tiny chunks of one place read together, as many frames as make a tile of windows."""
+    nbytes = np.dtype(window.dtype).itemsize * int(np.prod(window.tail(depth)))
+    return merged_frames(data, leading, options().tile_bytes // max(1, nbytes))
 
 
 def check_planes(centers: Centers, depth: int) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xprep.arguments import check_number
 from xprep.engine.lazy import as_lazy, like
 from xprep.rois.centers import centers_of, check_width
-from xprep.rois.crops import Window, crop_labelled, kept_coords, space_dims
+from xprep.rois.crops import Window, crop_labelled, kept_coords, space_dims, together
 from xprep.rois.given import table_on
 from xprep.rois.measuring import FEATURES, How, window_type
 from xprep.rois.neighbours import measure_rois
@@ -137,7 +137,8 @@ def roi_features(
     how = How(shape, steps, float(eps), surround, taper_of(window, shape.tail(1)[-2:]), image.sizes.get("z", 1))
     leading = [dim for dim in image.dims if dim not in space]
     data = image.transpose(*leading, *space).data
-    made = like(image.data, measure_rois(as_lazy(data), table, how, len(space)))
+    lazy = together(as_lazy(data), len(leading), shape, how.depth)
+    made = like(image.data, measure_rois(lazy, table, how, len(space)))
     coords = kept_coords(image, leading, roi=table.names)
     found = xr.DataArray(made, coords, ("roi", *leading, "feature"))
     return xr.Dataset({name: found[..., i] for i, name in enumerate(FEATURES)}, attrs=image.attrs)

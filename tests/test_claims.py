@@ -1,0 +1,61 @@
+"""One writer a store: who holds a folder, and what becomes of those that come second."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from xprep.errors import StoreExistsError
+from xprep.io.claims import hold
+from xprep.io.stores import open_store
+
+HOLDER = """
+import sys
+from xprep.io.claims import hold
+from xprep.io.stores import open_store
+with hold(open_store(sys.argv[1], mode="r+")):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits: what is held is said at once."""
+    monkeypatch.setattr(sys.modules[hold.__module__], "PATIENCE_SECONDS", -1.0)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("name", ["a.zarr", "b.zarr"])
+def test_a_folder_is_held_against_other_processes_until_they_die(tmp_path: Path, name: str) -> None:
+    """The folder above is what is held, so another store beside it waits too."""
+    place = open_store(tmp_path / name, mode="r+")
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "a.zarr")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(StoreExistsError, match=f"{name}.*another run has held this folder"), hold(place):
+            pass
+        other.kill()
+        other.wait()
+        with hold(place):
+            pass
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_folder_is_let_go_of_whatever_happens(tmp_path: Path, fails: bool) -> None:
+    place = open_store(tmp_path / "new" / "a.zarr", mode="r+")
+    try:
+        with hold(place):
+            with pytest.raises(StoreExistsError), hold(place):
+                pass
+            if fails:
+                raise KeyError(fails)
+    except KeyError:
+        assert fails
+    with hold(place):
+        assert (tmp_path / "new").is_dir()
