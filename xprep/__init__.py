@@ -22,7 +22,7 @@ from xprep.errors import (
     StoreFormatWarning,
     UnfinishedStoreError,
 )
-from xprep.images import Report, Validation, Verification, open_image, open_tree, to_ome_zarr, validate, verify
+from xprep.images import Report, Validation, Verification, open_image, open_tree, statistics_of, to_ome_zarr, validate, verify
 from xprep.ops import (
     Plan,
     background,
@@ -95,6 +95,7 @@ __all__ = [
     "run",
     "set_options",
     "show_versions",
+    "statistics_of",
     "status",
     "subtract_background",
     "to_isotropic",

@@ -97,16 +97,3 @@ def made_of(array: Any) -> Made | None:
     """Return how ``array`` was made, if it is a delivered one; what is in memory is not."""
     origin = origin_of(array) if isinstance(array, da.Array) else None
     return origin if isinstance(origin, Made) else None
-
-
-def made_with_statistics(array: Any) -> Made | None:
-    """Return the delivered array with statistics that ``array`` is, or was made of by whatever other steps.
-
-    None where there is none, and where there are several: nobody can say which of them an image was made with.
-    """
-    own = made_of(array)
-    if own is not None and own.statistics or not isinstance(array, da.Array):
-        return own
-    layers = (getattr(layer, "origin", None) for layer in array.dask.layers.values())
-    found = {one.tiles.name: one for one in layers if isinstance(one, Made) and one.statistics}
-    return next(iter(found.values())) if len(found) == 1 else None

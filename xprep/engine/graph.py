@@ -108,12 +108,20 @@ class Cost:
 class NamedLayer(MaterializedLayer):  # type: ignore[misc]
     """A layer that remembers where it came from and what it costs, as long as nobody rewrites it.
 
-    ``identity`` names a value for good: equal wherever and however the same value is computed.
+    ``identity`` names a value for good: equal wherever and however the same value is computed. A ``partial`` one is a step on
+    the way to such a value.
     """
 
-    def __init__(self, tasks: Mapping[Key, Any], origin: Any = None, cost: Cost = Cost(), identity: str | None = None) -> None:
+    def __init__(
+        self,
+        tasks: Mapping[Key, Any],
+        origin: Any = None,
+        cost: Cost = Cost(),
+        identity: str | None = None,
+        partial: bool = False,
+    ) -> None:
         super().__init__(tasks)
-        self.origin, self.cost, self.identity = origin, cost, identity
+        self.origin, self.cost, self.identity, self.partial = origin, cost, identity, partial
 
 
 def unique(prefix: str, *parts: Any) -> str:
@@ -153,10 +161,18 @@ def array_of(
 
 
 def value_of(
-    name: str, tasks: Tasks, key: Key, parents: Sequence[Any] = (), cost: Cost = Cost(), identity: str | None = None
+    name: str,
+    tasks: Tasks,
+    key: Key,
+    parents: Sequence[Any] = (),
+    cost: Cost = Cost(),
+    identity: str | None = None,
+    partial: bool = False,
+    note: Noted | None = None,
 ) -> Delayed:
     """Return the lazy value which the task ``key`` makes."""
-    graph = HighLevelGraph.from_collections(name, NamedLayer(tasks, None, cost, identity), dependencies=list(parents))
+    layer = NamedLayer(tasks, note, cost, identity, partial)
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=list(parents))
     return Delayed(key, graph, layer=name)
 
 
@@ -174,13 +190,42 @@ def key_of(value: da.Array | Delayed) -> Key:
     return (value.name, *(0,) * value.ndim)
 
 
-def call(function: Callable[..., Any], *values: Any, label: str = "call", identity: str | None = None) -> Delayed:
+def call(
+    function: Callable[..., Any],
+    *values: Any,
+    label: str = "call",
+    identity: str | None = None,
+    partial: bool = False,
+    note: Noted | None = None,
+) -> Delayed:
     """Return ``function(*values)`` as a lazy value; ``values`` are lazy ones.
 
-    A value with an ``identity`` is one that a resumed run must not compute anew: a statistic of the whole image.
+    A value with an ``identity`` is one that a resumed run must not compute anew: a statistic of the whole image. Of a
+    ``partial`` one (of one image of many) only those runs go on that keep such. A ``note`` is for `noted_below`.
     """
     name = unique(label, function, [key_of(value) for value in values])
-    return value_of(name, {name: (function, *map(key_of, values))}, name, values, identity=identity)
+    tasks: Tasks = {name: (function, *map(key_of, values))}
+    return value_of(name, tasks, name, values, identity=identity, partial=partial, note=note)
+
+
+def noted_below(array: Any) -> list[tuple[Noted, Delayed]]:
+    """Return the lazy values with a note that ``array`` is made with, by whatever steps."""
+    layers = array.dask.layers if isinstance(array, da.Array) else {}
+    notes = {name: layer.origin for name, layer in layers.items() if isinstance(getattr(layer, "origin", None), Noted)}
+    return [(note, Delayed(name, array.dask, layer=name)) for name, note in notes.items()]
+
+
+def as_value(array: da.Array) -> Delayed:
+    """Return an array of one block as a lazy value."""
+    return Delayed(key_of(array), array.dask, layer=array.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Noted:
+    """What a lazy value remembers that a store of whatever is made with it keeps: its name, and what else is to be said."""
+
+    name: str
+    about: Any
 
 
 @dataclass(frozen=True)

@@ -60,10 +60,14 @@ def token(*parts: Any) -> str:
     return str(tokenize(*parts))
 
 
-def lasting(value: Delayed) -> dict[str, str]:
-    """Return the names of the layers below a lazy value that have an identity: what is kept for a resumed run."""
+def lasting(value: Delayed, partial: bool = False) -> dict[str, str]:
+    """Return the names of the layers below a lazy value that have an identity: what is kept for a resumed run.
+
+    Steps on the way to such a value are among them if ``partial``.
+    """
     layers = value.dask.layers.items()
-    return {name: layer.identity for name, layer in layers if isinstance(layer, NamedLayer) and layer.identity}
+    found = {name: layer for name, layer in layers if isinstance(layer, NamedLayer) and layer.identity}
+    return {name: str(layer.identity) for name, layer in found.items() if partial or not layer.partial}
 
 
 def _of_contents(array: Array) -> str:

@@ -12,12 +12,11 @@ from typing import Any
 import xarray as xr
 
 from xprep.engine.clients import computes_elsewhere
-from xprep.engine.deliver import made_with_statistics
 from xprep.engine.memory import peak_memory
 from xprep.engine.origins import Origins, origins_of
 from xprep.errors import SourceChangedError
 from xprep.images.describing import describe
-from xprep.images.fitting import Fit
+from xprep.images.fitting import Fit, fit_of
 from xprep.images.leftovers import Source, kept_of, source_of
 from xprep.images.levels import Shape
 from xprep.images.needing import Written, check_needs
@@ -204,7 +203,6 @@ class _Order:
             pixels[name] = Pixels(label, below, arrays, "mode", kept=kept_of(source, arrays, listener)).mended(damage)
         store.check_complete(pixels=False)
         store.mark_ready()
-        made = made_with_statistics(self.image.data)
         given = options.given
         coarser = () if given is None else tuple(ordered(level) for level in given.levels[1:])
         method = options.method if given is None else given.method
@@ -212,8 +210,7 @@ class _Order:
         image = Pixels(self.image, self.levels[0], store.levels, method, coarser, kept).mended(damage)
         if source != "as it was" and self.fingerprint is not None:
             watch.keep(self.origins, Journal(store.levels[0].place))
-        fit = Fit(made.statistics, made.about) if made else Fit()
-        return Job(store, image, pixels, fit, self.origins, watch)
+        return Job(store, image, pixels, fit_of(self.image.data), self.origins, watch)
 
     def _damage(self, place: Place, options: Options) -> list[str]:
         """Return what a finished store lacks."""

@@ -16,11 +16,13 @@ import xarray as xr
 from xprep.errors import StoreExistsError, StoreFormatError
 from xprep.io.coords import plain
 from xprep.io.documents import parse_json
+from xprep.io.groups import read_group
 from xprep.io.stores import Place, open_store
 from xprep.redaction import redact
 
 ENDINGS: Final = (".zarr", ".nc", ".json")
 _KINDS: Final = "iufb"
+_NETCDF: Final = (b"CDF", b"\x89HDF")
 
 
 def read_dataset(url: str | Path, storage_options: Mapping[str, Any] | None = None) -> xr.Dataset:
@@ -30,20 +32,21 @@ def read_dataset(url: str | Path, storage_options: Mapping[str, Any] | None = No
     ------
     FileNotFoundError
         There is none.
-    ValueError
-        Its name ends otherwise than in `ENDINGS`, or it is not what its name says.
+    StoreFormatError
+        It is no Dataset in any of the three.
     """
-    ending, text = _ending(url), str(url).rstrip("/")
-    if ending == ".zarr":
-        place = open_store(url, storage_options)
-        return _opened(lambda: xr.open_zarr(place.store, group=place.path or None, chunks=None), url)
+    text = str(url).rstrip("/")
     place, name = _file(text, storage_options)
-    data = place.get(name)
+    is_folder = place.folder is not None and (place.folder / name).is_dir()
+    data = None if is_folder else place.get(name)
     if data is None:
-        raise FileNotFoundError(f"there is no file {redact(text)}.")
-    if ending == ".json":
-        return dataset_from_json(parse_json(data, redact(text)), redact(text))
-    return _opened(lambda: xr.open_dataset(io.BytesIO(data)), url)
+        store = open_store(text, storage_options if "://" in text else None)
+        if read_group(store) is None and not is_folder:
+            raise FileNotFoundError(f"there is no file {redact(text)}.")
+        return _opened(lambda: xr.open_zarr(store.store, group=store.path or None, chunks=None), text)
+    if data.startswith(_NETCDF):
+        return _opened(lambda: xr.open_dataset(io.BytesIO(data)), text)
+    return dataset_from_json(parse_json(data, redact(text)), redact(text))
 
 
 def write_dataset(
@@ -61,7 +64,7 @@ def write_dataset(
     ending, text = _ending(url), str(url).rstrip("/")
     check_free(url, storage_options, overwrite=overwrite)
     if ending == ".zarr":
-        place = open_store(url, storage_options, "r+")
+        place = open_store(url, storage_options if "://" in str(url) else None, "r+")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of zarr, about strings and about the metadata that xarray consolidates
             dataset.to_zarr(place.store, group=place.path or None, mode="w")
@@ -84,7 +87,7 @@ def check_free(url: str | Path, storage_options: Mapping[str, Any] | None = None
         The name ends otherwise than in `ENDINGS`.
     """
     if _ending(url) == ".zarr":
-        place = open_store(url, storage_options, "r+")
+        place = open_store(url, storage_options if "://" in str(url) else None, "r+")
         there = bool(place.list_folder())
         ours = not there or place.missing(["zarr.json"]) == []
     else:
@@ -105,7 +108,7 @@ def _file(text: str, storage_options: Mapping[str, Any] | None, mode: Any = "r")
     """Return the folder of a file, and its name there."""
     where = text if "://" in text else Path(os.path.abspath(os.path.expanduser(text))).as_posix()
     folder, _, name = where.rpartition("/")
-    return open_store(f"{folder}/", storage_options, mode), name
+    return open_store(f"{folder}/", storage_options if "://" in text else None, mode), name
 
 
 def _opened(open_it: Any, url: str | Path) -> xr.Dataset:

@@ -27,7 +27,8 @@ from xprep.version import version
 FORMAT: Final = "1"
 STATISTICS: Final = ("p", "p_sum", "p_post")
 BOUNDS: Final = ("lower", "upper")
-MOST: Final = 4096  # numbers a statistic, of all images: more than a store keeps in its attributes
+MOST: Final = 4096  # numbers a statistic, of all images: 150 KB of JSON, which is read whenever the store is opened
+SAMPLED: Final = "a sample of "  # how `approximate` begins where there are intervals
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,10 @@ class About:
         Of the Dataset: texts.
     dtype
         Working type.
+    index
+        Which of the images a store holds.
+    is_given
+        Whether the numbers came from elsewhere, and a store holds none of the images.
     """
 
     images: tuple[str, ...]
@@ -56,11 +61,13 @@ class About:
     pixels: tuple[float, ...]
     attrs: Mapping[str, str]
     dtype: str
-    own: int | None = None
+    index: int | None = None
+    is_given: bool = False
 
     def of_image(self, index: int) -> About:
-        """Return it for the store of one image: which then keeps its own numbers, where those of all images are too many."""
-        return replace(self, own=index) if len(self.images) * self.count > MOST else self
+        """Return it for the store of one of the images; what came from elsewhere stays as it is."""
+        return self if self.is_given else replace(self, index=index)
+
 
 
 def about_fit(images: Images, recipe: Recipe, given: Mapping[str, Any], approximate: str = "") -> About:
@@ -156,11 +163,15 @@ def dataset_of(about: About, statistics: Mapping[str, Any]) -> xr.Dataset:
     lost = _Part("p_post", "left_out", (images,), "float64")
     counted = "p_post" in statistics
     variables["left_out"] = ("image", _made(statistics["p_post"], lost) if counted else np.full(images, np.nan))
-    found = xr.Dataset(variables, _coords(about, any("bound" in dims for dims, _ in variables.values())), dict(about.attrs))
-    return found if about.own is None else found.isel(image=[about.own])
+    return xr.Dataset(variables, _coords(about, any("bound" in dims for dims, _ in variables.values())), dict(about.attrs))
 
 
-SAMPLED: Final = "a sample of "
+def kept_of(about: About, statistics: Mapping[str, Any]) -> xr.Dataset:
+    """Return what a store keeps of computed statistics: of too many images, its own numbers and what they share."""
+    found = dataset_of(about, statistics)
+    if len(about.images) * about.count <= MOST:
+        return found
+    return found.isel(image=[] if about.index is None else [about.index])
 
 
 def _coords(about: About, bounds: bool) -> dict[str, Any]:

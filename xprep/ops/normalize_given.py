@@ -15,7 +15,7 @@ import xarray as xr
 
 from xprep.dims.channels import channel_names, channel_positions, channel_titles, matching_positions, spell_channel
 from xprep.dims.lengths import metres, parse_length, units_apart
-from xprep.engine.graph import call
+from xprep.engine.graph import Noted, call
 from xprep.engine.identity import identity_of, token
 from xprep.engine.lazy import is_lazy
 from xprep.io.dataset_files import read_dataset
@@ -66,8 +66,8 @@ def _apply(container: Any, given: Mapping[str, Any]) -> Any:
         fit.check_voxels(name, image)
     recipe = recipe_of(first, {**fit.parameters, "channels": None})
     fields = fields_of(chosen, fit.parameters["sigma"])
-    known = fit.statistics()
-    arrays = normalized(fields, recipe, given.get("chunks"), given.get("intermediates"), known, fit.about)
+    about = fit.about()
+    arrays = normalized(fields, recipe, given.get("chunks"), given.get("intermediates"), fit.statistics(about), about)
     return results_of(container, chosen, arrays, spell("normalize", {"statistics": fit.shown, **fit.told}), recipe)
 
 
@@ -103,15 +103,14 @@ class _Fit:
         """Number of the channels, None where nothing tells."""
         return self.dataset.sizes.get(CHANNEL)
 
-    @property
     def about(self) -> About:
-        """What a store keeps of it."""
+        """Return what a store keeps of it."""
         dataset, count = self.dataset, self.count or 1
         images = tuple(map(str, dataset["image"].values.tolist())) if "image" in dataset.coords else ()
         images = images or tuple(map(str, range(dataset.sizes["image"])))
         pixels = tuple(map(float, np.asarray(dataset["pixels"].values, np.float64)))
         attrs = {str(name): str(value) for name, value in dataset.attrs.items()}
-        return About(images, self.names, count, pixels, {"approximate": "", **attrs}, self.parameters["dtype"])
+        return About(images, self.names, count, pixels, {"approximate": "", **attrs}, self.parameters["dtype"], is_given=True)
 
     def pick(self, name: Name, image: xr.DataArray, channels: Any) -> xr.DataArray:
         """Return ``image`` with the channels of the fit, in its order.
@@ -177,8 +176,8 @@ class _Fit:
                     f"the image{where} {mine:g} {my_unit or ''}: it would be another blur. Fit with a length, e.g. sigma='1 um'."
                 )
 
-    def statistics(self) -> dict[str, Any]:
-        """Return the statistics, lazily, by the name of their parameter."""
+    def statistics(self, about: About) -> dict[str, Any]:
+        """Return the statistics, lazily, by the name of their parameter; stores of whatever is made with them keep ``about``."""
         found = {}
         titles = channel_titles(self.names if self.names is not None else range(self.count or 1))
         for name in (name for name in STATISTICS if self.parameters[name] is not None):
@@ -187,9 +186,9 @@ class _Fit:
                 parts.append(self.dataset[f"{name}_interval"].transpose(..., "bound"))
             made = _Given(name, np.dtype(self.parameters["dtype"]), self.parameters["empty"] == "nan", titles)
             if any(is_lazy(part.data) for part in parts):
-                found[name] = _lazily(made, parts)
+                found[name] = _lazily(made, parts, Noted(name, about))
             else:
-                found[name] = call(_Known(made(*(part.values for part in parts))), label=name)
+                found[name] = call(_Known(made(*(part.values for part in parts))), label=name, note=Noted(name, about))
         return found
 
 
@@ -218,11 +217,11 @@ class _Given:
         return Statistic(np.atleast_1d(np.asarray(values, self.dtype)), rows, (), lost if self.name == "p_post" else None, bounds)
 
 
-def _lazily(made: _Given, parts: list[xr.DataArray]) -> Any:
+def _lazily(made: _Given, parts: list[xr.DataArray], note: Noted) -> Any:
     arrays = [part.chunk().data.rechunk(part.shape) for part in parts]
     identities = [identity_of(part.data) for part in parts]
     known = None if None in identities else token("given", made, identities)
-    return call(made, *arrays, label=made.name, identity=known)
+    return call(made, *arrays, label=made.name, identity=known, note=note)
 
 
 def _comparable(name: str, value: Any, image: xr.DataArray) -> Any:

@@ -17,7 +17,7 @@ import xarray as xr
 from xprep.engine.deliver import deliver
 from xprep.engine.folds import Fold, both, first, second
 from xprep.engine.gather import same
-from xprep.engine.graph import call
+from xprep.engine.graph import Noted, call
 from xprep.engine.grid import count as grid_count
 from xprep.engine.grid import regular_chunks
 from xprep.engine.guess import Guess, Sampler, join_patches
@@ -32,7 +32,7 @@ from xprep.kernels.tiles import TileRecipe
 from xprep.ops.layout import Layout, arranged, chunks_for, layout_of
 from xprep.ops.normalize_tiles import Finished, GuessedFinished, GuessedTotal, Raw, Total
 from xprep.ops.padding import NAN_EDGES
-from xprep.ops.statistics import Mean
+from xprep.ops.statistics import Collect, Mean
 from xprep.types import Chunks, Intermediates
 
 # What plans call the passes.
@@ -91,9 +91,8 @@ def normalized(
 
     ``about`` says what else a store keeps of the statistics.
     """
-    steps = _Steps.of(fields, recipe, chunks, intermediates, recipe.reads if known is None else 1)
+    steps = replace(_Steps.of(fields, recipe, chunks, intermediates, recipe.reads if known is None else 1), about=about)
     statistics = steps.statistics() if known is None else known
-    steps = replace(steps, about=about)
     results = [steps.result(i, statistics) for i in range(len(fields))]
     return [like(field.image.data, result) for field, result in zip(fields, results, strict=True)]
 
@@ -177,33 +176,40 @@ class _Steps:
         numbers = [next(self.passes) for _ in range(question.rounds)]
         looks = self._looks_for_padding(name, question.dtype)
         found: list[Any] = []
-        edges: list[Any] = []
-        lost: list[Any] | None = [] if name == "p_post" else None
         for i, group in enumerate(together):
+            edges: list[Any] = []
+            lost: list[Any] | None = [] if name == "p_post" else None
             patches = self.patches.get(i)
             guess = None if patches is None else call(Guess(question, values[i], len(channels)), patches, *before, label="guess")
             sampler = self._sampler(i) if name == "p" and not self.recipe.pooled else None
             aside = both(sampler, NAN_EDGES) if sampler and looks else (sampler or (NAN_EDGES if looks else None))
             one, put_aside = quantiles(group, question, iter(numbers), guess, aside=aside, lost=lost, label=PASSES[name])
-            found.append(one)
             if sampler is not None:
                 self.patches[i] = call(first, put_aside[0], label="patches") if looks else put_aside[0]
             if looks:
-                edges += [call(second, put_aside[0], label="edges")] if sampler else put_aside
+                edges = [call(second, put_aside[0], label="edges")] if sampler else put_aside
+            part = self._identity(name, i)
+            found.append(call(Collect(len(edges)), one, *edges, *(lost or ()), label="percentiles", identity=part, partial=True))
         names = tuple(field.name for field in self.fields) if not self.recipe.pooled else ("all images",)
         filled = tuple(field.name if field.shares else None for field in self.fields) if looks else ()
-        mean = Mean(name, names, channels, self.recipe.dtype, self.recipe.skip_empty, filled, len(lost or ()))
-        return call(mean, *found, *edges, *(lost or ()), label=name, identity=self._identity(name))
+        mean = Mean(name, names, channels, self.recipe.dtype, self.recipe.skip_empty, filled)
+        note = None if self.about is None else Noted(name, self.about)
+        return call(mean, *found, label=name, identity=self._identity(name), note=note)
 
     def _looks_for_padding(self, name: str, dtype: np.dtype[Any]) -> bool:
         """Whether the pass of a statistic looks for edges of NaN: the first one does, of floats that share a Dataset."""
         is_first = name == ("p" if self.recipe.p is not None else "p_sum")
         return is_first and dtype.kind == "f" and any(field.shares for field in self.fields)
 
-    def _identity(self, name: str) -> str | None:
-        """Return what a statistic is made of, in words that do not depend on how: for runs that are resumed."""
-        pixels = [identity_of(data) for data in self.arrays]
-        return None if None in pixels else token(name, self.recipe, pixels, [(field.name, field.sigmas) for field in self.fields])
+    def _identity(self, name: str, part: int | None = None) -> str | None:
+        """Return what a statistic, or ``part`` of it, is made of, in words that do not depend on how: for resumed runs."""
+        fields = [(field.name, field.sigmas) for field in self.fields]
+        which = [] if part is None else [part]
+        return None if None in self._pixels else token(name, self.recipe, self._pixels, fields, *which)
+
+    @cached_property
+    def _pixels(self) -> list[str | None]:
+        return [identity_of(data) for data in self.arrays]
 
     def _sampler(self, index: int) -> Fold:
         data, tile = self.arrays[index], self.tiles[index]
