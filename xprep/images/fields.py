@@ -11,8 +11,12 @@ from xprep.images.reading import open_image
 from xprep.io.paths import stem
 
 
-def open_fields(urls: Sequence[str], storage_options: Mapping[str, Any] | None = None) -> xr.DataArray | xr.DataTree:
+def open_fields(urls: Sequence[str], storage_options: Mapping[str, Any] | None = None) -> Any:
     """Open one image, or several as a DataTree with a node for each, called as its store.
+
+    Returns
+    -------
+    DataArray or DataTree
 
     Raises
     ------

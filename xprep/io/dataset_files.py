@@ -43,7 +43,7 @@ def read_dataset(url: str | Path, storage_options: Mapping[str, Any] | None = No
         store = open_store(text, storage_options if "://" in text else None)
         if read_group(store) is None and not is_folder:
             raise FileNotFoundError(f"there is no file {redact(text)}.")
-        return _opened(lambda: xr.open_zarr(store.store, group=store.path or None, chunks=None), text)
+        return _opened(lambda: xr.open_zarr(store.store, group=store.path or None, chunks=None, consolidated=False), text)
     if data.startswith(_NETCDF):
         return _opened(lambda: xr.open_dataset(io.BytesIO(data)), text)
     return dataset_from_json(parse_json(data, redact(text)), redact(text))

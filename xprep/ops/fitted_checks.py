@@ -70,17 +70,24 @@ def _check_variables(fitted: xr.Dataset, parameters: dict[str, Any], where: str)
             raise TypeError(f"the variable {name!r} of {where} must hold numbers; got {fitted[name].dtype}.")
 
 
-def check_numbers(name: str, values: Array, empty_is_nan: bool, titles: tuple[str, ...]) -> None:
-    """Refuse numbers of a statistic that nothing can be normalised by: NaN that nobody asked for, a divisor of 0.
+def check_numbers(name: str, values: Array, empty_is_nan: bool, titles: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what is odd about the numbers of a statistic, in words; refuse NaN that nobody asked for.
 
     Raises
     ------
     ValueError
         It names the channel.
     """
-    numbers = np.atleast_1d(values)
-    nan, zero = np.isnan(numbers) & (not empty_is_nan), (numbers == 0) & (name != "p_sum")
-    for wrong, what, way in ((nan, "NaN", "fit with channels that have signal, or with empty='nan'"), (zero, "0", "fit again")):
-        if wrong.any():
-            which = "" if name == "p_sum" else f" of channel {titles[int(np.flatnonzero(wrong)[0])]}"
-            raise ValueError(f"the statistic {name!r}{which} is {what}, which normalises nothing: correct it, or {way}.")
+    if np.isnan(values).any() and not empty_is_nan:
+        raise ValueError(
+            f"the statistic {name!r}{_of(name, np.isnan(values), titles)} is NaN, which makes everything NaN: correct it, or fit "
+            "with channels that have signal; empty='nan' is for whoever wants that."
+        )
+    wrong = values <= 0
+    if name == "p_sum" or not wrong.any():
+        return ()
+    return (f"the statistic {name!r}{_of(name, wrong, titles)} is not positive: dividing by it flips signs.",)
+
+
+def _of(name: str, wrong: Array, titles: tuple[str, ...]) -> str:
+    return "" if name == "p_sum" else f" of channel {', '.join(titles[i] for i in np.flatnonzero(wrong))}"

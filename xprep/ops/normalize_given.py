@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
@@ -18,6 +19,7 @@ from xprep.dims.lengths import metres, parse_length, units_apart
 from xprep.engine.graph import Noted, call
 from xprep.engine.identity import identity_of, token
 from xprep.engine.lazy import is_lazy
+from xprep.errors import PercentileWarning
 from xprep.io.dataset_files import read_dataset
 from xprep.ops.containers import images_of, spell_name
 from xprep.ops.contents import Name
@@ -58,9 +60,9 @@ def _apply(container: Any, given: Mapping[str, Any]) -> Any:
     check_fields(images, "normalize")
     chosen = {name: fit.pick(name, image, given.get("channels")) for name, image in images.items()}
     first = next(iter(chosen.values()))
-    for name, value in given.items():
-        if name not in (*FREE, "channels"):
-            fit.check_equal(name, value, first)
+    for parameter, value in given.items():
+        if parameter not in (*FREE, "channels"):
+            fit.check_equal(parameter, value, first)
     check_choice(given.get("intermediates"), (None, "auto", "recompute", "persist", "spill"), "intermediates")
     for name, image in chosen.items():
         fit.check_voxels(name, image)
@@ -194,10 +196,10 @@ class _Fit:
 
 @dataclass(frozen=True, eq=False)
 class _Known:
-    statistic: Statistic
+    value: Any
 
-    def __call__(self) -> Statistic:
-        return self.statistic
+    def __call__(self) -> Any:
+        return self.value
 
 
 @dataclass(frozen=True)
@@ -210,15 +212,17 @@ class _Given:
     titles: tuple[str, ...]
 
     def __call__(self, values: Array, each: Array, left_out: Array, interval: Array | None = None) -> Statistic:
-        check_numbers(self.name, np.asarray(values, np.float64), self.empty_is_nan, self.titles)
+        mine = np.atleast_1d(np.asarray(values, self.dtype))
+        notes = check_numbers(self.name, mine, self.empty_is_nan, self.titles)
+        for note in notes:
+            warnings.warn(note, PercentileWarning, stacklevel=2)
         rows = np.asarray(each, self.dtype).reshape(len(each), -1)
-        lost = np.asarray(left_out, np.float64)
-        bounds = None if interval is None else np.asarray(interval, self.dtype)
-        return Statistic(np.atleast_1d(np.asarray(values, self.dtype)), rows, (), lost if self.name == "p_post" else None, bounds)
+        lost = np.asarray(left_out, np.float64) if self.name == "p_post" else None
+        return Statistic(mine, rows, notes, lost, None if interval is None else np.asarray(interval, self.dtype))
 
 
 def _lazily(made: _Given, parts: list[xr.DataArray], note: Noted) -> Any:
-    arrays = [part.chunk().data.rechunk(part.shape) for part in parts]
+    arrays = [part.data.rechunk(part.shape) if is_lazy(part.data) else call(_Known(part.values)) for part in parts]
     identities = [identity_of(part.data) for part in parts]
     known = None if None in identities else token("given", made, identities)
     return call(made, *arrays, label=made.name, identity=known, note=note)
