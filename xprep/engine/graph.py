@@ -239,7 +239,7 @@ def as_array(value: Delayed, shape: tuple[int, ...], dtype: Any, identity: str |
     """Return a lazy value as a dask array of one block; ``identity`` names its numbers for good, in any process."""
     name = unique("value", value.key)
     key = (name, *(0,) * len(shape))
-    return array_of(name, {key: (_itself, value.key)}, tuple((n,) for n in shape), dtype, [value], identity and Valued(identity))
+    return array_of(name, {key: (itself, value.key)}, tuple((n,) for n in shape), dtype, [value], identity and Valued(identity))
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,5 +263,6 @@ def clone(array: da.Array, seed: int) -> da.Array:
     return da.Array(graph, name, array.chunks, meta=array._meta)
 
 
-def _itself(value: Any) -> Any:
+def itself(value: Any) -> Any:
+    """Return ``value``."""
     return value

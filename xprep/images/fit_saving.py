@@ -12,6 +12,7 @@ import xarray as xr
 
 from xprep.engine.checkpoint import with_checkpoints
 from xprep.engine.graph import as_value
+from xprep.engine.guess import patches_from_json, patches_to_json
 from xprep.engine.identity import lasting
 from xprep.engine.lazy import is_lazy
 from xprep.engine.origins import Origins, origins_of
@@ -21,6 +22,7 @@ from xprep.errors import SourceChangedError, StoreFormatError
 from xprep.images.watching import NOTE, Watch
 from xprep.io.dataset_files import check_free, write_dataset
 from xprep.io.journal import VALUE, Journal
+from xprep.io.room import delete_store
 from xprep.io.stores import open_store
 from xprep.ops.statistics import Percentiles, Statistic
 from xprep.types import Listener
@@ -60,7 +62,7 @@ def save_fit(
         watch.check([(origins, str(place), journal)])
     done = fitted.assign({name: (fitted[name].dims, value) for name, value in zip(names, results, strict=True)})
     write_dataset(done, url, storage_options, overwrite=overwrite)
-    place.delete()
+    delete_store(place)
     return done
 
 
@@ -79,7 +81,9 @@ def _known(journal: Journal, watch: Watch, origins: Origins, where: str) -> dict
     return {}
 
 
-def _value(kept: Mapping[str, Any]) -> Statistic | Percentiles:
+def _value(kept: Mapping[str, Any]) -> Any:
+    if "patches" in kept:
+        return patches_from_json(kept)
     return Statistic.from_json(kept) if "each" in kept else Percentiles.from_json(kept)
 
 
@@ -93,5 +97,5 @@ class _Save:
     journal: Journal
     name: str
 
-    def __call__(self, value: Statistic | Percentiles) -> None:
-        self.journal.save(self.name, value.to_json())
+    def __call__(self, value: Any) -> None:
+        self.journal.save(self.name, patches_to_json(value) if isinstance(value, list) else value.to_json())

@@ -75,7 +75,7 @@ def statistics_of(url: str | Path | Any, *, storage_options: Mapping[str, Any] |
     Parameters
     ----------
     url : str, Path or zarr store
-        An image that was normalised and written by `to_ome_zarr`, a recipe or the command.
+        An image that was normalised, lazily, and written by `to_ome_zarr`, a recipe or the command.
     storage_options : mapping, optional
         For fsspec.
 
@@ -97,7 +97,7 @@ def statistics_of(url: str | Path | Any, *, storage_options: Mapping[str, Any] |
     --------
     >>> import tempfile, xprep
     >>> url = tempfile.mkdtemp() + "/field 1.ome.zarr"
-    >>> image, another = (xprep.datasets.blobs(channels=2, shape=(64, 64), seed=seed) for seed in (1, 2))
+    >>> image, another = (xprep.datasets.blobs(channels=2, shape=(64, 64), seed=seed).chunk() for seed in (1, 2))
     >>> report = image.prep.normalize(sigma=1).prep.to_ome_zarr(url)
     >>> joined = another.prep.normalize(statistics=xprep.statistics_of(url))
     """
@@ -110,6 +110,6 @@ def statistics_of(url: str | Path | Any, *, storage_options: Mapping[str, Any] |
     if not isinstance(found, Mapping):
         raise StoreFormatError(
             f"{place} keeps no statistics: it was not normalised, or with several different ones, or is a level or a folder of "
-            "such a store."
+            "such a store. An image in memory forgets them: give it chunks, image.chunk(), or take image.prep.fit_normalize()."
         )
     return dataset_from_json(found, f"{place} (its statistics)")

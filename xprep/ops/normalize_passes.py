@@ -17,7 +17,7 @@ import xarray as xr
 from xprep.engine.deliver import deliver
 from xprep.engine.folds import Fold, both, first, second
 from xprep.engine.gather import same
-from xprep.engine.graph import Noted, call
+from xprep.engine.graph import Noted, call, itself
 from xprep.engine.grid import count as grid_count
 from xprep.engine.grid import regular_chunks
 from xprep.engine.guess import Guess, Sampler, join_patches
@@ -185,7 +185,8 @@ class _Steps:
             aside = both(sampler, NAN_EDGES) if sampler and looks else (sampler or (NAN_EDGES if looks else None))
             one, put_aside = quantiles(group, question, iter(numbers), guess, aside=aside, lost=lost, label=PASSES[name])
             if sampler is not None:
-                self.patches[i] = call(first, put_aside[0], label="patches") if looks else put_aside[0]
+                how = {"label": "patches", "identity": self._identity("patches", i), "partial": True}
+                self.patches[i] = call(first if looks else itself, put_aside[0], **how)
             if looks:
                 edges = [call(second, put_aside[0], label="edges")] if sampler else put_aside
             part = self._identity(name, i)
