@@ -115,7 +115,7 @@ def join_seen(parts: Sequence[Seen]) -> Seen:
     return Seen(channels, nbytes, units, joined, before)
 
 
-@named("merged-blocks")
+@named("seen-together")
 def together(*parts: Seen) -> Seen:
     """Return what `join_seen` does, as a task calls it."""
     return join_seen(parts)

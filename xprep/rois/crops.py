@@ -70,7 +70,6 @@ def crop_array(data: Any, centers: Centers, window: Window, ndim: int) -> Any:
     return visit_blocks(data, leading, visits, tail, window.dtype, token)
 
 
-@named("merged-blocks")
 def together(data: Any, leading: int, window: Window, depth: int) -> Any:
     """Return a lazy array with the tiny chunks of one place read together, as many frames as make a tile of windows."""
     nbytes = np.dtype(window.dtype).itemsize * int(np.prod(window.tail(depth)))
