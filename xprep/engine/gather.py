@@ -57,6 +57,7 @@ class Along:
     pieces: tuple[Piece, ...]
 
 
+@named("same-region")
 def same(_axis: int, start: int, stop: int) -> Span:
     """Need of an operation per pixel: the output's own region."""
     return start, stop
