@@ -10,8 +10,8 @@ import dask.array as da
 from dask.delayed import Delayed
 
 from xprep.engine.gather import Needs, same
-from xprep.engine.graph import SKIPPED, Key, Tasks, is_skipped, unique, value_of
-from xprep.engine.pacing import Work, work_tasks
+from xprep.engine.graph import SKIPPED, Key, is_skipped, unique, value_of
+from xprep.engine.pacing import Work, wait_for_joins, work_tasks
 from xprep.types import Chunks
 
 FAN_IN = 4  # summaries joined by one task: at most 3 a level wait, and each may be MiBs of histogram
@@ -68,20 +68,24 @@ def fold_work(work: Work, how: Fold, label: str, scratch: int = 0) -> Delayed:
     """Return what the blocks of ``work`` give, joined; ``scratch`` is how many bytes they leave there."""
     keys, tasks, parents, cost = work_tasks(work)
     name = unique(label, how, next(iter(keys.values()))[0])
-    joined = _join_all(name, tasks, how, list(keys.values()))
-    waiting = how.waiting(len(keys), work.array.shape[0] if work.array.ndim else 1, int(work.array.size))
-    return value_of(name, tasks, joined, parents, replace(cost, scratch=scratch, front=cost.front + waiting))
+    made = list(keys.values())
+    joins = _joins(name, made)
+    wait_for_joins(tasks, made, joins)
+    tasks |= {key: (_Join(how), *parts) for key, parts in joins.items()}
+    waiting = how.waiting(len(made), work.array.shape[0] if work.array.ndim else 1, int(work.array.size))
+    return value_of(name, tasks, name, parents, replace(cost, scratch=scratch, front=cost.front + waiting))
 
 
-def _join_all(name: str, tasks: Tasks, how: Fold, level: list[Key]) -> Key:
+def _joins(name: str, level: list[Key]) -> dict[Key, list[Key]]:
+    """Return what is joined to what, from the first summaries up to the one called ``name``."""
+    joins: dict[Key, list[Key]] = {}
     depth = 0
     while len(level) > 1 or depth == 0:
         groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
-        last = len(groups) == 1
-        level = [name if last else (f"{name}-join", depth, i) for i in range(len(groups))]
-        tasks.update({key: (_Join(how), *group) for key, group in zip(level, groups, strict=True)})
+        level = [name if len(groups) == 1 else (f"{name}-join", depth, i) for i in range(len(groups))]
+        joins |= zip(level, groups, strict=True)
         depth += 1
-    return level[0]
+    return joins
 
 
 @dataclass(frozen=True)

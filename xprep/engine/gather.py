@@ -60,7 +60,7 @@ def same(_axis: int, start: int, stop: int) -> Span:
     return start, stop
 
 
-def gather(
+def gather(  # noqa: PLR0913  (the one door of all steps; everything but the input is by keyword)
     function: BlockFunction,
     array: da.Array,
     *states: da.Array | Delayed,
@@ -70,6 +70,7 @@ def gather(
     unless: Delayed | None = None,
     wrap: bool = False,
     label: str = "gather",
+    alone: bool = False,
 ) -> da.Array:
     """Return the array whose blocks are ``function(block, place, *states)``.
 
@@ -94,11 +95,13 @@ def gather(
         Beyond its ends an axis begins anew, instead of spans being clipped to it.
     label
         Name shown in dask's dashboards.
+    alone
+        Promise that the result has one user, which may then make it in its own tasks (`composing`).
     """
     chunks = array.chunks if chunks is None else chunks
     name, tasks, parents, cost = block_tasks(function, array, states, chunks, needs, unless, label, wrap)
     made = prod(map(max, chunks)) * np.dtype(dtype).itemsize
-    origin = Gathered(function, array, states, chunks, needs, wrap, label)
+    origin = Gathered(function, array, states, chunks, needs, wrap, label, alone)
     return array_of(name, tasks, chunks, dtype, parents, origin, replace(cost, block=cost.block + made))
 
 
@@ -111,8 +114,9 @@ class Gathered:
     states: tuple[Any, ...]
     chunks: Chunks
     needs: Needs
-    wrap: bool
-    label: str
+    wrap: bool = False
+    label: str = "gather"
+    alone: bool = False
 
 
 def block_tasks(

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 import dask.array as da
 from dask.delayed import Delayed
 
+from xprep.engine.cutting import remade
 from xprep.engine.folds import Fold, fold
 from xprep.engine.gather import BlockFunction, Needs, Then, gather, same
 from xprep.engine.memory import memory_limit
@@ -46,7 +47,7 @@ class Recomputed:
 
     def reading(self, number: int, unless: Delayed | None = None) -> da.Array:
         """Return the image, in tasks that no other pass has."""
-        return retile(self.array, self.tile, number, unless, alone=True)
+        return remade(self.array, self.tile, number, unless)
 
 
 @dataclass(frozen=True)

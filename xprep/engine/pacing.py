@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise, product
 from math import prod
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import dask.array as da
 from dask.delayed import Delayed
 
+from xprep.engine.composing import composed
 from xprep.engine.gather import (
     Along,
     GatherBlock,
@@ -73,6 +74,7 @@ def work_tasks(work: Work) -> tuple[dict[Index, Key], Tasks, list[Any], Cost]:
     Tasks are paced where the input is a source with one user. Such tasks must be computed all together, since one waits for
     another; a lazy array, of which somebody may want a part, is never made so.
     """
+    work = _through(work)
     origin = source_of(work.array)
     if origin is not None and origin.alone and work.needs is not same and not work.wrap:
         axes = [along_axis(work.array, axis, lengths, work.needs, False) for axis, lengths in enumerate(work.chunks)]
@@ -83,6 +85,36 @@ def work_tasks(work: Work) -> tuple[dict[Index, Key], Tasks, list[Any], Cost]:
     )
     tasks: Tasks = dict(made)
     return {key[1:]: key for key in tasks}, tasks, parents, cost  # type: ignore[misc]
+
+
+def wait_for_joins(tasks: Tasks, order: Sequence[Key], joins: Mapping[Key, Sequence[Key]]) -> None:
+    """Let paced readings that wait for the last of several tiles wait for what joins these: ``{join: what is joined}``.
+
+    Joins free memory and make nothing new to go on with, so dask leaves them for later: of 64 tiles, 64 histograms waited.
+    """
+    number = {key: i for i, key in enumerate(order)}
+    closing: dict[Key, Key] = {}
+    for join, parts in joins.items():  # from the tiles upwards
+        last = max(parts, key=number.__getitem__)
+        number[join], closing[last] = number[last], join
+    for key, task in tasks.items():
+        if isinstance(task[0], ReadBlock):
+            tasks[key] = (task[0], *(_topmost(closing, part) for part in task[1:]))
+
+
+def _topmost(closing: Mapping[Key, Key], key: Key) -> Key:
+    while key in closing:
+        key = closing[key]
+    return key
+
+
+def _through(work: Work) -> Work:
+    """Return the work with the steps before it, if nobody else uses what they make."""
+    made = origin_of(work.array)
+    if not isinstance(made, Gathered) or not made.alone:
+        return work
+    step = composed(Gathered(work.function, work.array, work.states, work.chunks, work.needs, work.wrap))
+    return replace(work, function=step.function, array=step.array, states=step.states, needs=step.needs)
 
 
 @dataclass(frozen=True, eq=False)
