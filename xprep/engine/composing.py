@@ -16,8 +16,9 @@ import dask.array as da
 
 from xprep.engine.axes import Arranged, in_order
 from xprep.engine.deliver import Made
-from xprep.engine.gather import BlockFunction, Gathered, Needs, Place, Span, needed_whole, same, takes_planes
+from xprep.engine.gather import BlockFunction, Gathered, Place, needed_whole, takes_planes
 from xprep.engine.graph import origin_of
+from xprep.engine.needs import Needs, Span, same
 from xprep.engine.scaling import exact_needs
 from xprep.engine.sources import arrange, source_of
 from xprep.types import Array

@@ -11,9 +11,10 @@ from dask.delayed import Delayed
 
 from xprep.engine.composing import step_of
 from xprep.engine.deliver import made_of
-from xprep.engine.gather import Gathered, gather, needed_whole, same
+from xprep.engine.gather import Gathered, gather, needed_whole
 from xprep.engine.graph import origin_of
 from xprep.engine.grid import regular, regular_chunks
+from xprep.engine.needs import same
 from xprep.engine.rechunking import TwoSteps, direct_tile, two_steps
 from xprep.engine.scaling import exact_needs
 from xprep.engine.sources import read_array, retile, source_of

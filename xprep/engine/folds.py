@@ -9,8 +9,8 @@ from typing import Any
 import dask.array as da
 from dask.delayed import Delayed
 
-from xprep.engine.gather import Needs, same
 from xprep.engine.graph import SKIPPED, Key, is_skipped, unique, value_of
+from xprep.engine.needs import Needs, same
 from xprep.engine.pacing import Work, wait_for_joins, work_tasks
 from xprep.types import Chunks
 
@@ -21,7 +21,7 @@ FAN_IN = 4  # summaries joined by one task: at most 3 a level wait, and each may
 class Fold:
     """A reduction in two steps: ``summarize(block, place, *states)``, and ``join(summaries)``, which must be associative.
 
-    Plans count the bytes of one group (a channel) of a ``summary``, as often as one waits, and what all may have ``collected``.
+    Plans count the bytes of a ``summary``, as often as one waits, and what all may have ``collected``.
     """
 
     summarize: Callable[..., Any]
@@ -29,9 +29,9 @@ class Fold:
     summary: int = 0
     collected: int = 0
 
-    def waiting(self, blocks: int, groups: int, pixels: int) -> int:
+    def waiting(self, blocks: int, pixels: int) -> int:
         """Return how many bytes the summaries of that many blocks take while they wait to be joined."""
-        return min(self.collected, 16 * pixels) + ((FAN_IN - 1) * depth_of(blocks) + 1) * groups * self.summary
+        return min(self.collected, 16 * pixels) + min(blocks, (FAN_IN - 1) * depth_of(blocks) + 1) * self.summary
 
 
 def depth_of(blocks: int) -> int:
@@ -54,14 +54,15 @@ def fold(
     chunks: Chunks | None = None,
     unless: Delayed | None = None,
     label: str = "fold",
+    itemsize: int = 0,
 ) -> Delayed:
     """Fold ``array`` block by block; the result is lazy, and so may ``states`` be.
 
     ``how.summarize(block, place, *states)`` runs in the task that makes or reads the block, so that a block lives for
-    one task only (4 live chunks of 64 instead of 31).
+    one task only (4 live chunks of 64 instead of 31). Of a voxel that is made on the way, plans count ``itemsize`` bytes.
     """
     chunks = array.chunks if chunks is None else chunks
-    return fold_work(Work(how.summarize, array, states, chunks, needs, unless, label), how, label)
+    return fold_work(Work(how.summarize, array, states, chunks, needs, unless, label, itemsize=itemsize), how, label)
 
 
 def fold_work(work: Work, how: Fold, label: str, scratch: int = 0) -> Delayed:
@@ -72,7 +73,7 @@ def fold_work(work: Work, how: Fold, label: str, scratch: int = 0) -> Delayed:
     joins = _joins(name, made)
     wait_for_joins(tasks, made, joins)
     tasks |= {key: (_Join(how), *parts) for key, parts in joins.items()}
-    waiting = how.waiting(len(made), work.array.shape[0] if work.array.ndim else 1, int(work.array.size))
+    waiting = how.waiting(len(made), int(work.array.size))
     return value_of(name, tasks, name, parents, replace(cost, scratch=scratch, front=cost.front + waiting))
 
 
