@@ -12,10 +12,11 @@ from uuid import uuid4
 import dask.array as da
 import numpy as np
 
-from xprep.engine.gather import BlockFunction, Needs, Span, gather
+from xprep.engine.gather import BlockFunction, gather
 from xprep.engine.grid import count, regular_chunks, starts, tile_shape
 from xprep.engine.lazy import EAGER_TILE_BYTES, Memory, as_lazy, is_lazy
 from xprep.engine.memory import free_memory
+from xprep.engine.needs import Needs, Span
 from xprep.engine.sources import MAX_BLOCKS, View, read_array
 from xprep.naming import named
 from xprep.options import options

@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from xprep.dims.spacing import line_of, step_of
-from xprep.engine.gather import Place, Span
+from xprep.engine.gather import Place
+from xprep.engine.needs import Span
 from xprep.kernels.downsample import shrink
 from xprep.kernels.smooth_shrink import gaussian_reach, shrink_gaussian
 from xprep.naming import named
