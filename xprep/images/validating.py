@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from xprep.arguments import check_whole
 from xprep.errors import ChunkError, StoreFormatError, UnfinishedStoreError
 from xprep.images.checking_arrays import check_array
 from xprep.images.checking_metadata import check_document, check_opening
@@ -67,8 +68,7 @@ def validate(url: str | Path | Any, *, samples: int = SAMPLES, storage_options: 
     >>> validate(url).is_valid
     True
     """
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise ValueError(f"samples must be a whole number of at least 1; got {samples!r}.")
+    samples = check_whole(samples, "samples", 1)
     place = open_store(url, storage_options)
     group = read_group(place)
     if group is None:
