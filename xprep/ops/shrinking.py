@@ -85,7 +85,7 @@ def factors_of(step: Any, image: xr.DataArray) -> tuple[int, ...]:
     check_dims(list(wanted), image, "scale_factors")
     wrong = {dim: factor for dim, factor in wanted.items() if not _is_factor(factor)}
     if wrong:
-        raise ValueError(f"scale factors must be whole numbers, 1 or more; got {wrong}.")
+        raise ValueError(f"scale_factors must be whole numbers, 1 or more; got {wrong}.")
     return tuple(int(wanted.get(str(dim), 1)) for dim in image.dims)
 
 
