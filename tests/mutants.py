@@ -224,8 +224,9 @@ def run(folder: Path, number: int, seed: int) -> None:
     seen, results = Seen(folder), folder / "results.jsonl"
     every = [one for path in modules() for one in mutants(path)]
     random.Random(seed).shuffle(every)
-    chosen = every[:number]  # a larger number goes on with the same ones
     done = {json.loads(line)["name"] for line in results.read_text().splitlines()} if results.exists() else set()
+    # A larger number goes on with the same ones, also when modules have changed since.
+    chosen = sorted(every, key=lambda one: one.name not in done)[:number]
     say(f"{len(every)} mutants of {len(modules())} modules; {len(chosen)} chosen, {len(done)} tried before")
     for name in HEAVY:
         importlib.import_module(name)

@@ -45,6 +45,26 @@ def test_a_folder_is_held_against_other_processes_until_they_die(tmp_path: Path,
             pass
 
 
+def test_who_comes_second_waits_until_the_first_lets_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first lets go of it while the second waits, whoever is the faster."""
+    place = open_store(tmp_path / "a.zarr", mode="r+")
+    waited: list[float] = []
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / "a.zarr")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+
+        def wait(seconds: float) -> None:
+            waited.append(seconds)
+            other.kill()
+            other.wait()
+
+        monkeypatch.setattr(sys.modules[hold.__module__], "sleep", wait)
+        with hold(place):
+            assert len(waited) == 1
+
+
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_folder_is_let_go_of_whatever_happens(tmp_path: Path, fails: bool) -> None:
