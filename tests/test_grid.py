@@ -24,7 +24,8 @@ def test_a_tile_is_of_whole_chunks_and_no_larger_than_it_may_be(axes: Any, items
     whole = tuple(axis for axis, one in enumerate(uncut) if one)
     tile = tile_shape(shape, chunk, whole, itemsize, nbytes)
     least = [n if axis in whole else min(c, n) for axis, (n, c) in enumerate(zip(shape, chunk, strict=True))]
-    assert all(t == n or (t % c == 0 and axis not in whole) for axis, (t, n, c) in enumerate(zip(tile, shape, chunk, strict=True)))
+    for axis, (t, n, c) in enumerate(zip(tile, shape, chunk, strict=True)):
+        assert t == n or (t % c == 0 and axis not in whole)
     assert prod(tile) * itemsize <= max(nbytes, prod(least) * itemsize)
     for axis in set(range(len(shape))) - set(whole):  # and no axis could have been twice as long
         longer = [min(n, 2 * t) if a == axis else t for a, (t, n) in enumerate(zip(tile, shape, strict=True))]
