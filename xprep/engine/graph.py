@@ -15,10 +15,12 @@ from typing import Any, TypeAlias
 import dask.array as da
 import numpy as np
 from dask._task_spec import convert_legacy_graph
-from dask.base import clone_key, tokenize
+from dask.base import clone_key
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
+from xprep.engine.tokens import token
+from xprep.naming import named
 from xprep.types import Chunks
 
 Key: TypeAlias = tuple[Any, ...] | str
@@ -126,7 +128,7 @@ class NamedLayer(MaterializedLayer):  # type: ignore[misc]
 
 def unique(prefix: str, *parts: Any) -> str:
     """Return a name for a layer: equal for equal ``parts``, so that equal graphs are computed once."""
-    return f"xprep-{prefix}-{tokenize(*parts)}"
+    return f"xprep-{prefix}-{token(*parts)}"
 
 
 def check_engine() -> None:
@@ -263,6 +265,7 @@ def clone(array: da.Array, seed: int) -> da.Array:
     return da.Array(graph, name, array.chunks, meta=array._meta)
 
 
+@named("itself")
 def itself(value: Any) -> Any:
     """Return ``value``."""
     return value

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from xprep.engine.gather import Place
 from xprep.engine.quantiles import Question
 from xprep.kernels.keys import key_width, to_keys
+from xprep.naming import named
 from xprep.types import Array
 
 INNER = 16  # pixels along the sides of a patch that are looked at; a margin comes on top
@@ -27,6 +28,7 @@ KEPT_BYTES = 2**20  # of the patches of an image that are kept for a run that go
 ERRORS = 5.0
 
 
+@named("sampler")
 @dataclass(frozen=True)
 class Sampler:
     """Takes patches from tiles: where, depends on the tile's place only.
@@ -82,11 +84,13 @@ def patches_from_json(value: Mapping[str, Any]) -> list[Array]:
     return [np.frombuffer(base64.b64decode(data), dtype).reshape(shape) for dtype, shape, data in value["patches"]]
 
 
+@named("join-patches")
 def join_patches(parts: Sequence[list[Array]]) -> list[Array]:
     """Return all patches in one list."""
     return [patch for part in parts for patch in part]
 
 
+@named("guess")
 @dataclass(frozen=True, eq=False)
 class Guess:
     """Brackets a quantile, group by group, with what patches turn into.

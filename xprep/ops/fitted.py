@@ -14,7 +14,9 @@ from xprep.dims.channels import channel_names, spell_channel, values_by_position
 from xprep.dims.labelled import ByLabel, labelled
 from xprep.engine.foreign import places_below
 from xprep.engine.graph import as_array, call
-from xprep.engine.identity import identity_of, token
+from xprep.engine.identity import identity_of
+from xprep.engine.tokens import token
+from xprep.naming import named
 from xprep.ops.containers import spell_name
 from xprep.ops.layout import CHANNEL, PLANE
 from xprep.ops.normalize_fields import Images
@@ -131,6 +133,7 @@ def _plain(sigma: Any) -> float | str | None:
     return one if one is None or isinstance(one, str) else float(one)
 
 
+@named("fitted-part")
 @dataclass(frozen=True)
 class _Part:
     """One variable of a fit, of one statistic; ``shape`` is the variable's."""

@@ -17,10 +17,12 @@ import xarray as xr
 from xprep.dims.channels import channel_names, channel_positions, channel_titles, matching_positions, spell_channel
 from xprep.dims.lengths import metres, parse_length, units_apart
 from xprep.engine.graph import Noted, call
-from xprep.engine.identity import identity_of, token
+from xprep.engine.identity import identity_of
 from xprep.engine.lazy import is_lazy
+from xprep.engine.tokens import token
 from xprep.errors import PercentileWarning
 from xprep.io.dataset_files import read_dataset
+from xprep.naming import named
 from xprep.ops.containers import images_of, spell_name
 from xprep.ops.contents import Name
 from xprep.ops.fitted import STATISTICS, About, sigma_as_given, voxel_sizes
@@ -194,6 +196,7 @@ class _Fit:
         return found
 
 
+@named("normalize-known")
 @dataclass(frozen=True, eq=False)
 class _Known:
     value: Any
@@ -202,6 +205,7 @@ class _Known:
         return self.value
 
 
+@named("normalize-given")
 @dataclass(frozen=True)
 class _Given:
     """Makes a statistic of the variables of a fitted Dataset."""

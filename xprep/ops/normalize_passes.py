@@ -16,19 +16,21 @@ import xarray as xr
 
 from xprep.engine.deliver import deliver
 from xprep.engine.folds import Fold, both, first, second
-from xprep.engine.gather import same
 from xprep.engine.graph import Noted, call, itself
 from xprep.engine.grid import count as grid_count
 from xprep.engine.grid import regular_chunks
 from xprep.engine.guess import Guess, Sampler, join_patches
-from xprep.engine.identity import identity_of, token
+from xprep.engine.identity import identity_of
 from xprep.engine.keep import Kept, Stream, keep
 from xprep.engine.lazy import like
+from xprep.engine.needs import same
 from xprep.engine.quantiles import Question, quantiles
 from xprep.engine.tiling import tile_of
+from xprep.engine.tokens import token
 from xprep.engine.windows import reach_or_same
 from xprep.kernels.blur import gaussian_half
 from xprep.kernels.tiles import TileRecipe
+from xprep.naming import named
 from xprep.ops.layout import Layout, arranged, chunks_for, layout_of
 from xprep.ops.normalize_tiles import Finished, GuessedFinished, GuessedTotal, Raw, Total
 from xprep.ops.padding import NAN_EDGES
@@ -39,6 +41,7 @@ from xprep.types import Chunks, Intermediates
 PASSES = {"p": "percentiles of the channels", "p_sum": "threshold of their sum", "p_post": "percentiles after"}
 
 
+@named("normalize")
 @dataclass(frozen=True)
 class Recipe:
     """What is to be done, checked."""
@@ -183,10 +186,12 @@ class _Steps:
             guess = None if patches is None else call(Guess(question, values[i], len(channels)), patches, *before, label="guess")
             sampler = self._sampler(i) if name == "p" and not self.recipe.pooled else None
             aside = both(sampler, NAN_EDGES) if sampler and looks else (sampler or (NAN_EDGES if looks else None))
-            one, put_aside = quantiles(group, question, iter(numbers), guess, aside=aside, lost=lost, label=PASSES[name])
+            one, put_aside = quantiles(
+                group, question, len(channels), iter(numbers), guess, aside=aside, lost=lost, label=PASSES[name]
+            )
             if sampler is not None:
-                how = {"label": "patches", "identity": self._identity("patches", i), "partial": True}
-                self.patches[i] = call(first if looks else itself, put_aside[0], **how)
+                take, part = first if looks else itself, self._identity("patches", i)
+                self.patches[i] = call(take, put_aside[0], label="patches", identity=part, partial=True)
             if looks:
                 edges = [call(second, put_aside[0], label="edges")] if sampler else put_aside
             part = self._identity(name, i)

@@ -11,10 +11,12 @@ import numpy as np
 from xprep.engine.gather import Place
 from xprep.engine.windows import margins
 from xprep.kernels.tiles import TileRecipe
+from xprep.naming import named
 from xprep.ops.statistics import Statistic
 from xprep.types import Array
 
 
+@named("normalize-raw")
 @dataclass(frozen=True)
 class Raw:
     """The image itself; wide types in the working type, so that percentiles take two passes and not four."""
@@ -26,6 +28,7 @@ class Raw:
         return block.astype(self.dtype, copy=False)
 
 
+@named("normalize-total")
 @dataclass(frozen=True, eq=False)
 class Total:
     """The unblurred sum over channels; its state is the divisors, if there are any."""
@@ -37,6 +40,7 @@ class Total:
         return self.recipe.total(block, divisors[0].values if divisors else np.ones(len(block)))
 
 
+@named("normalize-finish")
 @dataclass(frozen=True, eq=False)
 class Finished:
     """The result, as far as the states go: ``has`` names those that there are, of p, p_sum and p_post."""
@@ -55,6 +59,7 @@ class Finished:
         return self.recipe.finish(block, (top, left), divisors, threshold, state.get("p_post"))
 
 
+@named("normalize-guess-total")
 @dataclass(frozen=True, eq=False)
 class GuessedTotal:
     """The unblurred sum over channels of patches."""
@@ -67,6 +72,7 @@ class GuessedTotal:
         return total.reshape(1, patches.shape[1], -1)
 
 
+@named("normalize-guess-finished")
 @dataclass(frozen=True, eq=False)
 class GuessedFinished:
     """The inside of patches, as far normalised as the states go."""

@@ -11,10 +11,12 @@ import numpy as np
 
 from xprep.dims.channels import channel_titles
 from xprep.errors import EmptyChannelWarning, PaddedImageWarning, PercentileWarning
+from xprep.naming import named
 from xprep.ops.padding import padding_message
 from xprep.types import Array
 
 
+@named("statistic")
 @dataclass(frozen=True, eq=False)
 class Statistic:
     """A statistic of an experiment, computed: ``(channel,)``, of every image ``(image, channel)``, and what to say of it."""
@@ -65,6 +67,7 @@ class Percentiles:
         return Percentiles(_from_json(value["values"]), tuple(map(bool, value["padded"])), tuple(map(int, value["lost"])))
 
 
+@named("collect-percentiles")
 @dataclass(frozen=True)
 class Collect:
     """Puts together what one pass found: percentiles, edges of so many images, and then the numbers of NaN by channel."""
@@ -78,6 +81,7 @@ class Collect:
         return Percentiles(values, tuple(bool(one.any()) for one in edges), tuple(int(one.min()) for one in nan))
 
 
+@named("pooled-mean")
 @dataclass(frozen=True)
 class Mean:
     """The mean over images of a percentile, per channel, by the rules for channels that are empty.
