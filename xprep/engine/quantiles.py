@@ -23,6 +23,7 @@ from xprep.engine.graph import call, is_skipped
 from xprep.engine.keep import Stream
 from xprep.kernels.counting import collect_keys, count_digits
 from xprep.kernels.keys import from_keys, key_width
+from xprep.naming import named
 from xprep.options import options
 from xprep.types import Array
 
@@ -31,6 +32,7 @@ SLACK = 2  # how many times its share of that a tile may collect: values near a 
 DIGITS = 2**16
 
 
+@named("quantile-question")
 @dataclass(frozen=True)
 class Question:
     """Which quantiles are asked for, of values of which type, and what is left out."""
@@ -93,6 +95,7 @@ class Search:
 def quantiles(
     streams: Sequence[Stream],
     question: Question,
+    groups: int,
     passes: Iterator[int],
     guess: Delayed | None = None,
     *,
@@ -105,8 +108,8 @@ def quantiles(
     ----------
     streams
         Images whose blocks are ``(group, ...)`` arrays of ``question.dtype``.
-    question
-        What is asked.
+    question, groups
+        What is asked, of how many groups.
     passes
         Numbers for the passes over the images.
     guess
@@ -116,8 +119,8 @@ def quantiles(
     label
         What plans and dashboards call the passes.
     """
-    most = COLLECTED_TILES * options().tile_bytes
-    count = Fold(_Count(question, 0, most // len(streams)), join_counts, 4 * DIGITS, 0 if guess is None else (SLACK + 1) * most)
+    most, counts = COLLECTED_TILES * options().tile_bytes, 4 * DIGITS * groups
+    count = Fold(_Count(question, 0, most // len(streams)), join_counts, counts, 0 if guess is None else (SLACK + 1) * most)
     number = next(passes)
     states = [] if guess is None else [guess]
     how = count if aside is None else both(count, aside)
@@ -126,7 +129,7 @@ def quantiles(
     parts = parts if aside is None else [call(first, part, label="counts") for part in parts]
     search = call(_Narrow(question, 0), *parts, label="narrow")
     for step in range(1, question.rounds):
-        how, number = Fold(_Count(question, step), join_counts, 4 * DIGITS * 2 * len(question.q)), next(passes)
+        how, number = Fold(_Count(question, step), join_counts, counts * 2 * len(question.q)), next(passes)
         parts = [stream.fold(how, search, number=number, unless=search, label=label) for stream in streams]
         search = call(_Narrow(question, step), search, *parts, label="narrow")
     return call(_Answer(question), search, label="quantile"), kept
@@ -139,6 +142,7 @@ def both(one: Fold, other: Fold) -> Fold:
     )
 
 
+@named("quantile-both-summaries")
 @dataclass(frozen=True)
 class _BothSummaries:
     one: Fold
@@ -148,6 +152,7 @@ class _BothSummaries:
         return self.one.summarize(block, place, *states), self.other.summarize(block, place)
 
 
+@named("quantile-both-joined")
 @dataclass(frozen=True)
 class _BothJoined:
     one: Fold
@@ -157,16 +162,19 @@ class _BothJoined:
         return self.one.join([part[0] for part in parts]), self.other.join([part[1] for part in parts])
 
 
+@named("first-of-both")
 def first(pair: tuple[Any, Any]) -> Any:
     """Return the first of two."""
     return pair[0]
 
 
+@named("second-of-both")
 def second(pair: tuple[Any, Any]) -> Any:
     """Return the second of two."""
     return pair[1]
 
 
+@named("quantile-count")
 @dataclass(frozen=True)
 class _Count:
     question: Question
@@ -199,6 +207,7 @@ class _Count:
         return tuple(found)
 
 
+@named("quantile-join-counts")
 def join_counts(parts: Sequence[Counts]) -> Counts:
     """Return the counts of several blocks together."""
     # Half the memory as long as no count can overflow; 16 summaries wait for each other on their way up the tree.
@@ -222,6 +231,7 @@ def _join_near(parts: Sequence[Near], room: float) -> Near:
     return Near(keys, below)
 
 
+@named("quantile-narrow")
 @dataclass(frozen=True)
 class _Narrow:
     question: Question
@@ -272,6 +282,7 @@ def _virtual(size: NDArray[np.int64], q: Sequence[float]) -> NDArray[np.float64]
     return np.asarray(np.maximum(size - 1, 0)[:, None] * np.asarray(q, float)[None, :], np.float64)
 
 
+@named("quantile-answer")
 @dataclass(frozen=True)
 class _Answer:
     question: Question

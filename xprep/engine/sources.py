@@ -13,6 +13,7 @@ import numpy as np
 from dask.delayed import Delayed
 
 from xprep.engine.attempts import attempt
+from xprep.engine.axes import rearranged
 from xprep.engine.graph import SKIPPED, BlockTasks, Cost, Key, array_of, clone, key_of, origin_of, unique
 from xprep.engine.grid import regular_chunks, starts
 from xprep.types import Array, Chunks, Readable, Region
@@ -239,8 +240,7 @@ def arrange(array: da.Array, axes: Sequence[int | None]) -> da.Array:
     if origin := source_of(array):
         chunks = tuple((1,) if axis is None else array.chunks[axis] for axis in axes)
         return read_array(origin.view.arranged(axes), chunks=chunks, after=origin.after)
-    moved = array.transpose([axis for axis in axes if axis is not None])
-    return moved[tuple(None if axis is None else slice(None) for axis in axes)]
+    return rearranged(array, axes)
 
 
 def pick(array: da.Array, axis: int, positions: Sequence[int]) -> da.Array:
