@@ -132,13 +132,13 @@ def parse_count(text: Any) -> int | None:
 
 def parse_place(text: Any) -> str | None:
     """Return a folder or a URL that can be written to, as it was given."""
-    if text is None:
-        return None
-    try:
-        parse_url(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    return str(text)
+    if isinstance(text, str):
+        try:
+            parse_url(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        return text
+    return None
 
 
 def parse_storage_options(texts: list[str]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from math import prod
 
 import numpy as np
 
-from xprep.engine.gather import Place, Span
+from xprep.engine.gather import Place
+from xprep.engine.needs import Span
 from xprep.images.validation import Finding, State
 from xprep.io.arrays import ZarrReadable
 from xprep.io.ome import Multiscale
