@@ -52,6 +52,8 @@ def set_options(**given: Any) -> None:
 # How each is called where all is right. What is not given is added; stores are none, so that nothing is read or written.
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "normalize": (xprep.normalize, {"image": IMAGE}),
+    "fit_normalize": (xprep.fit_normalize, {"images": IMAGE}),
+    "statistics_of": (xprep.statistics_of, {"url": "none.zarr"}),
     "quantile": (xprep.quantile, {"image": IMAGE, "q": 0.5}),
     "gaussian_filter": (xprep.gaussian_filter, {"image": IMAGE, "sigma": 1}),
     "background": (xprep.background, {"image": IMAGE}),
@@ -150,7 +152,9 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
         "norm_sum": SWITCH, "cap_max": (NAN, "1", True, [1]), "channels": (["CD8"], "CD8", Told([], "no channel"), [7], 1.5),
         "dtype": DTYPE, "chunks": CHUNKS, "pool": ("median", 1, None), "empty": ("zero", True, None),
         "intermediates": ("disk", True, ["spill"]),
+        "statistics": (5, [1], True, "none.json", Told("fit.csv", "fit.csv"), Told(xr.Dataset(), "xprep_statistics")),
     },
+    "statistics_of": {"url": URL, "storage_options": OPTIONS},
     "quantile": {
         "image": NO_IMAGE, "q": ("a", None, 99, -0.1, NAN, Told([[0.5]], r"\(1, 1\)"), True), "dim": ("time", 0, ["y", 5]),
         "method": ("tdigest", None), "skip_zeros": SWITCH, "skipna": SWITCH,
@@ -321,4 +325,8 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     "rois.center_surround": {"masks": WINDOW, "iterations": ITERATIONS, "volumetric": SWITCH},
     "rois.surround_filter": {"masks": WINDOW, "references": WINDOW, "iterations": ITERATIONS, "volumetric": SWITCH},
 }  # fmt: skip
+# What is fitted is what is normalised with.
+WRONG["fit_normalize"] = {"images": NO_IMAGE} | {
+    key: values for key, values in WRONG["normalize"].items() if key not in ("image", "chunks", "statistics")
+}
 ROWS: Final = [(name, key, value) for name, keys in WRONG.items() for key, values in keys.items() for value in values]
