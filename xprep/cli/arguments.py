@@ -52,6 +52,20 @@ Chunks = Annotated[
     _result("Of the result: 512, or y=512,x=512; by default the input's, if they are of a sensible size.", "PIXELS"),
 ]
 
+Statistics = Annotated[
+    str | None,
+    _option(
+        "Normalisation",
+        "Use those of this file (xprep fit), with their parameters, and read the image once.",
+        metavar="FILE",
+    ),
+]
+FittedFile = Annotated[
+    str,
+    typer.Option("--output", "-o", metavar="FILE", help="Where the statistics go: .zarr, .nc or .json, a path or URL."),
+]
+FitUrls = Annotated[list[str], typer.Argument(metavar="IN…", help="One image or more: paths or URLs.")]
+
 Overwrite = Annotated[bool, _store("Replace a Zarr store that is there.", "--overwrite")]
 Resume = Annotated[bool, _store("Go on with a run of these arguments that did not finish.", "--resume")]
 Fingerprint = Annotated[str | None, _store("What tells this run from others, where that cannot be known.", metavar="TEXT")]
