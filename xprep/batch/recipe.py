@@ -36,7 +36,7 @@ OF_CHANNELS: Final = ("channels", "sigma", "radius")  # parameters that name cha
 FIELDS: Final = ("name", "parent", "index")
 STORE: Final[Mapping[str, Any]] = {
     "scale_factors": "auto", "method": "mean", "version": "0.5", "layout": "dual", "chunks": None, "shards": None,
-    "overwrite": False,
+    "overwrite": False, "compression": None, "checksum": None,
 }  # fmt: skip
 # Of a text no form; of a number a width, with zeros before it or without: names stay below 256 bytes.
 _FORMS: Final = ("", r"0?[0-9]{0,2}d?")
@@ -259,7 +259,7 @@ def _output(given: Located) -> str:
 def _store(given: Located) -> WriteOptions:
     options = given.mapping(tuple(STORE))
     for key, one in options.items():
-        if key == "overwrite":
+        if key in ("overwrite", "checksum"):
             _check_kind(one, bool)
         try:
             _check_stored(key, one.plain())

@@ -97,6 +97,8 @@ def _request(
     version: given.Version = "0.5",
     layout: given.Layout = "dual",
     shards: given.Shards = None,
+    compression: given.Compression = None,
+    checksum: given.Checksum = None,
     storage_options: given.StorageOptions = None,
     intermediates: given.Intermediates = None,
     scheduler: given.Scheduler = None,
@@ -115,7 +117,8 @@ def _request(
     }  # fmt: skip
     store = {
         "scale_factors": scale_factors, "method": method, "version": version, "layout": layout, "chunks": chunks,
-        "shards": shards, "overwrite": overwrite, "resume": resume, "fingerprint": fingerprint,
+        "shards": shards, "compression": compression, "checksum": checksum,
+        "overwrite": overwrite, "resume": resume, "fingerprint": fingerprint,
     }  # fmt: skip
     settings = {"scratch_url": scratch, "memory_limit": memory}
     return Request(
