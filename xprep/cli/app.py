@@ -12,6 +12,7 @@ from rich.console import Console
 from xprep.cli import batch
 from xprep.cli.arguments import Debug, StorageOptions
 from xprep.cli.bar import Bar
+from xprep.cli.convert import convert
 from xprep.cli.demo import run_demo
 from xprep.cli.failures import reported
 from xprep.cli.interrupts import interruptible
@@ -31,7 +32,7 @@ from xprep.version import show_versions
 
 app = typer.Typer(
     name="xprep",
-    help="Streaming preprocessing of microscopy images that are larger than memory, from (OME-)Zarr to OME-Zarr.",
+    help="Streaming preprocessing of microscopy images that are larger than memory, from (OME-)Zarr and TIFF to OME-Zarr.",
     no_args_is_help=True,
     # rich's tracebacks print the values of local variables: credentials among them.
     pretty_exceptions_enable=False,
@@ -51,7 +52,7 @@ def demo(
 
 @app.command(no_args_is_help=True)
 def info(
-    url: Annotated[str, typer.Argument(help="A Zarr store: path or URL.")],
+    url: Annotated[str, typer.Argument(help="A Zarr store, a zip file of one, a TIFF file: path or URL.")],
     storage_options: StorageOptions = None,
     debug: Debug = False,
 ) -> None:
@@ -99,7 +100,7 @@ def plan(request: Request) -> None:
 
 def _normalized(request: Request) -> list[xr.DataArray]:
     """Return the lazy results, one for each input; they share statistics."""
-    images = [open_image(url, storage_options=request.storage_options) for url in request.inputs]
+    images = [open_image(url, storage_options=request.storage_options, **request.source) for url in request.inputs]
     if len(images) == 1:
         return [normalize_images(images[0], **request.parameters)]
     names = [stem(url) for url in request.inputs]
@@ -112,6 +113,7 @@ def _nodes(images: list[xr.DataArray]) -> dict[str, xr.Dataset]:
     return {f"/{n}": image.to_dataset(name="image") for n, image in enumerate(images)}
 
 
+app.command(no_args_is_help=True)(convert)
 app.command(no_args_is_help=True)(batch.run)
 app.command(no_args_is_help=True)(batch.resume)
 app.command("status", no_args_is_help=True)(batch.show_status)

@@ -52,6 +52,13 @@ Chunks = Annotated[
     _result("Of the result: 512, or y=512,x=512; by default the input's, if they are of a sensible size.", "PIXELS"),
 ]
 
+Series = Annotated[
+    Any,
+    _option(
+        "Input", "Of a file of several images: the number or the name of one.", parser=parse_value, metavar="NUMBER|NAME"
+    ),
+]
+Dims = Annotated[str | None, _option("Input", "Axes of a TIFF file that does not say them: zyx.", metavar="LETTERS")]
 Overwrite = Annotated[bool, _store("Replace a Zarr store that is there.", "--overwrite")]
 Resume = Annotated[bool, _store("Go on with a run of these arguments that did not finish.", "--resume")]
 Fingerprint = Annotated[str | None, _store("What tells this run from others, where that cannot be known.", metavar="TEXT")]

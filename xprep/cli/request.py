@@ -38,6 +38,8 @@ class Request:
         Of `xprep.set_options`.
     scheduler, workers
         Of `xprep.engine.cluster.connect`.
+    source : dict
+        Of `xprep.open_image`: which image of a file, and what its axes are.
     quiet, debug : bool
         No bar and no summary; show tracebacks.
     recipe : Path, optional
@@ -54,6 +56,7 @@ class Request:
     workers: int | None
     quiet: bool
     debug: bool
+    source: dict[str, Any] = field(default_factory=dict)
     recipe: Path | None = None
 
     @property
@@ -88,6 +91,8 @@ def _request(
     pool: given.Pool = "mean",
     empty: given.Empty = "skip",
     dtype: given.Dtype = "float32",
+    series: given.Series = None,
+    dims: given.Dims = None,
     chunks: given.Chunks = None,
     overwrite: given.Overwrite = False,
     resume: given.Resume = False,
@@ -132,6 +137,7 @@ def _request(
         workers=workers,
         quiet=quiet,
         debug=debug,
+        source={"series": series, "dims": dims},
         recipe=Path(urls[0]) if len(urls) == 1 else None,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xprep.images.info import ArrayInfo, StoreInfo, describe_store
-from xprep.images.reading import open_image, open_tree
+from xprep.images.reading import open_image, open_labels, open_tree
 from xprep.images.report import Report
 from xprep.images.specifying import Options as WriteOptions
 from xprep.images.validating import validate
@@ -13,5 +13,5 @@ from xprep.images.writing import to_ome_zarr, write_images
 
 __all__ = [
     "ArrayInfo", "Damage", "Finding", "Report", "StoreInfo", "Validation", "Verification", "WriteOptions",
-    "describe_store", "open_image", "open_tree", "to_ome_zarr", "validate", "verify", "write_images",
+    "describe_store", "open_image", "open_labels", "open_tree", "to_ome_zarr", "validate", "verify", "write_images",
 ]  # fmt: skip

@@ -15,6 +15,8 @@ from xprep.arguments import check_mapping
 from xprep.io import files, keys, listing, objects, paging, refusals, urls
 from xprep.io.advice import Explained, explain
 from xprep.io.documents import encode_json, parse_json
+from xprep.io.file_finding import find_file
+from xprep.io.file_stores import FileStore
 from xprep.io.paths import check_text
 from xprep.options import options
 
@@ -94,14 +96,17 @@ class Place:
 
     def get(self, name: str) -> bytes | None:
         """Return the bytes of ``name``, None if there are none."""
-        return self.get_many([name])[0]
+        found: bytes | None = self.get_many([name])[0]
+        return found
 
-    def get_many(self, names: Sequence[str], ranges: Sequence[tuple[int, int]] | None = None) -> list[bytes | None]:
+    def get_many(self, names: Sequence[str], ranges: Sequence[tuple[int, int]] | None = None) -> list[Any]:
         """Return the bytes of every name (of each a range of bytes: start and stop, or ``(-n, 0)``, the last n)."""
         requests = [None] * len(names) if ranges is None else [keys.make_request(*pair) for pair in ranges]
         if (folder := self.folder) is not None:
             self.check_links(names)
             return [keys.read_file(folder, name, request) for name, request in zip(names, requests, strict=True)]
+        if isinstance(self.store, FileStore):
+            return self.store.read_many([self.key(name) for name in names], requests, self.errors("read"))
         with self.errors("read"):
             return keys.fetch(self.store, [self.key(name) for name in names], requests, self.deadline)
 
@@ -111,7 +116,7 @@ class Place:
         Without the right to list, a bucket answers 403 for what is not there. In a store that is only read, and of which anything
         beside or above is readable at the same time, that is taken for nothing; whether a place is free is never decided by it.
         """
-        if self.folder is not None or not self.reads_only:
+        if self.folder is not None or not self.reads_only or isinstance(self.store, FileStore):
             return self.get_many(names)
         with self.errors("read"):
             found = keys.fetch_allowed(self.store, [self.key(name) for name in names], self.deadline)
@@ -223,8 +228,10 @@ class Place:
         return self.url
 
 
-def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, Any] | None = None, mode: Mode = "r") -> Place:
-    """Return the root of a store; nothing is read, created or checked there.
+def open_store(
+    url: str | Path | Store | Place, storage_options: Mapping[str, Any] | None = None, mode: Mode = "r", *, dims: str = ""
+) -> Place:
+    """Return the root of a store; nothing is read, created or checked there, but for files of other formats.
 
     Parameters
     ----------
@@ -234,6 +241,8 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
         For fsspec: credentials, endpoint. Kept in memory only.
     mode : {"r", "r+"}
         Whether it is written to.
+    dims : str
+        What the axes of a file are, where it does not say so.
 
     Raises
     ------
@@ -252,6 +261,9 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
     if mode != "r" and where.protocol in urls.READ_ONLY:
         raise ValueError(f"{where.shown}: http is for reading only; write to a folder or a bucket.")
     urls.check_backend(where)
+    if mode == "r" and (found := find_file(where, given, dims)) is not None:
+        secrets = {} if where.is_local else {**given, "url": where.text}
+        return Place(objects.opened(found.store), found.path, found.shown, secrets, reads_only=True)
     if where.is_local:
         return _open_folder(where.path, where.shown, mode)
     secrets = {**given, "url": where.text}
