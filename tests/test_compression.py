@@ -240,6 +240,7 @@ def test_the_command(given: list[str], name: str, tmp_path: Path) -> None:
 
 
 RECIPES: dict[str, tuple[str, str]] = {
+    "of the version that is given": ("{compression: {id: lz4}, version: '0.4'}", "lz4"),
     "a text": ("{compression: 'zstd:3', checksum: false}", "zstd level 3"),
     "none": ("{compression: none}", "crc32c"),
     "nothing": ("{compression: null}", "blosc zstd level 1 with shuffle, crc32c"),

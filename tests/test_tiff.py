@@ -293,7 +293,7 @@ def test_each_tile_is_read_once_a_pass_and_none_before(how: Any, tmp_path: Path,
     counting = CountingLevel(monkeypatch)
     with xprep.set_options(intermediates="recompute"):
         image = xprep.open_image(tmp_path / "a.tif")
-        result = image.prep.normalize(sigma=None, norm_sum=False, p_post=None)
+        result = image.prep.normalize(p_sum=None, sigma=None, norm_sum=False, p_post=None)
         result.prep.plan()
         assert counting.read == []
         result.prep.to_ome_zarr(tmp_path / "a.zarr", chunks={"y": 32, "x": 32})

@@ -9,15 +9,14 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from xprep.engine.clients import computes_elsewhere
-from xprep.engine.deliver import made_of
 from xprep.engine.memory import peak_memory
 from xprep.engine.origins import Origins, origins_of
 from xprep.errors import SourceChangedError
 from xprep.images.describing import describe
+from xprep.images.fitting import Fit, fit_of
 from xprep.images.leftovers import Source, kept_of, source_of
 from xprep.images.levels import Shape
 from xprep.images.needing import Written, check_needs
@@ -54,7 +53,7 @@ class Job:
     store: ImageStore
     image: Pixels
     labels: dict[str, Pixels]
-    statistics: dict[str, Any]
+    fit: Fit
     origins: Origins
     watch: Watch
     codec: str
@@ -62,7 +61,7 @@ class Job:
     def values(self) -> list[Any]:
         """Return what has to be computed: the writing of all pyramids, and the statistics on the way."""
         pyramids = [self.image, *self.labels.values()]
-        return [*(pixels.value(self.store) for pixels in pyramids), *self.statistics.values()]
+        return [*(pixels.value(self.store) for pixels in pyramids), *self.fit.statistics.values()]
 
     @property
     def watched(self) -> tuple[Origins, str, Journal | None]:
@@ -73,15 +72,14 @@ class Job:
     @property
     def count(self) -> int:
         """How many values that are."""
-        return 1 + len(self.labels) + len(self.statistics)
+        return 1 + len(self.labels) + len(self.fit.statistics)
 
     def finish(self, results: Sequence[Any], seconds: float, listener: Listener | None) -> Report:
         """Write the metadata, and say what was done."""
         seen, rest = results[: 1 + len(self.labels)], results[1 + len(self.labels) :]
-        statistics = dict(zip(self.statistics, rest, strict=True))
-        known = {name: np.asarray(one.values).tolist() for name, one in statistics.items()}
+        fit = self.fit.computed(rest)
         source = self.watch.describe(self.origins)
-        about = {"version": xprep_version(), "statistics": known, **source}
+        about = {"version": xprep_version(), **fit.kept(), **source}
         history = history_line(f"to_ome_zarr(version={self.store.version!r}, layout={self.store.layout!r})")
         stored = {
             name: [one.stored_at(level) for level in range(len(pixels.shapes))]
@@ -90,7 +88,7 @@ class Job:
         labels = {name: self._describe(pixels, None) for name, pixels in self.labels.items()}
         kept = [pixels.kept for pixels in (self.image, *self.labels.values())]
         self.store.finish(self._describe(self.image, seen[0]), labels, about | {"written": history}, stored, listener)
-        notes = [*(one.notes for one in statistics.values()), *(one.sentences() for one in kept)]
+        notes = [fit.notes(), *(one.sentences() for one in kept)]
         return Report(
             url=self.store.url,
             shapes=tuple(shape.shape for shape in self.image.shapes),
@@ -101,7 +99,8 @@ class Job:
             peak_memory=peak_memory(),
             codec=self.codec,
             notes=tuple(dict.fromkeys(note for some in notes for note in some)),
-            statistics=known,
+            statistics=fit.values(),
+            left_out=fit.left_out(),
             source=source["source"],
             objects_checked=sum(one.objects for one in kept),
             nbytes_checked=sum(one.nbytes for one in kept),
@@ -166,7 +165,7 @@ class _Order:
             check_apart(["image", *map(str, image.coords)] if options.layout == "dual" else [], url, "coordinates")
         check_method(options.method, image.dtype)
         levels = specify(image, options)
-        named = {check_name(name): specify_label(name, label, image, options) for name, label in labels.items()}
+        named = {check_name(name, "labels"): specify_label(name, label, image, options) for name, label in labels.items()}
         specs = [spec_of(image, options), *(spec_of_label(one, options) for one, _, _ in named.values())]
         stored = [stored_as(spec, options.zarr_format) for spec in specs]
         fingerprint = fingerprint_of(image, levels[1], {name: one for name, (one, _, _) in named.items()}, options, stored)
@@ -210,7 +209,6 @@ class _Order:
             pixels[name] = Pixels(label, below, arrays, "mode", kept=kept_of(source, arrays, listener)).mended(damage)
         store.check_complete(pixels=False)
         store.mark_ready()
-        made = made_of(self.image.data)
         given = options.given
         coarser = () if given is None else tuple(ordered(level) for level in given.levels[1:])
         method = options.method if given is None else given.method
@@ -218,7 +216,7 @@ class _Order:
         image = Pixels(self.image, self.levels[0], store.levels, method, coarser, kept).mended(damage)
         if source != "as it was" and self.fingerprint is not None:
             watch.keep(self.origins, Journal(store.levels[0].place))
-        return Job(store, image, pixels, made.statistics if made else {}, self.origins, watch, self.codec)
+        return Job(store, image, pixels, fit_of(self.image.data), self.origins, watch, self.codec)
 
     def _damage(self, place: Place, options: Options) -> list[str]:
         """Return what a finished store lacks."""

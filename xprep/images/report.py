@@ -39,6 +39,9 @@ class Report:
     source : str
         Whether it was seen that what was read did not change meanwhile: ``"watched"``, ``"in memory"`` (nothing is stored), or
         ``"not watched: "`` and why.
+    left_out : int, optional
+        Pixels of the image that `normalize` left out, NaN in every channel (before steps that followed it), where a pass for
+        ``p_post`` counted them.
     objects_checked, nbytes_checked : int
         Objects of an earlier run that were compared with what it noted before they were counted; and how many bytes were read for
         that: in a bucket the store's own MD5 tells of most.
@@ -55,6 +58,7 @@ class Report:
     statistics: dict[str, Any] = field(default_factory=dict)
     nbytes_before: int = 0
     source: str = ""
+    left_out: int | None = None
     objects_checked: int = 0
     nbytes_checked: int = 0
 

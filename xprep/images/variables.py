@@ -58,14 +58,12 @@ def coordinates(place: Place, nodes: Mapping[str, ArrayNode], fill: Fill, missin
 
 
 def _variable(coord: Coord, node: ArrayNode, fill: Fill) -> xr.Variable:
-    """Decode a coordinate: what was packed, dates, and the nanoseconds that xprep writes durations in."""
+    """Decode a coordinate: what was packed, dates and durations."""
     values = np.asarray(coord.values)
-    units = coord.attributes.get("units")
-    own = units == "nanoseconds" and "dtype" not in coord.attributes and values.dtype.kind == "i"
     try:
         attributes = {**coord.attributes, **missing_value(node.metadata, values.dtype, fill)}
         raw = xr.Dataset({"v": xr.Variable(coord.dims, values, attributes)})
-        made = xr.decode_cf(raw, decode_timedelta=True if own else None, decode_coords=False)["v"].variable
+        made = xr.decode_cf(raw, decode_coords=False)["v"].variable
         return xr.Variable(made.dims, made.values, made.attrs)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise StoreFormatError(

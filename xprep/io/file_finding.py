@@ -21,11 +21,12 @@ from xprep.io.files import METADATA, kind_by_name, kind_of_file, refuse_file
 
 
 class FoundFile(NamedTuple):
-    """A file that is read as a store, the path in it, and its URL without secrets."""
+    """A file that is read as a store, the path in it, its URL without secrets, and these."""
 
     store: Store
     path: str
     shown: str
+    secrets: Mapping[str, Any]
 
 
 # What stands at the end of a URL behind a file: the number of a series, of a level.
@@ -59,7 +60,7 @@ def _on_disk(where: urls.Url, dims: str) -> FoundFile | None:
     if not kind.reader:
         refuse_file(path, kind)
     source = FileSource(path, shown, kind.reader, dims)
-    return FoundFile(_opened(source), "/".join(inside), shown)
+    return FoundFile(_opened(source), "/".join(inside), shown, {})
 
 
 def _opened(source: FileSource) -> FileStore:
@@ -81,7 +82,7 @@ def _zip(path: str, inside: str, shown: str) -> FoundFile:
         if not roots.intersection(METADATA):
             raise StoreFormatError(f"{shown} is a zip file, with no Zarr store at its root or in one folder there.")
         folder = ""
-    return FoundFile(ZipStore(path, mode="r"), "/".join(part for part in (folder, inside) if part), shown)
+    return FoundFile(ZipStore(path, mode="r"), "/".join(part for part in (folder, inside) if part), shown, {})
 
 
 def _elsewhere(where: urls.Url, options: Mapping[str, Any], dims: str) -> FoundFile | None:
@@ -105,4 +106,4 @@ def _elsewhere(where: urls.Url, options: Mapping[str, Any], dims: str) -> FoundF
         raise
     except Exception as error:  # noqa: BLE001  (any backend, any error; none may carry a secret)
         raise explain(error, f"cannot open {shown}", {**options, "url": where.text}) from None
-    return FoundFile(store, "/".join(inside), shown)
+    return FoundFile(store, "/".join(inside), shown, {**options, "url": where.text})

@@ -65,7 +65,7 @@ class FileSource:
         system.invalidate_cache()
         about = system.info(path)
         tag = about.get("ETag") or about.get("etag") or about.get("md5Hash") or about.get("LastModified") or about.get("mtime")
-        return Listed(self.shown, int(about["size"] or 0), b"", str(tag or ""), 0, 0.0)
+        return Listed(self.shown, int(about["size"] or 0), b"", str(tag or ""), (), 0.0)
 
 
 def state_of(found: Listed) -> str:

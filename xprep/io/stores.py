@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -12,7 +13,7 @@ from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
 from xprep.arguments import check_mapping
-from xprep.io import files, keys, listing, objects, paging, refusals, urls
+from xprep.io import keys, listing, objects, paging, refusals, urls
 from xprep.io.advice import Explained, explain
 from xprep.io.documents import encode_json, parse_json
 from xprep.io.file_finding import find_file
@@ -64,10 +65,13 @@ class Place:
         """URL of this folder, without secrets."""
         return f"{self.shown.rstrip('/')}/{self.path}" if self.path else self.shown
 
-    @property
-    def folder(self) -> Path | None:
+    @cached_property
+    def folder(self) -> Path | None:  # asked for several times an object: pathlib took a tenth of a copy of tiny chunks
         """The folder on this machine, or None where the store is elsewhere."""
         return self.store.root / self.path if type(self.store) is LocalStore else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
     @property
     def is_bucket(self) -> bool:
@@ -96,10 +100,9 @@ class Place:
 
     def get(self, name: str) -> bytes | None:
         """Return the bytes of ``name``, None if there are none."""
-        found: bytes | None = self.get_many([name])[0]
-        return found
+        return self.get_many([name])[0]
 
-    def get_many(self, names: Sequence[str], ranges: Sequence[tuple[int, int]] | None = None) -> list[Any]:
+    def get_many(self, names: Sequence[str], ranges: Sequence[tuple[int, int]] | None = None) -> list[bytes | None]:
         """Return the bytes of every name (of each a range of bytes: start and stop, or ``(-n, 0)``, the last n)."""
         requests = [None] * len(names) if ranges is None else [keys.make_request(*pair) for pair in ranges]
         if (folder := self.folder) is not None:
@@ -182,7 +185,7 @@ class Place:
         prefix = f"{self.path}/" if self.path else ""
         with self.errors("list"):
             if (folder := self.folder) is not None:
-                return listing.gather_objects(listing.walk_files(folder))
+                return listing.Objects({name: found.st_size for name, found in listing.walk_files(folder)}, {})
             return listing.gather_objects(listing.list_objects(self.store, prefix, self._listing(about)))
 
     def list_sizes(self, about: int = MANY) -> dict[str, int]:
@@ -222,7 +225,7 @@ class Place:
 
     def errors(self, action: str) -> Explained:
         """Return a context in which errors of the store say ``action`` and this URL, without secrets."""
-        return Explained(self.store, f"cannot {action} {self.url}", self.secrets)
+        return Explained(self.store, lambda: f"cannot {action} {self.url}", self.secrets)
 
     def __str__(self) -> str:
         return self.url
@@ -231,7 +234,7 @@ class Place:
 def open_store(
     url: str | Path | Store | Place, storage_options: Mapping[str, Any] | None = None, mode: Mode = "r", *, dims: str = ""
 ) -> Place:
-    """Return the root of a store; nothing is read, created or checked there, but for files of other formats.
+    """Return the root of a store; nothing is read, created or checked there, unless it is a file of another format.
 
     Parameters
     ----------
@@ -262,8 +265,7 @@ def open_store(
         raise ValueError(f"{where.shown}: http is for reading only; write to a folder or a bucket.")
     urls.check_backend(where)
     if mode == "r" and (found := find_file(where, given, dims)) is not None:
-        secrets = {} if where.is_local else {**given, "url": where.text}
-        return Place(objects.opened(found.store), found.path, found.shown, secrets, reads_only=True)
+        return Place(objects.opened(found.store), *found[1:], reads_only=True)
     if where.is_local:
         return _open_folder(where.path, where.shown, mode)
     secrets = {**given, "url": where.text}
@@ -283,8 +285,6 @@ def _open_object(store: Store, path: str, storage_options: Mapping[str, Any] | N
 
 
 def _open_folder(path: str, shown: str, mode: Mode) -> Place:
-    if mode == "r":
-        files.check_no_file(Path(path))
     # What is written to a link goes to where it leads: renamed, the link would be replaced, and what it led to be left.
     return Place(LocalStore(path if mode == "r" else os.path.realpath(path), read_only=mode == "r"), shown=shown)
 
