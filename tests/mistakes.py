@@ -147,8 +147,7 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     "normalize": {
         "image": NO_IMAGE, "p": (101, -1, NAN, "99", True, [99, 98], 0.99), "p_sum": (101, INF, "5", False),
         "p_post": (100.5, 0.999, "none", [99.9]), "sigma": (-1, NAN, 1e9, "wide", [1, 2, 3], True, {"CD8": 1}),
-        "norm_sum": SWITCH, "cap_max": (NAN, "1", True, [1]), "channels": (["CD8"], "CD8", Told([], "no channel"), [7], 1.5,
-        ["marker 1", "marker 1"]),
+        "norm_sum": SWITCH, "cap_max": (NAN, "1", True, [1]), "channels": (["CD8"], "CD8", Told([], "no channel"), [7], 1.5),
         "dtype": DTYPE, "chunks": CHUNKS, "pool": ("median", 1, None), "empty": ("zero", True, None),
         "intermediates": ("disk", True, ["spill"]),
     },

@@ -50,7 +50,7 @@ REQUEST: Final[dict[str, tuple[Any, ...]]] = {
         "variable")),
     "--norm-sum": SWITCH,
     "--cap-max": ("many", "nan", Told("", "variable")),
-    "--channels": ("CD8", "[", "7", "a,,b", Told("marker 1,marker 1", "'marker 1' twice"), Told("", "variable")),
+    "--channels": ("CD8", "[", "7", "a,,b", Told("", "variable")),
     "--pool": ("median", ""),
     "--empty": ("zero", ""),
     "--dtype": ("int7", "uint8", Told("", "variable")),
