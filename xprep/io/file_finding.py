@@ -17,7 +17,7 @@ from xprep.errors import StoreFormatError
 from xprep.io import urls
 from xprep.io.advice import explain
 from xprep.io.file_stores import FileSource, FileStore, state_of
-from xprep.io.files import METADATA, kind_by_name, kind_of_file, refuse_file
+from xprep.io.files import METADATA, check_no_metadata, kind_by_name, kind_of_file, refuse_file
 
 
 class FoundFile(NamedTuple):
@@ -51,8 +51,9 @@ def _on_disk(where: urls.Url, dims: str) -> FoundFile | None:
     while not os.path.exists(path) and len(inside) < _DEEPEST:
         path, _, name = path.rpartition("/")
         inside.insert(0, name)
-    if not os.path.isfile(path) or (os.path.basename(path) in METADATA):
+    if not os.path.isfile(path):
         return None
+    check_no_metadata(Path(path))
     kind = kind_of_file(Path(path))
     shown = where.shown.rstrip("/").removesuffix("/".join(inside)).rstrip("/")
     if kind.reader == "zip":

@@ -87,13 +87,13 @@ def refuse_file(path: Any, kind: FileKind) -> NoReturn:
     raise StoreFormatError(f"{path} is {kind.name}, no Zarr store: {kind.way}.")
 
 
-def check_no_file(path: Path) -> None:
-    """Refuse a path to a file of a store: a store is a folder.
+def check_no_metadata(path: Path) -> None:
+    """Refuse a path to the metadata of a store: a store is a folder.
 
     Raises
     ------
     StoreFormatError
         It names the folder.
     """
-    if path.name in METADATA and path.is_file():
+    if path.name in METADATA:
         raise StoreFormatError(f"{path} is the metadata of a Zarr array or group: give the folder, {path.parent}.")
