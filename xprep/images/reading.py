@@ -108,7 +108,7 @@ def open_image(
     >>> xprep.open_image(url).dims
     ('c', 'y', 'x')
     """
-    check_asked(level, label, coordinate_system, chunks)
+    check_asked(level, label, coordinate_system, chunks, series, dims)
     place = open_store(url, storage_options, dims=dims or "")
     check_dims(place, dims)
     group = read_group(place)
@@ -177,7 +177,7 @@ def open_tree(
     >>> list(xprep.open_tree(url).children)
     ['scale0', 'scale1']
     """
-    check_asked(0, None, coordinate_system, chunks)
+    check_asked(0, None, coordinate_system, chunks, series, dims)
     place = open_store(url, storage_options, dims=dims or "")
     check_dims(place, dims)
     group = read_group(place)

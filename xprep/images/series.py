@@ -27,15 +27,11 @@ def choose_series(group: Group, series: int | str | None) -> Group:
         There is no such series; it lists those that there are.
     StoreFormatError
         Several images, and nobody says which.
-    TypeError
-        Neither a number nor a name.
     """
     if series is None:
         if not group.is_image:
             _refuse_several(group)
         return group
-    if isinstance(series, bool) or not isinstance(series, int | str):
-        raise TypeError(f"series must be a number or a name; got {series!r}.")
     entries = list_images(group)
     if entries and entries[0].kind == "field":
         raise StoreFormatError(f"{group.place} is a plate or well, whose images have paths and no series: {_paths(entries)}.")

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 from xprep.errors import StoreFormatError
 from xprep.extras import load
-from xprep.io.file_images import ORDER, FileImage, FileLevel, Opened, show_as_store
+from xprep.io.file_images import FileImage, FileLevel, Opened, show_as_store
 from xprep.io.ome import Channel
 from xprep.io.tiff_metadata import About, about_series, check_xml
 from xprep.io.tiff_pixels import Axes, open_level
@@ -205,11 +205,10 @@ def _refuse_axes(letters: str, shape: tuple[int, ...], why: str, where: str) -> 
 
 def _given_axes(dims: str, letters: list[str], where: str) -> str:
     long = "".join(letters)
-    wrong = len(dims) != len(letters) or len(set(dims)) != len(dims) or not set(dims) <= set(ORDER) or not set("yx") <= set(dims)
-    if wrong:
+    if len(dims) != len(letters):
         raise StoreFormatError(
-            f"dims={dims!r} does not fit {where}, whose axes of more than one entry tifffile calls {long!r}: give a letter of "
-            "t, c, z, y, x for each, y and x among them."
+            f"dims={dims!r} does not fit {where}, whose axes of more than one entry tifffile calls {long!r}: give a letter for "
+            "each."
         )
     for letter, dim in zip(letters, dims, strict=True):
         if (letter in "YX" or dim in "yx") and letter.lower() != dim:
