@@ -141,6 +141,8 @@ WINDOW: Final = (Told("abc", "<U3"), Told(None, "object"), Told(np.ones(3), r"\(
 LIST: Final = (None, 1.5, Told("abc", "abc"))
 RECIPE_VALUES: Final = (None, 5, Told("none.yaml", "none.yaml"), Told({}, "inputs"), Told([RECIPE], "list"))
 PROGRESS: Final = ("yes", 1, [True])
+SERIES: Final = (1.5, True, ["a"])
+DIMS: Final = (5, True, ["y", "x"], "yx y", "yy", "zx", "abc")
 URL: Final = (Told("", "empty"), 5, None, Told("ftp://lab/a.zarr", "ftp"), Told(["a.zarr"], "a list"))
 CENTROIDS: Final = (None, 5, Told({"yc": [4]}, "xc|zc"))
 
@@ -210,14 +212,17 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
         "labels": ([1], "cells", 5, Told({"a": np.ones((32, 32), int)}, "'a' is a ndarray"), Told({1: IMAGE}, "1"),
                    Told({"../x": IMAGE[0]}, r"\.\./x")),
         "overwrite": SWITCH, "resume": SWITCH, "storage_options": OPTIONS, "progress": PROGRESS, "compute": SWITCH,
-        "fingerprint": (5, True, ["a"], ""),
+        "fingerprint": (5, True, ["a"], ""), "compression": (5, True, "lz4", "zstd:99", ["zstd:3", 5], {"name": "fast"}, 1.5),
+        "checksum": ("yes", 5, ["a"]),
     },
     "open_image": {
         "url": URL, "level": ("one", 1.5, None, True, {"y": 0}, {"x": -1.0}, {"x": [1]}), "label": (5, ["a"], True),
         "coordinate_system": (5, ["a"], True), "chunks": (32.0, True, 0, {"y": 0}), "storage_options": OPTIONS,
+        "series": SERIES, "dims": DIMS,
     },
     "open_tree": {
         "url": URL, "coordinate_system": (5, ["a"], True), "chunks": (32.0, True, 0, {"y": 0}), "storage_options": OPTIONS,
+        "series": SERIES, "dims": DIMS,
     },
     "validate": {"url": URL, "samples": (-1, 1.5, "4", None, True), "storage_options": OPTIONS},
     "verify": {"url": URL, "storage_options": OPTIONS, "progress": PROGRESS},

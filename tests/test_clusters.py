@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dask
 import dask.array as da
@@ -169,6 +171,53 @@ def test_chunks_that_do_not_fit_the_stores_are_put_together_first(tmp_path: Path
 def test_a_store_in_memory_is_not_written_by_other_processes(on_cluster: Any) -> None:
     with pytest.raises(ValueError, match="lies in the memory of this process, which workers cannot write to"):
         write(image(), MemoryStore())
+
+
+def noting(pixels: np.ndarray, folder: Path) -> Any:
+    """Return a source of one chunk that leaves a file for each of its readings, whatever process reads."""
+
+    class Noting:  # here, so that it goes to workers by value
+        shape, dtype, chunks = pixels.shape, pixels.dtype, pixels.shape
+
+        def read(self, region: tuple[slice, ...]) -> np.ndarray:
+            (folder / uuid4().hex).touch()
+            return pixels[region]
+
+    folder.mkdir()
+    return Noting()
+
+
+@pytest.mark.parametrize("compute", [True, False], ids=["now", "later"])
+def test_images_of_one_call_share_statistics(compute: bool, on_cluster: Any, tmp_path: Path) -> None:
+    """Twice for the percentiles, once for the pixels: 3, and 5 of two calls; also in the task that a lazy writing is."""
+    pixels = np.random.default_rng(0).random((64, 64), np.float32)
+    images = {}
+    for name in "ab":
+        source = noting(pixels, tmp_path / f"read-{name}")
+        images[name] = xr.DataArray(read_array(source, token=f"{name}-{compute}"), dims=("y", "x"))
+    with xprep.set_options(intermediates="recompute"):
+        both = xr.Dataset(images).prep.normalize(sigma=None, p_sum=None, p_post=None)
+    dask.compute(both.prep.to_ome_zarr(tmp_path / "out", scale_factors=(), compute=compute))
+    assert [len(list((tmp_path / f"read-{name}").iterdir())) for name in "ab"] == [3, 3]
+
+
+def test_a_worker_keeps_nothing_of_a_run(on_cluster: Any, tmp_path: Path) -> None:
+    """The first run loads the kernels, which stay; what dask keeps of later ones (its profile, its log) is bounded."""
+    image(64).prep.to_ome_zarr(tmp_path / "in.zarr", scale_factors=())
+
+    def count() -> int:
+        gc.collect()
+        kinds = [type(one) for one in gc.get_objects()]
+        return sum(str(kind.__module__).startswith("xprep.") or issubclass(kind, np.ndarray) for kind in kinds)
+
+    def run(times: int) -> dict[str, int]:
+        for _ in range(times):
+            done = xprep.open_image(tmp_path / "in.zarr").prep.normalize(sigma=1)
+            done.prep.to_ome_zarr(tmp_path / "a.zarr", scale_factors=(), overwrite=True, progress=False)
+        return dict(on_cluster.run(count))
+
+    before = run(3)
+    assert run(3) == before
 
 
 def test_progress_has_bytes_on_a_cluster(on_cluster: Any, tmp_path: Path) -> None:
