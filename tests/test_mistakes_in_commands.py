@@ -56,6 +56,10 @@ REQUEST: Final[dict[str, tuple[Any, ...]]] = {
     "--dtype": ("int7", "uint8", Told("", "variable")),
     "--chunks": ("0", "w=3", "y=x", "32.0", Told("y=", "empty part"), "=3", "1,2", "y=1,y=2", Told("", "variable")),
     "--statistics": ("none.json", Told("in.zarr", "xprep_statistics")),
+    "--series": ("x", "-1", "1.5"),
+    "--dims": ("cyq", Told("yy", "yy"), "c"),
+    "--compression": ("rar", "zstd:x", "zstd:99"),
+    "--checksum": SWITCH,
     "--overwrite": SWITCH,
     "--resume": SWITCH,
     "--fingerprint": ("",),
@@ -84,8 +88,13 @@ BATCH: Final[dict[str, tuple[Any, ...]]] = {
     "--debug": SWITCH,
 }
 UNFITTED: Final = (
+    "--compression", "--checksum",
     "urls", "--chunks", "--statistics", "--resume", "--fingerprint", "--scale-factors", "--method", "--version", "--layout",
         "--shards",
+)  # fmt: skip
+CONVERTED: Final = (
+    "urls", "--series", "--dims", "--chunks", "--overwrite", "--resume", "--scale-factors", "--method", "--version", "--layout",
+    "--shards", "--compression", "--checksum", "--storage-options", "--scheduler", "--workers", "--scratch", "--quiet", "--debug",
 )  # fmt: skip
 # What each command, and each of its options, does not take.
 COMMANDS: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
@@ -99,6 +108,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
         "--output": ("f.txt", "in.zarr"),
         **{option: values for option, values in REQUEST.items() if option not in UNFITTED},
     },
+    "convert": {option: values[:1] for option, values in REQUEST.items() if option in CONVERTED},
     "run": {**BATCH, "--plan": SWITCH},
     "resume": BATCH,
     "status": {"recipe": ("no.yaml", "in.zarr", Told(["r.yaml", "more"], "more")), "--debug": SWITCH},
@@ -113,7 +123,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
 }  # fmt: skip
 # What a command is given where the mistake is in an option.
 RIGHT: Final = {
-    "normalize": ["in.zarr", "out.zarr"], "plan": ["in.zarr", "out.zarr"], "fit": ["in.zarr", "-o", "f.json"],
+    "normalize": ["in.zarr", "out.zarr"], "convert": ["in.zarr", "out.zarr"], "plan": ["in.zarr", "out.zarr"], "fit": ["in.zarr", "-o", "f.json"],
         "run": ["r.yaml"], "resume": ["r.yaml"],
     "status": ["r.yaml"], "info": ["in.zarr"], "validate": ["in.zarr"], "verify": ["in.zarr"], "scratch": [], "demo": ["new"],
 }  # fmt: skip
@@ -135,8 +145,8 @@ def words_of(command: str, option: str, value: Any) -> list[str]:
         return [command, *RIGHT[command], f"{option}{given}"] if value in SWITCH else [command, *RIGHT[command], option, given]
     if isinstance(given, list):
         return [command, *given]
-    before = ["in.zarr"] if command in ("normalize", "plan") and given != "no.zarr" else []
-    after = ["out.zarr"] if command in ("normalize", "plan") and given == "no.zarr" else []
+    before = ["in.zarr"] if command in ("normalize", "plan", "convert") and given != "no.zarr" else []
+    after = ["out.zarr"] if command in ("normalize", "plan", "convert") and given == "no.zarr" else []
     return [command, *before, given, *after]
 
 
@@ -178,6 +188,8 @@ KEY_MISTAKES: Final[dict[str, tuple[Any, ...]]] = {
     "store.layout": ("nested", None),
     "store.chunks": ("big", 32.5, True),
     "store.shards": ("auto", 32.5, True),
+    "store.compression": ("rar", "zstd:x", 5),
+    "store.checksum": ("yes", 1),
     "store.overwrite": ("yes", "true", 1, None),
     "settings": ("fast", 5, ["a"], {"colour": 1}),
     "storage_options": (Told("hush", "a text"), Told(["hush"], "a list"), Told(7, "a int|an int")),
