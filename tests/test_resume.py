@@ -432,7 +432,7 @@ def test_how_numpy_prints_is_no_other_command() -> None:
     options = Options((), "mean", "0.5", "dual", None, None, overwrite=False)
 
     def fingerprint(attribute: Any) -> str | None:
-        return fingerprint_of(image.assign_attrs(table=attribute), [], {}, options)
+        return fingerprint_of(image.assign_attrs(table=attribute), [], {}, options, [])
 
     first = fingerprint(values)
     with np.printoptions(precision=2, threshold=5):

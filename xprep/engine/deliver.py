@@ -10,6 +10,7 @@ from typing import Any
 import dask.array as da
 from dask.delayed import Delayed
 
+from xprep.engine.axes import in_order
 from xprep.engine.graph import BlockTasks, array_of, origin_of, unique
 from xprep.engine.grid import pieces, starts
 from xprep.types import Array, Chunks
@@ -17,16 +18,22 @@ from xprep.types import Array, Chunks
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """What a delivered array remembers: its tiles, what the axes were, and the statistics it was made with."""
+    """What a delivered array remembers: its tiles, its axes, the statistics it was made with, and what is to be kept of these."""
 
     tiles: da.Array
     axes: tuple[int, ...]
     statistics: dict[str, Delayed]
     plan: Any = None
+    about: Any = None
 
 
 def deliver(
-    tiles: da.Array, axes: Sequence[int], chunks: Chunks, statistics: dict[str, Delayed] | None = None, plan: Any = None
+    tiles: da.Array,
+    axes: Sequence[int],
+    chunks: Chunks,
+    statistics: dict[str, Delayed] | None = None,
+    plan: Any = None,
+    about: Any = None,
 ) -> da.Array:
     """Return ``tiles`` cut to ``chunks``, its axes in the order ``axes``; blocks are views of their tile.
 
@@ -35,12 +42,12 @@ def deliver(
     """
     nested = [_nested(tiles.chunks[axis], chunks[i]) for i, axis in enumerate(axes)]
     if any(places is None for places in nested):
-        moved = deliver(tiles, axes, tuple(tiles.chunks[axis] for axis in axes), statistics, plan)
+        moved = deliver(tiles, axes, tuple(tiles.chunks[axis] for axis in axes), statistics, plan, about)
         return moved.rechunk(chunks, method="tasks")
     name = unique("deliver", tiles.name, tuple(axes), chunks)
     make = _MakeCut(tiles.name, tiles.ndim, tuple(axes), tuple(tuple(places or ()) for places in nested))
     tasks = BlockTasks(name, [len(lengths) for lengths in chunks], make)
-    return array_of(name, tasks, chunks, tiles.dtype, [tiles], Made(tiles, tuple(axes), statistics or {}, plan))
+    return array_of(name, tasks, chunks, tiles.dtype, [tiles], Made(tiles, tuple(axes), statistics or {}, plan, about))
 
 
 def _nested(tile: Sequence[int], blocks: Sequence[int]) -> list[tuple[int, slice]] | None:
@@ -78,13 +85,6 @@ class _Cut:
 
     def __call__(self, tile: Array) -> Array:
         return in_order(tile[self.cut], self.axes)
-
-
-def in_order(block: Array, axes: Sequence[int]) -> Array:
-    """Return a view of ``block`` whose axis i is ``axes[i]``; axes of length 1 that are left out are dropped."""
-    dropped = tuple(axis for axis in range(block.ndim) if axis not in axes)
-    kept = [axis for axis in range(block.ndim) if axis not in dropped]
-    return block.squeeze(dropped).transpose([kept.index(axis) for axis in axes])
 
 
 def made_of(array: Any) -> Made | None:

@@ -16,14 +16,15 @@ import numpy as np
 from dask.delayed import Delayed
 
 from xprep.engine.attempts import attempt
+from xprep.engine.axes import in_order
 from xprep.engine.cutting import cut_for
-from xprep.engine.deliver import in_order
 from xprep.engine.folds import FAN_IN
 from xprep.engine.gather import Place
 from xprep.engine.graph import Key, Tasks, unique, value_of
 from xprep.engine.ledger import Index, Layer, Ledger, Noted, add_tile, find_layers
 from xprep.engine.pacing import work_on, work_tasks
 from xprep.engine.seen import SAMPLE, Seen, join_seen, look, sample_size
+from xprep.naming import named
 from xprep.types import Array, Writable
 
 Shrink = Callable[[Array, tuple[int, ...]], Array]
@@ -144,6 +145,7 @@ class _How(Noted):
         return None if self.following is None else self.shrink(block, self.following)
 
 
+@named("write-made")
 @dataclass(frozen=True, eq=False)
 class _WriteMade:
     """Writes a tile of the first level, and looks at it."""
