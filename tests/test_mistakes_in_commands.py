@@ -123,7 +123,8 @@ COMMANDS: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
 }  # fmt: skip
 # What a command is given where the mistake is in an option.
 RIGHT: Final = {
-    "normalize": ["in.zarr", "out.zarr"], "convert": ["in.zarr", "out.zarr"], "plan": ["in.zarr", "out.zarr"], "fit": ["in.zarr", "-o", "f.json"],
+    "normalize": ["in.zarr", "out.zarr"], "convert": ["in.zarr", "out.zarr"], "plan": ["in.zarr", "out.zarr"],
+        "fit": ["in.zarr", "-o", "f.json"],
         "run": ["r.yaml"], "resume": ["r.yaml"],
     "status": ["r.yaml"], "info": ["in.zarr"], "validate": ["in.zarr"], "verify": ["in.zarr"], "scratch": [], "demo": ["new"],
 }  # fmt: skip
