@@ -11,7 +11,7 @@ from io import BytesIO
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, Final
 
-import cloudpickle  # type: ignore[import-untyped]
+import cloudpickle
 
 from xprep.engine.watching import name_of
 from xprep.errors import NobodyWorksError
