@@ -92,7 +92,7 @@ class _running:
     def __enter__(self) -> None:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._process = subprocess.Popen(self._command, **quiet, env={**os.environ, "PYTHONWARNINGS": "ignore"})
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not _answers(self._endpoint):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.__exit__()
@@ -115,5 +115,7 @@ def _answers(endpoint: str) -> bool:
 
 
 def _put(url: str) -> None:
-    with urllib.request.urlopen(urllib.request.Request(url, method="PUT", data=b""), timeout=10):
+    # By itself urllib calls what it puts a form, which moto 5.2.0 then looks for in vain (status 500).
+    headers = {"Content-Type": "application/octet-stream"}
+    with urllib.request.urlopen(urllib.request.Request(url, method="PUT", data=b"", headers=headers), timeout=10):
         pass

@@ -13,9 +13,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import xprep
+from tests import paths
 from tests.servers import KEY, SECRET, Server
 
-ROOT = Path(__file__).parents[1]
+ROOT = paths.ROOT
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "ome_zarr.md"
 RECIPE = 'inputs: "fov*.zarr"\noutput: recipes/{name}.ome.zarr\nsteps:\n  - gaussian_filter: {sigma: 1}\n'
 
@@ -38,6 +39,20 @@ def test_the_code_about_containers_runs(tmp_path: Path, monkeypatch: pytest.Monk
     for block in blocks(ROOT / "docs" / "containers.md"):
         exec(compile(block, "containers.md", "exec"), names)
     assert xprep.open_image(tmp_path / "both.ome.zarr", label="cells").dtype == np.int64
+
+
+def test_the_code_about_fits_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = pytest.importorskip("typer.testing", reason="the extra 'cli' is not installed").CliRunner()
+    from xprep.cli.app import app
+
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "fitted.md"
+    for block in blocks(page):
+        exec(compile(block, "fitted.md", "exec"), {})
+    for line in blocks(page, "bash")[0].splitlines():
+        done = runner.invoke(app, shlex.split(line, comments=True)[1:])
+        assert done.exit_code == 0, done.stderr
+    assert xprep.open_image("test_fit.ome.zarr").equals(xprep.open_image("test_norm.ome.zarr"))
 
 
 def image_of(dims: str, *sides: int) -> xr.DataArray:
@@ -99,7 +114,8 @@ def test_the_commands_of_the_readme_run(lab: Path, capsys: pytest.CaptureFixture
 
     (block,) = [block for block in blocks(README, "bash") if "xprep info" in block]
     commands = [shlex.split(line, comments=True) for line in block.splitlines()]
-    assert [words[1] for words in commands] == ["demo", "info", "plan", "normalize", "normalize", "run", "validate", "scratch"]
+    names = "demo info plan normalize normalize fit normalize run validate scratch"
+    assert [words[1] for words in commands] == names.split()
     for words in commands[1:]:
         done = runner.invoke(app, words[1:])
         assert done.exit_code == 0, (words, done.output)

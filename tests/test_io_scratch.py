@@ -32,7 +32,7 @@ target, source = scratch.array("a", (8, 8), "uint8", (4, 4))
 target.write((slice(0, 4), slice(0, 4)), np.ones((4, 4), "uint8"))
 print("ready", flush=True)
 if sys.argv[2] == "stay":
-    time.sleep(60)
+    time.sleep(900)
 if sys.argv[2] == "raise":
     raise SystemExit(3)
 """
@@ -48,7 +48,7 @@ def spawn(folder: Path, then: str) -> subprocess.Popen[bytes]:
 def end(child: subprocess.Popen[bytes], by: int | None = None) -> None:
     if by is not None:
         child.send_signal(by)
-    child.wait(20)
+    child.wait(300)
     assert child.stdout is not None
     child.stdout.close()
 
@@ -178,6 +178,18 @@ def test_a_disk_that_fills_up(small_disk: Path, monkeypatch: pytest.MonkeyPatch)
     assert (source.read((slice(0, 1), slice(0, 9))) == 1).all()
     scratch.remove()
     assert os.listdir(small_disk) == []
+
+
+def test_what_was_written_is_not_asked_for_again(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that comes later finds less room than the array needs, because most of the array is there already."""
+    monkeypatch.setattr(module, "SPARE_BYTES", 0)
+    scratch = Scratch.plan(small_disk)
+    target, _ = scratch.array("a", (3, 2**19), "uint8", (1, 2**19))
+    rows = [(slice(row, row + 1), slice(0, 2**19)) for row in range(3)]
+    target.write(rows[0], np.ones((1, 2**19), np.uint8))
+    target.write(rows[1], np.ones((1, 2**19), np.uint8))
+    pickle.loads(pickle.dumps(target)).write(rows[2], np.ones((1, 2**19), np.uint8))  # noqa: S301
+    scratch.remove()
 
 
 def test_planning_touches_nothing(tmp_path: Path) -> None:

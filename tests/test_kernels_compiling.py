@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import paths
 from xprep.kernels import compiling
 
 KERNEL = """
@@ -42,7 +43,7 @@ print(sum(double.stats.cache_hits.values()))
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a kernel of its own, and an empty one for what is compiled."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(paths.ROOT))
     (tmp_path / "kernel.py").write_text(KERNEL)
     return tmp_path
 
@@ -61,11 +62,12 @@ def finish(*processes: subprocess.Popen[str]) -> list[int]:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    hits = [process.communicate(timeout=120)[0] for process in processes]
+    hits = [process.communicate(timeout=600)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes)
     return [int(text) for text in hits]
 
 
+@pytest.mark.slow
 def test_processes_that_compile_at_once_keep_each_its_own(folder: Path) -> None:
     dtypes = ("float64", "int16", "complex128")
     assert finish(*(start(folder, dtype) for dtype in dtypes)) == [0, 0, 0]
@@ -165,6 +167,7 @@ def test_no_flipped_bit_is_loaded(tmp_path: Path) -> None:
         assert files.load(KEY) is None, f"bit {bit}"
 
 
+@pytest.mark.slow
 def test_kernels_run_whatever_lies_in_their_folder(folder: Path) -> None:
     """Through numba, in new processes: what is damaged is compiled, and (a folder aside) kept anew."""
     dtypes = ("int16", "int32", "float32", "float64")

@@ -76,7 +76,7 @@ def test_no_thread_waits_without_need(workers: int) -> None:
 
     def meet(block: np.ndarray, place: Place) -> bool:
         if next(first, None) is not None:
-            barrier.wait(timeout=60)
+            barrier.wait(timeout=300)
         return True
 
     source = CountingSource(np.zeros((1, 6 * 32, 12 * 32), "uint8"), (1, 32, 32))

@@ -22,11 +22,12 @@ from xprep.errors import (
     StoreFormatWarning,
     UnfinishedStoreError,
 )
-from xprep.images import Report, Validation, Verification, open_image, open_tree, to_ome_zarr, validate, verify
+from xprep.images import Report, Validation, Verification, open_image, open_tree, statistics_of, to_ome_zarr, validate, verify
 from xprep.ops import (
     Plan,
     background,
     centered,
+    fit_normalize,
     gaussian_filter,
     mask,
     normalize,
@@ -75,6 +76,7 @@ __all__ = [
     "background",
     "centered",
     "datasets",
+    "fit_normalize",
     "gaussian_filter",
     "mask",
     "normalize",
@@ -93,6 +95,7 @@ __all__ = [
     "run",
     "set_options",
     "show_versions",
+    "statistics_of",
     "status",
     "subtract_background",
     "to_isotropic",

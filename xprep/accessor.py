@@ -35,6 +35,7 @@ class _Prep:
         self._obj = obj
 
     normalize = _method(ops.normalize)
+    fit_normalize = _method(ops.fit_normalize)
     quantile = _method(ops.quantile)
     gaussian_filter = _method(ops.gaussian_filter)
     background = _method(ops.background)

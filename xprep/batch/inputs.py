@@ -10,9 +10,10 @@ from string import Formatter
 
 from xprep.batch.located import Located
 from xprep.batch.places import check_places
-from xprep.batch.recipe import Recipe
+from xprep.batch.recipe import SHARING, Recipe
 from xprep.io.find import find_urls, has_pattern
 from xprep.io.groups import list_images, read_group
+from xprep.io.locations import locate
 from xprep.io.paths import stem, take_apart
 from xprep.io.stores import open_store
 from xprep.io.urls import join, redact
@@ -20,12 +21,16 @@ from xprep.io.urls import join, redact
 
 @dataclass(frozen=True, repr=False)
 class Task:
-    """One image of a batch: where it is, where its result goes, of which experiment it is, and the plate that holds it."""
+    """One image of a batch: where it is, where its result goes, of which experiment it is, and the plate that holds it.
+
+    ``fits`` says whether others get the statistics of its experiment.
+    """
 
     input: str
     output: str
     experiment: str
     plate: str = ""
+    fits: bool = False
 
     def __repr__(self) -> str:
         return f"Task({self.shown!r}, {redact(self.output)!r})"
@@ -65,9 +70,30 @@ def find_tasks(recipe: Recipe) -> list[Task]:
     twice = [url for url, count in Counter(outputs).items() if count > 1]
     if twice:
         recipe.refuse("output", f"several results would go to {redact(twice[0])}; use {{name}}, {{parent}} or {{index}}.")
-    tasks = [Task(one.url, url, _experiment(recipe, one), one.plate) for one, url in zip(images, outputs, strict=True)]
-    check_places(recipe, outputs, find_inputs(tasks))
+    cohort = _cohort(recipe, images)
+    tasks = [
+        Task(one.url, url, "" if one.url in cohort else _experiment(recipe, one), one.plate, one.url in cohort)
+        for one, url in zip(images, outputs, strict=True)
+    ]
+    file = [] if recipe.statistics in SHARING else [recipe.statistics]
+    check_places(recipe, outputs, [*find_inputs(tasks), *file])
     return tasks
+
+
+def _cohort(recipe: Recipe, images: Sequence[_Image]) -> set[str]:
+    """Return the URLs of the images that are fitted to, which must be among the inputs."""
+    found: set[str] = set()
+    located = [(locate(one.url, recipe.storage_options), one.url) for one in images] if recipe.fit else []
+    called = {name: (place, url) for place, url in located for name in place.own}
+    for given in recipe.fit:
+        for image in _images(given, recipe):
+            place = locate(image.url, recipe.storage_options)
+            same = (called[name] for name in place.own if name in called)
+            mine = next((url for other, url in same if place.lies_in(other)), None)
+            if mine is None:
+                given.refuse(f"{redact(image.url)} is none of the inputs; fit names some of them.")
+            found.add(mine)
+    return found
 
 
 def find_inputs(tasks: Sequence[Task]) -> list[str]:
@@ -76,15 +102,15 @@ def find_inputs(tasks: Sequence[Task]) -> list[str]:
 
 
 def group_tasks(tasks: Sequence[Task]) -> list[list[Task]]:
-    """Return the images experiment by experiment, in their order."""
+    """Return the images experiment by experiment, in their order; first those that others get their statistics of."""
     groups: dict[str, list[Task]] = {}
-    for task in tasks:
+    for task in sorted(tasks, key=lambda one: not one.fits):
         groups.setdefault(task.experiment, []).append(task)
     return list(groups.values())
 
 
 def _experiment(recipe: Recipe, image: _Image) -> str:
-    return {"each": image.url, "folder": image.folder, "all": ""}[recipe.statistics]
+    return {"folder": image.folder, "all": ""}.get(recipe.statistics, image.url)
 
 
 def _images(given: Located, recipe: Recipe) -> list[_Image]:

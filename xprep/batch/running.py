@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
+
+import xarray as xr
 
 from xprep.batch.inputs import Task, find_inputs, find_tasks, group_tasks
 from xprep.batch.outcome import BatchInterruptedError, BatchReport, Outcome, OutcomeListener
 from xprep.batch.places import check_report
 from xprep.batch.recipe import Recipe, load_recipe
 from xprep.batch.reports import Account, ReportFile
-from xprep.batch.steps import check_values, prepare
+from xprep.batch.shared import read_statistics, statistics_for
+from xprep.batch.steps import check_values, prepare, steps_with
 from xprep.engine.progress import choose_listener
 from xprep.images import Report, WriteOptions, open_image, write_images
 from xprep.io.urls import redact, redact_text
 from xprep.options import set_options
 from xprep.switches import check_switch
 from xprep.types import Listener
+
+_NO_RESULT: Final = ("failed", "not run")
 
 
 def run(
@@ -37,7 +43,7 @@ def run(
     ----------
     recipe : str, Path or mapping
         A YAML file, or a mapping of the same keys: ``inputs`` (URLs and patterns), ``steps`` (operations with their
-        parameters), ``output`` (a folder, or a URL with ``{name}``), and optionally ``statistics``, ``store``,
+        parameters), ``output`` (a folder, or a URL with ``{name}``), and optionally ``statistics`` or ``fit``, ``store``,
         ``settings``, ``storage_options``.
     resume : bool
         Leave finished results alone, and go on with those that the same recipe left unfinished.
@@ -72,7 +78,8 @@ def run(
     Notes
     -----
     The images of one experiment (``statistics: all`` or ``folder``) are computed together, so one of them that cannot be
-    opened or read fails all: without it, the others would get other statistics.
+    opened or read fails all: without it, the others would get other statistics. The same holds for the inputs that ``fit``
+    names; the others are normalised one by one with the statistics that those stores keep.
 
     Examples
     --------
@@ -90,7 +97,8 @@ def run(
     groups = group_tasks(find_tasks(checked))
     tasks = [task for group in groups for task in group]
     file = None if report is None else _report_file(report, recipe, checked, tasks)
-    check_values(checked, groups)
+    statistics = read_statistics(checked)
+    check_values(checked, groups, statistics)
     account = Account(checked, tasks, file)
     how = replace(
         checked.store,
@@ -99,7 +107,7 @@ def run(
         storage_options=checked.storage_options,
     )
     with set_options(**checked.settings):
-        return _run_all(groups, account, how, listener)
+        return _run_all(groups, account, how, listener, statistics)
 
 
 def _report_file(report: str | Path, recipe: Any, checked: Recipe, tasks: Sequence[Task]) -> ReportFile:
@@ -110,14 +118,22 @@ def _report_file(report: str | Path, recipe: Any, checked: Recipe, tasks: Sequen
 
 
 def _run_all(
-    groups: Sequence[Sequence[Task]], account: Account, how: WriteOptions, listener: Listener | None
+    groups: Sequence[Sequence[Task]],
+    account: Account,
+    how: WriteOptions,
+    listener: Listener | None,
+    statistics: xr.Dataset | None,
 ) -> BatchReport:
     total = len(account.tasks)
     for group in groups:
         done = len(account.outcomes)
         account.keep(account.report(group))
         try:
-            account.outcomes += _run_group(group, account.recipe, how, _named(listener, group, done, total))
+            if unfit := _unfit(group, account):
+                account.outcomes += [_not_run(task, unfit) for task in group]
+            else:
+                given = partial(statistics_for, group, groups, account.recipe, statistics)
+                account.outcomes += _run_group(group, account.recipe, how, _named(listener, group, done, total), given)
         except KeyboardInterrupt:
             account.outcomes += [_not_run(task, "interrupted") for task in account.tasks[done:]]
             _tell(listener, account.outcomes, told=done, total=total)
@@ -134,7 +150,15 @@ def _tell(listener: Listener | None, outcomes: Sequence[Outcome], told: int, tot
             listener.ended(outcome, number, total)
 
 
-def _run_group(tasks: Sequence[Task], recipe: Recipe, how: WriteOptions, progress: Any) -> list[Outcome]:
+def _unfit(tasks: Sequence[Task], account: Account) -> str:
+    """Return why there are no statistics for images that get those of others; an empty text where there are."""
+    wrong = [one for task, one in zip(account.tasks, account.outcomes, strict=False) if task.fits and one.state in _NO_RESULT]
+    return f"its statistics are fitted to {wrong[0].input}, which has no result" if wrong and not tasks[0].fits else ""
+
+
+def _run_group(
+    tasks: Sequence[Task], recipe: Recipe, how: WriteOptions, progress: Any, statistics: Callable[[], xr.Dataset | None]
+) -> list[Outcome]:
     start = perf_counter()
     culprit: Task | None = None
     try:
@@ -143,7 +167,8 @@ def _run_group(tasks: Sequence[Task], recipe: Recipe, how: WriteOptions, progres
             culprit = task
             images.append(open_image(task.input, storage_options=recipe.storage_options))
         culprit = None
-        results = prepare(images, recipe.steps, recipe.storage_options, [task.input for task in tasks])
+        steps = steps_with(recipe.steps, statistics())
+        results = prepare(images, steps, recipe.storage_options, [task.input for task in tasks])
         targets = [(image, task.output) for image, task in zip(results, tasks, strict=True)]
         reports = list(write_images(targets, how, progress=progress).values())
     except Exception as error:  # noqa: BLE001  (whatever it is, the other images go on)

@@ -12,8 +12,10 @@ from rich.console import Console
 from xprep.cli import batch
 from xprep.cli.arguments import Debug, StorageOptions
 from xprep.cli.bar import Bar
+from xprep.cli.convert import convert
 from xprep.cli.demo import run_demo
 from xprep.cli.failures import reported
+from xprep.cli.fit import fit
 from xprep.cli.interrupts import interruptible
 from xprep.cli.request import Request, taking_request
 from xprep.cli.tables import make_console, print_plan, print_reports, print_store
@@ -21,7 +23,8 @@ from xprep.cli.validate import validate
 from xprep.cli.values import parse_storage_options
 from xprep.cli.verify import verify
 from xprep.engine.cluster import connect
-from xprep.images import WriteOptions, describe_store, open_image, write_images
+from xprep.images import WriteOptions, check_writing, describe_store, open_fields, write_images
+from xprep.io.dataset_files import read_dataset
 from xprep.io.paths import stem
 from xprep.io.scratch import Leftover, find_scratch
 from xprep.ops import normalize as normalize_images
@@ -31,7 +34,7 @@ from xprep.version import show_versions
 
 app = typer.Typer(
     name="xprep",
-    help="Streaming preprocessing of microscopy images that are larger than memory, from (OME-)Zarr to OME-Zarr.",
+    help="Streaming preprocessing of microscopy images that are larger than memory, from (OME-)Zarr and TIFF to OME-Zarr.",
     no_args_is_help=True,
     # rich's tracebacks print the values of local variables: credentials among them.
     pretty_exceptions_enable=False,
@@ -51,7 +54,7 @@ def demo(
 
 @app.command(no_args_is_help=True)
 def info(
-    url: Annotated[str, typer.Argument(help="A Zarr store: path or URL.")],
+    url: Annotated[str, typer.Argument(help="A Zarr store, a zip file of one, a TIFF file: path or URL.")],
     storage_options: StorageOptions = None,
     debug: Debug = False,
 ) -> None:
@@ -91,27 +94,32 @@ def plan(request: Request) -> None:
         return
     err = make_console(stderr=True)
     with reported(err, debug=request.debug, secrets=request.secrets):
+        how = WriteOptions(storage_options=request.storage_options, **request.store)
         with set_options(**request.settings), connect(request.scheduler, request.workers):
-            results = xr.DataTree.from_dict(_nodes(_normalized(request)))
+            images = _normalized(request)
+            check_writing(list(zip(images, request.outputs, strict=True)), how)
+            results = xr.DataTree.from_dict(_nodes(images))
             found = plan_images(results, chunks=request.store["chunks"], shards=request.store["shards"])
         print_plan(make_console(), found, request.outputs)
 
 
 def _normalized(request: Request) -> list[xr.DataArray]:
     """Return the lazy results, one for each input; they share statistics."""
-    images = [open_image(url, storage_options=request.storage_options) for url in request.inputs]
-    if len(images) == 1:
-        return [normalize_images(images[0], **request.parameters)]
-    names = [stem(url) for url in request.inputs]
-    fields = {f"/{name}": image.to_dataset(name="image") for name, image in zip(names, images, strict=True)}
-    tree = normalize_images(xr.DataTree.from_dict(fields), **request.parameters)
-    return [tree[f"/{name}"]["image"].rename(name) for name in names]
+    parameters = request.parameters
+    if (file := parameters.get("statistics")) is not None:
+        parameters = {**parameters, "statistics": read_dataset(file, request.storage_options)}
+    results = normalize_images(open_fields(request.inputs, request.storage_options, **request.source), **parameters)
+    if isinstance(results, xr.DataArray):
+        return [results]
+    return [results[f"/{name}"]["image"].rename(name) for name in map(stem, request.inputs)]
 
 
 def _nodes(images: list[xr.DataArray]) -> dict[str, xr.Dataset]:
     return {f"/{n}": image.to_dataset(name="image") for n, image in enumerate(images)}
 
 
+app.command(no_args_is_help=True)(convert)
+app.command(no_args_is_help=True)(fit)
 app.command(no_args_is_help=True)(batch.run)
 app.command(no_args_is_help=True)(batch.resume)
 app.command("status", no_args_is_help=True)(batch.show_status)

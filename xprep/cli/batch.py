@@ -20,7 +20,10 @@ from xprep.batch import (
     group_tasks,
     load_recipe,
     prepare,
+    read_statistics,
+    statistics_to_come,
     status,
+    steps_with,
 )
 from xprep.batch import run as run_recipe
 from xprep.cli.arguments import Debug, Overwrite, Quiet, Scheduler, Workers
@@ -139,12 +142,14 @@ def _print_plans(recipe: Recipe) -> None:
     """Print the plan of every experiment; one that cannot be planned does not stop the others."""
     out, plans = make_console(), list[Plan]()
     groups = group_tasks(find_tasks(recipe))
-    check_values(recipe, groups)
+    statistics = read_statistics(recipe)
+    check_values(recipe, groups, statistics)
     with set_options(**recipe.settings):
         for tasks in groups:
             moves = [(task.shown, redact(task.output)) for task in tasks]
             try:
-                plans.append(_plan(recipe, tasks))
+                given = statistics if statistics is not None else statistics_to_come(tasks, groups, recipe)
+                plans.append(_plan(recipe, tasks, given))
                 print_batch_plan(out, moves, plans[-1])
             except (OSError, ValueError, KeyError, TypeError) as error:
                 why = redact_text(describe(error), recipe.secrets)
@@ -154,8 +159,8 @@ def _print_plans(recipe: Recipe) -> None:
         raise typer.Exit(FAILED)
 
 
-def _plan(recipe: Recipe, tasks: Sequence[Task]) -> Plan:
+def _plan(recipe: Recipe, tasks: Sequence[Task], statistics: xr.Dataset | None) -> Plan:
     images = [open_image(task.input, storage_options=recipe.storage_options) for task in tasks]
-    results = prepare(images, recipe.steps, recipe.storage_options, [task.input for task in tasks])
+    results = prepare(images, steps_with(recipe.steps, statistics), recipe.storage_options, [task.input for task in tasks])
     nodes = {f"/{n}": one.to_dataset(name="image") for n, one in enumerate(results)}
     return plan_images(xr.DataTree.from_dict(nodes), chunks=recipe.store.chunks, shards=recipe.store.shards)

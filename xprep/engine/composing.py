@@ -21,6 +21,7 @@ from xprep.engine.graph import origin_of
 from xprep.engine.needs import Needs, Span, same
 from xprep.engine.scaling import exact_needs
 from xprep.engine.sources import arrange, source_of
+from xprep.naming import named
 from xprep.types import Array, Chunks
 
 MOST_MADE = 2.0  # times that what lies between two steps is made, on average, for their halos
@@ -56,7 +57,7 @@ def composed(last: Gathered) -> Gathered:
 def _times_made(step: Gathered) -> float:
     """Return how many times what a step takes is made, if every block makes it anew."""
     needed = _needed_voxels(exact_needs(step.needs), step.array.shape, step.chunks)
-    return needed * prod(map(len, step.chunks)) / max(1, prod(step.array.shape))
+    return float(needed * prod(map(len, step.chunks)) / max(1, prod(step.array.shape)))
 
 
 def _needed_voxels(needs: Needs, shape: Sequence[int], chunks: Chunks) -> int:
@@ -75,6 +76,7 @@ def _clipped(needs: Needs, shape: Sequence[int], axis: int, span: Span) -> Span:
     return max(0, low), min(shape[axis], high)
 
 
+@named("steps-together")
 @dataclass(frozen=True, eq=False)
 class _Steps:
     """Two steps: the first makes what the ``last`` one needs, a region of an array of ``shape``."""
@@ -107,6 +109,7 @@ class _Steps:
         return self.last(made, Place(between, place.output, self.shape), *states[self.nstates :])
 
 
+@named("needs-together")
 @dataclass(frozen=True)
 class _Needs:
     """What two steps need together."""
@@ -132,6 +135,7 @@ def _arranged(step: Gathered, axes: tuple[int | None, ...]) -> Gathered | None:
     return replace(step, function=function, array=arrange(step.array, axes), chunks=chunks, needs=needs)
 
 
+@named("needs-in-order")
 @dataclass(frozen=True)
 class _NeedsInOrder:
     needs: Needs
@@ -142,6 +146,7 @@ class _NeedsInOrder:
         return (start, stop) if own is None else self.needs(own, start, stop)
 
 
+@named("step-in-order")
 @dataclass(frozen=True, eq=False)
 class _InOrder:
     """A function of blocks whose axes are in another order, before and after: ``axes[i]`` is its own axis that is axis i here."""

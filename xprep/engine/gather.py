@@ -16,6 +16,7 @@ from xprep.engine.assemble import assembled
 from xprep.engine.graph import SKIPPED, BlockTasks, Cost, Key, array_of, is_skipped, key_of, unique
 from xprep.engine.needs import Along, Needs, Span, along_axis, gather_cost, same
 from xprep.engine.sources import View, reader
+from xprep.naming import named
 from xprep.types import Array, Chunks
 
 
@@ -178,6 +179,7 @@ class GatherBlock:
         return assembled(blocks, [axis.pieces for axis in self.along], shape, takes_planes(self.how.function))
 
 
+@named("gather-then")
 @dataclass(frozen=True, eq=False)
 class Then:
     """One function after another: ``following(function(block, place, *states), place, *more)``."""

@@ -14,6 +14,7 @@ from xprep.engine.graph import Cost
 from xprep.engine.grid import Piece, pieces, starts, wrapped_pieces
 from xprep.engine.rims import Border, border_widths
 from xprep.engine.sources import View, reading_cost
+from xprep.naming import named
 from xprep.options import options
 
 Span: TypeAlias = tuple[int, int]
@@ -24,6 +25,7 @@ AHEAD = 2  # tiles beyond that: one that no thread waits for, and one as it is r
 FRONT_TILES = 12  # of `tile_bytes`, 192 MiB by default: what these rows may take together
 
 
+@named("gather-along")
 @dataclass(frozen=True)
 class Along:
     """One axis of one output block: what it needs, where it lies, and the parts of input blocks that make up the need."""
@@ -33,6 +35,7 @@ class Along:
     pieces: tuple[Piece, ...]
 
 
+@named("same-region")
 def same(_axis: int, start: int, stop: int) -> Span:
     """Need of an operation per pixel: the output's own region."""
     return start, stop

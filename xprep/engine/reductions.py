@@ -13,6 +13,7 @@ import dask.array as da
 from xprep.engine.gather import Place, block_tasks
 from xprep.engine.graph import Key, Tasks, array_of, unique
 from xprep.engine.needs import same
+from xprep.naming import named
 from xprep.types import Array
 
 FAN_IN = 2  # a summary is an image, several times as large as the result: one a level waits, where 4 at once left 3
@@ -20,6 +21,7 @@ TREE = 16  # blocks that are joined in a tree; trees are joined one after the ot
 JOINING = 2  # summaries more that a join takes for what it makes
 
 
+@named("reduction")
 @dataclass(frozen=True)
 class Reduction:
     """A reduction along axes, as data.
@@ -89,6 +91,7 @@ def _join_tree(tasks: Tasks, name: tuple[Any, ...], how: Reduction, level: list[
     return level
 
 
+@named("reduction-summarize")
 @dataclass(frozen=True)
 class _Summarize:
     how: Reduction

@@ -123,10 +123,10 @@ class Origin:
     """What a layer of reads remembers: the view, and the lazy values that must be there before it may be read."""
 
     view: View
-    after: Delayed | None = None
-    alone: bool = False  # whether the array has one user, which may then read for itself
-    copied: da.Array | None = None  # what the source is a copy of
-    held: bool = False  # whether several passes use the array, so that its blocks stay in memory
+    after: Delayed | None
+    alone: bool  # whether the array has one user, which may then read for itself
+    copied: da.Array | None  # what the source is a copy of
+    held: bool  # whether several passes use the array, so that its blocks stay in memory
 
 
 def read_array(  # noqa: PLR0913  (the one door of all sources; everything but the source is by keyword)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from xprep.engine.gather import Place
 from xprep.engine.needs import Span
+from xprep.naming import named
 
 
+@named("reach")
 @dataclass(frozen=True)
 class Reach:
     """Need of a window that reaches ``radii[axis]`` voxels to both sides."""

@@ -15,6 +15,7 @@ from zarr.storage import StorePath
 from xprep.io.arrays import Missing, ZarrReadable
 from xprep.io.codecs import Chain, Shard, checksum_of, read_chain
 from xprep.io.declare import NewArray
+from xprep.io.encoding import ZarrEncoder
 from xprep.io.stores import Place
 from xprep.io.units import Grid
 from xprep.types import Array, Region
@@ -45,12 +46,10 @@ class ZarrWritable:
     shape: tuple[int, ...] = field(init=False)
     dtype: np.dtype[Any] = field(init=False)
     unit: tuple[int, ...] = field(init=False)
-    _chain: Chain | Shard = field(init=False, repr=False)
+    _chain: Chain | Shard | ZarrEncoder = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        chain = read_chain(self.array.metadata.to_dict(), np.dtype(self.array.dtype))
-        if chain is None:
-            raise ValueError(f"{self.place} has codecs or a dtype that xprep does not write.")
+        chain = read_chain(self.array.metadata.to_dict(), np.dtype(self.array.dtype)) or ZarrEncoder(self.array)
         known = {
             "shape": tuple(self.array.shape),
             "dtype": np.dtype(self.array.dtype).newbyteorder("="),
@@ -86,13 +85,14 @@ class ZarrWritable:
         whole = self._checked(region, block)
         objects: dict[str, bytes] = {}
         stored = []
-        for position in self.grid.positions(whole):
-            there, here = self.grid.cut(whole, position)
+        grid, at_once, lists_md5 = self.grid, self.place.at_once, self.place.lists_md5
+        for position in grid.positions(whole):
+            there, here = grid.cut(whole, position)
             data = self._chain.encode(self._padded(block[there], here))
             objects[self.chunk_key(position)] = data
-            md5 = hashlib.md5(data, usedforsecurity=False).digest() if self.place.lists_md5 else _NO_MD5
-            stored.append((self.grid.number(position), len(data), checksum_of(data), md5))
-            if len(objects) == self.place.at_once:  # what is encoded and not yet written is memory
+            md5 = hashlib.md5(data, usedforsecurity=False).digest() if lists_md5 else _NO_MD5
+            stored.append((grid.number(position), len(data), checksum_of(data), md5))
+            if len(objects) == at_once:  # what is encoded and not yet written is memory
                 self.place.set_many(objects)
                 objects = {}
         self.place.set_many(objects)

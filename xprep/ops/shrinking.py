@@ -14,6 +14,7 @@ from xprep.engine.gather import Place
 from xprep.engine.needs import Span
 from xprep.kernels.downsample import shrink
 from xprep.kernels.smooth_shrink import gaussian_reach, shrink_gaussian
+from xprep.naming import named
 from xprep.ops.coordinates import interpolated
 from xprep.ops.layout import PLANE, check_dims
 from xprep.ops.parameters import check_choice
@@ -22,6 +23,7 @@ from xprep.types import Array
 METHODS = ("mean", "max", "nearest", "mode", "gaussian")
 
 
+@named("shrinking")
 @dataclass(frozen=True)
 class Shrinking:
     """One step: a factor per axis, and how a block becomes a pixel."""
@@ -83,7 +85,7 @@ def factors_of(step: Any, image: xr.DataArray) -> tuple[int, ...]:
     check_dims(list(wanted), image, "scale_factors")
     wrong = {dim: factor for dim, factor in wanted.items() if not _is_factor(factor)}
     if wrong:
-        raise ValueError(f"scale factors must be whole numbers, 1 or more; got {wrong}.")
+        raise ValueError(f"scale_factors must be whole numbers, 1 or more; got {wrong}.")
     return tuple(int(wanted.get(str(dim), 1)) for dim in image.dims)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xprep.engine.lazy import as_lazy, check_known, is_lazy
 from xprep.engine.roi_blocks import collect_blocks
 from xprep.kernels.labels_lists import expand_runs, find_runs, sort_runs
+from xprep.naming import named
 from xprep.rois.placement import placement_of
 from xprep.types import Array
 
@@ -76,13 +77,15 @@ def label_data(labels: Any) -> Any:
     data = labels if is_lazy(labels) else np.asarray(labels)
     check_known(data, "a table of ROIs", "labels.data")
     if data.ndim not in (2, 3):
-        raise ValueError(f"a label image has the axes (y, x) or (z, y, x); got shape {data.shape}.")
+        got = f"the shape {data.shape}" if data.ndim else repr(labels)
+        raise ValueError(f"labels must be a label image with the axes (y, x) or (z, y, x); got {got}.")
     if data.dtype.kind not in "iu":
         one = "A mask has no labels yet: mask.astype(int) is one ROI, scipy.ndimage.label numbers its parts."
         raise ValueError(f"labels must be integers, got {data.dtype}. {one if data.dtype == bool else 'Round them first.'}")
     return data
 
 
+@named("label-runs")
 def _find_runs(block: Array, origin: Sequence[int]) -> Runs:
     # Two types are compiled, whatever the image's: signed and unsigned, 64 bits only where they are needed.
     wide = block.dtype.itemsize == 8

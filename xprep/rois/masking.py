@@ -18,6 +18,7 @@ from xprep.engine.roi_blocks import build_blocks
 from xprep.engine.tiling import merged
 from xprep.kernels.rois import fill_pixels
 from xprep.kernels.ufuncs import build_ufunc
+from xprep.naming import named
 from xprep.rois.crops import space_dims
 from xprep.rois.given import table_on
 from xprep.rois.offsets import flat_offsets
@@ -76,6 +77,7 @@ def mask(image: xr.DataArray, rois: Any, *, outside: float = np.nan, invert: boo
     return cast(xr.DataArray, masked.transpose(*image.dims))
 
 
+@named("blank-pixels")
 def blank_pixels(image: Array, inside: Array, *, outside: Any, dtype: np.dtype[Any], invert: bool) -> Array:
     """Return ``image`` where ``inside`` (or, inverted, where not), else ``outside``."""
     keep = ~inside if invert else inside
@@ -173,6 +175,8 @@ def _variable(image: xr.DataArray, labels: Any) -> xr.Variable:
     """Return a mask without dims as a variable."""
     data = labels if is_lazy(labels) else np.asarray(labels)
     space = space_dims(image)
+    if data.ndim == 0:
+        raise TypeError(f"rois must be a RoiTable, a label image or a boolean mask; got {labels!r}.")
     if data.ndim not in (2, len(space)):
-        raise ValueError(f"a mask without dims needs the axes {space} (or y, x); got shape {data.shape}.")
+        raise ValueError(f"rois that are a mask without dims need the axes {space} (or y, x); got the shape {data.shape}.")
     return xr.Variable(space[-data.ndim :], data)
