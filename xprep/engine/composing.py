@@ -57,7 +57,7 @@ def composed(last: Gathered) -> Gathered:
 def _times_made(step: Gathered) -> float:
     """Return how many times what a step takes is made, if every block makes it anew."""
     needed = _needed_voxels(exact_needs(step.needs), step.array.shape, step.chunks)
-    return needed * prod(map(len, step.chunks)) / max(1, prod(step.array.shape))
+    return float(needed * prod(map(len, step.chunks)) / max(1, prod(step.array.shape)))
 
 
 def _needed_voxels(needs: Needs, shape: Sequence[int], chunks: Chunks) -> int:
