@@ -12,6 +12,7 @@ from rich.console import Console
 from xprep.cli import batch
 from xprep.cli.arguments import Debug, StorageOptions
 from xprep.cli.bar import Bar
+from xprep.cli.convert import convert
 from xprep.cli.demo import run_demo
 from xprep.cli.failures import reported
 from xprep.cli.fit import fit
@@ -33,7 +34,7 @@ from xprep.version import show_versions
 
 app = typer.Typer(
     name="xprep",
-    help="Streaming preprocessing of microscopy images that are larger than memory, from (OME-)Zarr to OME-Zarr.",
+    help="Streaming preprocessing of microscopy images that are larger than memory, from (OME-)Zarr and TIFF to OME-Zarr.",
     no_args_is_help=True,
     # rich's tracebacks print the values of local variables: credentials among them.
     pretty_exceptions_enable=False,
@@ -53,7 +54,7 @@ def demo(
 
 @app.command(no_args_is_help=True)
 def info(
-    url: Annotated[str, typer.Argument(help="A Zarr store: path or URL.")],
+    url: Annotated[str, typer.Argument(help="A Zarr store, a zip file of one, a TIFF file: path or URL.")],
     storage_options: StorageOptions = None,
     debug: Debug = False,
 ) -> None:
@@ -107,7 +108,7 @@ def _normalized(request: Request) -> list[xr.DataArray]:
     parameters = request.parameters
     if (file := parameters.get("statistics")) is not None:
         parameters = {**parameters, "statistics": read_dataset(file, request.storage_options)}
-    results = normalize_images(open_fields(request.inputs, request.storage_options), **parameters)
+    results = normalize_images(open_fields(request.inputs, request.storage_options, **request.source), **parameters)
     if isinstance(results, xr.DataArray):
         return [results]
     return [results[f"/{name}"]["image"].rename(name) for name in map(stem, request.inputs)]
@@ -117,6 +118,7 @@ def _nodes(images: list[xr.DataArray]) -> dict[str, xr.Dataset]:
     return {f"/{n}": image.to_dataset(name="image") for n, image in enumerate(images)}
 
 
+app.command(no_args_is_help=True)(convert)
 app.command(no_args_is_help=True)(fit)
 app.command(no_args_is_help=True)(batch.run)
 app.command(no_args_is_help=True)(batch.resume)

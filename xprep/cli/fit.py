@@ -37,6 +37,8 @@ def fit(
     sample: given.Sample = None,
     seed: given.Seed = 0,
     dtype: given.Dtype = "float32",
+    series: given.Series = None,
+    dims: given.Dims = None,
     overwrite: given.Overwrite = False,
     storage_options: given.StorageOptions = None,
     intermediates: given.Intermediates = None,
@@ -59,7 +61,7 @@ def fit(
     options, err = parse_storage_options(storage_options or []), make_console(stderr=True)
     with reported(err, debug=debug, secrets=(options, *urls, output, scheduler, scratch)), interruptible():
         with set_options(**settings_of(scratch, memory)), connect(scheduler, workers):
-            fitted = fit_normalize(open_fields(urls, options), **parameters)
+            fitted = fit_normalize(open_fields(urls, options, series=series, dims=dims), **parameters)
             with Bar(err, quiet=quiet) as bar:
                 done = save_fit(fitted, output, options, overwrite=overwrite, progress=bar)
         if not quiet:

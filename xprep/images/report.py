@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from xprep.io.codec_names import name_codecs
 from xprep.sizes import format_bytes
 
 
@@ -27,7 +29,7 @@ class Report:
     peak_memory : int
         Largest resident size of this process so far, in bytes.
     codec : str
-        How chunks are stored.
+        How chunks are stored; those of labels as well where it is another way.
     notes : tuple of str
         What was noticed on the way: empty channels, percentiles that are not positive.
     statistics : dict
@@ -83,3 +85,10 @@ class Report:
         if not self.objects_checked:
             return []
         return [f"{self.objects_checked} objects that were there were compared, {format_bytes(self.nbytes_checked)} of them read"]
+
+
+def name_stored(stored: Sequence[Mapping[str, Any]]) -> str:
+    """Return how the pyramids of an image and its labels are stored, in words."""
+    image, *labels = map(name_codecs, stored)
+    others = ", ".join(dict.fromkeys(name for name in labels if name != image))
+    return f"{image} (labels: {others})" if others else image
