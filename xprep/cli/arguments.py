@@ -79,6 +79,10 @@ FittedFile = Annotated[
     str,
     typer.Option("--output", "-o", metavar="FILE", help="Where the statistics go: .zarr, .nc or .json, a path or URL."),
 ]
+Sample = Annotated[
+    float | None, _option("Normalisation", "Of each image this share of its chunks only: 0.01; at least 30.", metavar="SHARE")
+]
+Seed = Annotated[int, _option("Normalisation", "Of the draw of --sample.", metavar="NUMBER")]
 FitUrls = Annotated[list[str], typer.Argument(metavar="IN…", help="One image or more: paths or URLs.")]
 
 Overwrite = Annotated[bool, _store("Replace a Zarr store that is there.", "--overwrite")]

@@ -11,6 +11,7 @@ from typing import Any
 
 import xarray as xr
 
+from xprep.dims.channels import channel_names, channel_titles
 from xprep.engine.clients import computes_elsewhere
 from xprep.engine.memory import peak_memory
 from xprep.engine.origins import Origins, origins_of
@@ -88,6 +89,7 @@ class Job:
         labels = {name: self._describe(pixels, None) for name, pixels in self.labels.items()}
         kept = [pixels.kept for pixels in (self.image, *self.labels.values())]
         self.store.finish(self._describe(self.image, seen[0]), labels, about | {"written": history}, stored, listener)
+        capped = fit.capped(channel_titles(channel_names(self.image.image)), seen[0])
         notes = [fit.notes(), *(one.sentences() for one in kept)]
         return Report(
             url=self.store.url,
@@ -101,6 +103,8 @@ class Job:
             notes=tuple(dict.fromkeys(note for some in notes for note in some)),
             statistics=fit.values(),
             left_out=fit.left_out(),
+            capped=capped,
+            methods=fit.methods(capped),
             source=source["source"],
             objects_checked=sum(one.objects for one in kept),
             nbytes_checked=sum(one.nbytes for one in kept),

@@ -42,6 +42,10 @@ class Report:
     left_out : int, optional
         Pixels of the image that `normalize` left out, NaN in every channel (before steps that followed it), where a pass for
         ``p_post`` counted them.
+    capped : dict of str to int, optional
+        Pixels of each channel that have the value ``cap_max`` of `normalize`, if that was the last step; None without a cap.
+    methods : str
+        How the image was normalised, as a paragraph for the methods of a paper: parameters, version, citation.
     objects_checked, nbytes_checked : int
         Objects of an earlier run that were compared with what it noted before they were counted; and how many bytes were read for
         that: in a bucket the store's own MD5 tells of most.
@@ -59,6 +63,8 @@ class Report:
     nbytes_before: int = 0
     source: str = ""
     left_out: int | None = None
+    capped: dict[str, int] | None = None
+    methods: str = ""
     objects_checked: int = 0
     nbytes_checked: int = 0
 
