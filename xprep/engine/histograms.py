@@ -55,4 +55,4 @@ class _Count:
 
 @named("histogram-join")
 def _joined(parts: Sequence[Array]) -> Array:
-    return np.sum(parts, axis=0, dtype=np.int64)
+    return np.asarray(np.sum(parts, axis=0, dtype=np.int64))
