@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import xarray as xr
@@ -131,10 +131,11 @@ def _nodes(images: list[xr.DataArray]) -> dict[str, xr.Dataset]:
     return {f"/{n}": image.to_dataset(name="image") for n, image in enumerate(images)}
 
 
-for _name, _action in {
+_COMMANDS: dict[str, Any] = {
     "convert": convert, "fit": fit, "run": batch.run, "resume": batch.resume, "status": batch.show_status,
     "validate": validate, "verify": verify,
-}.items():  # fmt: skip
+}  # fmt: skip
+for _name, _action in _COMMANDS.items():
     app.command(_name, no_args_is_help=True, epilog=epilog(_name))(_action)
 
 
