@@ -59,6 +59,9 @@ class _Prep:
     def __repr__(self) -> str:
         return ops.describe(self._obj)
 
+    def _repr_html_(self) -> str:
+        return ops.describe_html(self._obj)
+
 
 @xr.register_dataarray_accessor("prep")
 class ImagePrep(_Prep):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import xarray as xr
@@ -14,6 +14,7 @@ from xprep.cli.arguments import Debug, StorageOptions
 from xprep.cli.bar import Bar
 from xprep.cli.convert import convert
 from xprep.cli.demo import run_demo
+from xprep.cli.examples import epilog
 from xprep.cli.failures import reported
 from xprep.cli.fit import fit
 from xprep.cli.interrupts import interruptible
@@ -30,11 +31,10 @@ from xprep.io.scratch import Leftover, find_scratch
 from xprep.ops import normalize as normalize_images
 from xprep.ops import plan as plan_images
 from xprep.options import set_options
-from xprep.version import show_versions
+from xprep.version import show_versions, version
 
 app = typer.Typer(
     name="xprep",
-    help="Streaming preprocessing of microscopy images that are larger than memory, from (OME-)Zarr and TIFF to OME-Zarr.",
     no_args_is_help=True,
     # rich's tracebacks print the values of local variables: credentials among them.
     pretty_exceptions_enable=False,
@@ -42,7 +42,20 @@ app = typer.Typer(
 )
 
 
-@app.command()
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        make_console().print(f"xprep {version()}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _xprep(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)] = False,
+) -> None:
+    """Streaming preprocessing of microscopy images that are larger than memory, from (OME-)Zarr and TIFF to OME-Zarr."""
+
+
+@app.command(epilog=epilog("demo"))
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where everything goes.")] = Path("xprep-demo"), debug: Debug = False
 ) -> None:
@@ -52,7 +65,7 @@ def demo(
         run_demo(folder, out, err)
 
 
-@app.command(no_args_is_help=True)
+@app.command(no_args_is_help=True, epilog=epilog("info"))
 def info(
     url: Annotated[str, typer.Argument(help="A Zarr store, a zip file of one, a TIFF file: path or URL.")],
     storage_options: StorageOptions = None,
@@ -64,7 +77,7 @@ def info(
         print_store(make_console(), describe_store(url, options))
 
 
-@app.command(no_args_is_help=True)
+@app.command(no_args_is_help=True, epilog=epilog("normalize"))
 @taking_request
 def normalize(request: Request) -> None:
     """Normalise an image for pixel clustering, and write it as OME-Zarr with its pyramid.
@@ -85,7 +98,7 @@ def normalize(request: Request) -> None:
             print_reports(make_console(), reports.values(), bytes_read)
 
 
-@app.command(no_args_is_help=True)
+@app.command(no_args_is_help=True, epilog=epilog("plan"))
 @taking_request
 def plan(request: Request) -> None:
     """Say what `normalize` with the same arguments, or a RECIPE alone, would do: passes, bytes, memory; it writes nothing."""
@@ -118,16 +131,15 @@ def _nodes(images: list[xr.DataArray]) -> dict[str, xr.Dataset]:
     return {f"/{n}": image.to_dataset(name="image") for n, image in enumerate(images)}
 
 
-app.command(no_args_is_help=True)(convert)
-app.command(no_args_is_help=True)(fit)
-app.command(no_args_is_help=True)(batch.run)
-app.command(no_args_is_help=True)(batch.resume)
-app.command("status", no_args_is_help=True)(batch.show_status)
-app.command(no_args_is_help=True)(validate)
-app.command(no_args_is_help=True)(verify)
+_COMMANDS: dict[str, Any] = {
+    "convert": convert, "fit": fit, "run": batch.run, "resume": batch.resume, "status": batch.show_status,
+    "validate": validate, "verify": verify,
+}  # fmt: skip
+for _name, _action in _COMMANDS.items():
+    app.command(_name, no_args_is_help=True, epilog=epilog(_name))(_action)
 
 
-@app.command()
+@app.command(epilog=epilog("scratch"))
 def scratch(
     url: Annotated[str | None, typer.Argument(help="Where intermediates are spilled; the system's temporary folder.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Delete what no running process owns.")] = False,
@@ -155,7 +167,7 @@ def _treat(leftover: Leftover, remove: bool, out: Console) -> None:
     out.print(f"{'removed' if going else 'found'} {leftover.url}: {state}{owner}", soft_wrap=True)
 
 
-@app.command()
+@app.command(epilog=epilog("versions"))
 def versions() -> None:
     """Print what a report of a problem should say: versions of Python, the system and the packages."""
     make_console().print(show_versions(), soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from xprep.io.codec_names import name_codecs
 from xprep.sizes import format_bytes
+from xprep.texts import html_table
 
 
 @dataclass(frozen=True)
@@ -69,17 +70,36 @@ class Report:
     nbytes_checked: int = 0
 
     def __str__(self) -> str:
-        sizes = ", ".join("×".join(map(str, shape)) for shape in self.shapes)
-        kept = f" ({format_bytes(self.nbytes_before)} were there)" if self.nbytes_before else ""
         lines = [
-            f"{self.url}: {len(self.shapes)} level{'s' * (len(self.shapes) > 1)} ({sizes})",
-            f"{format_bytes(self.nbytes)}{kept} in {self.seconds:.1f} s, {self.codec}; "
-            f"peak memory {format_bytes(self.peak_memory)}",
+            f"{self.url}: {self._levels()}",
+            f"{self._written()}, {self.codec}; peak memory {format_bytes(self.peak_memory)}",
             *self._checked(),
             *([f"source: {self.source}"] if self.source.startswith("not watched") else []),
             *(f"note: {note}" for note in self.notes),
         ]
         return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("levels", self._levels()),
+            ("written", self._written()),
+            ("chunks", self.codec),
+            ("peak memory", format_bytes(self.peak_memory)),
+            *(("compared", one) for one in self._checked()),
+            ("source", self.source),
+            *(("note", note) for note in self.notes),
+        ]
+        return html_table(self.url, [row for row in rows if row[1]])
+
+    def _levels(self) -> str:
+        sizes = ", ".join("×".join(map(str, shape)) for shape in self.shapes)
+        return f"{len(self.shapes)} level{'s' * (len(self.shapes) > 1)} ({sizes})"
+
+    def _written(self) -> str:
+        kept = f" ({format_bytes(self.nbytes_before)} were there)" if self.nbytes_before else ""
+        return f"{format_bytes(self.nbytes)}{kept} in {self.seconds:.1f} s"
 
     def _checked(self) -> list[str]:
         if not self.objects_checked:

@@ -34,7 +34,7 @@ def open_with_bioio(path: str, shown: str, dims: str = "") -> Opened:
     if dims:
         raise ValueError(f"dims={dims!r}: {shown} is read by bioio, whose readers say what its axes are.")
     try:
-        image = bioio.BioImage(path)
+        image = _image(bioio, path)
         scenes = tuple(image.scenes)
     except Exception as error:  # noqa: BLE001  (each reader has its own)
         reason = " ".join(str(error).split())[:600]
@@ -44,6 +44,16 @@ def open_with_bioio(path: str, shown: str, dims: str = "") -> Opened:
         ) from None
     lock = threading.Lock()
     return show_as_store([_scene(image, scene, lock, shown) for scene in scenes])
+
+
+def _image(bioio: Any, path: str) -> Any:
+    """Return bioio's image, in blocks of a plane where its reader can cut so: by default they are whole stacks."""
+    try:
+        image = bioio.BioImage(path, chunk_dims=["Y", "X", "S"])
+        image.scenes  # noqa: B018  (the reader is made here, and may not know of chunk_dims)
+    except TypeError:
+        return bioio.BioImage(path)
+    return image
 
 
 def _scene(image: Any, scene: str, lock: threading.Lock, shown: str) -> FileImage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xprep.ops.background import background, subtract_background
-from xprep.ops.describe import describe
+from xprep.ops.describe import describe, describe_html
 from xprep.ops.fit import fit_normalize
 from xprep.ops.fitted_checks import check_fitted
 from xprep.ops.gaussian import gaussian_filter
@@ -21,6 +21,7 @@ __all__ = [
     "centered",
     "check_fitted",
     "describe",
+    "describe_html",
     "fit_normalize",
     "gaussian_filter",
     "mask",
