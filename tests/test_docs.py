@@ -47,8 +47,10 @@ def test_the_code_about_fits_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.chdir(tmp_path)
     page = ROOT / "docs" / "fitted.md"
+    names: dict[str, Any] = {}
     for block in blocks(page):
-        exec(compile(block, "fitted.md", "exec"), {})
+        exec(compile(block, "fitted.md", "exec"), names)
+    assert np.isfinite(names["sampled"].p_interval).all()
     for line in blocks(page, "bash")[0].splitlines():
         done = runner.invoke(app, shlex.split(line, comments=True)[1:])
         assert done.exit_code == 0, done.stderr

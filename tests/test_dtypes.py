@@ -25,6 +25,7 @@ PIXELS: dict[str, Any] = {"ypix": [[4, 5]], "xpix": [[4, 6]]}
 # Functions of an image (c, y, x).
 IMAGES: dict[str, Callable[[xr.DataArray], Any]] = {
     "normalize": lambda image: xprep.normalize(image, sigma=1),
+    "fit_normalize": lambda image: xprep.fit_normalize(image)["p"],
     "quantile": lambda image: xprep.quantile(image, 0.5),
     "gaussian_filter": lambda image: xprep.gaussian_filter(image, 1.0),
     "background": lambda image: xprep.background(image, 2.0)["background"],
@@ -99,7 +100,8 @@ def arrays_of(found: Any) -> list[Any]:
 
 # Functions that are given no values of pixels or weights; in tests below are labels and what is written.
 NO_VALUES = {
-    "open_image", "open_tree", "validate", "verify", "run", "status", "set_options", "show_versions", "datasets.blobs",
+    "open_image", "open_tree", "statistics_of", "validate", "verify", "run", "status", "set_options", "show_versions",
+        "datasets.blobs",
     "datasets.cells", "plan", "rois.broadcastable", "rois.transpose", "rois.deprecated",
     "rois.cat_planes", "rois.split_planes", "rois.flatten_roi_data",  # lists of anything, joined and cut
     "to_ome_zarr", "RoiTable.from_labels",

@@ -62,7 +62,7 @@ def finish(*processes: subprocess.Popen[str]) -> list[int]:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    hits = [process.communicate(timeout=120)[0] for process in processes]
+    hits = [process.communicate(timeout=600)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes)
     return [int(text) for text in hits]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import re
 import traceback
 import warnings
 from collections.abc import Callable
@@ -21,14 +22,8 @@ from xprep.cli.app import app
 from xprep.images import describe_store
 from xprep.io.stores import open_store
 
-# Each holds `canary` twice, so that a part of it is found as well.
-SECRETS: Final = {
-    "slashes": "canary/FEMI+K7/canary=",
-    "digits first": "7/canary99/canary",
-    "a comma, quotes, a space": "canary, canary's \"canary\"",
-    "percent codes": "canary%2Fcanary%20x",
-    "other letters": "canäry-canary\\canary",
-}
+# Each holds `canary` twice, so that a part of it is found as well. More spellings are in `test_redaction`.
+SECRETS: Final = {"slashes": "7/canary99/canary+FEMI=", "a comma, quotes, a space": "canary, canary's \"canäry\" 1"}
 
 
 @pytest.fixture
@@ -134,7 +129,7 @@ def errors(bucket: str, options: dict[str, Any], folder: Path) -> list[Any]:
     image = xprep.datasets.blobs(channels=1, shape=(16, 16))
     away = {
         **options, "client_kwargs": {"endpoint_url": f"http://ann:{quoted(options)}@127.0.0.1:9", "region_name": "x"},
-        "config_kwargs": {"retries": {"max_attempts": 1}, "connect_timeout": 1},
+        "config_kwargs": {"retries": {"max_attempts": 0}, "connect_timeout": 1},
     }  # fmt: skip
     recipe = {"steps": ["to_isotropic"], "output": f"{bucket}/o", "storage_options": options}
     attempts: list[Callable[[], Any]] = []
@@ -142,7 +137,8 @@ def errors(bucket: str, options: dict[str, Any], folder: Path) -> list[Any]:
         (f"{bucket}/none.zarr", options), (f"s3://ann:{quoted(options)}@lab/x.zarr", options),
         (f"https://127.0.0.1:9/x.zarr?sig={quoted(options)}", {}), (f"{bucket}/in.zarr", away),
     ):  # fmt: skip
-        openers = (xprep.open_image, xprep.open_tree, xprep.validate, xprep.verify)
+        # Of a server that does not answer one is asked: each tries for seconds.
+        openers = (xprep.open_image, xprep.open_tree, xprep.validate, xprep.verify)[: 1 if how is away else None]
         attempts += [lambda opener=opener, url=url, how=how: opener(url, storage_options=how) for opener in openers]
         attempts.append(lambda url=url: xprep.run({**recipe, "inputs": f"{url}/*.none"}, progress=False))
     attempts += [
@@ -173,9 +169,11 @@ def commands(bucket: str, options: dict[str, Any], folder: Path) -> list[Any]:
         f"{bucket}/none.zarr")]
     rows += [["plan", f"{bucket}/in.zarr", f"{bucket}/p.zarr", *given], ["normalize", f"{bucket}/in.zarr", f"{bucket}/in.zarr",
         *given]]
+    rows += [[name, f"s3://ann:{quoted(options)}@lab/x.zarr"] for name in ("info", "validate", "verify", "scratch")]
+    rows += [["run", str(folder / "r.yaml"), "--scheduler", f"nope://ann:{quoted(options)}@lab:1"]]
     rows += [["scratch", bucket, *given], ["plan", str(folder / "r.yaml")]]
     rows += [[name, str(folder / "r.yaml")] for name in ("run", "resume", "status")]
-    rows += [[*row, "--debug"] for row in rows] + [["versions"], ["--help"], ["normalize", "--help"], ["info", *given]]
+    rows += [[*row, "--debug"] for row in rows[::2]] + [["versions"], ["--help"], ["normalize", "--help"], ["info", *given]]
     found = []
     for row in rows:
         ran = CliRunner().invoke(app, row)
@@ -190,11 +188,8 @@ PLACES: Final[dict[str, Place]] = {
 }  # fmt: skip
 
 
-# What is said is looked at with each secret; what is made and left, where no text is made of it, with the two that differ most.
-ROWS: Final = [
-    (place, name) for place in PLACES for name in SECRETS
-    if place in ("errors", "commands", "batches and reports") or name in ("slashes", "a comma, quotes, a space")
-]  # fmt: skip
+# What is said is looked at with both; what is made and left with one.
+ROWS: Final = [(place, name) for place in PLACES for name in SECRETS if place in ("errors", "commands") or name == "slashes"]
 
 
 @pytest.mark.parametrize(("place", "secret"), [(place, SECRETS[name]) for place, name in ROWS], ids=map(", ".join, ROWS))
@@ -208,4 +203,4 @@ def test_no_secret_is_there(
         found = PLACES[place](bucket, options, tmp_path)
     texts = [*map(str, found), caplog.text, *(str(one.message) for one in caught)]
     assert len(texts) > 10
-    assert [text for text in texts if "canary" in text or "can%C3%A4ry" in text] == []
+    assert [text for text in texts if re.search("can(a|ä|%C3%A4|\\\\xe4)ry", text)] == []

@@ -42,7 +42,7 @@ from xprep.ops import (
     traces,
 )
 from xprep.options import set_options
-from xprep.plot import plot_channels, plot_projections, plot_rois
+from xprep.plot import compare, plot_channels, plot_histograms, plot_projections, plot_rois
 from xprep.rois import RoiTable
 from xprep.version import show_versions, version
 
@@ -75,6 +75,7 @@ __all__ = [
     "__version__",
     "background",
     "centered",
+    "compare",
     "datasets",
     "fit_normalize",
     "gaussian_filter",
@@ -84,6 +85,7 @@ __all__ = [
     "open_tree",
     "plan",
     "plot_channels",
+    "plot_histograms",
     "plot_projections",
     "plot_rois",
     "project",

@@ -53,6 +53,8 @@ class _Prep:
     plot_projections = _method(plot.plot_projections)
     plot_rois = _method(plot.plot_rois)
     plot_channels = _method(plot.plot_channels)
+    plot_histograms = _method(plot.plot_histograms)
+    compare = _method(plot.compare)
 
     def __repr__(self) -> str:
         return ops.describe(self._obj)

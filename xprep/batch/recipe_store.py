@@ -9,12 +9,13 @@ from typing import Any, Final, get_args
 
 from xprep.batch.located import Located
 from xprep.images import WriteOptions
+from xprep.io.ome import VERSIONS
 from xprep.options import Options
 from xprep.redaction import redact_text
 
 STORE: Final[Mapping[str, Any]] = {
     "scale_factors": "auto", "method": "mean", "version": "0.5", "layout": "dual", "chunks": None, "shards": None,
-    "overwrite": False,
+    "overwrite": False, "compression": None, "checksum": None,
 }  # fmt: skip
 
 
@@ -29,12 +30,15 @@ def check_kind(given: Located, kind: Any) -> None:
 def read_store(given: Located) -> WriteOptions:
     """Return how results are stored."""
     options = given.mapping(tuple(STORE))
+    version = options["version"].plain() if "version" in options else STORE["version"]
+    # Codecs are of a version; where that is wrong, it is said of the version.
+    fitting = {**STORE, "version": version} if version in VERSIONS else STORE
     for key, one in options.items():
-        if key == "overwrite":
+        if key in ("overwrite", "checksum"):
             check_kind(one, bool)
         try:
             _check_stored(key, one.plain())
-            WriteOptions(**{**STORE, key: one.plain()})
+            WriteOptions(**{**fitting, key: one.plain()})
         except (ValueError, TypeError) as error:
             one.refuse(str(error))
     return WriteOptions(**{**STORE, **given.plain()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import xarray as xr
@@ -12,6 +12,7 @@ from rich.console import Console
 from xprep.cli import batch
 from xprep.cli.arguments import Debug, StorageOptions
 from xprep.cli.bar import Bar
+from xprep.cli.convert import convert
 from xprep.cli.demo import run_demo
 from xprep.cli.examples import epilog
 from xprep.cli.failures import reported
@@ -51,7 +52,7 @@ def _say_version(wanted: bool) -> None:
 def _xprep(
     version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)] = False,
 ) -> None:
-    """Streaming preprocessing of microscopy images that are larger than memory, from (OME-)Zarr to OME-Zarr."""
+    """Streaming preprocessing of microscopy images that are larger than memory, from (OME-)Zarr and TIFF to OME-Zarr."""
 
 
 @app.command(epilog=epilog("demo"))
@@ -66,7 +67,7 @@ def demo(
 
 @app.command(no_args_is_help=True, epilog=epilog("info"))
 def info(
-    url: Annotated[str, typer.Argument(help="A Zarr store: path or URL.")],
+    url: Annotated[str, typer.Argument(help="A Zarr store, a zip file of one, a TIFF file: path or URL.")],
     storage_options: StorageOptions = None,
     debug: Debug = False,
 ) -> None:
@@ -120,7 +121,7 @@ def _normalized(request: Request) -> list[xr.DataArray]:
     parameters = request.parameters
     if (file := parameters.get("statistics")) is not None:
         parameters = {**parameters, "statistics": read_dataset(file, request.storage_options)}
-    results = normalize_images(open_fields(request.inputs, request.storage_options), **parameters)
+    results = normalize_images(open_fields(request.inputs, request.storage_options, **request.source), **parameters)
     if isinstance(results, xr.DataArray):
         return [results]
     return [results[f"/{name}"]["image"].rename(name) for name in map(stem, request.inputs)]
@@ -130,9 +131,11 @@ def _nodes(images: list[xr.DataArray]) -> dict[str, xr.Dataset]:
     return {f"/{n}": image.to_dataset(name="image") for n, image in enumerate(images)}
 
 
-for _name, _action in {
-    "fit": fit, "run": batch.run, "resume": batch.resume, "status": batch.show_status, "validate": validate, "verify": verify,
-}.items():  # fmt: skip
+_COMMANDS: dict[str, Any] = {
+    "convert": convert, "fit": fit, "run": batch.run, "resume": batch.resume, "status": batch.show_status,
+    "validate": validate, "verify": verify,
+}  # fmt: skip
+for _name, _action in _COMMANDS.items():
     app.command(_name, no_args_is_help=True, epilog=epilog(_name))(_action)
 
 

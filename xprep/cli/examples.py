@@ -12,6 +12,7 @@ EXAMPLES: Final = {
         "xprep normalize fov1.zarr fov2.zarr fov3.zarr out/",
     ),
     "plan": ("xprep plan slide.ome.zarr slide_norm.ome.zarr --p 99", "xprep plan recipe.yaml"),
+    "convert": ("xprep convert slide.ome.tif slide.ome.zarr",),
     "fit": ("xprep fit control1.zarr control2.zarr -o fit.json",),
     "run": ("xprep run recipe.yaml --workers 4", "xprep run recipe.yaml --plan"),
     "resume": ("xprep resume recipe.yaml",),

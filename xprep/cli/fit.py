@@ -34,7 +34,11 @@ def fit(
     channels: given.Channels = None,
     pool: given.Pool = "mean",
     empty: given.Empty = "skip",
+    sample: given.Sample = None,
+    seed: given.Seed = 0,
     dtype: given.Dtype = "float32",
+    series: given.Series = None,
+    dims: given.Dims = None,
     overwrite: given.Overwrite = False,
     storage_options: given.StorageOptions = None,
     intermediates: given.Intermediates = None,
@@ -51,16 +55,20 @@ def fit(
     """
     parameters = {
         "p": p, "p_sum": p_sum, "p_post": p_post, "sigma": sigma, "norm_sum": norm_sum, "cap_max": cap_max,
-        "channels": channels, "dtype": dtype, "pool": pool, "empty": empty, "intermediates": intermediates,
+        "channels": channels, "dtype": dtype, "pool": pool, "empty": empty, "sample": sample, "seed": seed,
+        "intermediates": intermediates,
     }  # fmt: skip
     options, err = parse_storage_options(storage_options or []), make_console(stderr=True)
     with reported(err, debug=debug, secrets=(options, *urls, output, scheduler, scratch)), interruptible():
         with set_options(**settings_of(scratch, memory)), connect(scheduler, workers):
-            fitted = fit_normalize(open_fields(urls, options), **parameters)
+            fitted = fit_normalize(open_fields(urls, options, series=series, dims=dims), **parameters)
             with Bar(err, quiet=quiet) as bar:
                 done = save_fit(fitted, output, options, overwrite=overwrite, progress=bar)
         if not quiet:
-            make_console().print(_table(done))
+            out = make_console()
+            out.print(_table(done))
+            if done.attrs["approximate"]:
+                out.print(f"approximate: {done.attrs['approximate']}", soft_wrap=True)
 
 
 def _table(fitted: xr.Dataset) -> Table:

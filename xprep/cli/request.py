@@ -38,6 +38,8 @@ class Request:
         Of `xprep.set_options`.
     scheduler, workers
         Of `xprep.engine.cluster.connect`.
+    source : dict
+        Of `xprep.open_image`: which image of a file, and what its axes are.
     quiet, debug : bool
         No bar and no summary; show tracebacks.
     recipe : Path, optional
@@ -54,6 +56,7 @@ class Request:
     workers: int | None
     quiet: bool
     debug: bool
+    source: dict[str, Any] = field(default_factory=dict)
     recipe: Path | None = None
 
     @property
@@ -90,6 +93,8 @@ def _request(
     pool: given.Pool = "mean",
     empty: given.Empty = "skip",
     dtype: given.Dtype = "float32",
+    series: given.Series = None,
+    dims: given.Dims = None,
     chunks: given.Chunks = None,
     statistics: given.Statistics = None,
     overwrite: given.Overwrite = False,
@@ -100,6 +105,8 @@ def _request(
     version: given.Version = "0.5",
     layout: given.Layout = "dual",
     shards: given.Shards = None,
+    compression: given.Compression = None,
+    checksum: given.Checksum = None,
     storage_options: given.StorageOptions = None,
     intermediates: given.Intermediates = None,
     scheduler: given.Scheduler = None,
@@ -120,7 +127,8 @@ def _request(
         parameters = {name: value for name, value in parameters.items() if is_given(context, name)}
     store = {
         "scale_factors": scale_factors, "method": method, "version": version, "layout": layout, "chunks": chunks,
-        "shards": shards, "overwrite": overwrite, "resume": resume, "fingerprint": fingerprint,
+        "shards": shards, "compression": compression, "checksum": checksum,
+        "overwrite": overwrite, "resume": resume, "fingerprint": fingerprint,
     }  # fmt: skip
     return Request(
         inputs=tuple(urls[:-1]),
@@ -133,6 +141,7 @@ def _request(
         workers=workers,
         quiet=quiet,
         debug=debug,
+        source={"series": series, "dims": dims},
         recipe=Path(urls[0]) if len(urls) == 1 else None,
     )
 

@@ -11,8 +11,10 @@ from xprep.images.reading import open_image
 from xprep.io.paths import stem
 
 
-def open_fields(urls: Sequence[str], storage_options: Mapping[str, Any] | None = None) -> Any:
+def open_fields(urls: Sequence[str], storage_options: Mapping[str, Any] | None = None, **which: Any) -> Any:
     """Open one image, or several as a DataTree with a node for each, called as its store.
+
+    ``which`` goes to `open_image`: the series of a file, its dims.
 
     Returns
     -------
@@ -23,7 +25,7 @@ def open_fields(urls: Sequence[str], storage_options: Mapping[str, Any] | None =
     ValueError
         Two are called the same.
     """
-    images = [open_image(url, storage_options=storage_options) for url in urls]
+    images = [open_image(url, storage_options=storage_options, **which) for url in urls]
     if len(images) == 1:
         return images[0]
     names = [stem(url) for url in urls]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,12 +13,14 @@ import xarray as xr
 
 from xprep.engine.deliver import made_of
 from xprep.engine.graph import noted_below
+from xprep.engine.seen import Seen
 from xprep.errors import StoreFormatError
 from xprep.io.dataset_files import dataset_from_json, json_of_dataset
 from xprep.io.groups import read_group
 from xprep.io.status import check_finished, read_mark
 from xprep.io.stores import open_store
 from xprep.ops.fitted import STATISTICS, About, kept_of
+from xprep.ops.methods import describe_normalization
 
 MARK: Final = "fit"  # of the root's attributes, beside "statistics"
 
@@ -28,6 +31,7 @@ class Fit:
 
     statistics: Mapping[str, Any] = field(default_factory=dict)
     about: About | None = None
+    is_last: bool = False  # whether nothing was done behind the step that they belong to
 
     def computed(self, statistics: Sequence[Any]) -> Fit:
         """Return it with its statistics computed."""
@@ -55,12 +59,29 @@ class Fit:
             return None
         return int(counts[self.about.index])
 
+    def capped(self, names: Sequence[str], seen: Seen) -> dict[str, int] | None:
+        """Return how many pixels of each channel, by its title, have the value of the cap; None without one."""
+        cap = None if self.about is None or not self.is_last else json.loads(self.about.attrs["parameters"])["cap_max"]
+        if cap is None:
+            return None
+        looks = [seen.channels[position] for position in range(len(names))]
+        highest = np.dtype(self.about.dtype).type(cap) if self.about is not None else cap
+        return {name: one.at_high if one.high == highest else 0 for name, one in zip(names, looks, strict=True)}
+
+    def methods(self, capped: Mapping[str, int] | None) -> str:
+        """Return what was done as a paragraph for a paper; an empty text without statistics."""
+        if self.about is None:
+            return ""
+        lost = self.left_out()
+        share = None if lost is None or self.about.index is None else lost / self.about.pixels[self.about.index]
+        return describe_normalization(self.about.attrs, len(self.about.images), share, capped or {})
+
 
 def fit_of(data: Any) -> Fit:
     """Return the statistics that pixels are made with: by the last step, or by one before; of several, nobody can say."""
     made = made_of(data)
     if made is not None and made.statistics:
-        return Fit(made.statistics, made.about)
+        return Fit(made.statistics, made.about, is_last=True)
     noted = noted_below(data)
     abouts = {id(note.about): note.about for note, _ in noted}
     if len(abouts) != 1:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from xprep.io.codec_names import name_codecs
 from xprep.sizes import format_bytes
 from xprep.texts import html_table
 
@@ -28,7 +30,7 @@ class Report:
     peak_memory : int
         Largest resident size of this process so far, in bytes.
     codec : str
-        How chunks are stored.
+        How chunks are stored; those of labels as well where it is another way.
     notes : tuple of str
         What was noticed on the way: empty channels, percentiles that are not positive.
     statistics : dict
@@ -41,6 +43,10 @@ class Report:
     left_out : int, optional
         Pixels of the image that `normalize` left out, NaN in every channel (before steps that followed it), where a pass for
         ``p_post`` counted them.
+    capped : dict of str to int, optional
+        Pixels of each channel that have the value ``cap_max`` of `normalize`, if that was the last step; None without a cap.
+    methods : str
+        How the image was normalised, as a paragraph for the methods of a paper: parameters, version, citation.
     objects_checked, nbytes_checked : int
         Objects of an earlier run that were compared with what it noted before they were counted; and how many bytes were read for
         that: in a bucket the store's own MD5 tells of most.
@@ -58,6 +64,8 @@ class Report:
     nbytes_before: int = 0
     source: str = ""
     left_out: int | None = None
+    capped: dict[str, int] | None = None
+    methods: str = ""
     objects_checked: int = 0
     nbytes_checked: int = 0
 
@@ -97,3 +105,10 @@ class Report:
         if not self.objects_checked:
             return []
         return [f"{self.objects_checked} objects that were there were compared, {format_bytes(self.nbytes_checked)} of them read"]
+
+
+def name_stored(stored: Sequence[Mapping[str, Any]]) -> str:
+    """Return how the pyramids of an image and its labels are stored, in words."""
+    image, *labels = map(name_codecs, stored)
+    others = ", ".join(dict.fromkeys(name for name in labels if name != image))
+    return f"{image} (labels: {others})" if others else image

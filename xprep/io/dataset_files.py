@@ -42,7 +42,7 @@ def read_dataset(url: str | Path, storage_options: Mapping[str, Any] | None = No
     if data is None:
         store = open_store(text, storage_options if "://" in text else None)
         if read_group(store) is None and not is_folder:
-            raise FileNotFoundError(f"there is no file {redact(text)}.")
+            raise FileNotFoundError(f"there is no file {redact(text)} of statistics.")
         return _opened(lambda: xr.open_zarr(store.store, group=store.path or None, chunks=None, consolidated=False), text)
     if data.startswith(_NETCDF):
         return _opened(lambda: xr.open_dataset(io.BytesIO(data)), text)
@@ -116,7 +116,7 @@ def _opened(open_it: Any, url: str | Path) -> xr.Dataset:
         with open_it() as found:
             return found.load()  # type: ignore[no-any-return]
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no file {redact(url)}.") from None
+        raise FileNotFoundError(f"there is no file {redact(url)} of statistics.") from None
     except (ValueError, TypeError, KeyError) as error:
         raise StoreFormatError(f"{redact(url)} cannot be read as a Dataset: {error}") from None
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from xprep.engine.lazy import compute_here, is_lazy
 from xprep.ops.containers import Container
-from xprep.ops.fitted import about_fit, dataset_of
+from xprep.ops.fit_sampling import sampled_statistics
+from xprep.ops.fitted import about_fit, dataset_of, taken_of
 from xprep.ops.normalize_fields import fields_of, prepare
 from xprep.ops.normalize_passes import statistics_of_fields
 from xprep.ops.parameters import check_choice
@@ -28,6 +30,8 @@ def fit_normalize(
     dtype: Any = "float32",
     pool: str = "mean",
     empty: str = "skip",
+    sample: float | None = None,
+    seed: int = 0,
     intermediates: Intermediates | None = None,
 ) -> xr.Dataset:
     """Take the statistics that `normalize` divides by, of some images, for others.
@@ -41,6 +45,11 @@ def fit_normalize(
         As `normalize` takes them: the images of a Dataset or a DataTree share the statistics.
     p, p_sum, p_post, sigma, norm_sum, cap_max, channels, dtype, pool, empty, intermediates
         As of `normalize`. All that decides on the result is kept with the statistics, in the attribute ``parameters``.
+    sample : float, optional
+        Take them of this share of each image's chunks, drawn at random over all of it: at least 30. With `dask` arrays of
+        others, chunks are those of the array.
+    seed : int
+        Of the draw.
 
     Returns
     -------
@@ -54,10 +63,15 @@ def fit_normalize(
         empty where images differ), the last three JSON; ``approximate`` is empty, or says what the statistics were taken of.
         Lazy if an image is.
 
+        With ``sample`` also ``p_interval(c, bound)``, ``p_sum_interval(bound)``, ``p_post_interval(c, bound)``: where the
+        statistics of the whole image lie with 95 % (``lower``, ``upper``), by leaving out groups of chunks through all passes.
+        NaN where the sample cannot know: fewer than 150 of its pixels lie beyond the percentile, or all that matters is in one
+        part of the image. ``left_out`` is NaN.
+
     Raises
     ------
     ValueError, KeyError, TypeError
-        As `normalize`.
+        As `normalize`; a sample of fewer than 30 chunks.
 
     Warns
     -----
@@ -88,8 +102,41 @@ def fit_normalize(
     }  # fmt: skip
     chosen, recipe = prepare(images, "fit_normalize", given)
     check_choice(intermediates, (None, "auto", "recompute", "persist", "spill"), "intermediates")
-    statistics = statistics_of_fields(fields_of(chosen, sigma), recipe, intermediates)
+    fields, approximate = fields_of(chosen, sigma), taken_of(chosen)
+    if sample is None:
+        statistics = statistics_of_fields(fields, recipe, intermediates)
+    else:
+        share, number = check_share(sample), check_seed(seed)
+        statistics, of_sample = sampled_statistics(fields, recipe, share, number, intermediates)
+        approximate = "; ".join(filter(None, [of_sample, approximate]))
     lazy = any(is_lazy(image.data) for image in chosen.values())
     if not lazy:
         statistics = dict(zip(statistics, compute_here(*statistics.values()), strict=True))
-    return dataset_of(about_fit(chosen, recipe, given), statistics)
+    return dataset_of(about_fit(chosen, recipe, given, approximate), statistics)
+
+
+def check_share(sample: Any) -> float:
+    """Return the share of an image that is to be sampled.
+
+    Raises
+    ------
+    ValueError
+        It is no number above 0 and at most 1.
+    """
+    number = isinstance(sample, int | float | np.number) and not isinstance(sample, bool)
+    if not number or not 0 < float(sample) <= 1:
+        raise ValueError(f"sample must be a share of the image's chunks, above 0 and at most 1, or None; got {sample!r}.")
+    return float(sample)
+
+
+def check_seed(seed: Any) -> int:
+    """Return a seed.
+
+    Raises
+    ------
+    ValueError
+        It is no whole number of 0 or more.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed must be a whole number, 0 or more; got {seed!r}.")
+    return int(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -12,9 +13,10 @@ import xarray as xr
 
 from xprep.dims.channels import channel_names, spell_channel, values_by_position
 from xprep.dims.labelled import ByLabel, labelled
-from xprep.engine.foreign import places_below
+from xprep.engine.foreign import parts_below, places_below
 from xprep.engine.graph import as_array, call
 from xprep.engine.identity import identity_of
+from xprep.engine.lazy import as_lazy, is_lazy
 from xprep.engine.tokens import token
 from xprep.naming import named
 from xprep.ops.containers import spell_name
@@ -103,6 +105,19 @@ def _parameters(first: xr.DataArray, recipe: Recipe, given: Mapping[str, Any]) -
 def _source(image: xr.DataArray) -> str:
     """Return the URLs, without secrets, of the stores that an image is read from; an empty text of what is in memory."""
     return ", ".join(dict.fromkeys(place.shown for place in places_below(getattr(image.variable, "_data", None))))
+
+
+def taken_of(images: Images) -> str:
+    """Return what statistics of ``images`` are taken of, where that is less than what is stored: a coarse level, a crop."""
+    found: dict[str, None] = {}
+    for image in images.values():
+        for place, partial in parts_below(as_lazy(image.data) if is_lazy(image.data) else None):
+            level = re.search(r"(?:^|/)(?:scale)?([1-9][0-9]*)(?:/image)?$", place.path)
+            if level:
+                found[f"level {level[1]} of {place.shown}"] = None
+            if partial:
+                found[f"a part of {place.shown}"] = None
+    return ", ".join(found)
 
 
 def voxel_sizes(image: xr.DataArray) -> dict[str, list[Any]]:

@@ -140,12 +140,11 @@ def plan(image: Any, *, chunks: Any = None, shards: Any = None) -> Plan:
 
 
 def _written(image: xr.DataArray, chunks: Any, shards: Any) -> Any:
-    """Return the tiles that `to_ome_zarr` would write, where they are others than the image's own blocks."""
+    """Return the tiles that `to_ome_zarr` would write."""
     if not is_lazy(image.data) or not set(PLANE) <= set(image.dims) or 0 in image.shape:
         return image.data
     chunk = stored_chunk(image, chunks)
-    cut = cut_for(as_lazy(image.data), chunk if shards is None else stored_chunk(image, shards, chunk, "shards"))
-    return image.data if cut.as_it_is else cut.made()
+    return cut_for(as_lazy(image.data), chunk if shards is None else stored_chunk(image, shards, chunk, "shards")).made()
 
 
 def _planned(container: Any) -> list[xr.DataArray]:

@@ -9,6 +9,7 @@ import xarray as xr
 
 from xprep.plot.library import load_matplotlib
 from xprep.plot.panels import MOST_PIXELS, finished, new_figure, window_of
+from xprep.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +51,7 @@ def plot_before_after(before: xr.DataArray, after: xr.DataArray) -> Figure:
     axes = np.asarray(figure.subplots(len(pairs), 2, squeeze=False))
     for row, planes in zip(axes, pairs, strict=True):
         for panel, plane, state in zip(row, planes, ("before", "after"), strict=True):
-            _draw(panel, plane, f"{_name(plane)}, {state}")
+            draw_with_nan(panel, plane.values, f"{_name(plane)}, {state}")
     finished(figure)
     return figure
 
@@ -66,9 +67,10 @@ def _name(plane: xr.DataArray) -> str:
     return str(plane.coords["c"].item()) if "c" in plane.coords else str(plane.name or "image")
 
 
-def _draw(panel: Any, plane: xr.DataArray, title: str) -> None:
-    low, high = window_of(plane.values)
-    shown = panel.imshow(plane.values.astype(np.float32), cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+def draw_with_nan(panel: Any, plane: Array, title: str) -> None:
+    """Draw a plane in greys, NaN in dark red."""
+    low, high = window_of(plane)
+    shown = panel.imshow(plane.astype(np.float32), cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     shown.set_cmap(shown.get_cmap().with_extremes(bad=NAN_COLOR))
     panel.set_title(title, fontsize=9)
     panel.set_axis_off()
