@@ -34,14 +34,14 @@ def colors_of(image: xr.DataArray) -> list[str]:
     return [chosen[i % len(chosen)] for i in range(count)]
 
 
-def merged(pictures: Sequence[NDArray[Any]], colors: Sequence[str]) -> NDArray[np.float32]:
-    """Return the sum of pictures in their colours, each from its darkest to its brightest grey; NaN is black.
+def merged(pictures: NDArray[Any], colors: Sequence[str]) -> NDArray[np.float32]:
+    """Return the sum of pictures (c, y, x) in their colours, each from its darkest to its brightest grey; NaN is black.
 
     Returns
     -------
     float32, (y, x, 3), from 0 to 1
     """
-    total = np.zeros((*pictures[0].shape, 3), np.float32)
+    total = np.zeros((*pictures.shape[1:], 3), np.float32)
     for picture, color in zip(pictures, colors, strict=True):
         low, high = window_of(picture)
         grey = np.nan_to_num(np.clip((picture.astype(np.float32) - low) / (high - low), 0, 1))

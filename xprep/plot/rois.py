@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 COVERED = 1 / 7  # of a picture, at most, by outlines one point wide
+POINTS_AN_INCH = 72
 THINNEST, FAINTEST = 0.25, 0.3
 UNKNOWN = (0.6, 0.6, 0.6)  # a grey, for ROIs whose feature is NaN
 
@@ -150,8 +151,8 @@ def line_style(sides: int, share: float) -> tuple[float, float]:
 
     Examples
     --------
-    >>> line_style(500, 1e-4), line_style(6000, 1e-4), line_style(40_000, 1e-4)
-    ((1.0, 1.0), (0.25, 1.0), (0.25, 0.3))
+    >>> line_style(500, 1e-4), line_style(40_000, 1e-4)
+    ((1.0, 1.0), (0.25, 0.3))
     """
     covered = max(sides * share, 1e-9)
     width = min(1.0, max(THINNEST, COVERED / covered))
@@ -160,9 +161,9 @@ def line_style(sides: int, share: float) -> tuple[float, float]:
 
 def _points_a_pixel(panel: Axes, image: xr.DataArray) -> float:
     """Return the share of a picture that a line of one pixel's side covers, one point wide."""
-    inches = panel.get_position().size * panel.figure.get_size_inches()
+    width, height = panel.get_window_extent().size / panel.figure.dpi * POINTS_AN_INCH
     down, across = (image.sizes[dim] for dim in PLANE)
-    return float(1 / (across * inches[1] * 72) / 2 + 1 / (down * inches[0] * 72) / 2)
+    return float(1 / (across * height) + 1 / (down * width)) / 2
 
 
 def _physical(image: xr.DataArray, dim: str, positions: NDArray[np.float64]) -> NDArray[np.float64]:
