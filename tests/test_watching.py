@@ -400,13 +400,18 @@ def test_a_sum_does_not_depend_on_order_nor_grow(tmp_path: Path, s3: Server) -> 
 def test_the_note_of_a_source_is_written_before_its_folder_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread writes it; that of a small image was at it when the run deleted the folder, and the run failed."""
     make(tmp_path / "a.zarr")
-    order, finishing = [], threading.Event()
-    save, finish = Watch._save, ImageStore.finish
+    order, checking, finishing = [], threading.Event(), threading.Event()
+    save, check, finish = Watch._save, Watch.check, ImageStore.finish
 
     def slow(watch: Any, *arguments: Any) -> None:
-        finishing.wait(0.5)  # as long as nobody waits for the note, the store is finished meanwhile
+        checking.wait(60)
+        finishing.wait(0.5)  # where nobody waits for the note, the store is finished meanwhile
         save(watch, *arguments)
         order.append("note")
+
+    def checked(watch: Any, *arguments: Any) -> None:
+        checking.set()
+        check(watch, *arguments)
 
     def noted(store: Any, *arguments: Any) -> None:
         order.append("finish")
@@ -414,6 +419,7 @@ def test_the_note_of_a_source_is_written_before_its_folder_is_deleted(tmp_path: 
         finish(store, *arguments)
 
     monkeypatch.setattr(Watch, "_save", slow)
+    monkeypatch.setattr(Watch, "check", checked)
     monkeypatch.setattr(ImageStore, "finish", noted)
     write(xprep.open_image(tmp_path / "a.zarr"), tmp_path / "b.zarr")
     assert order == ["note", "finish"]
