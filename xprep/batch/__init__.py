@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from xprep.batch.inputs import Task, find_tasks, group_tasks
+from xprep.batch.inputs import Task, find_fields, find_tasks, group_tasks
 from xprep.batch.located import RecipeError
 from xprep.batch.outcome import BatchInterruptedError, BatchReport, Outcome
 from xprep.batch.recipe import Recipe, load_recipe
-from xprep.batch.running import run
+from xprep.batch.running import run, run_tasks
 from xprep.batch.state import Progress, status
 from xprep.batch.steps import check_values, prepare
 
 __all__ = [
     "BatchInterruptedError", "BatchReport", "Outcome", "Progress", "Recipe", "RecipeError", "Task", "check_values",
-    "find_tasks", "group_tasks", "load_recipe", "prepare", "run", "status",
+    "find_fields", "find_tasks", "group_tasks", "load_recipe", "prepare", "run", "run_tasks", "status",
 ]  # fmt: skip

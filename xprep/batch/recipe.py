@@ -41,7 +41,7 @@ STORE: Final[Mapping[str, Any]] = {
 # Of a text no form; of a number a width, with zeros before it or without: names stay below 256 bytes.
 _FORMS: Final = ("", r"0?[0-9]{0,2}d?")
 
-Sharing = Literal["each", "folder", "all"]
+Sharing = Literal["each", "folder", "well", "plate", "all"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,9 +72,10 @@ class Recipe:
     steps : tuple of Step
         In this order.
     output : str
-        Where a result goes: a folder, or a URL with ``{name}``, ``{parent}``, ``{index}``.
-    statistics : {"each", "folder", "all"}
-        Which images are one experiment and share statistics: every image is its own, those of one folder, all.
+        Where a result goes: a folder, or a URL with ``{name}``, ``{parent}``, ``{index}``; of one plate the new plate's URL.
+    statistics : {"each", "folder", "well", "plate", "all"}
+        Which images are one experiment and share statistics: every image is its own, those of one folder, all. Of plates those of
+        one well, which is a field's folder, or of one plate; images of no plate are then each their own.
     store : WriteOptions
         How results are stored.
     settings : dict
@@ -155,7 +156,7 @@ def _check(root: Located) -> Recipe:
         found["inputs"].refuse("there is no input.")
     for one in inputs:
         one.text()
-    sharing = found["statistics"].choice(("each", "folder", "all")) if "statistics" in found else "each"
+    sharing = found["statistics"].choice(get_args(Sharing)) if "statistics" in found else "each"
     return Recipe(
         inputs=inputs,
         steps=tuple(_step(one) for one in _steps(found["steps"])),

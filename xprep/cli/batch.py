@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import xarray as xr
+from rich.console import Console
 from rich.text import Text
 
 from xprep.batch import (
@@ -20,16 +21,18 @@ from xprep.batch import (
     group_tasks,
     load_recipe,
     prepare,
+    run_tasks,
     status,
 )
 from xprep.batch import run as run_recipe
+from xprep.batch.opening import IMAGE, find_absent, open_input
 from xprep.cli.arguments import Debug, Overwrite, Quiet, Scheduler, Workers
 from xprep.cli.failures import FAILED, describe, in_command_words, reported
 from xprep.cli.interrupts import interruptible
 from xprep.cli.lines import Progress, listening
+from xprep.cli.request import Request
 from xprep.cli.tables import make_console, print_batch_failure, print_batch_plan, print_batch_total
 from xprep.engine.cluster import connect
-from xprep.images import open_image
 from xprep.io.urls import redact, redact_text
 from xprep.ops import Plan
 from xprep.ops import plan as plan_images
@@ -110,24 +113,36 @@ def _run(
         recipe = load_recipe(path)
         with reported(err, debug=debug, secrets=(recipe.secrets, scheduler)), interruptible(), connect(scheduler, workers):
             if plan:
-                _print_plans(recipe)
+                print_plans(recipe, find_tasks(recipe))
                 return
             with listening(progress, err, quiet=quiet) as listener:
-                found = _report(recipe, progress=listener, **how)
+                found = _report(lambda: run_recipe(recipe, progress=listener, **how))
+    _finish(found, f"xprep resume {path}", err, quiet)
+
+
+def run_found(recipe: Recipe, tasks: Sequence[Task], request: Request, err: Console) -> None:
+    """Run a command for one image over those that it was given."""
+    with connect(request.scheduler, request.workers), listening("bar", err, quiet=request.quiet) as listener:
+        found = _report(lambda: run_tasks(recipe, tasks, listener or None))
+    _finish(found, "the same command with --resume", err, request.quiet)
+
+
+def _report(work: Callable[[], BatchReport]) -> BatchReport:
+    """Return what became of the images of a batch, also where it was interrupted."""
+    try:
+        return work()
+    except BatchInterruptedError as stopped:
+        return stopped.report
+
+
+def _finish(found: BatchReport, again: str, err: Console, quiet: bool) -> None:
+    """Print what became of a batch, and end with its exit code."""
     if not quiet:
         make_console().print(Text(in_command_words(str(found))), soft_wrap=True)
     if not found.ok:
         before = "interrupted. " if found.interrupted else ""
-        err.print(f"{before}xprep resume {path} runs what has no result, and nothing else.", style="yellow", soft_wrap=True)
+        err.print(f"{before}{again} runs what has no result, and nothing else.", style="yellow", soft_wrap=True)
     raise typer.Exit(found.exit_code)
-
-
-def _report(recipe: Recipe, **how: Any) -> BatchReport:
-    """Return what became of a recipe's images, also where the run was interrupted."""
-    try:
-        return run_recipe(recipe, **how)
-    except BatchInterruptedError as stopped:
-        return stopped.report
 
 
 def plan_recipe(path: Path, scheduler: str | None, workers: int | None, debug: bool) -> None:
@@ -135,10 +150,10 @@ def plan_recipe(path: Path, scheduler: str | None, workers: int | None, debug: b
     _run(path, {}, "none", scheduler, workers, False, debug, plan=True)
 
 
-def _print_plans(recipe: Recipe) -> None:
+def print_plans(recipe: Recipe, tasks: Sequence[Task]) -> None:
     """Print the plan of every experiment; one that cannot be planned does not stop the others."""
     out, plans = make_console(), list[Plan]()
-    groups = group_tasks(find_tasks(recipe))
+    groups = group_tasks(tasks)
     check_values(recipe, groups)
     with set_options(**recipe.settings):
         for tasks in groups:
@@ -155,7 +170,10 @@ def _print_plans(recipe: Recipe) -> None:
 
 
 def _plan(recipe: Recipe, tasks: Sequence[Task]) -> Plan:
-    images = [open_image(task.input, storage_options=recipe.storage_options) for task in tasks]
-    results = prepare(images, recipe.steps, recipe.storage_options, [task.input for task in tasks])
-    nodes = {f"/{n}": one.to_dataset(name="image") for n, one in enumerate(results)}
+    absent = find_absent(tasks, recipe.storage_options) if len(tasks) > 1 else []
+    present = [task for task in tasks if task not in absent] or tasks
+    images = [open_input(task, recipe.storage_options) for task in present]
+    results = prepare(images, recipe.steps, recipe.storage_options, [task.input for task in present])
+    alone = [one if isinstance(one, xr.DataArray) else one.to_dataset()[IMAGE] for one in results]
+    nodes = {f"/{n}": one.to_dataset(name=IMAGE) for n, one in enumerate(alone)}
     return plan_images(xr.DataTree.from_dict(nodes), chunks=recipe.store.chunks, shards=recipe.store.shards)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final, ParamSpec
+from typing import Any, Final, ParamSpec, get_args
 
 import typer
 
+from xprep.batch.recipe import Sharing
 from xprep.cli import arguments as given
 from xprep.cli.values import parse_storage_options
 from xprep.io.paths import stem
@@ -42,6 +43,8 @@ class Request:
         No bar and no summary; show tracebacks.
     recipe : Path, optional
         A recipe's file, given instead of images.
+    share : str
+        Which images share statistics.
     """
 
     inputs: tuple[str, ...]
@@ -55,6 +58,7 @@ class Request:
     quiet: bool
     debug: bool
     recipe: Path | None = None
+    share: str = "all"
 
     @property
     def secrets(self) -> tuple[Any, ...]:
@@ -87,6 +91,7 @@ def _request(
     channels: given.Channels = None,
     pool: given.Pool = "mean",
     empty: given.Empty = "skip",
+    share: given.Share = "all",
     dtype: given.Dtype = "float32",
     chunks: given.Chunks = None,
     overwrite: given.Overwrite = False,
@@ -108,6 +113,8 @@ def _request(
 ) -> Request:
     if len(urls) < 2 and not urls[0].endswith(RECIPES):
         raise typer.BadParameter("give one input or more, and then the output.", param_hint="IN… OUT")
+    if share not in get_args(Sharing):
+        raise typer.BadParameter(f"one of {', '.join(get_args(Sharing))}; got {share!r}.", param_hint="--share")
     parameters = {
         "p": p, "p_sum": p_sum, "p_post": p_post, "sigma": sigma, "norm_sum": norm_sum, "cap_max": cap_max,
         "channels": channels, "dtype": dtype, "chunks": chunks, "pool": pool, "empty": empty,
@@ -130,6 +137,7 @@ def _request(
         quiet=quiet,
         debug=debug,
         recipe=Path(urls[0]) if len(urls) == 1 else None,
+        share=share,
     )
 
 

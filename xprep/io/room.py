@@ -88,7 +88,7 @@ def _is_ours(target: Place, group: Group | None) -> bool:
     if group is not None and MARK in group.attributes:
         return True
     with suppress(StoreFormatError):
-        return any(Journal(target.child(path)).load(COPY) for path in ("scale0/image", "0"))
+        return any(Journal(target.child(path)).load(COPY) for path in ("scale0/image", "0", ""))
     return False
 
 
