@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 import xarray as xr
@@ -27,11 +30,12 @@ from tests.plates import (
     write_series,
 )
 from tests.servers import Server
-from xprep.batch import BatchReport, RecipeError
+from xprep.batch import BatchReport, RecipeError, find_tasks, group_tasks, load_recipe
+from xprep.batch.turns import in_turns
 from xprep.cli.app import app
 from xprep.io.collections import completed
 from xprep.io.groups import list_images, list_labels, read_group
-from xprep.io.stores import open_store
+from xprep.io.stores import Place, open_store
 
 BLUR = {"gaussian_filter": {"sigma": 1}}
 ALL = [f"{well}/{n}" for well in ("A/1", "A/2", "B/1") for n in (0, 1)]
@@ -476,8 +480,58 @@ def test_several_plates_of_one_command_are_plates(source: Path, tmp_path: Path) 
     assert fields_of(tmp_path / "out/q.ome.zarr") == ["C/3/0"]
 
 
-def test_a_plate_on_a_cluster_is_a_task_a_field(source: Path, tmp_path: Path, on_cluster: Any) -> None:
+def _killed_run(source: str, target: str, writes: int, how: dict[str, bool]) -> None:
+    """Run in a process of its own, and kill it when it has written some objects."""
+    left = iter(range(writes))
+    write = Place.set_many
+
+    def mortal(place: Place, *arguments: Any, **more: Any) -> None:
+        write(place, *arguments, **more)
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Place.set_many = mortal  # type: ignore[method-assign]
+    run(source, target, {"normalize": {"sigma": 1}}, statistics="well", **how)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_plate_that_is_killed_again_and_again(source: Path, tmp_path: Path, overwrite: bool) -> None:
+    """After every kill, what is listed is whole and nothing opens as if it were finished; what is replaced is untouched."""
+    target = tmp_path / "o.zarr"
+    assert run(source, tmp_path / "whole.zarr", {"normalize": {"sigma": 1}}, statistics="well").ok
+    old = {}
+    if overwrite:
+        assert run(write_plate(tmp_path / "old.zarr", ("C/3",), 1), target).ok
+        old = objects(target)
+    context, kills = multiprocessing.get_context("forkserver"), 0
+    context.set_forkserver_preload(["tests.test_plates"])
+    while True:
+        how = {"resume": kills > 0, "overwrite": overwrite}
+        process = context.Process(target=_killed_run, args=(str(source), str(target), 50 + 7 * kills, how))
+        process.start()
+        process.join(120)
+        if process.exitcode == 0:
+            break
+        kills += 1
+        assert process.exitcode == -signal.SIGKILL
+        if overwrite:
+            assert objects(target) == old
+        else:
+            assert_listed_are_whole(target)
+            with pytest.raises(xprep.UnfinishedStoreError):
+                xprep.open_tree(target)
+    assert kills > 1
+    assert objects(target) == objects(tmp_path / "whole.zarr")
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+
+
+def test_a_plate_on_a_cluster_is_a_task_a_field(tmp_path: Path, on_cluster: Any) -> None:
     plate = write_plate(tmp_path / "p.zarr", absent=["B/1/1"])
+    recipe = load_recipe({"inputs": [str(plate)], "steps": [BLUR], "output": f"{tmp_path}/x.zarr"})
+    groups = group_tasks(find_tasks(recipe))
+    assert [len(turn) for turn in in_turns(groups, recipe)] == [6]
+    with dask.config.set(scheduler="threads"):
+        assert [len(turn) for turn in in_turns(groups, recipe)] == [1] * 6
     found = run(plate, tmp_path / "o.zarr", {"normalize": {"sigma": 1}})
     assert [one.state for one in found.outcomes] == ["written"] * 5 + ["failed"]
     assert_equal(tmp_path / "o.zarr", plate, ALL[:5], sigma=1)

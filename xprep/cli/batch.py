@@ -123,7 +123,8 @@ def _run(
 def run_found(recipe: Recipe, tasks: Sequence[Task], request: Request, err: Console) -> None:
     """Run a command for one image over those that it was given."""
     with connect(request.scheduler, request.workers), listening("bar", err, quiet=request.quiet) as listener:
-        found = _report(lambda: run_tasks(recipe, tasks, listener or None))
+        told = None if isinstance(listener, bool) else listener
+        found = _report(lambda: run_tasks(recipe, tasks, told))
     _finish(found, "the same command with --resume", err, request.quiet)
 
 
