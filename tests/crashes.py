@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
+from tests import paths
 from xprep.io.stores import open_store
 
 SIZES = {"tile_bytes": 2**15}
@@ -34,7 +34,7 @@ def start(source: str, target: str, options: dict[str, Any] | None = None, **how
     arguments = [json.dumps(value) for value in (source, target, options, how)]
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join([str(paths.ROOT), os.environ.get("PYTHONPATH", "")]),
     }
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", PROGRAM, *arguments],

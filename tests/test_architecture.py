@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests import paths
+
+ROOT = paths.ROOT
 MODULES = sorted((ROOT / "xprep").rglob("*.py"))
 
 

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import product
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "asv_bench"
+from tests import paths
+
+BENCHMARKS = paths.ROOT / "asv_bench"
 MODULES = ("background", "gaussian", "normalize", "project", "pyramid", "quantile", "rescale", "rois")
 OPENCV = find_spec("cv2") is not None  # of the extra "bench"
 PREFIXES = ("time_", "peakmem_", "track_")

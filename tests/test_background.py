@@ -12,10 +12,11 @@ import pytest
 import xarray as xr
 from scipy import ndimage
 
+from tests import paths
 from xprep.kernels.background import mean_taps
 from xprep.ops.background import background, subtract_background
 
-GOLDEN = Path(__file__).parent / "data" / "golden" / "smlmlp"
+GOLDEN = paths.GOLDEN / "smlmlp"
 CASES = [case for case in json.loads((GOLDEN / "index.json").read_text()) if case["function"] == "bkgd_spatial_mean"]
 
 

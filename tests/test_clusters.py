@@ -21,6 +21,7 @@ import xarray as xr
 from zarr.storage import MemoryStore
 
 import xprep
+from tests import paths
 from tests.crashes import objects, wait_for
 from tests.sources import CountingSource
 from xprep.engine.cluster import connect
@@ -222,7 +223,7 @@ def begin(folder: Path, seconds: float, *arguments: str) -> subprocess.Popen[str
     program = folder / "slow.py"
     program.write_text(PROGRAM.format(seconds=seconds))
     image(192).prep.to_ome_zarr(folder / "in.zarr", scale_factors=(), chunks={"y": 32, "x": 32})
-    where = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])}
+    where = {"PYTHONPATH": os.pathsep.join([str(paths.ROOT), os.environ.get("PYTHONPATH", "")])}
     environment = {**os.environ, **where, "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, str(program), "run", str(recipe(folder)), *arguments]
     process = subprocess.Popen(

@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 import xprep
+from tests import paths
 from tests.buckets import NOT_INSTALLED
 from xprep.sizes import parse_bytes
 
-DOCS = Path(__file__).parents[1] / "docs" / "clusters.md"
+DOCS = paths.ROOT / "docs" / "clusters.md"
 
 
 def block(language: str) -> str:

@@ -13,9 +13,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import xprep
+from tests import paths
 from tests.servers import KEY, SECRET, Server
 
-ROOT = Path(__file__).parents[1]
+ROOT = paths.ROOT
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "ome_zarr.md"
 RECIPE = 'inputs: "fov*.zarr"\noutput: recipes/{name}.ome.zarr\nsteps:\n  - gaussian_filter: {sigma: 1}\n'
 

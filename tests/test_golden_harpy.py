@@ -11,7 +11,6 @@ Deviations, each by name:
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,10 @@ import pytest
 import xarray as xr
 
 import xprep
-from tests import dense
+from tests import dense, paths
 from tests.sources import counted
 
-FOLDER = Path(__file__).parent / "data" / "golden"
+FOLDER = paths.GOLDEN
 CASES = {case["case"]: case for case in json.loads((FOLDER / "harpy" / "index.json").read_text())}
 TRUNCATED = ("u16_no_cast",)
 EMPTY = ("zero_channel", "multi_zero_channel_in_one")

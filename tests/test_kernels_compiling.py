@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import paths
 from xprep.kernels import compiling
 
 KERNEL = """
@@ -42,7 +43,7 @@ print(sum(double.stats.cache_hits.values()))
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a kernel of its own, and an empty one for what is compiled."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(paths.ROOT))
     (tmp_path / "kernel.py").write_text(KERNEL)
     return tmp_path
 

@@ -19,6 +19,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import xprep
+from tests import paths
 from tests.dense import DoubtfulError
 from tests.operations import OPERATIONS, Operation, assert_blind, assert_matches, assert_same_bits, input_scale, variables
 from tests.sources import counted
@@ -255,7 +256,7 @@ MEASURED = """
 
 def python(program: str, *arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program), *map(str, arguments)]
-    root = str(Path(__file__).parent.parent)
+    root = str(paths.ROOT)
     environment = {**os.environ, "PYTHONPATH": root, "MALLOC_ARENA_MAX": "2"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, timeout=240, check=False, **options)
 

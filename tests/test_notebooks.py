@@ -12,7 +12,9 @@ from typing import Any
 import nbformat
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+from tests import paths
+
+NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
 LARGEST = 10_000  # bytes: one question, no outputs
 
 
@@ -42,7 +44,7 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def execute(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run a notebook in ``folder`` with this environment's kernel; it imports the xprep under test."""
-    root = str(Path(__file__).parents[1])
+    root = str(paths.ROOT)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])))
     monkeypatch.setenv("IPYTHONDIR", str(folder / "ipython"))
     with warnings.catch_warnings():
@@ -85,7 +87,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Any:
     cells = [nbformat.v4.new_code_cell(text, metadata={"tags": ["raises-exception"]}) for text in (WORK, *CELLS.values())]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "progress.ipynb")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+        patch.setenv("PYTHONPATH", str(paths.ROOT))
         notebook = execute(folder / "progress.ipynb", folder, patch)
     nbformat.write(notebook, folder / "executed.ipynb")
     return dict(zip(CELLS, (cell.outputs for cell in notebook.cells[1:]), strict=True))

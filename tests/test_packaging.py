@@ -17,13 +17,14 @@ from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 import xprep
+from tests import paths
 from xprep import extras
 from xprep.batch.yaml import read_yaml
 from xprep.engine.cluster import connect
 from xprep.io import objects
 from xprep.plot import label_colors, plot_before_after
 
-ROOT = Path(__file__).parent.parent
+ROOT = paths.ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 # Imported only where somebody is who brings them: a notebook, a store object of theirs, a client of theirs.

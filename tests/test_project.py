@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from tests import paths
 from xprep.ops.project import project
 
-GOLDEN = Path(__file__).parent / "data" / "golden" / "clesperanto"
+GOLDEN = paths.GOLDEN / "clesperanto"
 CASES = [case for case in json.loads((GOLDEN / "index.json").read_text()) if "projection" in case["function"]]
 HOWS = ("max", "mean", "sum", "min", "std")
 

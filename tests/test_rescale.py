@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from tests import paths
 from xprep.engine.scaling import Cut, Stretch, stretched_cuts
 from xprep.kernels.positions import SNAP, Scale, linear_taps, scaled_size, smooth_taps
 from xprep.ops.rescale import rescale, to_isotropic
 from xprep.options import set_options
 
-GOLDEN = Path(__file__).parent / "data" / "golden" / "clesperanto"
+GOLDEN = paths.GOLDEN / "clesperanto"
 CASES = [case for case in json.loads((GOLDEN / "index.json").read_text()) if case["function"] == "scale"]
 SPACE = ("z", "y", "x")
 # What is decided otherwise than in a package.

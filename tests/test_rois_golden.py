@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from tests import paths
 from xprep import rois
 
-FOLDER = Path(__file__).parent / "data" / "golden" / "cellector"
+FOLDER = paths.GOLDEN / "cellector"
 CASES = json.loads((FOLDER / "index.json").read_text())
 KINDS = ("numpy", "dask", "xarray")
 

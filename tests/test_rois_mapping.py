@@ -1,13 +1,14 @@
 """The page for those who come from other tools: every row of it runs, and every function of cellector has one."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
-PAGE = Path(__file__).parent.parent / "docs" / "coming_from.md"
+from tests import paths
+
+PAGE = paths.ROOT / "docs" / "coming_from.md"
 ROW = re.compile(r"^\| (?P<there>.+?) \| `(?P<here>[^`]+)` \| (?P<differs>.*?) ?\|$")
 
 

@@ -12,11 +12,13 @@ from dask.delayed import Delayed
 from xprep.engine.gather import Needs, same
 from xprep.engine.graph import SKIPPED, Key, Tasks, is_skipped, unique, value_of
 from xprep.engine.pacing import Work, work_tasks
+from xprep.naming import named
 from xprep.types import Chunks
 
 FAN_IN = 4  # summaries joined by one task: at most 3 a level wait, and each may be MiBs of histogram
 
 
+@named("fold")
 @dataclass(frozen=True)
 class Fold:
     """A reduction in two steps: ``summarize(block, place, *states)``, and ``join(summaries)``, which must be associative.

@@ -16,6 +16,7 @@ from xprep.engine.assemble import assembled
 from xprep.engine.graph import SKIPPED, BlockTasks, Cost, Key, array_of, is_skipped, key_of, unique
 from xprep.engine.grid import Piece, pieces, starts, wrapped_pieces
 from xprep.engine.sources import View, reader, reading_cost
+from xprep.naming import named
 from xprep.types import Array, Chunks
 
 Span: TypeAlias = tuple[int, int]
@@ -46,6 +47,7 @@ class Place:
 BlockFunction: TypeAlias = Callable[..., Array]
 
 
+@named("gather-along")
 @dataclass(frozen=True)
 class Along:
     """One axis of one output block: what it needs, where it lies, and the parts of input blocks that make up the need."""
@@ -260,6 +262,7 @@ class GatherBlock:
         return assembled(blocks, [axis.pieces for axis in self.along], shape, takes_planes(self.how.function))
 
 
+@named("gather-then")
 @dataclass(frozen=True, eq=False)
 class Then:
     """One function after another: ``following(function(block, place, *states), place, *more)``."""

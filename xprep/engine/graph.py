@@ -15,10 +15,11 @@ from typing import Any, TypeAlias
 import dask.array as da
 import numpy as np
 from dask._task_spec import convert_legacy_graph
-from dask.base import clone_key, tokenize
+from dask.base import clone_key
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
+from xprep.engine.tokens import token
 from xprep.types import Chunks
 
 Key: TypeAlias = tuple[Any, ...] | str
@@ -118,7 +119,7 @@ class NamedLayer(MaterializedLayer):  # type: ignore[misc]
 
 def unique(prefix: str, *parts: Any) -> str:
     """Return a name for a layer: equal for equal ``parts``, so that equal graphs are computed once."""
-    return f"xprep-{prefix}-{tokenize(*parts)}"
+    return f"xprep-{prefix}-{token(*parts)}"
 
 
 def check_engine() -> None:

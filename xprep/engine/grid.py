@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from math import ceil, prod
 
+from xprep.naming import named
 from xprep.types import Chunks
 
 
@@ -35,6 +36,7 @@ def regular_chunks(shape: Sequence[int], chunk: Sequence[int]) -> Chunks:
     return tuple(regular(n, c) for n, c in zip(shape, chunk, strict=True))
 
 
+@named("piece")
 @dataclass(frozen=True)
 class Piece:
     """Part of one input block: block ``index`` of its axis, ``[start, stop)`` in it, and where that goes."""

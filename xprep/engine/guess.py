@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xprep.engine.gather import Place
 from xprep.engine.quantiles import Question
 from xprep.kernels.keys import key_width, to_keys
+from xprep.naming import named
 from xprep.types import Array
 
 INNER = 16  # pixels along the sides of a patch that are looked at; a margin comes on top
@@ -25,6 +26,7 @@ SAMPLE_BYTES = 16 * 2**20
 ERRORS = 5.0
 
 
+@named("sampler")
 @dataclass(frozen=True)
 class Sampler:
     """Takes patches from tiles: where, depends on the tile's place only.
@@ -69,11 +71,13 @@ def _stacked(patches: Sequence[Array]) -> list[Array]:
     return [np.stack(alike, axis=1) for alike in shapes.values()]
 
 
+@named("join-patches")
 def join_patches(parts: Sequence[list[Array]]) -> list[Array]:
     """Return all patches in one list."""
     return [patch for part in parts for patch in part]
 
 
+@named("guess")
 @dataclass(frozen=True, eq=False)
 class Guess:
     """Brackets a quantile, group by group, with what patches turn into.

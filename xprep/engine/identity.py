@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import dask.array as da
 import numpy as np
-from dask.base import tokenize
 from dask.delayed import Delayed
 
 from xprep.engine.deliver import Made
@@ -19,6 +18,7 @@ from xprep.engine.gather import Gathered
 from xprep.engine.graph import NamedLayer, origin_of
 from xprep.engine.lazy import Memory
 from xprep.engine.sources import Origin
+from xprep.engine.tokens import token
 from xprep.io.codecs import checksum_of
 from xprep.types import Array
 
@@ -51,11 +51,6 @@ def identity_of(data: Any) -> str | None:
         how = (origin.function, origin.needs, origin.wrap, data.shape, str(data.dtype))
         return _join(how, origin.array, *origin.states)
     return _named(data.name, data.dask)
-
-
-def token(*parts: Any) -> str:
-    """Return a text for ``parts``: equal for equal ones, in any process."""
-    return str(tokenize(*parts))
 
 
 def lasting(value: Delayed) -> dict[str, str]:

@@ -23,6 +23,7 @@ from xprep.engine.graph import call, is_skipped
 from xprep.engine.keep import Stream
 from xprep.kernels.counting import collect_keys, count_digits
 from xprep.kernels.keys import from_keys, key_width
+from xprep.naming import named
 from xprep.options import options
 from xprep.types import Array
 
@@ -31,6 +32,7 @@ SLACK = 2  # how many times its share of that a tile may collect: values near a 
 DIGITS = 2**16
 
 
+@named("quantile-question")
 @dataclass(frozen=True)
 class Question:
     """Which quantiles are asked for, of values of which type, and what is left out."""
@@ -139,6 +141,7 @@ def both(one: Fold, other: Fold) -> Fold:
     )
 
 
+@named("quantile-both-summaries")
 @dataclass(frozen=True)
 class _BothSummaries:
     one: Fold
@@ -148,6 +151,7 @@ class _BothSummaries:
         return self.one.summarize(block, place, *states), self.other.summarize(block, place)
 
 
+@named("quantile-both-joined")
 @dataclass(frozen=True)
 class _BothJoined:
     one: Fold
@@ -157,16 +161,19 @@ class _BothJoined:
         return self.one.join([part[0] for part in parts]), self.other.join([part[1] for part in parts])
 
 
+@named("first-of-both")
 def first(pair: tuple[Any, Any]) -> Any:
     """Return the first of two."""
     return pair[0]
 
 
+@named("second-of-both")
 def second(pair: tuple[Any, Any]) -> Any:
     """Return the second of two."""
     return pair[1]
 
 
+@named("quantile-count")
 @dataclass(frozen=True)
 class _Count:
     question: Question
@@ -199,6 +206,7 @@ class _Count:
         return tuple(found)
 
 
+@named("quantile-join-counts")
 def join_counts(parts: Sequence[Counts]) -> Counts:
     """Return the counts of several blocks together."""
     # Half the memory as long as no count can overflow; 16 summaries wait for each other on their way up the tree.
@@ -222,6 +230,7 @@ def _join_near(parts: Sequence[Near], room: float) -> Near:
     return Near(keys, below)
 
 
+@named("quantile-narrow")
 @dataclass(frozen=True)
 class _Narrow:
     question: Question
@@ -272,6 +281,7 @@ def _virtual(size: NDArray[np.int64], q: Sequence[float]) -> NDArray[np.float64]
     return np.asarray(np.maximum(size - 1, 0)[:, None] * np.asarray(q, float)[None, :], np.float64)
 
 
+@named("quantile-answer")
 @dataclass(frozen=True)
 class _Answer:
     question: Question

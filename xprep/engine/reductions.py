@@ -12,12 +12,14 @@ import dask.array as da
 
 from xprep.engine.gather import Place, block_tasks, same
 from xprep.engine.graph import Key, Tasks, array_of, unique
+from xprep.naming import named
 from xprep.types import Array
 
 FAN_IN = 2  # a summary is an image, several times as large as the result: one a level waits, where 4 at once left 3
 JOINING = 2  # summaries more that a join takes for what it makes
 
 
+@named("reduction")
 @dataclass(frozen=True)
 class Reduction:
     """A reduction along axes, as data.
@@ -73,6 +75,7 @@ def _join_behind(tasks: Tasks, name: str, index: tuple[int, ...], how: Reduction
     tasks[name, *index] = (_Finish(how), *level)
 
 
+@named("reduction-summarize")
 @dataclass(frozen=True)
 class _Summarize:
     how: Reduction

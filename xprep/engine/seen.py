@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from xprep.engine.gather import Place
+from xprep.naming import named
 from xprep.types import Array
 
 SAMPLE = 4096  # values of a channel and a tile that are looked at for the contrast limits; of an image 16 times as many
@@ -114,6 +115,7 @@ def join_seen(parts: Sequence[Seen]) -> Seen:
     return Seen(channels, nbytes, units, joined, before)
 
 
+@named("seen-together")
 def together(*parts: Seen) -> Seen:
     """Return what `join_seen` does, as a task calls it."""
     return join_seen(parts)

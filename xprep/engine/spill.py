@@ -15,6 +15,7 @@ from xprep.engine.gather import Place
 from xprep.engine.pacing import Work, work_on
 from xprep.engine.sources import View
 from xprep.io.scratch import Scratch
+from xprep.naming import named
 from xprep.options import options
 from xprep.types import Array, Writable
 
@@ -35,6 +36,7 @@ def spill(tiles: da.Array, unit: Sequence[int], *, alone: bool) -> tuple[View, D
     return View.of(source, scratch.place.url), written
 
 
+@named("spill-store")
 @dataclass(frozen=True, eq=False)
 class _Store:
     target: Writable

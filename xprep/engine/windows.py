@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from xprep.engine.gather import Place, Span
+from xprep.naming import named
 
 
+@named("reach")
 @dataclass(frozen=True)
 class Reach:
     """Need of a window that reaches ``radii[axis]`` voxels to both sides."""

@@ -24,6 +24,7 @@ from xprep.engine.graph import Key, Tasks, unique, value_of
 from xprep.engine.ledger import Index, Layer, Ledger, Noted, add_tile, find_layers
 from xprep.engine.pacing import work_on, work_tasks
 from xprep.engine.seen import SAMPLE, Seen, join_seen, look, sample_size
+from xprep.naming import named
 from xprep.types import Array, Writable
 
 Shrink = Callable[[Array, tuple[int, ...]], Array]
@@ -144,6 +145,7 @@ class _How(Noted):
         return None if self.following is None else self.shrink(block, self.following)
 
 
+@named("write-made")
 @dataclass(frozen=True, eq=False)
 class _WriteMade:
     """Writes a tile of the first level, and looks at it."""

@@ -12,9 +12,10 @@ import numpy as np
 import xarray as xr
 
 from xprep.engine.checkpoint import Save, lasting_of, with_checkpoints
-from xprep.engine.identity import identity_of, token
+from xprep.engine.identity import identity_of
 from xprep.engine.ledger import Ledger, Past, Spans
 from xprep.engine.seen import Seen, seen_from_json
+from xprep.engine.tokens import token
 from xprep.images.leftovers import Kept
 from xprep.images.specifying import Options
 from xprep.io.compression import DEFAULT_CODEC

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xprep.engine.identity import token
 from xprep.engine.sources import read_array
+from xprep.engine.tokens import token
 from xprep.errors import StoreFormatError
 from xprep.io.array_nodes import ArrayNode
 from xprep.io.arrays import Missing, ZarrReadable

@@ -154,6 +154,9 @@ class ScratchWritable:
         self.shape, self.dtype, self.unit = inner.shape, inner.dtype, inner.unit
         self._made = False
 
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return "xprep.scratch-array", self.inner.place.url
+
     def write(self, region: Region, block: Array) -> None:
         """Write ``block`` to ``region``, which covers whole units.
 

@@ -13,6 +13,7 @@ from math import ceil, floor
 import numpy as np
 from numpy.typing import NDArray
 
+from xprep.naming import named
 from xprep.types import Floats
 
 # Positions this near to a sample are that sample: 0.5 / (1/3) is 1.5 in no arithmetic but the reader's, and a weight of
@@ -21,6 +22,7 @@ SNAP = 1e-9
 OUTSIDE = -1
 
 
+@named("position-scale")
 @dataclass(frozen=True)
 class Scale:
     """How one axis is scaled: ``length`` samples to ``size`` of them, by ``factor``, about ``origin``."""

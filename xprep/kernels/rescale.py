@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from xprep.kernels.compiling import compiled
 from xprep.kernels.positions import OUTSIDE, Scale, Taps, linear_taps, nearest_index, shifted, smooth_taps
+from xprep.naming import named
 from xprep.types import Array
 
 
+@named("rescaling")
 @dataclass(frozen=True)
 class Rescaling:
     """The scaling of a block: how z, y and x are scaled, and which axes of the image they are (None: not there)."""

@@ -11,6 +11,7 @@ import numpy as np
 from xprep.kernels.blur import blur_plane, blur_plane_nan
 from xprep.kernels.pixels import normalize_pixels, sum_scaled
 from xprep.kernels.windows import Margins, fit_margins
+from xprep.naming import named
 from xprep.types import Array, Boundary
 
 Halves = tuple[tuple[Array, Array], ...]
@@ -108,6 +109,7 @@ def _blur_axis(tile: Array, axis: int, half: Array, margin: tuple[int, int], dty
     return out.reshape(*tile.shape[:axis], length, *tile.shape[axis + 1 :])
 
 
+@named("tile-recipe")
 @dataclass(frozen=True, eq=False)
 class TileRecipe:
     """The steps of normalisation per tile, given the statistics.

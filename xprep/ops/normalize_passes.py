@@ -21,14 +21,16 @@ from xprep.engine.graph import call
 from xprep.engine.grid import count as grid_count
 from xprep.engine.grid import regular_chunks
 from xprep.engine.guess import Guess, Sampler, join_patches
-from xprep.engine.identity import identity_of, token
+from xprep.engine.identity import identity_of
 from xprep.engine.keep import Kept, Stream, keep
 from xprep.engine.lazy import like
 from xprep.engine.quantiles import Question, both, first, quantiles, second
 from xprep.engine.tiling import tile_of
+from xprep.engine.tokens import token
 from xprep.engine.windows import margins, reach_or_same
 from xprep.kernels.blur import gaussian_half
 from xprep.kernels.tiles import TileRecipe
+from xprep.naming import named
 from xprep.ops.layout import Layout, arranged, chunks_for, layout_of
 from xprep.ops.padding import NAN_EDGES
 from xprep.ops.statistics import Mean, Statistic
@@ -38,6 +40,7 @@ from xprep.types import Array, Chunks, Intermediates
 PASSES = {"p": "percentiles of the channels", "p_sum": "threshold of their sum", "p_post": "percentiles after"}
 
 
+@named("normalize")
 @dataclass(frozen=True)
 class Recipe:
     """What is to be done, checked."""
@@ -73,6 +76,7 @@ class Field:
     shares: bool = False
 
 
+@named("normalize-raw")
 @dataclass(frozen=True)
 class _Raw:
     """The image itself; wide types in the working type, so that percentiles take two passes and not four."""
@@ -83,6 +87,7 @@ class _Raw:
         return block.astype(self.dtype, copy=False)
 
 
+@named("normalize-total")
 @dataclass(frozen=True, eq=False)
 class _Total:
     """The unblurred sum over channels; its state is the divisors, if there are any."""
@@ -93,6 +98,7 @@ class _Total:
         return self.recipe.total(block, divisors[0].values if divisors else np.ones(len(block)))
 
 
+@named("normalize-finish")
 @dataclass(frozen=True, eq=False)
 class _Finish:
     """The result, as far as the states go: ``has`` names those that there are, of p, p_sum and p_post."""
@@ -110,6 +116,7 @@ class _Finish:
         return self.recipe.finish(block, (top, left), divisors, threshold, state.get("p_post"))
 
 
+@named("normalize-guess-total")
 @dataclass(frozen=True, eq=False)
 class _GuessTotal:
     """The unblurred sum over channels of patches."""
@@ -121,6 +128,7 @@ class _GuessTotal:
         return total.reshape(1, patches.shape[1], -1)
 
 
+@named("normalize-guess-finished")
 @dataclass(frozen=True, eq=False)
 class _GuessFinished:
     """The inside of patches, as far normalised as the states go."""

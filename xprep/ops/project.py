@@ -14,6 +14,7 @@ from xprep.engine.lazy import as_lazy, like
 from xprep.engine.reductions import Reduction, reduce_axes
 from xprep.engine.tiling import merged
 from xprep.kernels.project import PROJECTIONS, Summary
+from xprep.naming import named
 from xprep.ops.containers import Container, map_images
 from xprep.ops.following import Beside
 from xprep.ops.labels import relabel, spell
@@ -104,6 +105,7 @@ def _result_dtype(dtype: np.dtype[Any], how: str) -> np.dtype[Any]:
     return getattr(np.zeros(1, dtype), how)().dtype  # type: ignore[no-any-return]
 
 
+@named("project-summarize")
 @dataclass(frozen=True)
 class _Summarize:
     how: str
@@ -114,6 +116,7 @@ class _Summarize:
         return PROJECTIONS[self.how].summarize(block, self.axes, self.skipna)
 
 
+@named("project-join")
 @dataclass(frozen=True)
 class _Join:
     how: str
@@ -123,6 +126,7 @@ class _Join:
         return PROJECTIONS[self.how].join(summaries, self.skipna)
 
 
+@named("project-finish")
 @dataclass(frozen=True)
 class _Finish:
     how: str

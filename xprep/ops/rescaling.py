@@ -23,6 +23,7 @@ from xprep.engine.scaling import (
 )
 from xprep.kernels.positions import Scale, scaled_size
 from xprep.kernels.rescale import Rescaling
+from xprep.naming import named
 from xprep.ops.containers import Container, rebuild, refuse_doubtful
 from xprep.ops.contents import contents_of
 from xprep.ops.coordinates import rescaled_coordinates
@@ -182,6 +183,7 @@ def _stretch(scale: Scale) -> Stretch:
     return Stretch(scale.size, scale.size / scale.length if scale.copies else scale.factor)
 
 
+@named("rescale-block")
 @dataclass(frozen=True)
 class _RescaleBlock:
     recipe: Rescaling

@@ -13,6 +13,7 @@ from xprep.dims.spacing import line_of, step_of
 from xprep.engine.gather import Place, Span
 from xprep.kernels.downsample import shrink
 from xprep.kernels.smooth_shrink import gaussian_reach, shrink_gaussian
+from xprep.naming import named
 from xprep.ops.coordinates import interpolated
 from xprep.ops.layout import PLANE, check_dims
 from xprep.ops.parameters import check_choice
@@ -21,6 +22,7 @@ from xprep.types import Array
 METHODS = ("mean", "max", "nearest", "mode", "gaussian")
 
 
+@named("shrinking")
 @dataclass(frozen=True)
 class Shrinking:
     """One step: a factor per axis, and how a block becomes a pixel."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from xprep.dims.channels import channel_titles
 from xprep.errors import EmptyChannelWarning, PaddedImageWarning, PercentileWarning
+from xprep.naming import named
 from xprep.ops.padding import padding_message
 from xprep.types import Array
 
@@ -33,6 +34,7 @@ class Statistic:
         return Statistic(_from_json(value["values"]), _from_json(value["each"]), tuple(map(str, value["notes"])))
 
 
+@named("pooled-mean")
 @dataclass(frozen=True)
 class Mean:
     """The mean over images of a percentile, per channel, by the rules for channels that are empty.

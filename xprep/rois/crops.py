@@ -14,12 +14,14 @@ from xprep.engine.grid import regular, starts
 from xprep.engine.lazy import check_known, is_lazy
 from xprep.engine.roi_blocks import Visit, visit_blocks
 from xprep.engine.tiling import merged_frames
+from xprep.naming import named
 from xprep.options import options
 from xprep.rois.centers import Centers
 from xprep.rois.pixels import Grid, Index, Ints
 from xprep.types import Array
 
 
+@named("roi-window")
 @dataclass(frozen=True)
 class Window:
     """A window: half-width in y and x, the value beyond the image, whether it holds all planes, and its type."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xprep.engine.lazy import as_lazy, check_known, is_lazy
 from xprep.engine.roi_blocks import collect_blocks
 from xprep.kernels.labels_lists import expand_runs, find_runs, sort_runs
+from xprep.naming import named
 from xprep.rois.placement import placement_of
 from xprep.types import Array
 
@@ -83,6 +84,7 @@ def label_data(labels: Any) -> Any:
     return data
 
 
+@named("label-runs")
 def _find_runs(block: Array, origin: Sequence[int]) -> Runs:
     # Two types are compiled, whatever the image's: signed and unsigned, 64 bits only where they are needed.
     wide = block.dtype.itemsize == 8

@@ -18,6 +18,7 @@ from xprep.engine.roi_blocks import build_blocks
 from xprep.engine.tiling import merged
 from xprep.kernels.rois import fill_pixels
 from xprep.kernels.ufuncs import build_ufunc
+from xprep.naming import named
 from xprep.rois.crops import space_dims
 from xprep.rois.given import table_on
 from xprep.rois.offsets import flat_offsets
@@ -76,6 +77,7 @@ def mask(image: xr.DataArray, rois: Any, *, outside: float = np.nan, invert: boo
     return cast(xr.DataArray, masked.transpose(*image.dims))
 
 
+@named("blank-pixels")
 def blank_pixels(image: Array, inside: Array, *, outside: Any, dtype: np.dtype[Any], invert: bool) -> Array:
     """Return ``image`` where ``inside`` (or, inverted, where not), else ``outside``."""
     keep = ~inside if invert else inside

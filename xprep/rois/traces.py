@@ -15,6 +15,7 @@ from xprep.engine.lazy import EAGER_TILE_BYTES, as_lazy, is_lazy, like
 from xprep.engine.roi_blocks import Sums, sum_blocks
 from xprep.engine.tiling import merged
 from xprep.kernels.rois import sum_frames, sum_frames_skipping_nan
+from xprep.naming import named
 from xprep.rois.crops import kept_coords, space_dims
 from xprep.rois.given import table_on
 from xprep.rois.offsets import flat_offsets
@@ -92,6 +93,7 @@ class Part(NamedTuple):
     shares: Floats | None
 
 
+@named("roi-weighing")
 @dataclass(frozen=True)
 class Weighing:
     """What pixels are multiplied with, and what their sum is divided by."""
