@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from xprep import datasets, rois, ufuncs
+from xprep import datasets, rois, spatialdata, ufuncs
 from xprep.accessor import DatasetPrep, ImagePrep, TreePrep
 from xprep.batch import BatchInterruptedError, BatchReport, RecipeError, run, status
 from xprep.errors import (
@@ -93,6 +93,7 @@ __all__ = [
     "run",
     "set_options",
     "show_versions",
+    "spatialdata",
     "status",
     "subtract_background",
     "to_isotropic",

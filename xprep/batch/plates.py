@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from xprep.batch.inputs import Task
 from xprep.batch.opening import find_absent
@@ -29,7 +30,9 @@ from xprep.io.urls import redact, redact_text
 from xprep.types import Listener
 from xprep.version import version
 
-WHOLE = ("written", "finished before")
+WHOLE: Final = ("written", "finished before")
+# While a plate is made, its root is written again when it lists a fiftieth more.
+SOME: Final = 50
 
 
 @dataclass(frozen=True)
@@ -99,22 +102,40 @@ def _fingerprint(source: str, recipe: Recipe, how: WriteOptions) -> str:
     return token("plate", redact("/".join(take_apart(source))), steps, recipe.statistics, stored, how.fingerprint, version())
 
 
-def list_wells(plates: Mapping[str, Plate | Exception], account: Account) -> dict[str, Plate | Exception]:
-    """List the wells and fields that are whole by now; a plate that another run took over is an error from now on."""
-    whole = {made: {task.path for task, one in _pairs(account) if task.made == made and one.state in WHOLE} for made in plates}
-    return {made: _listed(plate, whole[made]) if isinstance(plate, Plate) else plate for made, plate in plates.items()}
+def list_wells(
+    plates: Mapping[str, Plate | Exception], account: Account, ended: bool = False
+) -> dict[str, Plate | Exception]:
+    """List the wells that are whole by now; a plate that another run took over is an error from now on.
+
+    Until all has ``ended``, only wells all of whose fields were tried, and some at a time where many are listed: a root of thousands of
+    wells would else be written thousands of times.
+    """
+    found = dict(plates)
+    for made, plate in plates.items():
+        if isinstance(plate, Plate):
+            found[made] = _listed(plate, _whole(made, plate, account, ended), ended)
+    return found
 
 
 def _pairs(account: Account) -> Iterator[tuple[Task, Outcome]]:
     return zip(account.tasks, account.outcomes, strict=False)
 
 
-def _listed(plate: Plate, whole: Collection[str]) -> Plate | Exception:
+def _whole(made: str, plate: Plate, account: Account, ended: bool) -> set[str]:
+    """Return the paths of images that are whole; before the end, of wells none of whose fields is left."""
+    whole = {task.path for task, one in _pairs(account) if task.made == made and one.state in WHOLE}
+    left = {task.path for task in account.tasks[len(account.outcomes) :] if task.made == made} if not ended else set()
+    open_wells = {entry.name for entry in plate.of.images if entry.path in left}
+    return {entry.path for entry in plate.of.images if entry.path in whole and entry.name not in open_wells}
+
+
+def _listed(plate: Plate, whole: Collection[str], ended: bool) -> Plate | Exception:
     documents = list_whole(plate.of, whole, plate.how.version) if whole else {}
     changed = {path: one for path, one in documents.items() if plate.listed.get(path) != one}
+    if not changed or (not ended and len(changed) <= len(plate.listed) // SOME):
+        return plate
     try:
-        if changed:
-            write_listed(plate.store, changed)
+        write_listed(plate.store, changed)
     except (ValueError, OSError) as error:
         return error
     return replace(plate, listed={**plate.listed, **documents})

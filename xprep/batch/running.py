@@ -137,7 +137,7 @@ def _run_all(
             raise BatchInterruptedError(account.keep(account.report(ended=True, interrupted=True))) from None
         account.keep(account.report())
         _tell(listener, account.outcomes, told=done, total=total)
-    finish_plates(plates, account, listener)
+    finish_plates(list_wells(plates, account, ended=True), account, listener)
     return account.keep(account.report(ended=True))
 
 

@@ -33,6 +33,7 @@ from xprep.io.groups import read_group
 from xprep.io.journal import Journal
 from xprep.io.layout import ImageStore
 from xprep.io.locations import check_apart
+from xprep.io.ome import Element
 from xprep.io.outputs import create_image, reopen_image, resume_image, tidy
 from xprep.io.replacing import go_on_moving
 from xprep.io.specs import ArraySpec, LevelSpec
@@ -56,6 +57,7 @@ class Job:
     statistics: dict[str, Any]
     origins: Origins
     watch: Watch
+    element: Element | None = None
 
     def values(self) -> list[Any]:
         """Return what has to be computed: the writing of all pyramids, and the statistics on the way."""
@@ -87,7 +89,8 @@ class Job:
         }
         labels = {name: self._describe(pixels, None) for name, pixels in self.labels.items()}
         kept = [pixels.kept for pixels in (self.image, *self.labels.values())]
-        self.store.finish(self._describe(self.image, seen[0]), labels, about | {"written": history}, stored, listener)
+        image = replace(self._describe(self.image, seen[0]), element=self.element)
+        self.store.finish(image, labels, about | {"written": history}, stored, listener)
         notes = [*(one.notes for one in statistics.values()), *(one.sentences() for one in kept)]
         return Report(
             url=self.store.url,
@@ -212,7 +215,7 @@ class _Order:
         image = Pixels(self.image, self.levels[0], store.levels, method, coarser, kept).mended(damage)
         if source != "as it was" and self.fingerprint is not None:
             watch.keep(self.origins, Journal(store.levels[0].place))
-        return Job(store, image, pixels, made.statistics if made else {}, self.origins, watch)
+        return Job(store, image, pixels, made.statistics if made else {}, self.origins, watch, options.element)
 
     def _damage(self, place: Place, options: Options) -> list[str]:
         """Return what a finished store lacks."""
@@ -263,6 +266,7 @@ def _open(
     spec = spec_of(image)
     target = open_store(url, options.storage_options, "r+")
     how: dict[str, Any] = {"layout": options.layout, "version": options.version, "overwrite": options.overwrite}
+    how["aside"] = options.element is not None
     if options.overwrite and go_on_moving(target, fingerprint, True, listener):
         return target
     if options.resume and fingerprint is not None:

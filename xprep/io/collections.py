@@ -84,10 +84,11 @@ def list_whole(collection: Collection, whole: Names[str], version: Version) -> d
         return {"OME": wrap({"series": listed}, version), "": {**collection.others, **wrap({SERIES: 3}, version)}}
     if collection.kind == "well":
         return {"": {**collection.others, **_well(collection.ome["well"], whole, "", version)}}
+    there = {entry.name for entry in collection.images if entry.path in whole}
     wells = {
         path: {**_others(attributes), **_well(find_ome(attributes)["well"], whole, f"{path}/", version)}
         for path, attributes in collection.wells.items()
-        if any(entry.path in whole for entry in collection.images if entry.name == path)
+        if path in there
     }
     rows = dict.fromkeys(path.rpartition("/")[0] for path in wells if "/" in path)
     plate = completed(collection.ome["plate"])

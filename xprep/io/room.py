@@ -30,8 +30,10 @@ from xprep.io.stores import Place, open_store
 _OLD = ".xprep-old"
 
 
-def make_room(target: Place, overwrite: bool) -> Place:
+def make_room(target: Place, overwrite: bool, aside: bool = False) -> Place:
     """Return where to write a store that shall be at ``target``: there, or beside what it will replace.
+
+    One that is made ``aside`` is so, on this machine, also where nothing is there: no half of it is ever at ``target``.
 
     Raises
     ------
@@ -41,7 +43,8 @@ def make_room(target: Place, overwrite: bool) -> Place:
     """
     names = target.list_folder()
     if _is_nothing(target, names):
-        return target
+        beside = _room_beside(target) if aside and target.folder is not None else target
+        return beside if isinstance(beside, Place) else target
     group = read_marked(target)
     if not is_node(target) and not _is_ours(target, group):
         raise StoreExistsError(f"{target} exists and is not a Zarr store ({_some(names)}): xprep never deletes such.")
