@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import KEY, SECRET, Server, _answers, free_port
+from tests.servers import KEY, SECRET, Server, _answers, _put, free_port
 
 NOT_INSTALLED = "{} is not installed: see tests/emulators.txt"
 # Azurite's well-known account; no secret.
@@ -109,11 +109,7 @@ def moto_here() -> Iterator[Bucket]:
     server.start()
     host, port = server.get_host_and_port()
     endpoint = f"http://{host}:{port}"
-
-    def make(name: str) -> None:
-        urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{name}", method="PUT", data=b""), timeout=10).close()
-
-    yield s3_bucket(Server(endpoint, make, {}), endpoint)
+    yield s3_bucket(Server(endpoint, lambda name: _put(f"{endpoint}/{name}"), {}), endpoint)
     server.stop()
 
 

@@ -233,7 +233,7 @@ WRITING: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a factor of 0": (
         {"scale_factors": (0,)},
         ValueError,
-        r"scale factors must be whole numbers, 1 or more; got \{'y': 0, 'x': 0\}",
+        r"scale_factors must be whole numbers, 1 or more; got \{'y': 0, 'x': 0\}",
     ),
     "a factor of 1.5": ({"scale_factors": (1.5,)}, ValueError, r"whole numbers.*1\.5"),
     "a factor of an unknown dim": ({"scale_factors": ({"z": 2},)}, ValueError, r"scale_factors names the dim 'z'"),

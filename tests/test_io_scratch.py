@@ -180,6 +180,18 @@ def test_a_disk_that_fills_up(small_disk: Path, monkeypatch: pytest.MonkeyPatch)
     assert os.listdir(small_disk) == []
 
 
+def test_what_was_written_is_not_asked_for_again(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that comes later finds less room than the array needs, because most of the array is there already."""
+    monkeypatch.setattr(module, "SPARE_BYTES", 0)
+    scratch = Scratch.plan(small_disk)
+    target, _ = scratch.array("a", (3, 2**19), "uint8", (1, 2**19))
+    rows = [(slice(row, row + 1), slice(0, 2**19)) for row in range(3)]
+    target.write(rows[0], np.ones((1, 2**19), np.uint8))
+    target.write(rows[1], np.ones((1, 2**19), np.uint8))
+    pickle.loads(pickle.dumps(target)).write(rows[2], np.ones((1, 2**19), np.uint8))  # noqa: S301
+    scratch.remove()
+
+
 def test_planning_touches_nothing(tmp_path: Path) -> None:
     Scratch.plan(tmp_path / "none").array("a", (10**6, 10**6), "float32", (10**3, 10**3))
     assert not (tmp_path / "none").exists()

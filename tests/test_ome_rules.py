@@ -209,6 +209,16 @@ ROWS: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
     (ALL, plate(acquisitions=[{"id": 0, "endtime": -1}]), "endtime must be"),
     (ALL, plate(acquisitions=[{"id": 0, "description": 1}]), "description must be"),
     (("0.4",), plate(version="0.3"), "plate.version must be '0.4'"),
+    (("0.5",), plate(version="0.5"), ""),
+    (("0.5",), plate(version=0.5), "plate.version must be a text"),
+    (("0.5",), label(version=0.5), "image-label.version must be a text"),
+    (("0.4",), label(version="0.3"), "image-label.version must be '0.4'"),
+    (("0.5",), {"well": {"images": [{"path": "0"}], "version": 1}}, "well.version must be a text"),
+    (("0.4",), {"well": {"images": [{"path": "0"}], "version": "0.5"}}, "well.version must be '0.4'"),
+    (OLD, {"bioformats2raw.layout": 3, **plate()}, ""),
+    (OLD, steps({"scale": [1, 1]}), "one scale"),
+    (OLD, image(coordinateTransformations=[SHIFT]), "one scale"),
+    (OLD, image(coordinateTransformations=[{"type": "rotation", "rotation": TURN}]), "one scale"),
     (ALL, well({"path": "0"}, {"path": "1", "acquisition": 3}), ""),
     (ALL, well(), "well.images must be"),
     (ALL, {"well": {}}, "well.images is missing"),
@@ -230,6 +240,16 @@ ROWS: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
     (NEW, image_06(coordinateTransformations=GONE, systems=[space("p")]), ""),
     (NEW, image_06(systems=[]), "coordinateSystems must be"),
     (NEW, image_06(systems=[{"axes": SPACE}, space("w")]), "name is missing"),
+    (NEW, image_06(systems=[space(""), space("w")]), "name must be a text that is not empty"),
+    (NEW, image_06(systems=[space("p", {"name": "", "type": "space"}, SPACE[1]), space("w")]), "a text that is not empty"),
+    (NEW, image_06(systems=[space("p", SPACE[0], SPACE[0]), space("w")]), "must be there once"),
+    (NEW, image_06(systems=[space("p", {**SPACE[0], "unit": 5}, SPACE[1]), space("w")]), "unit must be a text"),
+    (NEW, image_06(between(type="sequence", transformations=[])), "a list of transformations"),
+    (NEW, image_06(between(type="bijection", forward={"type": "identity"}, inverse={**SCALE, "scale": [1]})), "'scale' of 1"),
+    (NEW, image_06(between(type="projectAxis", droppedInputs=[0, 0])), "each once"),
+    (NEW, image_06(datasets=[{"path": "0", "coordinateTransformations": [from_level(**SCALE)]},
+                             {"path": "1", "coordinateTransformations": [
+                                 {**SCALE, "input": {"path": "1"}, "output": {"name": "w"}}]}]), "lead to one coordinate system"),
     (NEW, image_06(systems=[{"name": "p"}, space("w")]), "axes is missing"),
     (NEW, image_06(systems=[space("p"), space("p"), space("w")]), "must be there once"),
     (NEW, image_06(systems=[space("p", SPACE[0]), space("w")]), "2 to 5 axes"),
@@ -371,6 +391,29 @@ def of_two_acquisitions(root: Path) -> None:
     group(root, {"plate": {**document["plate"], "acquisitions": [{"id": 0}, {"id": 1}]}})
 
 
+FIELD_OF_7 = {"path": "0", "acquisition": 7}
+
+
+def make_labels_deep(root: Path, between: dict[str, Any] | None) -> None:
+    stored(root)
+    group(root / "labels", {"labels": ["more/a"]})
+    group(root / "labels/more", between)
+    stored(root / "labels/more/a", label())
+
+
+def make_series(root: Path) -> None:
+    group(root, {"bioformats2raw.layout": 3})
+    group(root / "OME", {"series": ["0", "1"]})
+    for name in ("0", "1"):
+        stored(root / name)
+
+
+def again(folder: Path, shape: tuple[int, ...], names: str, dtype: str = "uint8") -> None:
+    """Put another array there."""
+    remove(folder)
+    zarr.create_array(folder, shape=shape, dtype=dtype, dimension_names=list(names))[...] = 1
+
+
 HIERARCHIES: dict[str, tuple[Any, Any, str]] = {
     "an image": (stored, lambda root: None, ""),
     "a plate": (make_plate, lambda root: None, ""),
@@ -389,6 +432,24 @@ HIERARCHIES: dict[str, tuple[Any, Any, str]] = {
     "labels of other levels": (make_labels, lambda root: two_levels_again(root / "labels/a"), "have 2 levels"),
     "colours that are wrong": (make_labels, lambda root: group(root / "labels/a", label(colors=[])), "colors must be"),
     "no names of dimensions": (lambda root: stored(root, names=None), lambda root: None, "dimension_names"),
+    "labels in a group": (lambda root: make_labels_deep(root, None), lambda root: None, ""),
+    "labels in a group that says more": (
+        lambda root: make_labels_deep(root, {"labels": ["a"]}), lambda root: None, "labels/more: a group between",
+    ),
+    "an acquisition of no plate": (of_two_acquisitions, lambda root: group(root / "A/1", well(FIELD_OF_7)), "acquisition is 7"),
+    "series": (make_series, lambda root: None, ""),
+    "series without a list": (make_series, lambda root: remove(root / "OME"), ""),
+    "series with a gap": (make_series, lambda root: (remove(root / "OME"), (root / "1").rename(root / "3")), "without a gap"),
+    "a series that is not there": (make_series, lambda root: remove(root / "1"), "1: it is listed, and not there"),
+    "more dimensions than axes": (stored, lambda root: again(root / "0", (1, 4, 4), "zyx"), "3 dimensions for the axes"),
+    "dimensions of other names": (stored, lambda root: again(root / "0", (4, 4), "xy"), r"its dimensions are \('x', 'y'\)"),
+    "levels from the smallest": (two_levels, lambda root: again(root / "1", (8, 8), "yx"), "from the largest to the smallest"),
+    "levels of several types": (two_levels, lambda root: again(root / "1", (2, 2), "yx", "uint16"), "they differ in type"),
+    "a level of fewer dimensions": (two_levels, lambda root: again(root / "1", (2,), "x"), "1 dimensions for the axes"),
+    "labels of another version": (
+        make_labels, lambda root: group(root / "labels/a", label(), "0.6"), "labels/a: .*a hierarchy has one",
+    ),
+    "comments": (stored, lambda root: (root / "0/zarr.json").write_text('{"zarr_format": 3, // three\n}'), "not JSON"),
     "a level that cannot be opened": (stored, lambda root: (root / "0/zarr.json").write_text("{}"), "0: "),
 }  # fmt: skip
 

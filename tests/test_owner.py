@@ -38,6 +38,8 @@ CREATED: dict[str, tuple[str | dict[str, float], str]] = {
     "no time": ("yesterday", r"since a time that is none \('yesterday'\)"),
     "nothing": ("", r"since a time that is none \(''\)"),
     "pages": ("9" * 100_000, r"since a time that is none \('9{80}…'\)"),
+    "all that is shown": ("9" * 80, r"since a time that is none \('9{80}'\)"),
+    "a letter more": ("9" * 81, r"since a time that is none \('9{80}…'\)"),
     "an escape": ("\x1b[31mred", r"since a time that is none \('\?\[31mred'\)"),
 }
 

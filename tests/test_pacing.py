@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.sources import CountingSource
-from xprep.engine import gather as gathering
+from xprep.engine import needs as gathering
 from xprep.engine.folds import Fold, fold
 from xprep.engine.gather import Place
 from xprep.engine.rims import Border

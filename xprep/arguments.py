@@ -32,6 +32,44 @@ def check_number(value: Any, name: str, least: float = -np.inf) -> float:
     return float(value)
 
 
+def check_whole(value: Any, name: str, least: int = 0, most: int | None = None, also: str = "") -> int:
+    """Return a whole number from ``least`` to ``most`` (or any above); ``also`` says what else may be given instead.
+
+    Raises
+    ------
+    TypeError
+        It is no whole number.
+    ValueError
+        It is less, or more.
+
+    Examples
+    --------
+    >>> check_whole(0, "num_planes", 1, also=", or None")
+    Traceback (most recent call last):
+    ValueError: num_planes must be a whole number, 1 or more, or None; got 0.
+    """
+    span = f", {least} or more" if most is None else f" from {least} to {most}"
+    wanted = f"{name} must be a whole number{span}{also}; got {value!r}."
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise TypeError(wanted)
+    if not least <= value <= (value if most is None else most):
+        raise ValueError(wanted)
+    return int(value)
+
+
+def check_text(value: Any, name: str, also: str = "") -> str:
+    """Return a text; ``also`` says what else may be given instead.
+
+    Raises
+    ------
+    TypeError
+        It is none.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a text{also}; got {value!r}.")
+    return value
+
+
 def check_mapping(value: Any, name: str, example: str, *, secret: bool = False) -> Mapping[Any, Any]:
     """Return a mapping, an empty one for None. Of a ``secret`` only the type is told.
 
@@ -80,3 +118,17 @@ def check_dim_names(value: Any, name: str) -> tuple[Any, ...]:
     if not isinstance(names, list | tuple | set | frozenset) or not all(isinstance(one, str) for one in names):
         raise TypeError(f"{name} must be the name of a dim, or several of them; got {value!r}.")
     return tuple(names)
+
+
+def check_shape(value: Any, name: str = "shape") -> tuple[int, ...]:
+    """Return the lengths of axes in space.
+
+    Raises
+    ------
+    TypeError
+        No sequence, or not of whole numbers.
+    ValueError
+        A length is below 0, or above what an array can have.
+    """
+    listed = check_listed(value, name, "the lengths (y, x) or (z, y, x)")
+    return tuple(check_whole(length, f"{name}[{n}]") for n, length in enumerate(listed))

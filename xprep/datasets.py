@@ -7,6 +7,7 @@ from importlib.resources import files
 import numpy as np
 import xarray as xr
 
+from xprep.arguments import check_number, check_shape, check_whole
 from xprep.types import Array
 
 BLOCK = 1024  # pixels of a synthetic image that are made together
@@ -67,6 +68,15 @@ def blobs(
     >>> dict(xprep.datasets.blobs(channels=2, shape=(64, 96)).sizes)
     {'c': 2, 'y': 64, 'x': 96}
     """
+    channels, seed = check_whole(channels, "channels", 1), check_whole(seed, "seed")
+    shape = check_shape(shape)
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise ValueError(f"shape must be two or three lengths, (y, x) or (z, y, x), each 1 or more; got {shape}.")
+    density, pixel = check_number(density, "density", least=0), check_number(pixel, "pixel", least=0)
+    if density > 1:
+        raise ValueError(f"density must be a number of cells a pixel, from 0 to 1; got {density!r}.")
+    if not 0 < pixel < np.inf:
+        raise ValueError(f"pixel must be a finite number of micrometres above 0; got {pixel!r}.")
     random = np.random.default_rng(seed)
     dims = ("c", *("z", "y", "x")[-len(shape) :])
     pixels = np.stack([_channel(random, shape, density) for _ in range(channels)])

@@ -86,6 +86,8 @@ class Options:
             raise TypeError(f"deadline must be a number of seconds; got {self.deadline!r}.")
         if not _is_positive(self.deadline):
             raise ValueError(f"deadline must be a positive number of seconds; got {self.deadline!r}.")
+        if isinstance(self.scratch_url, str) and not self.scratch_url.strip():
+            raise ValueError(f"scratch_url must be a folder, a URL or None; got {self.scratch_url!r}.")
         if not isinstance(self.scratch_url, str | Path | None):
             raise TypeError(f"scratch_url must be a folder, a URL or None; got {self.scratch_url!r}.")
         if not isinstance(self.scratch_options, Mapping | None):

@@ -21,20 +21,26 @@ _PAUSES: Final = tuple(0.01 * 2**n for n in range(9))
 
 def replace(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
     """Move a file over another as `os.replace` does; on Windows it is tried again while somebody has one of them open."""
-    _move(os.replace, source, target)
+    if ON_WINDOWS:
+        _patiently(os.replace, source, target)
+    else:  # open files are moved, and an error is final
+        os.replace(source, target)
 
 
 def rename(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
     """Move a folder as `os.rename` does; on Windows it is tried again while somebody has a file in it open."""
-    _move(os.rename, source, target)
+    if ON_WINDOWS:
+        _patiently(os.rename, source, target)
+    else:
+        os.rename(source, target)
 
 
-def _move(move: Callable[..., None], source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    for pause in _PAUSES if ON_WINDOWS else ():
+def _patiently(move: Callable[..., None], source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    for pause in _PAUSES:
         try:
             move(source, target)
             return
-        except PermissionError:  # elsewhere open files are moved, and the error is final
+        except PermissionError:
             sleep(pause)
     move(source, target)
 

@@ -107,8 +107,8 @@ def list_wells(
 ) -> dict[str, Plate | Exception]:
     """List the wells that are whole by now; a plate that another run took over is an error from now on.
 
-    Until all has ``ended``, only wells all of whose fields were tried, and some at a time where many are listed: a root of thousands of
-    wells would else be written thousands of times.
+    Until all has ``ended``, only wells all of whose fields were tried, and some at a time where many are listed: a root of thousands
+    of wells would else be written thousands of times.
     """
     found = dict(plates)
     for made, plate in plates.items():

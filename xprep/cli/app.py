@@ -22,7 +22,7 @@ from xprep.cli.validate import validate
 from xprep.cli.values import parse_storage_options
 from xprep.cli.verify import verify
 from xprep.engine.cluster import connect
-from xprep.images import WriteOptions, describe_store, open_image, write_images
+from xprep.images import WriteOptions, check_writing, describe_store, open_image, write_images
 from xprep.io.paths import stem
 from xprep.io.scratch import Leftover, find_scratch
 from xprep.ops import normalize as normalize_images
@@ -100,8 +100,11 @@ def plan(request: Request) -> None:
             with connect(request.scheduler, request.workers):
                 batch.print_plans(*many)
             return
+        how = WriteOptions(storage_options=request.storage_options, **request.store)
         with set_options(**request.settings), connect(request.scheduler, request.workers):
-            results = xr.DataTree.from_dict(_nodes(_normalized(request)))
+            images = _normalized(request)
+            check_writing(list(zip(images, request.outputs, strict=True)), how)
+            results = xr.DataTree.from_dict(_nodes(images))
             found = plan_images(results, chunks=request.store["chunks"], shards=request.store["shards"])
         print_plan(make_console(), found, request.outputs)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xprep.cli.values import parse_factors, parse_memory, parse_names, parse_value
+from xprep.cli.values import parse_count, parse_factors, parse_memory, parse_names, parse_place, parse_value
 
 
 def _option(panel: str, text: str, *names: str, **settings: Any) -> Any:
@@ -86,8 +86,8 @@ Intermediates = Annotated[
     _run("What becomes of the image between passes.", metavar="auto|recompute|persist|spill"),
 ]
 Scheduler = Annotated[str | None, _run("Of a dask scheduler, tcp://host:8786; or DASK_SCHEDULER_ADDRESS.", metavar="ADDRESS")]
-Workers = Annotated[int | None, _run("Run in so many processes instead of threads.", metavar="NUMBER")]
-Scratch = Annotated[str | None, _run("Where intermediates are spilled.", metavar="URL")]
+Workers = Annotated[Any, _run("Run in so many processes instead of threads.", parser=parse_count, metavar="NUMBER")]
+Scratch = Annotated[Any, _run("Where intermediates are spilled.", parser=parse_place, metavar="URL")]
 Memory = Annotated[
     Any,
     _run(

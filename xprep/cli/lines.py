@@ -83,7 +83,7 @@ class Lines:
 def listening(how: str, console: Console, *, quiet: bool = False) -> Iterator[Listener | bool]:
     """Yield who is told of a run: a bar, lines of JSON, or nobody."""
     if how not in ("bar", "json", "none"):
-        raise typer.BadParameter(f"{how!r} is none of bar, json, none.", param_hint="--progress")
+        raise ValueError(f"--progress must be one of bar, json, none; got {how!r}.")
     if quiet or how == "none":
         yield False
     elif how == "json":

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from xprep.io.urls import parse as parse_url
 from xprep.sizes import parse_bytes
 from xprep.types import WrittenName
 
@@ -27,13 +28,22 @@ def parse_value(text: Any) -> Any:
         found = _json(text)
         return {WrittenName(name): value for name, value in found.items()} if isinstance(found, dict) else found
     if "," in text or "=" in text:
-        parts = [part.strip() for part in text.split(",") if part.strip()]
-        return dict(map(_pair, parts)) if "=" in text else [_scalar(part) for part in parts]
+        parts = _parts(text)
+        return _mapping(parts) if "=" in text else [_scalar(part) for part in parts]
     return _scalar(text)
 
 
+def _parts(text: str) -> list[str]:
+    """Return what stands between commas, of which one may be the last."""
+    parts = [part.strip() for part in text.strip().removesuffix(",").split(",")]
+    if not all(parts):
+        raise typer.BadParameter(f"{text!r} has an empty part, which may be a variable that is not set; none stands for nothing.")
+    return parts
+
+
 def _scalar(text: str) -> Any:
-    if text.lower() in ("none", ""):
+    _parts(text)
+    if text.lower() == "none":
         return None
     for kind in (int, float):
         try:
@@ -41,6 +51,13 @@ def _scalar(text: str) -> Any:
         except ValueError:
             continue
     return text
+
+
+def _mapping(parts: list[str]) -> dict[str, Any]:
+    pairs = [_pair(part) for part in parts]
+    if len(found := dict(pairs)) < len(pairs):
+        raise typer.BadParameter(f"{','.join(parts)!r} names one thing twice.")
+    return found
 
 
 def _pair(text: str) -> tuple[str, Any]:
@@ -54,7 +71,7 @@ def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"that is no JSON: {error}") from None
+        raise typer.BadParameter(f"{text!r} is no JSON: {error}") from None
 
 
 def parse_list(text: Any) -> Any:
@@ -77,10 +94,10 @@ def parse_names(text: Any) -> Any:
     >>> parse_names("CD3"), parse_names("488,none"), parse_names('["CD3", "a, b", 488]'), parse_names("none")
     (['CD3'], ['488', 'none'], ['CD3', 'a, b', '488'], None)
     """
-    if not isinstance(text, str) or text.strip().lower() in ("none", ""):
+    if not isinstance(text, str) or text.strip().lower() == "none":
         return None if isinstance(text, str) else text
     if not text.strip().startswith("["):
-        return [WrittenName(part.strip()) for part in text.split(",") if part.strip()]
+        return [WrittenName(name) for name in _parts(text)]
     return [one if isinstance(one, str) else WrittenName(json.dumps(one)) for one in _json(text)]
 
 
@@ -98,9 +115,29 @@ def parse_factors(text: Any) -> Any:
 def parse_memory(text: Any) -> int | None:
     """Return a number of bytes, as `xprep.sizes.parse_bytes` reads it."""
     try:
-        return None if text is None else parse_bytes(text)
+        found = None if text is None else parse_bytes(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    if found == 0:
+        raise typer.BadParameter(f"{text!r} is no room at all; give a number of bytes above 0, such as '8 GiB'.")
+    return found
+
+
+def parse_count(text: Any) -> int | None:
+    """Return a whole number of at least 1."""
+    if isinstance(text, str) and not (text.strip().isdecimal() and int(text) > 0):
+        raise typer.BadParameter(f"{text!r} is no whole number of at least 1.")
+    return int(text) if isinstance(text, str) else text
+
+
+def parse_place(text: Any) -> str | None:
+    """Return a folder or a URL that can be written to, as it was given."""
+    if isinstance(text, str):
+        try:
+            parse_url(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+    return text
 
 
 def parse_storage_options(texts: list[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from xprep.engine.graph import call
 from xprep.engine.ledger import Ledger
 from xprep.engine.seen import Seen, together
 from xprep.engine.write import write_alone
+from xprep.naming import named
 from xprep.types import Writable
 
 
@@ -32,6 +33,7 @@ def write_apart(
     return call(together, *written, label="levels")
 
 
+@named("written-level")
 @dataclass(frozen=True)
 class _OfLevel:
     """Says which level it was that stood alone."""

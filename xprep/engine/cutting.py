@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from math import prod
 
 import dask.array as da
+from dask.delayed import Delayed
 
+from xprep.engine.composing import step_of
 from xprep.engine.deliver import made_of
-from xprep.engine.gather import Gathered, gather, needed_whole, same
+from xprep.engine.gather import Gathered, gather, needed_whole
 from xprep.engine.graph import origin_of
 from xprep.engine.grid import regular, regular_chunks
+from xprep.engine.needs import same
 from xprep.engine.rechunking import TwoSteps, direct_tile, two_steps
 from xprep.engine.scaling import exact_needs
 from xprep.engine.sources import read_array, retile, source_of
@@ -98,7 +101,8 @@ def uncut_along(array: da.Array, whole: Sequence[int]) -> da.Array:
 
 def _cut_anew(tiles: da.Array, axes: tuple[int, ...], unit: Sequence[int]) -> Cut:
     source, gathered = _rereadable(tiles)
-    room = options().tile_bytes // max(tiles.dtype.itemsize, 1 if source is None else source.dtype.itemsize)
+    taken = 0 if source is None else -(-source.nbytes // max(1, tiles.size))  # bytes of input for a voxel
+    room = options().tile_bytes // max(1, tiles.dtype.itemsize, taken)
     if source is None:
         small = tiles.nbytes <= max(FEW_BYTES, MERGED * options().tile_bytes)
         chunk = (1,) * tiles.ndim if small else tuple(map(max, tiles.chunks))
@@ -119,13 +123,11 @@ def _with(shape: Sequence[int], axis: int, length: int) -> Shape:
 
 def _rereadable(tiles: da.Array) -> tuple[da.Array | None, Gathered | None]:
     """Return the source that tiles are read from, in whatever blocks, and what makes them of it; None where there is none."""
-    gathered = origin_of(tiles)
-    if isinstance(gathered, Gathered):
-        origin = source_of(gathered.array)
-        usable = origin is not None and not origin.held and not gathered.wrap
-        return (gathered.array, gathered) if usable else (None, None)
-    origin = source_of(tiles)
-    return (tiles, None) if origin is not None and not origin.held else (None, None)
+    step = step_of(tiles)
+    array = tiles if step is None else step.array
+    origin = source_of(array)
+    usable = origin is not None and not origin.held and (step is None or not step.wrap)
+    return (array, step) if usable else (None, None)
 
 
 def _chunk_as_made(tiles: da.Array, source: da.Array) -> Shape:
@@ -136,32 +138,46 @@ def _chunk_as_made(tiles: da.Array, source: da.Array) -> Shape:
     return tuple(max(1, round(chunk * n / before)) for chunk, n, before in lengths)
 
 
+def remade(tiles: da.Array, tile: Sequence[int], reading: int | None = None, unless: Delayed | None = None) -> da.Array:
+    """Return what ``tiles`` are, in blocks of ``tile``, for one user: made anew of their source, if they have one.
+
+    ``reading`` and ``unless`` are as for `retile`.
+    """
+    source, step = _rereadable(tiles)
+    if source is None or step is None:
+        return retile(tiles, tile, reading, unless, alone=True)
+    read = retile(source, _input_tile(tiles, source, tile), reading, unless, alone=True)
+    chunks, needs = regular_chunks(tiles.shape, tile), exact_needs(step.needs)
+    return gather(step.function, read, *step.states, dtype=tiles.dtype, chunks=chunks, needs=needs, label=step.label, alone=True)
+
+
 def _made_in(tiles: da.Array, tile: Shape) -> da.Array:
-    """Return what ``tiles`` are, in blocks of ``tile``."""
-    source, gathered = _rereadable(tiles)
-    if source is None or gathered is None:
-        own = regular_chunks(tiles.shape, tile)
-        return tiles if source is None and own == tiles.chunks else retile(tiles, tile, alone=True)
-    made_of_source = gathered.function, retile(source, _input_tile(tiles, source, tile), alone=True), *gathered.states
-    chunks, needs = regular_chunks(tiles.shape, tile), exact_needs(gathered.needs)
-    return gather(*made_of_source, dtype=tiles.dtype, chunks=chunks, needs=needs, label=gathered.label)
+    """Return what ``tiles`` are, in blocks of ``tile``; as they are where they are cut so, and cannot be made anew."""
+    is_as_wanted = tiles.chunks == regular_chunks(tiles.shape, tile) and _rereadable(tiles)[0] is None
+    return tiles if is_as_wanted else remade(tiles, tile)
 
 
-def _input_tile(tiles: da.Array, source: da.Array, tile: Shape) -> Shape:
-    """Return how the source is read for ``tile`` of what is made of it: alike, or in whole chunks where sizes differ."""
-    if tiles.shape == source.shape:
-        return tile
+def _input_tile(tiles: da.Array, source: da.Array, tile: Sequence[int]) -> Shape:
+    """Return how the source is read for ``tile`` of what is made of it: exactly, or in whole chunks if that is not much more."""
     lengths = zip(tile, tiles.shape, source.shape, base_chunk(source), strict=True)
-    return tuple(min(before, -(-max(1, t * before // n) // chunk) * chunk) for t, n, before, chunk in lengths)
+    return tuple(_input_length(*of_axis) for of_axis in lengths)
+
+
+def _input_length(tile: int, length: int, before: int, chunk: int) -> int:
+    needed = -(-max(1, tile * before) // max(1, length))
+    whole = -(-needed // chunk) * chunk
+    exact = length == before or tile * before % max(1, length) == 0 or 2 * whole > 3 * needed
+    return min(before, needed if exact else whole)
 
 
 def _paceable(tiles: da.Array) -> da.Array:
     """Return tiles with halos so that they can be read in an order that few are alive in: by a reading of their own."""
-    source, gathered = _rereadable(tiles)
-    alone = source is None or source_of(source).alone  # type: ignore[union-attr]
-    if gathered is None or alone or gathered.needs is same:
+    source, step = _rereadable(tiles)
+    made = origin_of(tiles)
+    if source is None or step is None or step.needs is same:
         return tiles
-    return _made_in(tiles, tuple(lengths[0] for lengths in tiles.chunks))
+    own = source_of(made.array) if isinstance(made, Gathered) else None
+    return tiles if own is not None and own.alone else _made_in(tiles, tuple(lengths[0] for lengths in tiles.chunks))
 
 
 def _fits(lengths: Sequence[int], unit: int) -> bool:

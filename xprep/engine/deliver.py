@@ -10,6 +10,7 @@ from typing import Any
 import dask.array as da
 from dask.delayed import Delayed
 
+from xprep.engine.axes import in_order
 from xprep.engine.graph import BlockTasks, array_of, origin_of, unique
 from xprep.engine.grid import pieces, starts
 from xprep.types import Array, Chunks
@@ -78,13 +79,6 @@ class _Cut:
 
     def __call__(self, tile: Array) -> Array:
         return in_order(tile[self.cut], self.axes)
-
-
-def in_order(block: Array, axes: Sequence[int]) -> Array:
-    """Return a view of ``block`` whose axis i is ``axes[i]``; axes of length 1 that are left out are dropped."""
-    dropped = tuple(axis for axis in range(block.ndim) if axis not in axes)
-    kept = [axis for axis in range(block.ndim) if axis not in dropped]
-    return block.squeeze(dropped).transpose([kept.index(axis) for axis in axes])
 
 
 def made_of(array: Any) -> Made | None:

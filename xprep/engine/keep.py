@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import dask.array as da
+import numpy as np
 from dask.delayed import Delayed
 
+from xprep.engine.cutting import remade
 from xprep.engine.folds import Fold, fold
-from xprep.engine.gather import BlockFunction, Needs, Then, gather, same
+from xprep.engine.gather import BlockFunction, Then, gather
 from xprep.engine.memory import memory_limit
+from xprep.engine.needs import Needs, same
 from xprep.engine.sources import View, read_array, retile, source_of
 from xprep.engine.spill import spill
 from xprep.options import options
@@ -46,7 +49,7 @@ class Recomputed:
 
     def reading(self, number: int, unless: Delayed | None = None) -> da.Array:
         """Return the image, in tasks that no other pass has."""
-        return retile(self.array, self.tile, number, unless, alone=True)
+        return remade(self.array, self.tile, number, unless)
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,8 @@ class Stream:
         """Fold the image in pass ``number``; it is never there as a whole."""
         through = Then(self.function, how.summarize, len(self.states))
         tiles = self.kept.reading(number, unless)
-        return fold(replace(how, summarize=through), tiles, *self.states, *states, needs=self.needs, unless=unless, label=label)
+        told = {"needs": self.needs, "unless": unless, "label": label, "itemsize": np.dtype(self.dtype).itemsize}
+        return fold(replace(how, summarize=through), tiles, *self.states, *states, **told)
 
     def array(self, number: int, label: str = "map") -> da.Array:
         """Return the image as a dask array in tiles, made in pass ``number``."""

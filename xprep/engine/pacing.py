@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise, product
 from math import prod
 from typing import Any
@@ -19,24 +19,12 @@ from typing import Any
 import dask.array as da
 from dask.delayed import Delayed
 
-from xprep.engine.gather import (
-    Along,
-    GatherBlock,
-    Gathered,
-    How,
-    Needs,
-    Place,
-    Then,
-    along_axis,
-    band_widths,
-    block_tasks,
-    gather_cost,
-    same,
-    waiting_axes,
-)
+from xprep.engine.composing import composed
+from xprep.engine.gather import GatherBlock, Gathered, How, Place, Then, block_tasks
 from xprep.engine.graph import Cost, Key, Tasks, key_of, origin_of, unique
 from xprep.engine.grid import pieces, starts
 from xprep.engine.memory import worker_threads
+from xprep.engine.needs import Along, Needs, along_axis, band_widths, gather_cost, same, waiting_axes
 from xprep.engine.rims import Border, Widths, border_widths
 from xprep.engine.sources import Origin, ReadBlock, source_of
 from xprep.types import Chunks
@@ -46,7 +34,10 @@ Index = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """Blocks to be made, all of them: what `gather` takes, with the function that ends in a summary or in a store."""
+    """Blocks to be made, all of them: what `gather` takes, with the function that ends in a summary or in a store.
+
+    Of a voxel that is made on the way, plans count ``itemsize`` bytes.
+    """
 
     function: Callable[..., Any]
     array: da.Array
@@ -56,6 +47,7 @@ class Work:
     unless: Delayed | None = None
     label: str = "work"
     wrap: bool = False
+    itemsize: int = 0
 
 
 def work_on(tiles: da.Array, function: Callable[[Any, Place], Any], label: str) -> Work:
@@ -63,7 +55,7 @@ def work_on(tiles: da.Array, function: Callable[[Any, Place], Any], label: str) 
     made = origin_of(tiles)
     if isinstance(made, Gathered):
         through = Then(made.function, function, len(made.states))
-        return Work(through, made.array, made.states, made.chunks, made.needs, None, made.label, made.wrap)
+        return Work(through, made.array, made.states, made.chunks, made.needs, None, made.label, made.wrap, tiles.dtype.itemsize)
     return Work(function, tiles, (), tiles.chunks, same, None, label)
 
 
@@ -73,16 +65,52 @@ def work_tasks(work: Work) -> tuple[dict[Index, Key], Tasks, list[Any], Cost]:
     Tasks are paced where the input is a source with one user. Such tasks must be computed all together, since one waits for
     another; a lazy array, of which somebody may want a part, is never made so.
     """
+    work = _through(work)
     origin = source_of(work.array)
     if origin is not None and origin.alone and work.needs is not same and not work.wrap:
         axes = [along_axis(work.array, axis, lengths, work.needs, False) for axis, lengths in enumerate(work.chunks)]
         if waiting := waiting_axes(work.array.numblocks, axes):
-            return _Paced.of(work, origin, axes, waiting).tasks()
+            keys, tasks, parents, cost = _Paced.of(work, origin, axes, waiting).tasks()
+            return keys, tasks, parents, _with_result(cost, work)
     _, made, parents, cost = block_tasks(
         work.function, work.array, work.states, work.chunks, work.needs, work.unless, work.label, work.wrap
     )
-    tasks: Tasks = dict(made)
-    return {key[1:]: key for key in tasks}, tasks, parents, cost  # type: ignore[misc]
+    tasks = dict(made)
+    return {key[1:]: key for key in tasks}, tasks, parents, _with_result(cost, work)  # type: ignore[misc]
+
+
+def _with_result(cost: Cost, work: Work) -> Cost:
+    return replace(cost, block=cost.block + prod(map(max, work.chunks)) * work.itemsize)
+
+
+def wait_for_joins(tasks: Tasks, order: Sequence[Key], joins: Mapping[Key, Sequence[Key]]) -> None:
+    """Let paced readings that wait for the last of several tiles wait for what joins these: ``{join: what is joined}``.
+
+    Joins free memory and make nothing new to go on with, so dask leaves them for later: of 64 tiles, 64 histograms waited.
+    """
+    number = {key: i for i, key in enumerate(order)}
+    closing: dict[Key, Key] = {}
+    for join, parts in joins.items():  # from the tiles upwards
+        last = max(parts, key=number.__getitem__)
+        number[join], closing[last] = number[last], join
+    for key, task in tasks.items():
+        if isinstance(task[0], ReadBlock):
+            tasks[key] = (task[0], *(_topmost(closing, part) for part in task[1:]))
+
+
+def _topmost(closing: Mapping[Key, Key], key: Key) -> Key:
+    while key in closing:
+        key = closing[key]
+    return key
+
+
+def _through(work: Work) -> Work:
+    """Return the work with the steps before it, if nobody else uses what they make."""
+    made = origin_of(work.array)
+    if not isinstance(made, Gathered) or not made.alone:
+        return work
+    step = composed(Gathered(work.function, work.array, work.states, work.chunks, work.needs, work.wrap))
+    return replace(work, function=step.function, array=step.array, states=step.states, needs=step.needs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,8 @@ from xprep.engine.sources import READING
 BASELINE_BYTES = 320 * 2**20
 # Blocks that a thread holds at once: its input, its result, and one of them once more in a codec or a temporary.
 BLOCKS_PER_THREAD = 2
+# A task in the graph and in the scheduler's lists: 4.9 KiB measured, of 3,567 tasks of a blurred `normalize`.
+TASK_BYTES = 5 * 2**10
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Estimate:
     @property
     def peak_memory(self) -> int:
         """Bytes that a process takes at most."""
-        return BASELINE_BYTES + self.persisted + self.front + self.threads * self.per_thread
+        return BASELINE_BYTES + self.tasks * TASK_BYTES + self.persisted + self.front + self.threads * self.per_thread
 
     @property
     def per_thread(self) -> int:

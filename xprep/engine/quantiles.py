@@ -95,6 +95,7 @@ class Search:
 def quantiles(
     streams: Sequence[Stream],
     question: Question,
+    groups: int,
     passes: Iterator[int],
     guess: Delayed | None = None,
     *,
@@ -107,8 +108,8 @@ def quantiles(
     ----------
     streams
         Images whose blocks are ``(group, ...)`` arrays of ``question.dtype``.
-    question
-        What is asked.
+    question, groups
+        What is asked, of how many groups.
     passes
         Numbers for the passes over the images.
     guess
@@ -118,8 +119,8 @@ def quantiles(
     label
         What plans and dashboards call the passes.
     """
-    most = COLLECTED_TILES * options().tile_bytes
-    count = Fold(_Count(question, 0, most // len(streams)), join_counts, 4 * DIGITS, 0 if guess is None else (SLACK + 1) * most)
+    most, counts = COLLECTED_TILES * options().tile_bytes, 4 * DIGITS * groups
+    count = Fold(_Count(question, 0, most // len(streams)), join_counts, counts, 0 if guess is None else (SLACK + 1) * most)
     number = next(passes)
     states = [] if guess is None else [guess]
     how = count if aside is None else both(count, aside)
@@ -128,7 +129,7 @@ def quantiles(
     parts = parts if aside is None else [call(first, part, label="counts") for part in parts]
     search = call(_Narrow(question, 0), *parts, label="narrow")
     for step in range(1, question.rounds):
-        how, number = Fold(_Count(question, step), join_counts, 4 * DIGITS * 2 * len(question.q)), next(passes)
+        how, number = Fold(_Count(question, step), join_counts, counts * 2 * len(question.q)), next(passes)
         parts = [stream.fold(how, search, number=number, unless=search, label=label) for stream in streams]
         search = call(_Narrow(question, step), search, *parts, label="narrow")
     return call(_Answer(question), search, label="quantile"), kept

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import gcd, lcm, prod
+from math import lcm, prod
 from typing import Final
 
 from xprep.engine.grid import tile_shape
@@ -116,5 +116,5 @@ def _between(read: int, write: int, length: int) -> int:
         return read
     if read >= length:  # one tile along the axis: any chunk begins where it does
         return write
-    common = gcd(read, write)
-    return common if 4 * common >= write else read
+    part = next(n for n in range(write, 0, -1) if read % n == 0)
+    return part if 4 * part >= write else read

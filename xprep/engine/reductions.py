@@ -10,12 +10,14 @@ from typing import Any
 
 import dask.array as da
 
-from xprep.engine.gather import Place, block_tasks, same
+from xprep.engine.gather import Place, block_tasks
 from xprep.engine.graph import Key, Tasks, array_of, unique
+from xprep.engine.needs import same
 from xprep.naming import named
 from xprep.types import Array
 
 FAN_IN = 2  # a summary is an image, several times as large as the result: one a level waits, where 4 at once left 3
+TREE = 16  # blocks that are joined in a tree; trees are joined one after the other, so that a longer movie has no more waiting
 JOINING = 2  # summaries more that a join takes for what it makes
 
 
@@ -39,13 +41,15 @@ class Reduction:
         >>> Reduction(len, len, len, 24).waiting(1), Reduction(len, len, len, 24).waiting(22)
         (72, 192)
         """
-        return ((blocks - 1).bit_length() + 1 + JOINING) * self.summary
+        behind = int(blocks > TREE)  # what is joined of the trees before
+        return ((min(blocks, TREE) - 1).bit_length() + 1 + behind + JOINING) * self.summary
 
 
 def reduce_axes(how: Reduction, array: da.Array, axes: Sequence[int], dtype: Any, label: str = "reduce") -> da.Array:
     """Return ``array`` reduced along ``axes``, which are dropped.
 
-    Blocks are joined in groups of neighbours, always the same ones: the bits do not depend on who computes.
+    Blocks are joined in groups of neighbours, always the same ones: the bits do not depend on who computes. Of however many
+    blocks, no more summaries wait than of `TREE`, and one.
     """
     blocks, made, parents, cost = block_tasks(_Summarize(how), array, (), array.chunks, same, None, label)
     tasks: Tasks = dict(made)
@@ -65,14 +69,26 @@ def _keys(blocks: str, array: da.Array, kept: Sequence[int], index: tuple[int, .
     return [(blocks, *way) for way in ways]
 
 
-def _join_behind(tasks: Tasks, name: str, index: tuple[int, ...], how: Reduction, level: list[Key]) -> None:
+def _join_behind(tasks: Tasks, name: str, index: tuple[int, ...], how: Reduction, keys: list[Key]) -> None:
+    behind: list[Key] = []  # what is joined so far
+    for first in range(0, len(keys), TREE):
+        level = _join_tree(tasks, (f"{name}-join", first, *index), how, keys[first : first + TREE])
+        if first + TREE < len(keys):
+            key = (f"{name}-behind", first, *index)
+            tasks[key] = (_Join(how), *behind, *level)
+            behind = [key]
+    tasks[name, *index] = (_Finish(how), *behind, *level)
+
+
+def _join_tree(tasks: Tasks, name: tuple[Any, ...], how: Reduction, level: list[Key]) -> list[Key]:
+    """Add the joins of neighbours until no more are left than one task joins; return those."""
     depth = 0
     while len(level) > FAN_IN:
         groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
-        level = [(f"{name}-join", depth, i, *index) for i in range(len(groups))]
+        level = [(*name, depth, i) for i in range(len(groups))]
         tasks.update({key: (_Join(how), *group) for key, group in zip(level, groups, strict=True)})
         depth += 1
-    tasks[name, *index] = (_Finish(how), *level)
+    return level
 
 
 @named("reduction-summarize")

@@ -17,10 +17,11 @@ from dask.delayed import Delayed
 
 from xprep.engine.attempts import attempt
 from xprep.engine.folds import FAN_IN
-from xprep.engine.gather import Place, Span
+from xprep.engine.gather import Place
 from xprep.engine.graph import Key, Tasks, call, key_of, unique, value_of
 from xprep.engine.grid import regular_chunks, starts, tile_shape
 from xprep.engine.ledger import Ledger, Noted, Spans
+from xprep.engine.needs import Span
 from xprep.engine.seen import Seen, together
 from xprep.engine.write import write_alone
 from xprep.options import options

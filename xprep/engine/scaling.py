@@ -12,11 +12,13 @@ from uuid import uuid4
 import dask.array as da
 import numpy as np
 
-from xprep.engine.gather import BlockFunction, Needs, Span, gather
+from xprep.engine.gather import BlockFunction, gather
 from xprep.engine.grid import count, regular_chunks, starts, tile_shape
 from xprep.engine.lazy import EAGER_TILE_BYTES, Memory, as_lazy, is_lazy
 from xprep.engine.memory import free_memory
+from xprep.engine.needs import Needs, Span
 from xprep.engine.sources import MAX_BLOCKS, View, read_array
+from xprep.naming import named
 from xprep.options import options
 from xprep.sizes import format_bytes
 
@@ -148,6 +150,7 @@ def gather_cuts(
     return gather(function, array, dtype=dtype, chunks=chunks, needs=_Even(needs, edges), label=label)
 
 
+@named("even-cuts")
 @dataclass(frozen=True)
 class _Even:
     """Needs that touch the neighbours of their chunks everywhere, along axes whose ``edges`` are given.

@@ -11,6 +11,7 @@ import numpy as np
 from xprep.engine.cutting import uncut_along
 from xprep.engine.gather import Place, gather
 from xprep.engine.quantiles import interpolate
+from xprep.naming import named
 from xprep.types import Array
 
 
@@ -28,6 +29,7 @@ def block_quantiles(array: da.Array, nkept: int, q: Sequence[float], skip_zeros:
     return da.moveaxis(flat, -1, 0)
 
 
+@named("sorted-whole")
 @dataclass(frozen=True)
 class _Whole:
     nkept: int
@@ -37,6 +39,7 @@ class _Whole:
         return (start, stop) if axis < self.nkept else (0, self.shape[axis])
 
 
+@named("sorted")
 @dataclass(frozen=True)
 class _Sorted:
     nkept: int

@@ -13,6 +13,7 @@ import numpy as np
 from dask.delayed import Delayed
 
 from xprep.engine.attempts import attempt
+from xprep.engine.axes import rearranged
 from xprep.engine.graph import SKIPPED, BlockTasks, Cost, Key, array_of, clone, key_of, origin_of, unique
 from xprep.engine.grid import regular_chunks, starts
 from xprep.types import Array, Chunks, Readable, Region
@@ -122,10 +123,10 @@ class Origin:
     """What a layer of reads remembers: the view, and the lazy values that must be there before it may be read."""
 
     view: View
-    after: Delayed | None = None
-    alone: bool = False  # whether the array has one user, which may then read for itself
-    copied: da.Array | None = None  # what the source is a copy of
-    held: bool = False  # whether several passes use the array, so that its blocks stay in memory
+    after: Delayed | None
+    alone: bool  # whether the array has one user, which may then read for itself
+    copied: da.Array | None  # what the source is a copy of
+    held: bool  # whether several passes use the array, so that its blocks stay in memory
 
 
 def read_array(  # noqa: PLR0913  (the one door of all sources; everything but the source is by keyword)
@@ -239,8 +240,7 @@ def arrange(array: da.Array, axes: Sequence[int | None]) -> da.Array:
     if origin := source_of(array):
         chunks = tuple((1,) if axis is None else array.chunks[axis] for axis in axes)
         return read_array(origin.view.arranged(axes), chunks=chunks, after=origin.after)
-    moved = array.transpose([axis for axis in axes if axis is not None])
-    return moved[tuple(None if axis is None else slice(None) for axis in axes)]
+    return rearranged(array, axes)
 
 
 def pick(array: da.Array, axis: int, positions: Sequence[int]) -> da.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -16,10 +17,10 @@ from xprep.naming import ATTRIBUTE
 def token(*parts: Any) -> str:
     """Return a text for ``parts``.
 
-    Raises
-    ------
-    TypeError
-        A class or a function of this package, which has no name of its own (`xprep.naming.named`).
+    Warns
+    -----
+    RuntimeWarning
+        A class or a function of this package has no name of its own (`xprep.naming.named`): it goes by Python's.
     """
     return str(tokenize(_plain(parts)))
 
@@ -38,7 +39,7 @@ def _plain(value: Any) -> Any:
     if name is not None and is_dataclass(value) and not isinstance(value, type):
         return name, [(field.name, _plain(getattr(value, field.name))) for field in fields(value)]
     if name is None and _is_ours(value) and not hasattr(value, "__dask_tokenize__"):
-        raise TypeError(f"{value!r} has no name that stays when it is moved: decorate it with xprep.naming.named.")
+        warnings.warn(f"{value!r} has no name that stays when it is moved: xprep.naming.named.", RuntimeWarning, stacklevel=2)
     return value if name is None else name
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from xprep.engine.gather import Place, Span
+from xprep.engine.gather import Place
+from xprep.engine.needs import Span
 from xprep.naming import named
 
 

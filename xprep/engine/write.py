@@ -16,8 +16,8 @@ import numpy as np
 from dask.delayed import Delayed
 
 from xprep.engine.attempts import attempt
+from xprep.engine.axes import in_order
 from xprep.engine.cutting import cut_for
-from xprep.engine.deliver import in_order
 from xprep.engine.folds import FAN_IN
 from xprep.engine.gather import Place
 from xprep.engine.graph import Key, Tasks, unique, value_of

@@ -9,9 +9,9 @@ from xprep.images.specifying import Options as WriteOptions
 from xprep.images.validating import validate
 from xprep.images.validation import Finding, Validation
 from xprep.images.verify import Damage, Verification, verify
-from xprep.images.writing import to_ome_zarr, write_images
+from xprep.images.writing import check_writing, to_ome_zarr, write_images
 
 __all__ = [
     "ArrayInfo", "Damage", "Finding", "Report", "StoreInfo", "Validation", "Verification", "WriteOptions",
-    "describe_store", "open_image", "open_tree", "to_ome_zarr", "validate", "verify", "write_images",
+    "check_writing", "describe_store", "open_image", "open_tree", "to_ome_zarr", "validate", "verify", "write_images",
 ]  # fmt: skip

@@ -51,7 +51,8 @@ def channel_labels(image: xr.DataArray) -> list[str]:
 def wanted_channels(image: xr.DataArray) -> list[Channel | None]:
     """Return how each channel is to be shown, None where the image does not say.
 
-    Of several channels of one label the k-th is shown as the k-th there; where some were selected, as the first.
+    Of several channels of one label the k-th is shown as the k-th there. Where some of them were selected and they are not all
+    shown alike, nothing says which these are.
     """
     channels, _ = read_appearance(image.attrs)
     labels = channel_labels(image)
@@ -61,7 +62,10 @@ def wanted_channels(image: xr.DataArray) -> list[Channel | None]:
     counts, seen, found = Counter(labels), Counter[str](), list[Channel | None]()
     for label in labels:
         told = called.get(label, [])
-        found.append(told[seen[label] if len(told) == counts[label] else 0] if told else None)
+        if told == told[:1] * len(told):
+            found.append(told[0] if told else None)
+        else:
+            found.append(told[seen[label]] if len(told) == counts[label] else None)
         seen[label] += 1
     return found
 

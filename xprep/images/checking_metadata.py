@@ -6,10 +6,11 @@ import warnings
 from itertools import islice
 from typing import Any, Final
 
+from xprep.errors import StoreFormatError
 from xprep.images.models import check_model
 from xprep.images.ome_images import open_level, read_placed
 from xprep.images.validation import Collected, State
-from xprep.io.groups import Group
+from xprep.io.groups import Group, list_members, read_group
 from xprep.io.node import brief
 from xprep.io.ome import Multiscale, Version
 from xprep.io.ome_rules import find_faults, find_version
@@ -70,3 +71,29 @@ def check_opening(report: Collected, group: Group, image: Multiscale, where: str
         report.add("opening", where, "warning", text)
     if not said:
         report.add("opening", where, "ok", f"levels that open: {len(image.levels)}.")
+
+
+def check_between(report: Collected, labels: Group, name: str, where: str) -> None:
+    """Check that the groups between ``labels`` and the label image ``name`` say nothing: they are folders, and no more."""
+    *parents, _ = name.split("/")
+    for depth in range(1, len(parents) + 1):
+        path = "/".join(parents[:depth])
+        try:
+            between = read_group(labels.place.child(path))
+        except StoreFormatError as error:
+            report.add("metadata", f"{where}/{path}", "failed", str(error))
+            continue
+        if between is not None and between.attributes:
+            text = f"a group between 'labels' and a label image has no metadata; got {brief(sorted(between.attributes))}."
+            report.add("rules", f"{where}/{path}", "failed", text)
+
+
+def check_numbers(report: Collected, group: Group) -> None:
+    """Check that the images of bioformats2raw, where no group OME lists them, are numbered from 0 without a gap."""
+    try:
+        names = [name for name in list_members(group) if name.isdecimal()]
+    except OSError:
+        return  # what is not there cannot be told where nothing is listed
+    if read_group(group.place.child("OME")) is None and set(names) != set(map(str, range(len(names)))):
+        text = f"images must be numbered from 0 without a gap, where no group OME lists them; there are {sorted(names)[:20]}."
+        report.add("rules", "", "failed", text)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from xprep.arguments import check_text
 from xprep.dims.lengths import Length, metres, parse_length
 from xprep.errors import StoreFormatError
 from xprep.io.ome import Multiscale
+from xprep.ops.layout import check_chunks
+from xprep.ops.units import is_positive
 
 
 def choose_level(image: Multiscale, level: int | Mapping[str, Length], where: str) -> int:
@@ -25,11 +28,28 @@ def choose_level(image: Multiscale, level: int | Mapping[str, Length], where: st
         wanted = {image.dims.index(dim): size for dim, size in _sizes(image, level, where).items()}
         fine = [n for n in range(count) if all(image.levels[n].scale[i] <= size for i, size in wanted.items())]
         return max(fine, default=0)
-    if isinstance(level, bool) or not hasattr(level, "__index__"):
-        raise ValueError(f"level must be a whole number, or pixel sizes such as {{'x': 2.0}}; got {level!r}.")
     if not -count <= level < count:
         raise StoreFormatError(f"{where} has the levels 0 … {count - 1}; got level={level}.")
     return int(level) % count
+
+
+def check_asked(level: Any, label: Any, coordinate_system: Any, chunks: Any) -> None:
+    """Refuse what no store can be asked for, before one is looked for.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It names the argument and the value.
+    """
+    if not isinstance(level, Mapping) and (isinstance(level, bool) or not hasattr(level, "__index__")):
+        raise ValueError(f"level must be a whole number, or pixel sizes such as {{'x': 2.0}}; got {level!r}.")
+    sizes = level.values() if isinstance(level, Mapping) else ()
+    if wrong := [one for one in sizes if not (isinstance(one, str) or is_positive(one))]:
+        raise ValueError(f"the pixel sizes of level must be numbers above 0, or lengths such as '2 um'; got {wrong[0]!r}.")
+    for value, name in ((label, "label"), (coordinate_system, "coordinate_system")):
+        if value is not None:
+            check_text(value, name, ", or None")
+    check_chunks(chunks)
 
 
 def _sizes(image: Multiscale, wanted: Mapping[str, Length], where: str) -> dict[str, float]:

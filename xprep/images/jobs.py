@@ -165,7 +165,7 @@ class _Order:
             check_apart(["image", *map(str, image.coords)] if options.layout == "dual" else [], url, "coordinates")
         check_method(options.method, image.dtype)
         levels = specify(image, options)
-        named = {check_name(name): specify_label(name, label, image, options) for name, label in labels.items()}
+        named = {check_name(name, "labels"): specify_label(name, label, image, options) for name, label in labels.items()}
         fingerprint = fingerprint_of(image, levels[1], {name: one for name, (one, _, _) in named.items()}, options)
         if options.resume and fingerprint is None:
             raise no_fingerprint()

@@ -11,6 +11,7 @@ import xarray as xr
 
 from xprep.dims.lengths import Length
 from xprep.errors import StoreFormatError, StoreFormatWarning
+from xprep.images.choosing import check_asked
 from xprep.images.ome_images import open_level, read_placed
 from xprep.images.xarray_groups import open_bare, open_variable
 from xprep.io.arrays import open_array
@@ -83,6 +84,7 @@ def open_image(
     >>> xprep.open_image(url).dims
     ('c', 'y', 'x')
     """
+    check_asked(level, label, coordinate_system, chunks)
     place = open_store(url, storage_options)
     group = read_group(place)
     if group is None:
@@ -134,6 +136,7 @@ def open_tree(
     >>> list(xprep.open_tree(url).children)
     ['scale0', 'scale1']
     """
+    check_asked(0, None, coordinate_system, chunks)
     place = open_store(url, storage_options)
     group = read_group(place)
     if group is None:

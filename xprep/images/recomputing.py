@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from math import prod
 
 import numpy as np
 
-from xprep.engine.gather import Place, Span
+from xprep.engine.gather import Place
+from xprep.engine.needs import Span
 from xprep.images.validation import Finding, State
 from xprep.io.arrays import ZarrReadable
 from xprep.io.ome import Multiscale
@@ -16,6 +18,15 @@ from xprep.types import Array
 
 SIDE = 256  # pixels of the first level that a sampled region spans along an axis
 PIXELS = 2**22  # at most so many of them are read for a region
+
+
+def find_grown(arrays: Sequence[ZarrReadable]) -> str:
+    """Return which level is larger than the one before along an axis, as none may be; an empty text if none is."""
+    for n, (fine, coarse) in enumerate(pairwise(arrays), 1):
+        if any(after > first for first, after in zip(fine.shape, coarse.shape, strict=True)):
+            before = f"the one before {fine.shape}"
+            return f"they must go from the largest to the smallest; level {n} has the shape {coarse.shape}, {before}."
+    return ""
 
 
 def find_steps(image: Multiscale, arrays: Sequence[ZarrReadable]) -> list[tuple[int, ...]] | str:

@@ -51,6 +51,8 @@ class Options:
         check_choice(self.layout, ("dual", "flat"), "layout")
         if not isinstance(self.fingerprint, str | None):
             raise TypeError(f"fingerprint must be a text or None; got {self.fingerprint!r}.")
+        if self.fingerprint == "":
+            raise ValueError("fingerprint must tell this run from others; got ''.")
         for name in ("overwrite", "resume"):
             object.__setattr__(self, name, check_switch(getattr(self, name), name))
         if self.version == "0.4" and self.shards is not None:
@@ -142,7 +144,7 @@ def check_labels(labels: Any) -> Mapping[str, xr.DataArray]:
     """
     found = check_mapping(labels, "labels", "{'cells': label_image}")
     for name, label in found.items():
-        check_name(name)
+        check_name(name, "labels")
         if not isinstance(label, xr.DataArray):
             raise TypeError(
                 f"labels must be DataArrays by name; {name!r} is a {type(label).__name__}. Name its dims: "
@@ -165,7 +167,7 @@ def specify_label(
     TypeError
         It is not of whole numbers.
     """
-    check_name(name)
+    check_name(name, "labels")
     if label.dtype.kind not in "ui":
         raise TypeError(f"labels must be whole numbers; {name!r} is of {label.dtype}. Convert them: labels.astype('uint32').")
     label = ordered(label)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from xprep.arguments import check_whole
 from xprep.errors import ChunkError, StoreFormatError, UnfinishedStoreError
 from xprep.images.checking_arrays import check_array
-from xprep.images.checking_metadata import check_document, check_opening
-from xprep.images.recomputing import check_levels, check_placement, find_steps
+from xprep.images.checking_metadata import check_between, check_document, check_numbers, check_opening
+from xprep.images.recomputing import check_levels, check_placement, find_grown, find_steps
 from xprep.images.validation import Collected, Finding, State, Validation, join
 from xprep.io.array_nodes import find_arrays
 from xprep.io.arrays import ZarrReadable
@@ -67,8 +68,7 @@ def validate(url: str | Path | Any, *, samples: int = SAMPLES, storage_options: 
     >>> validate(url).is_valid
     True
     """
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise ValueError(f"samples must be a whole number of at least 1; got {samples!r}.")
+    samples = check_whole(samples, "samples", 1)
     place = open_store(url, storage_options)
     group = read_group(place)
     if group is None:
@@ -101,6 +101,8 @@ def _check_all(report: Collected, group: Group) -> None:
         report.add("metadata", "", "failed", "a label image must be an image: it has 'image-label' and no 'multiscales'.")
     else:
         _check_wells(report, group, ome, version)
+        if "bioformats2raw.layout" in ome and "plate" not in ome:
+            check_numbers(report, group)
         for path in dict.fromkeys(_listed(report, lambda: [entry.path for entry in list_images(group)], "")):
             _check_listed(report, group, path, path, version)
         if "scene" in ome:
@@ -190,6 +192,7 @@ def _check_image(report: Collected, group: Group, where: str, version: str) -> N
     if "labels" not in find_ome(labels.attributes):
         report.add("rules", join(where, "labels"), "failed", "labels is missing; it must be a list of the paths of label images.")
     for name in _listed(report, lambda: list_labels(group), join(where, "labels")):
+        check_between(report, labels, name, join(where, "labels"))
         _check_labels(report, group, name, found, join(where, f"labels/{name}"), version)
 
 
@@ -226,6 +229,9 @@ def _check_pyramid(report: Collected, group: Group, where: str) -> tuple[Multisc
     check_opening(report, group, image, where)
     if len({array.dtype for array in opened}) > 1:
         report.add("levels", where, "failed", f"they differ in type: {[str(array.dtype) for array in opened]}.")
+        return None
+    if grown := find_grown(opened):
+        report.add("levels", where, "failed", grown)
         return None
     _check_levels(report, image, opened, where)
     return image, opened

@@ -21,10 +21,11 @@ from xprep.images.apart import check_outputs
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, order_all, start_all
 from xprep.images.outputs import Output, outputs_of
 from xprep.images.report import Report
-from xprep.images.specifying import Options, check_labels
+from xprep.images.specifying import Options, check_labels, ordered, specify
 from xprep.images.watching import Watch
 from xprep.io.objects import is_in_memory
 from xprep.io.stores import open_store
+from xprep.io.urls import check_output
 from xprep.io.withdrawing import withdraw
 from xprep.switches import check_switch
 from xprep.types import Listener
@@ -185,6 +186,14 @@ def write_images(
 ) -> dict[str, Report]:
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
     return write_outputs([Output(image, url, options, {}) for image, url in images], progress)
+
+
+def check_writing(images: Sequence[tuple[xr.DataArray, Any]], options: Options) -> None:
+    """Refuse what `write_images` of the same would refuse of arguments and places; nothing is created."""
+    check_outputs([Output(image, url, options, {}) for image, url in images])
+    for image, url in images:
+        check_output(url)
+        specify(ordered(image), options)
 
 
 def write_outputs(outputs: Sequence[Output], progress: Listener | bool | None = None) -> dict[str, Report]:

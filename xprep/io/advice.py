@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from zarr.abc.store import Store
@@ -59,7 +59,7 @@ def explain(error: BaseException, what: str, secrets: Mapping[str, Any] | None =
 class Explained:
     """A context in which errors of ``store`` and of its backend say ``what`` failed, without secrets."""
 
-    def __init__(self, store: Store, what: str, secrets: Mapping[str, Any]) -> None:
+    def __init__(self, store: Store, what: Callable[[], str], secrets: Mapping[str, Any]) -> None:
         self._store, self._what, self._secrets = store, what, secrets
 
     def __enter__(self) -> None:
@@ -68,7 +68,7 @@ class Explained:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None or not is_foreign(error):
             return
-        explained = explain(error, self._what, self._secrets)
+        explained = explain(error, self._what(), self._secrets)
         if isinstance(explained, PermissionError):
             objects.forget_client(self._store)
         raise explained from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -30,6 +30,7 @@ from xprep.options import options
 from xprep.types import Array, Region
 
 Missing = Literal["fill", "error"]
+Index = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +180,7 @@ class ZarrReadable:
         if chain.is_plain and self.place.folder is not None and self._grid.covers_whole_chunks(region):
             self._read_plain(self.place.folder, positions, region, out)
             return
-        for position, data in zip(positions, self._fetch(positions), strict=True):
+        for position, data in zip(positions, self._fetched(positions, out.nbytes), strict=True):
             there, here = self._grid.cut(region, position)
             with naming(self.place, self.chunk_key(position)):
                 self._decode(chain, data, here, _part(out, there), position)
@@ -219,6 +220,13 @@ class ZarrReadable:
                     inside, part = inner.cut(here, at)
                     self._decode(shard.inner, data, part, _part(_part(out, there), inside), position)
 
+    def _fetched(self, positions: Sequence[Index], nbytes: int) -> Iterator[bytes | None]:
+        """Yield the bytes of chunks: files one by one, objects as many at once as fill ``nbytes``, and eight at least."""
+        size = prod(self.chunks) * self._stored.itemsize
+        most = 1 if self.place.folder is not None else max(8, nbytes // max(1, size))
+        for first in range(0, len(positions), most):
+            yield from self._fetch(positions[first : first + most])
+
     def _fetch(self, positions: Sequence[tuple[int, ...]]) -> list[bytes | None]:
         names = [self.chunk_key(position) for position in positions]
         try:
@@ -226,9 +234,7 @@ class ZarrReadable:
         except OSError as error:
             raise unreadable(self.place, names, error) from None
 
-    def _fetch_parts(
-        self, shard: Shard, position: tuple[int, ...], wanted: Sequence[tuple[int, ...]]
-    ) -> list[memoryview | bytes | None]:
+    def _fetch_parts(self, shard: Shard, position: Index, wanted: Sequence[Index]) -> list[memoryview | bytes | None]:
         """Return the bytes of the chunks ``wanted`` of one shard: one request for most of it, else one per chunk."""
         if 2 * len(wanted) > prod(shard.grid):
             return self._parts_of_whole(shard, position, wanted)
@@ -242,9 +248,7 @@ class ZarrReadable:
         found = dict(zip(stored, self.place.get_many([name] * len(spans), spans), strict=True))
         return [found.get(at) for at in wanted]
 
-    def _parts_of_whole(
-        self, shard: Shard, position: tuple[int, ...], wanted: Sequence[tuple[int, ...]]
-    ) -> list[memoryview | bytes | None]:
+    def _parts_of_whole(self, shard: Shard, position: Index, wanted: Sequence[Index]) -> list[memoryview | bytes | None]:
         data = self._fetch([position])[0]
         if data is None:
             return [None] * len(wanted)

@@ -13,6 +13,7 @@ from functools import cached_property
 from hashlib import blake2b
 from itertools import product
 from math import prod
+from pathlib import Path
 from time import time
 from typing import Any, Final
 from zlib import crc32
@@ -81,6 +82,17 @@ class Contents:
         if separator != "/" or not folder.startswith(lead.rstrip("/")):
             return False
         return self._fit(folder.removeprefix(lead).split("/") if folder != lead.rstrip("/") else [])
+
+    def files(self, folder: Path) -> Iterator[Listed]:
+        """Yield those that are files: of the names in one folder, the first tells of all but their last number."""
+        known, last = "", self._texts[-1]
+        for name, found in walk_files(folder, self.may_hold):
+            here, _, number = name.rpartition("/")
+            if here and here == known and number in last:
+                yield describe_file(name, found)
+            elif self.holds(name):
+                known = here
+                yield describe_file(name, found)
 
     def prefixes(self) -> Iterator[str]:
         """Yield beginnings of names: each of a few thousand objects, together of all."""
@@ -176,20 +188,20 @@ def add_up(contents: Contents) -> Sums | str:
         return reason
     names, lasting, passing = ([0] * GROUPS for _ in range(3))
     newest, count, wanted = [(0.0, "")] * GROUPS, 0, WANTED.get()
-    for one in _listed(contents):
-        if not one.state:
+    for name, size, _, state, fleeting, changed in _listed(contents):
+        if state == "":
             return f"a listing of {contents.place} tells neither ETags nor times"
         if count % 1000 == 0 and not wanted():
             return "the run was given up"
-        number = crc32(one.name.encode())
+        number = crc32(name.encode())
         group, count = number % GROUPS, count + 1
         # Numbers have the same hash in every process, texts have not.
-        digest = hash((number, one.size, int.from_bytes(one.state.encode())))
+        digest = hash((number, size, state if isinstance(state, int) else int.from_bytes(state.encode())))
         names[group] += number
         lasting[group] += digest
-        passing[group] += hash((digest, one.passing))
-        if one.changed > newest[group][0]:
-            newest[group] = (one.changed, one.name)
+        passing[group] += hash((digest, fleeting))
+        if changed > newest[group][0]:
+            newest[group] = (changed, name)
     sums = (np.array([value & _MASK for value in values], "<u8") for values in (names, lasting, passing))
     return Sums(count, next(sums), next(sums), next(sums), newest)
 
@@ -198,7 +210,7 @@ def _listed(contents: Contents) -> Iterator[Listed]:
     place = contents.place
     if (folder := place.folder) is not None:
         with place.errors("list"):
-            yield from _held(contents, walk_files(folder, contents.may_hold))
+            yield from contents.files(folder)
     elif isinstance(place.store, ZipStore):
         yield describe_file(str(place.store.path), os.stat(place.store.path))
     elif _is_http(place):
@@ -212,21 +224,6 @@ def _listed(contents: Contents) -> Iterator[Listed]:
                 found = list_objects(place.store, place.key(prefix), place.deadline)
             named = (one._replace(name=prefix + one.name) for one in found)
             yield from (one for one in named if contents.holds(one.name))
-
-
-def _held(contents: Contents, listed: Iterator[Listed]) -> Iterator[Listed]:
-    """Yield those that ``contents`` holds: of the names in one folder, the first tells of all but their last number."""
-    folder, known, last = "", False, contents.units[-1]
-    texts = frozenset(map(str, last))
-    for one in listed:
-        here, slash, name = one.name.rpartition("/")
-        if here != folder:
-            folder, known = here, False
-        if known and name in texts:
-            yield one
-        elif contents.holds(one.name):
-            known = bool(slash) and name in texts
-            yield one
 
 
 def find_change(contents: Contents, first: Sums, second: Sums, *, lasting: bool) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
 from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
@@ -96,7 +96,7 @@ def write_file(path: str, data: bytes, lasting: bool = False) -> None:
 
     What is ``lasting`` is on the disk then, with the folders that it lies in; for its name see `sync_folder`.
     """
-    partial = f"{path}.{uuid.uuid4().hex}.partial"
+    partial = f"{path}.{token_hex(16)}.partial"
     try:
         try:
             _write_new(partial, data, lasting)
@@ -112,7 +112,7 @@ def write_file(path: str, data: bytes, lasting: bool = False) -> None:
 
 def create_file(path: str, data: bytes) -> None:
     """Write a file, at once and whole, if there is none of its name; of several who do so at once, one succeeds."""
-    partial = f"{path}.{uuid.uuid4().hex}.partial"
+    partial = f"{path}.{token_hex(16)}.partial"
     write_file(partial, data, lasting=True)
     try:
         os.link(partial, path)

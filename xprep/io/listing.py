@@ -41,9 +41,10 @@ class Listed(NamedTuple):
         Bytes.
     md5 : bytes
         Of its contents, where the store says so (the ETag of a single PUT to S3 is that); otherwise empty.
-    state : str
-        What is another after every change, for good: its ETag, or the time of its last change. Empty where nothing is known.
-    passing : int
+    state : str or int
+        What is another after every change, for good: its ETag, or the time of its last change (of a file, in nanoseconds). An
+        empty text where nothing is known.
+    passing : tuple of int
         What is another after every change while a run lasts: on a disk also the time at which its inode changed, and which it is.
     changed : float
         When it was changed last, in seconds since 1970 by the store's clock; 0 where nothing is known.
@@ -52,8 +53,8 @@ class Listed(NamedTuple):
     name: str
     size: int
     md5: bytes = b""
-    state: str = ""
-    passing: int = 0
+    state: str | int = ""
+    passing: tuple[int, ...] = ()
     changed: float = 0.0
 
 
@@ -64,7 +65,7 @@ class Objects(NamedTuple):
     md5s: dict[str, bytes]
 
 
-def gather_objects(listed: Iterator[Listed] | list[Listed]) -> Objects:
+def gather_objects(listed: list[Listed]) -> Objects:
     """Return what a listing found, by name."""
     objects = Objects({}, {})
     for one in listed:
@@ -74,8 +75,8 @@ def gather_objects(listed: Iterator[Listed] | list[Listed]) -> Objects:
     return objects
 
 
-def walk_files(folder: Path, enter: Callable[[str], bool] = lambda path: True) -> Iterator[Listed]:
-    """Yield every file below ``folder``; of the folders in it, those for whose path below it ``enter`` is true."""
+def walk_files(folder: Path, enter: Callable[[str], bool] = lambda path: True) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield every file below ``folder``, by its path from there; of the folders, those for whose path ``enter`` is true."""
     below = [""]
     while below:
         here = below.pop()
@@ -86,16 +87,14 @@ def walk_files(folder: Path, enter: Callable[[str], bool] = lambda path: True) -
                     below += [name] if enter(name) else []
                 else:
                     try:  # not `suppress`, which makes an object for each file
-                        found = entry.stat()
+                        yield name, entry.stat()
                     except FileNotFoundError:
                         continue
-                    yield describe_file(name, found)
 
 
 def describe_file(name: str, found: os.stat_result) -> Listed:
     """Return what is known of a file."""
-    passing = hash((found.st_ctime_ns, found.st_ino))
-    return Listed(name, found.st_size, b"", str(found.st_mtime_ns), passing, found.st_ctime_ns / 1e9)
+    return Listed(name, found.st_size, b"", found.st_mtime_ns, (found.st_ctime_ns, found.st_ino), found.st_ctime)
 
 
 def list_objects(store: Store, prefix: str, seconds: float) -> list[Listed]:
@@ -134,7 +133,7 @@ async def _ask(store: Store, key: str) -> Listed | None:
         return None
     time = str(info.get("Last-Modified", ""))
     # Mirrors of a server have ETags of their own.
-    return Listed(key, int(info.get("size") or 0), b"", time, 0, parsedate_to_datetime(time).timestamp() if time else 0.0)
+    return Listed(key, int(info.get("size") or 0), b"", time, (), parsedate_to_datetime(time).timestamp() if time else 0.0)
 
 
 async def _list(store: Store, prefix: str) -> list[Listed]:
@@ -176,14 +175,14 @@ def _of_fsspec(name: str, info: Mapping[str, Any]) -> Listed:
     time = next((info[key] for key in _TIMES if info.get(key)), "")
     tag = str(info.get("ETag") or info.get("etag") or "").strip('"')
     state = tag or str(time)
-    return Listed(name, int(info["size"]), _md5(tag, str(info.get("md5Hash") or "")), state, 0, _seconds(time))
+    return Listed(name, int(info["size"]), _md5(tag, str(info.get("md5Hash") or "")), state, (), _seconds(time))
 
 
 def _of_obstore(info: Mapping[str, Any], prefix: str, kind: str) -> Listed:
     time, tag = info["last_modified"], str(info["e_tag"] or "").strip('"')
     # Mirrors of a server have ETags of their own; a file's is of its inode, which a copy does not keep.
     state = str(time) if kind in ("HTTPStore", "LocalStore") else tag or str(time)
-    return Listed(info["path"].removeprefix(prefix), int(info["size"]), _md5(tag, ""), state, 0, _seconds(time))
+    return Listed(info["path"].removeprefix(prefix), int(info["size"]), _md5(tag, ""), state, (), _seconds(time))
 
 
 def _md5(tag: str, encoded: str) -> bytes:

@@ -46,6 +46,7 @@ _RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
     "image-label": (
         Rule("image-label", rules.is_object, "an object"),
         Rule("image-label/version", _VERSION, "'0.4', as the version of OME-Zarr is", versions=("0.4",)),
+        Rule("image-label/version", rules.is_text, "a text", versions=("0.5",)),
         Rule("image-label/colors", rules.is_objects, "a list of at least one object"),
         Rule("image-label/colors[]/label-value", rules.is_whole, "a whole number", NEEDED),
         Rule("image-label/colors[]/rgba", lambda rgba: _is_rgba(rgba), _BYTE),
@@ -57,6 +58,7 @@ _RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
     "plate": (
         Rule("plate", rules.is_object, "an object"),
         Rule("plate/version", _VERSION, "'0.4', as the version of OME-Zarr is", versions=("0.4",)),
+        Rule("plate/version", rules.is_text, "a text", versions=("0.5",)),
         Rule("plate/name", rules.is_text, "a text"),
         Rule("plate/field_count", rules.is_positive_whole, "a whole number of at least 1"),
         Rule("plate/acquisitions", rules.is_list, "a list of objects"),
@@ -79,6 +81,7 @@ _RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
     "well": (
         Rule("well", rules.is_object, "an object"),
         Rule("well/version", _VERSION, "'0.4', as the version of OME-Zarr is", versions=("0.4",)),
+        Rule("well/version", rules.is_text, "a text", versions=("0.5",)),
         Rule("well/images", rules.is_objects, "a list of at least one object", NEEDED),
         Rule("well/images[]/path", _ALPHANUMERIC, "a text of letters and digits", NEEDED, _BEFORE_06),
         Rule(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -62,10 +63,13 @@ class Place:
         """URL of this folder, without secrets."""
         return f"{self.shown.rstrip('/')}/{self.path}" if self.path else self.shown
 
-    @property
-    def folder(self) -> Path | None:
+    @cached_property
+    def folder(self) -> Path | None:  # asked for several times an object: pathlib took a tenth of a copy of tiny chunks
         """The folder on this machine, or None where the store is elsewhere."""
         return self.store.root / self.path if type(self.store) is LocalStore else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
     @property
     def is_bucket(self) -> bool:
@@ -177,7 +181,7 @@ class Place:
         prefix = f"{self.path}/" if self.path else ""
         with self.errors("list"):
             if (folder := self.folder) is not None:
-                return listing.gather_objects(listing.walk_files(folder))
+                return listing.Objects({name: found.st_size for name, found in listing.walk_files(folder)}, {})
             return listing.gather_objects(listing.list_objects(self.store, prefix, self._listing(about)))
 
     def list_sizes(self, about: int = MANY) -> dict[str, int]:
@@ -217,7 +221,7 @@ class Place:
 
     def errors(self, action: str) -> Explained:
         """Return a context in which errors of the store say ``action`` and this URL, without secrets."""
-        return Explained(self.store, f"cannot {action} {self.url}", self.secrets)
+        return Explained(self.store, lambda: f"cannot {action} {self.url}", self.secrets)
 
     def __str__(self) -> str:
         return self.url

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from unicodedata import category
 
 from xprep.io.paths import check_text, path_of
@@ -110,14 +110,19 @@ def parse(url: str | Path, *, chained: bool | None = None) -> Url:
     if isinstance(url, Path):
         return _local(url)
     if not isinstance(url, str):
-        raise TypeError(f"a URL is a str or a Path, or a store object of zarr; got {type(url).__name__}.")
+        raise TypeError(f"url must be a str or a Path, or a store object of zarr; got {_told(url)}.")
     if not url.strip():
-        raise ValueError("the URL is empty; give a folder or a URL such as 's3://bucket/image.ome.zarr'.")
+        raise ValueError("the URL is empty (''); give a folder or a URL such as 's3://bucket/image.ome.zarr'.")
     if "::" in url:
         return _chain(url, options().chained_urls if chained is None else chained)
     if not (match := _SCHEME.match(url)):
         return _local(Path(url))
     return _remote(url, match.group(1).lower())
+
+
+def _told(url: Any) -> str:
+    """Return what is shown of what is no URL: only of a number or None the value, as others may hold secrets."""
+    return repr(url) if url is None or isinstance(url, bool | int | float) else f"a {type(url).__name__}"
 
 
 def _local(path: Path) -> Url:
@@ -203,8 +208,8 @@ def check_key(key: str) -> str:
     return trimmed
 
 
-def check_name(name: str) -> str:
-    """Return ``name`` if one array, label or level can be called so.
+def check_name(name: str, argument: str = "") -> str:
+    """Return ``name`` if one array, label or level can be called so; ``argument`` is where it was given.
 
     Raises
     ------
@@ -212,11 +217,13 @@ def check_name(name: str) -> str:
         Empty or above 255 bytes; with a slash, a control character or one that Windows has no names with, a leading dot or
         underscore pair, a dot or space at the end; a name of Zarr's, of the store's own layout, or of a device on Windows.
     """
+    where = f"{argument}: " if argument else ""
     if not isinstance(name, str):
-        raise ValueError(f"{name!r} cannot be a name in a store, as it is a {type(name).__name__}; rename it to a text.")
+        raise ValueError(f"{where}{name!r} cannot be a name in a store, as it is a {type(name).__name__}; rename it to a text.")
     why = next((text for text, wrong in _unfit(name) if wrong), "")
     if why:
-        raise ValueError(f"{name if len(name) < 80 else name[:77] + '...'!r} cannot be a name in a store: {why}. Rename it.")
+        shown = name if len(name) < 80 else f"{name[:77]}..."
+        raise ValueError(f"{where}{shown!r} cannot be a name in a store: {why}. Rename it.")
     return name
 
 

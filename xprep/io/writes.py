@@ -86,13 +86,14 @@ class ZarrWritable:
         whole = self._checked(region, block)
         objects: dict[str, bytes] = {}
         stored = []
-        for position in self.grid.positions(whole):
-            there, here = self.grid.cut(whole, position)
+        grid, at_once, lists_md5 = self.grid, self.place.at_once, self.place.lists_md5
+        for position in grid.positions(whole):
+            there, here = grid.cut(whole, position)
             data = self._chain.encode(self._padded(block[there], here))
             objects[self.chunk_key(position)] = data
-            md5 = hashlib.md5(data, usedforsecurity=False).digest() if self.place.lists_md5 else _NO_MD5
-            stored.append((self.grid.number(position), len(data), checksum_of(data), md5))
-            if len(objects) == self.place.at_once:  # what is encoded and not yet written is memory
+            md5 = hashlib.md5(data, usedforsecurity=False).digest() if lists_md5 else _NO_MD5
+            stored.append((grid.number(position), len(data), checksum_of(data), md5))
+            if len(objects) == at_once:  # what is encoded and not yet written is memory
                 self.place.set_many(objects)
                 objects = {}
         self.place.set_many(objects)

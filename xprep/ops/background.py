@@ -9,8 +9,9 @@ import numpy as np
 import xarray as xr
 
 from xprep.engine.deliver import deliver
-from xprep.engine.gather import Place, gather, same
+from xprep.engine.gather import Place, gather
 from xprep.engine.lazy import like
+from xprep.engine.needs import same
 from xprep.engine.tiling import in_tiles
 from xprep.engine.windows import margins, reach_or_same
 from xprep.kernels.background import (

@@ -13,6 +13,7 @@ from xprep.engine.gather import gather
 from xprep.engine.grid import regular_chunks
 from xprep.engine.lazy import as_lazy, like
 from xprep.engine.tiling import base_chunk
+from xprep.naming import named
 from xprep.ops.labels import attributes, spell, without_place
 from xprep.ops.layout import CHANNEL, PLANE
 from xprep.ops.levels import multiscales_of
@@ -44,6 +45,7 @@ def _shrink(data: Any, shrinking: Shrinking) -> Any:
     return like(data, made)
 
 
+@named("shrinking-needs")
 def _needs(shrinking: Shrinking, axis: int, start: int, stop: int) -> tuple[int, int]:
     return shrinking.needs(axis, start, stop)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
@@ -16,7 +16,12 @@ from xprep.dims.values import check_real
 from xprep.engine.lazy import as_lazy, check_known
 from xprep.engine.sources import arrange
 
-__all__ = ["CHANNEL", "PLANE", "SPACE", "Layout", "arranged", "check_dims", "check_image", "chunks_for", "layout_of"]
+__all__ = [
+    "CHANNEL", "PLANE", "SPACE", "Layout", "arranged", "check_chunks", "check_dims", "check_image", "chunks_for", "layout_of",
+]  # fmt: skip
+
+
+_CHUNKS: Final = "a number of pixels, a mapping by dim, or a number a dim"
 
 
 @dataclass(frozen=True)
@@ -95,14 +100,35 @@ def chunks_for(image: xr.DataArray, chunks: Any, name: str = "chunks") -> tuple[
         lengths.update(given.mapping(name))
     elif isinstance(given, int) and not isinstance(given, bool):
         lengths.update({dim: given for dim in PLANE if dim in image.dims})
-    elif len(check_listed(chunks, name, "a number of pixels, a mapping by dim, or a number a dim")) != image.ndim:
+    elif len(check_listed(chunks, name, _CHUNKS)) != image.ndim:
         raise ValueError(f"{name} has {len(chunks)} lengths for the dims {tuple(image.dims)}; give one a dim, or a mapping.")
     else:
         lengths = dict(zip(image.dims, chunks, strict=True))
-    bad = {dim: n for dim, n in lengths.items() if isinstance(n, bool) or not isinstance(n, int | np.integer) or n == 0 or n < -1}
-    if bad:
+    if bad := {dim: n for dim, n in lengths.items() if not _is_chunk(n)}:
         raise ValueError(f"{name} must be positive whole numbers (-1 for a whole dim); got {bad}.")
     return tuple(int(image.sizes[dim] if n == -1 else min(n, image.sizes[dim])) for dim, n in lengths.items())
+
+
+def check_chunks(chunks: Any, name: str = "chunks") -> None:
+    """Refuse what are chunks of no image; what depends on the image is for `chunks_for`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It names the argument and the value.
+    """
+    given = labelled(chunks, name, "dim")
+    if given is None or (isinstance(given, int) and _is_chunk(given)):
+        return
+    lengths = list(given.mapping(name).values()) if isinstance(given, ByLabel) else [chunks]
+    if not isinstance(given, int | ByLabel) or isinstance(given, bool):
+        lengths = list(check_listed(chunks, name, _CHUNKS))
+    if not all(map(_is_chunk, lengths)):
+        raise ValueError(f"{name} must be positive whole numbers (-1 for a whole dim); got {chunks!r}.")
+
+
+def _is_chunk(length: Any) -> bool:
+    return not isinstance(length, bool) and isinstance(length, int | np.integer) and (length > 0 or length == -1)
 
 
 def _first_chunk(image: xr.DataArray, dim: Any) -> int:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from xprep.dims.channels import channel_names, channel_positions, matching_positions, pick_channels
@@ -162,7 +163,7 @@ def normalize(
 def _check_cap(cap: float | None) -> float:
     if cap is None:
         return float("inf")
-    if not isinstance(cap, int | float) or cap != cap:
+    if isinstance(cap, bool) or not isinstance(cap, int | float | np.integer | np.floating) or cap != cap:
         raise ValueError(f"cap_max must be a number or None; got {cap!r}.")
     return float(cap)
 

@@ -16,7 +16,7 @@ import xarray as xr
 
 from xprep.engine.deliver import deliver
 from xprep.engine.folds import Fold
-from xprep.engine.gather import Place, same
+from xprep.engine.gather import Place
 from xprep.engine.graph import call
 from xprep.engine.grid import count as grid_count
 from xprep.engine.grid import regular_chunks
@@ -24,6 +24,7 @@ from xprep.engine.guess import Guess, Sampler, join_patches
 from xprep.engine.identity import identity_of
 from xprep.engine.keep import Kept, Stream, keep
 from xprep.engine.lazy import like
+from xprep.engine.needs import same
 from xprep.engine.quantiles import Question, both, first, quantiles, second
 from xprep.engine.tiling import tile_of
 from xprep.engine.tokens import token
@@ -243,7 +244,7 @@ class _Steps:
             guess = None if patches is None else call(Guess(question, values[i], len(channels)), patches, *before, label="guess")
             sampler = self._sampler(i) if name == "p" and not self.recipe.pooled else None
             aside = both(sampler, NAN_EDGES) if sampler and looks else (sampler or (NAN_EDGES if looks else None))
-            one, put_aside = quantiles(group, question, iter(numbers), guess, aside=aside, label=PASSES[name])
+            one, put_aside = quantiles(group, question, len(channels), iter(numbers), guess, aside=aside, label=PASSES[name])
             found.append(one)
             if sampler is not None:
                 self.patches[i] = call(first, put_aside[0], label="patches") if looks else put_aside[0]

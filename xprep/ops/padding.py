@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from xprep.engine.folds import Fold
 from xprep.engine.gather import Place
+from xprep.naming import named
 from xprep.types import Array
 
 
+@named("padding-edges")
 def _nan_edges(block: Array, place: Place) -> NDArray[np.bool_]:
     """Return whether NaN is all that a block (c, …, y, x) holds of the first and the last row, and column: (axis, side)."""
     found = np.ones((2, 2), bool)
@@ -23,6 +25,7 @@ def _nan_edges(block: Array, place: Place) -> NDArray[np.bool_]:
     return found
 
 
+@named("padding-edges-joined")
 def _join(parts: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     return np.asarray(np.logical_and.reduce(list(parts)), bool)
 

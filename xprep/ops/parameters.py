@@ -44,6 +44,8 @@ def check_quantiles(q: Any) -> tuple[float, ...]:
         One of them is not between 0 and 1.
     """
     try:
+        if np.asarray(q).dtype.kind in "bO":
+            raise TypeError  # numpy makes numbers of them: NaN of None, 1 of True
         values = np.atleast_1d(np.asarray(q, dtype=float))
     except (TypeError, ValueError):
         raise TypeError(f"q must be a number or a one-dimensional sequence of numbers, 0 to 1; got {q!r}.") from None
@@ -64,7 +66,7 @@ def check_choice(value: Any, choices: Sequence[Any], name: str) -> Any:
     ValueError
         It is not.
     """
-    if np.ndim(value) or value not in choices:
+    if np.ndim(value) or isinstance(value, bool | np.bool_) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}.")
     return value
 

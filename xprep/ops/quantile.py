@@ -132,10 +132,11 @@ def _quantile(
 
 def _counted(data: Any, nkept: int, question: Question) -> Any:
     groups = data.shape[:nkept]
+    ngroups = int(np.prod(groups, dtype=int))
     kept = keep(data, question.rounds, tile_of(data, whole=range(nkept)))
     stream = Stream(kept, _Rows(nkept), (), data.dtype)
-    found, _ = quantiles([stream], question, count(), label="quantile")
-    flat = as_array(found, (len(question.q), int(np.prod(groups, dtype=int))), np.float64)
+    found, _ = quantiles([stream], question, ngroups, count(), label="quantile")
+    flat = as_array(found, (len(question.q), ngroups), np.float64)
     return flat.reshape(len(question.q), *groups)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
@@ -31,6 +31,7 @@ from xprep.ops.following import Beside
 from xprep.ops.labels import attributes, without_place
 from xprep.ops.layout import SPACE, check_image
 from xprep.ops.parameters import check_choice
+from xprep.switches import check_switch
 from xprep.types import Array
 
 
@@ -51,6 +52,8 @@ class Way:
         check_choice(self.boundary, ("nearest", "constant"), "boundary")
         check_choice(self.size, ("round", "ceil", "same"), "size")
         check_choice(self.origin, ("corner", "center"), "origin")
+        check_number(self.cval, "cval")
+        check_switch(self.anti_alias, "anti_alias")
         if self.anti_alias and self.order == 0:
             raise ValueError(
                 "anti_alias=True averages voxels, and order=0 never blends any; use order=1, or leave anti_alias off."
@@ -82,6 +85,10 @@ class Way:
             )
         return self.working(source) if self.cast is None else self.cast
 
+
+LONGEST: Final = 2**23  # voxels along an axis, each of which has a coordinate: as many as `open_image` takes
+FEWEST: Final = 1000  # one voxel may stand for an image that is so much shorter: beyond that it is a factor upside down
+_RIGHT: Final = "Is the factor right? It is new voxels per old voxel."
 
 # Factors of an array by dim; beside it the images of its Dataset, with which it shares a grid.
 FactorsOf = Callable[[xr.DataArray, Sequence[xr.DataArray]], Mapping[str, float]]
@@ -197,11 +204,16 @@ class _RescaleBlock:
 
 def _scale_of(image: xr.DataArray, dim: str, factor: float, way: Way) -> Scale:
     length = image.sizes[dim]
+    if way.size != "same" and factor * length > LONGEST:
+        made = f"{factor * length:g} voxels of {length}, more than {LONGEST}"
+        raise ValueError(f"factors: {factor!r} along {dim!r} makes {made}. {_RIGHT}")
+    if 0 < factor * length * FEWEST < 1 < length:
+        made = f"a voxel more than {FEWEST} times as long as the image"
+        raise ValueError(f"factors: {factor!r} along {dim!r} makes {made}. {_RIGHT}")
     return Scale(length, scaled_size(length, factor, way.size), factor, way.origin == "center")
 
 
 def _check_cval(way: Way, dtype: np.dtype[Any]) -> None:
-    check_number(way.cval, "cval")
     if way.boundary == "constant" and way.cast is not None and way.cast.kind != "f" and not np.isfinite(way.cval):
         raise ValueError(f"cval={way.cval!r} is not a value of dtype {str(way.cast)!r}; give one that is.")
     if way.boundary != "constant" or way.order == 1 or dtype.kind == "f":

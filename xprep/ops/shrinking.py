@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from xprep.dims.spacing import line_of, step_of
-from xprep.engine.gather import Place, Span
+from xprep.engine.gather import Place
+from xprep.engine.needs import Span
 from xprep.kernels.downsample import shrink
 from xprep.kernels.smooth_shrink import gaussian_reach, shrink_gaussian
 from xprep.naming import named
@@ -84,7 +85,7 @@ def factors_of(step: Any, image: xr.DataArray) -> tuple[int, ...]:
     check_dims(list(wanted), image, "scale_factors")
     wrong = {dim: factor for dim, factor in wanted.items() if not _is_factor(factor)}
     if wrong:
-        raise ValueError(f"scale factors must be whole numbers, 1 or more; got {wrong}.")
+        raise ValueError(f"scale_factors must be whole numbers, 1 or more; got {wrong}.")
     return tuple(int(wanted.get(str(dim), 1)) for dim in image.dims)
 
 

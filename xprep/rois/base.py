@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xprep.arguments import check_listed, check_mapping
+from xprep.arguments import check_listed, check_text, check_whole
 from xprep.dims.alignment import SPACE
 from xprep.rois.columns import (
     check_planar,
@@ -116,9 +116,12 @@ class RaggedPixels:
         ValueError
             A ROI reaches beyond the image, or lies in a plane that it does not have.
         """
-        shape = check_mapping(shape, "shape", "{'y': 512, 'x': 512}")
+        if not isinstance(shape, Mapping):
+            raise TypeError(f"shape must be a mapping such as {{'y': 512, 'x': 512}}; got {shape!r}.")
+        lengths = {dim: check_whole(length, f"shape[{dim!r}]") for dim, length in shape.items()}
+        what = check_text(what, "what")
         for name in "zyx":
-            span, length = self.summary[name], shape.get(name, 1)
+            span, length = self.summary[name], lengths.get(name, 1)
             if span is not None and span[1] >= length:
                 where = f"has {length} pixels along {name}" if name in shape else "has no z, which is one plane"
                 raise ValueError(
@@ -224,11 +227,18 @@ class RaggedPixels:
 
     def pixels(self, first: int = 0, last: int | None = None) -> Pixels:
         """Return the pixels of ROIs ``first`` to ``last`` (exclusive), as loops want them."""
-        return pixels_between(self.columns, self.starts, first, len(self) if last is None else last)
+        count = len(self)
+        first = check_whole(first, "first", 0, count)
+        last = count if last is None else check_whole(last, "last", first, count, ", or None")
+        return pixels_between(self.columns, self.starts, first, last)
 
     def pixels_of(self, chosen: NDArray[np.int64]) -> Pixels:
         """Return the pixels of the ``chosen`` ROIs, as loops want them."""
-        return pixels_of(self.columns, self.starts, chosen)
+        rois = np.asarray(chosen)
+        whole = rois.ndim == 1 and (rois.dtype.kind in "iu" or not rois.size)
+        if not whole or (rois.size and not 0 <= rois.min() <= rois.max() < len(self)):
+            raise ValueError(f"chosen must be numbers of ROIs, a list of them from 0 to {len(self) - 1}; got {chosen!r}.")
+        return pixels_of(self.columns, self.starts, rois.astype(np.int64, copy=False))
 
     @property
     def planes(self) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xprep.arguments import check_mapping
+from xprep.arguments import check_whole
 from xprep.kernels.rois import weighted_means
 
 if TYPE_CHECKING:
@@ -55,9 +55,7 @@ def check_width(width: Any) -> int:
     ValueError
         Not a whole number of pixels, or negative.
     """
-    if isinstance(width, bool) or not isinstance(width, int | np.integer) or not 0 <= width < 2**20:
-        raise ValueError(f"width is the half-width of windows, a whole number of pixels from 0 to {2**20 - 1}; got {width!r}.")
-    return int(width)
+    return check_whole(width, "width, the half-width of windows,", 0, 2**20 - 1)
 
 
 def centroid_columns(centroids: Mapping[str, Any], names: Sequence[str]) -> list[Ints]:
@@ -70,7 +68,8 @@ def centroid_columns(centroids: Mapping[str, Any], names: Sequence[str]) -> list
     ValueError
         Entries are not integers, or differ in length.
     """
-    centroids = check_mapping(centroids, "centroids", "{'yc': [4], 'xc': [5]}")
+    if not isinstance(centroids, Mapping):
+        raise TypeError(f"centroids must be a mapping such as {{'yc': [4], 'xc': [5]}}; got {centroids!r}.")
     missing = [name for name in names if name not in centroids]
     if missing:
         raise KeyError(f"centroids need the entries {list(names)}; {missing} are missing from {sorted(centroids)}.")

@@ -65,7 +65,7 @@ def whole_coordinates(values: Any, name: str) -> Array:
     if array.dtype.kind not in "iu":
         if array.size:
             raise ValueError(
-                f"{name} must be integers, got {array.dtype}. Round coordinates first, "
+                f"{name} must be integers, got {array.dtype}: {array.flat[0]!r}. Round coordinates first, "
                 f"e.g. np.round({name}).astype(int), and drop those that are NaN."
             )
         return array.astype(np.int64)
@@ -84,7 +84,8 @@ def finite_weights(values: Any) -> Array:
     """
     array = np.asarray(values)
     if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
-        raise ValueError(f"lam must be real numbers of at most 64 bits, got {array.dtype}.")
+        first = array.flat[0] if array.size else values
+        raise ValueError(f"lam must be real numbers of at most 64 bits, got {array.dtype}: {first!r}.")
     floats = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
     if not np.isfinite(told(floats)).all():
         bad = int((~np.isfinite(floats)).sum())

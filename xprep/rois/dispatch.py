@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ WINDOW_DIMS = ("z", "dy", "dx")
 
 def over_windows(
     function: Callable[..., Any],
-    windows: Sequence[Any],
+    windows: Mapping[str, Any],
     volumetric: bool,
     dtypes: Callable[..., Sequence[Any]],
     *,
@@ -33,7 +33,8 @@ def over_windows(
     function
         ``function(*arrays)`` with numpy arrays whose last axes are the window; gives one array, or a tuple.
     windows
-        numpy, dask, or xarray: of a DataArray, the window is ``dy, dx`` (and ``z``), or else its last dims.
+        By the names of the arguments that they were given as; numpy, dask, or xarray: of a DataArray, the window is ``dy, dx``
+        (and ``z``), or else its last dims.
     volumetric
         Whether windows hold planes.
     dtypes
@@ -49,33 +50,42 @@ def over_windows(
         Values that are not real numbers of at most 64 bits.
     """
     core = 3 if volumetric else 2
-    for window in windows:
-        check_known(window, "xprep.rois", "windows")
-    windows = [window if is_lazy(window) or isinstance(window, xr.DataArray) else np.asarray(window) for window in windows]
-    for window in windows:
-        check_real(window.dtype, "xprep.rois", "a window")
-    if any(isinstance(window, xr.DataArray) for window in windows):
-        return _over_labelled(function, windows, core, dtypes, keeps)
-    _check_windows([window.shape for window in windows], core)
-    made = dtypes(*(window.dtype for window in windows))
-    if any(map(is_lazy, windows)):
-        return map_windows(function, windows, core, keeps, made)
-    return _tuple(function(*windows))
+    arrays = [_checked(window, name) for name, window in windows.items()]
+    if any(isinstance(window, xr.DataArray) for window in arrays):
+        return _over_labelled(function, tuple(windows), arrays, core, dtypes, keeps)
+    _check_windows(dict(zip(windows, (window.shape for window in arrays), strict=True)), core)
+    made = dtypes(*(window.dtype for window in arrays))
+    if any(map(is_lazy, arrays)):
+        return map_windows(function, arrays, core, keeps, made)
+    return _tuple(function(*arrays))
+
+
+def _checked(window: Any, name: str) -> Any:
+    """Return windows as an array of real numbers, lazy or labelled if they are."""
+    check_known(window, "xprep.rois", name)
+    array = window if is_lazy(window) or isinstance(window, xr.DataArray) else np.asarray(window)
+    check_real(array.dtype, "xprep.rois", name)
+    return array
 
 
 def _over_labelled(
-    function: Callable[..., Any], windows: Sequence[Any], core: int, dtypes: Callable[..., Sequence[Any]], keeps: bool
+    function: Callable[..., Any],
+    names: Sequence[str],
+    windows: Sequence[Any],
+    core: int,
+    dtypes: Callable[..., Sequence[Any]],
+    keeps: bool,
 ) -> tuple[Any, ...]:
     lead = next(window for window in windows if isinstance(window, xr.DataArray))
     labelled = [w if isinstance(w, xr.DataArray) else xr.DataArray(w, dims=lead.dims[-np.ndim(w) :]) for w in windows]
-    dims = [_window_dims(window, core) for window in labelled]
+    dims = [_window_dims(window, name, core) for name, window in zip(names, labelled, strict=True)]
     first = labelled[0]
     for n, other in enumerate(labelled[1:], 1):
         labelled[n] = bare(aligned(other, first, "the second stack of windows", dims[n]), first.dims)
     count = len(dtypes(*(window.dtype for window in labelled)))
 
     def run(*arrays: Any) -> Any:
-        results = over_windows(function, arrays, core == 3, dtypes, keeps=keeps)
+        results = over_windows(function, dict(zip(names, arrays, strict=True)), core == 3, dtypes, keeps=keeps)
         return results if count > 1 else results[0]
 
     return _tuple(
@@ -91,23 +101,27 @@ def _over_labelled(
     )
 
 
-def _window_dims(window: xr.DataArray, core: int) -> list[Any]:
+def _window_dims(window: xr.DataArray, name: str, core: int) -> list[Any]:
     named = [dim for dim in WINDOW_DIMS[3 - core :] if dim in window.dims]
     if len(named) == core:
         return named
     if window.ndim < core:
-        raise ValueError(f"windows need {core} axes or more, got the dims {window.dims}.")
+        raise ValueError(f"{name} needs {core} axes or more, those of windows last; got the dims {window.dims}.")
     return list(window.dims[-core:])
 
 
-def _check_windows(shapes: Sequence[tuple[int, ...]], core: int) -> None:
-    if any(len(shape) < core for shape in shapes):
-        raise ValueError(
-            f"windows need {core} axes or more, the last ones {'z, y, x' if core == 3 else 'y, x'}; got {list(shapes)}."
-        )
-    if len({shape[-core:] for shape in shapes}) > 1:
-        raise ValueError(f"windows must be of one size; got {[shape[-core:] for shape in shapes]}.")
-    np.broadcast_shapes(*(shape[:-core] for shape in shapes))
+def _check_windows(shapes: Mapping[str, tuple[int, ...]], core: int) -> None:
+    for name, shape in shapes.items():
+        if len(shape) < core:
+            axes = "z, y, x" if core == 3 else "y, x"
+            raise ValueError(f"{name} needs {core} axes or more, the last ones {axes} of windows; got the shape {shape}.")
+    told = " and ".join(f"{name} of {shape}" for name, shape in shapes.items())
+    if len({shape[-core:] for shape in shapes.values()}) > 1:
+        raise ValueError(f"windows must be of one size; got {told}.")
+    try:
+        np.broadcast_shapes(*(shape[:-core] for shape in shapes.values()))
+    except ValueError:
+        raise ValueError(f"the axes before those of windows do not go together by numpy's rules; got {told}.") from None
 
 
 def _tuple(results: Any) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from xprep.arguments import check_listed
 from xprep.dims.alignment import SPACE
 from xprep.rois.base import RaggedPixels
 from xprep.rois.placement import joined_placement
@@ -20,8 +21,11 @@ def joined_columns(tables: Sequence[RaggedPixels]) -> dict[str, Any]:
     ValueError
         No tables, or planar and volumetric ones; pixels that do not lie on one grid.
     """
+    listed = check_listed(tables, "tables", "a list of RoiTables")
+    if wrong := [table for table in listed if not isinstance(table, RaggedPixels)]:
+        raise TypeError(f"tables must be a list of RoiTables; got {wrong[0]!r} in it.")
     if len({table.volumetric for table in tables}) != 1:
-        raise ValueError(f"concat needs tables, all planar or all volumetric; got {tables!r}.")
+        raise ValueError(f"tables must be one RoiTable or more, all planar or all volumetric; got {tables!r}.")
     counts = np.concatenate([np.diff(table.starts) for table in tables])
     ids = np.concatenate([table.ids for table in tables])
     placement, shifts = joined_placement([table.placement for table in tables])

@@ -77,7 +77,8 @@ def label_data(labels: Any) -> Any:
     data = labels if is_lazy(labels) else np.asarray(labels)
     check_known(data, "a table of ROIs", "labels.data")
     if data.ndim not in (2, 3):
-        raise ValueError(f"a label image has the axes (y, x) or (z, y, x); got shape {data.shape}.")
+        got = f"the shape {data.shape}" if data.ndim else repr(labels)
+        raise ValueError(f"labels must be a label image with the axes (y, x) or (z, y, x); got {got}.")
     if data.dtype.kind not in "iu":
         one = "A mask has no labels yet: mask.astype(int) is one ROI, scipy.ndimage.label numbers its parts."
         raise ValueError(f"labels must be integers, got {data.dtype}. {one if data.dtype == bool else 'Round them first.'}")

@@ -175,6 +175,8 @@ def _variable(image: xr.DataArray, labels: Any) -> xr.Variable:
     """Return a mask without dims as a variable."""
     data = labels if is_lazy(labels) else np.asarray(labels)
     space = space_dims(image)
+    if data.ndim == 0:
+        raise TypeError(f"rois must be a RoiTable, a label image or a boolean mask; got {labels!r}.")
     if data.ndim not in (2, len(space)):
-        raise ValueError(f"a mask without dims needs the axes {space} (or y, x); got shape {data.shape}.")
+        raise ValueError(f"rois that are a mask without dims need the axes {space} (or y, x); got the shape {data.shape}.")
     return xr.Variable(space[-data.ndim :], data)

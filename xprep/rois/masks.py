@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from xprep.arguments import check_number, check_whole
 from xprep.engine.grid import regular, starts
 from xprep.engine.roi_blocks import build_blocks
 from xprep.kernels.rois import fill_pixels
@@ -36,9 +37,9 @@ def build_masks(table: RaggedPixels, shape: tuple[int, ...], volumetric: bool) -
     """
     volumetric = check_switch(volumetric, "volumetric")
     dims = ("z", "y", "x") if volumetric else ("y", "x")
-    if len(shape) != len(dims) or any(n < 1 for n in shape):
+    if len(shape) != len(dims) or 0 in shape:
         raise ValueError(f"shape needs {len(dims)} lengths {dims}, each 1 or more; got {shape}.")
-    lengths = {name: int(n) for name, n in zip(dims, shape, strict=True)}
+    lengths = dict(zip(dims, shape, strict=True))
     table.check_inside(lengths if volumetric else {"z": 2**31, **lengths}, f"a mask of {tuple(lengths.values())}")
     space = tuple(lengths.values())
     rows = _rows(len(table), 4 * prod(min(n, MAX_SIDE) for n in space))
@@ -86,7 +87,9 @@ def build_centered_masks(
         A negative width, or a voxel beyond ``num_planes``.
     """
     volumetric = check_switch(volumetric, "volumetric")
-    width = check_width(width)
+    width, fill_value = check_width(width), check_number(fill_value, "fill_value")
+    if num_planes is not None:
+        num_planes = check_whole(num_planes, "num_planes", 1, also=", or None")
     highest = -1 if table.summary["z"] is None else table.summary["z"][1]
     depth = (highest + 1 if num_planes is None else num_planes) if volumetric else None
     if depth is not None and depth <= highest:

@@ -84,9 +84,14 @@ def placement_of(image: xr.DataArray) -> dict[str, PixelAxis]:
         A coordinate is not evenly spaced.
     """
     if not isinstance(image, xr.DataArray):
-        raise TypeError(f"image must be a DataArray; got {image!r}.")
+        raise TypeError(f"image must be a DataArray; got a {type(image).__name__}{_value(image)}.")
     found = {dim: axis_of(image.coords[dim], dim) for dim in SPACE if dim in image.coords and image.coords[dim].ndim < 2}
     return {dim: axis for dim, axis in found.items() if axis is not None and (dim in image.dims or dim == "z")}
+
+
+def _value(given: Any) -> str:
+    """Return what is shown of what is no image: an array only by its type."""
+    return "" if hasattr(given, "shape") else f": {given!r}"
 
 
 def axis_of(coord: xr.DataArray, dim: str) -> PixelAxis | None:
@@ -119,9 +124,11 @@ def columns_on(
         Pixels of another size, or that lie between the image's; units that do not compare.
     """
     if not isinstance(image, xr.DataArray):
-        raise TypeError(f"image must be a DataArray; got {image!r}.")
+        raise TypeError(f"image must be a DataArray; got a {type(image).__name__}{_value(image)}.")
     found: dict[str, Array] = {}
     dims = check_dim_names(dims, "dims")
+    if unknown := [dim for dim in dims if dim not in SPACE]:
+        raise ValueError(f"dims names the dim {unknown[0]!r}; pixels lie along 'z', 'y' and 'x'.")
     for dim in (dim for dim in dims if dim in placement and columns[dim].size and _says_where(image, dim, placement[dim])):
         column = columns[dim]
         first, last = int(column.min()), int(column.max())

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from xprep.arguments import check_listed, check_text, check_whole
 from xprep.types import Array
 
 P = ParamSpec("P")
@@ -58,6 +59,9 @@ def deprecated(reason: str, version: str | None = None) -> Callable[[Callable[P,
     use new
     It will be removed in version 2.0.
     """
+    check_text(reason, "reason")
+    if version is not None:
+        check_text(version, "version", ", or None")
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         text = f"{function.__name__} is deprecated.\n{reason}"
@@ -90,9 +94,10 @@ def transpose(sequences: Sequence[Sequence[Any]]) -> list[list[Any]]:
     >>> transpose([(1, 2), (3, 4), (5, 6)])
     [[1, 3, 5], [2, 4, 6]]
     """
-    lengths = [len(item) for item in sequences]
+    listed = check_listed(sequences, "sequences", "a list of lists")
+    lengths = [len(check_listed(item, "sequences", "a list of lists")) for item in listed]
     if len(set(lengths)) > 1:
-        raise ValueError(f"transpose needs items of one length; got lengths {lengths}.")
+        raise ValueError(f"sequences must be of one length each; got the lengths {lengths}.")
     return [list(position) for position in zip(*sequences, strict=True)]
 
 
@@ -114,6 +119,8 @@ def cat_planes(planes: Sequence[Any]) -> Any:
     >>> cat_planes([[1, 2], (3,)])
     [1, 2, 3]
     """
+    for plane in check_listed(planes, "planes", "a list with an array or a list a plane"):
+        check_listed(plane, "planes", "a list with an array or a list a plane")
     if len(planes) and all(isinstance(plane, np.ndarray) for plane in planes):
         return np.concatenate(list(planes), axis=0)
     return list(chain.from_iterable(planes))
@@ -149,8 +156,10 @@ def split_planes(array: Any, plane_idx: Any, *, num_planes: int | None = None) -
     [[6], [], [5, 7], []]
     """
     items, planes = np.asarray(array), np.asarray(plane_idx)
+    if items.ndim == 0:
+        raise TypeError(f"array must be an array of items; got {array!r}.")
     if planes.ndim != 1 or len(items) != planes.size:
-        raise ValueError(f"split_planes needs one plane an item; got {len(items)} items and planes of shape {planes.shape}.")
+        raise ValueError(f"plane_idx needs one plane an item; there are {len(items)} items, and got {plane_idx!r}.")
     if planes.size == 0 and num_planes is None:
         raise ValueError("there are no items to count planes by; give num_planes.")
     count = count_planes(planes, num_planes)
@@ -160,12 +169,11 @@ def split_planes(array: Any, plane_idx: Any, *, num_planes: int | None = None) -
 def count_planes(planes: Array, num_planes: int | None) -> int:
     """Return the number of planes, checked against those that occur."""
     if planes.size and (planes.dtype.kind not in "iu" or planes.min() < 0):
-        raise ValueError(f"planes are whole numbers from 0; got {planes.dtype} from {planes.min()} to {planes.max()}.")
+        raise ValueError(f"plane_idx must be whole numbers from 0; got {planes.dtype} from {planes.min()} to {planes.max()}.")
     highest = int(planes.max()) if planes.size else -1
     if num_planes is None:
         return highest + 1
-    if isinstance(num_planes, bool) or not isinstance(num_planes, int | np.integer) or num_planes > 10**6:
-        raise TypeError(f"num_planes must be a whole number up to 1000000, or None; got {num_planes!r}.")
+    num_planes = check_whole(num_planes, "num_planes", 0, 10**6, ", or None")
     if num_planes <= highest:
         raise ValueError(f"there are items in plane {highest}, but num_planes={num_planes}; it must be {highest + 1} or more.")
-    return int(num_planes)
+    return num_planes

@@ -47,9 +47,11 @@ def columns_from_dataset(dataset: xr.Dataset) -> dict[str, Any]:
     KeyError
         A variable is missing.
     """
+    if not isinstance(dataset, xr.Dataset):
+        raise TypeError(f"dataset must be a Dataset as RoiTable.to_dataset makes it; got {type(dataset).__name__}: {dataset!r}.")
     missing = [name for name in (*COLUMNS, "pixel_count") if name not in dataset]
     if missing:
-        raise KeyError(f"a table needs the variables {[*COLUMNS, 'pixel_count']}; {missing} are missing from {list(dataset)}.")
+        raise KeyError(f"dataset needs the variables {[*COLUMNS, 'pixel_count']}; {missing} are missing from {list(dataset)}.")
     computed = dataset.compute()
     columns: dict[str, Any] = {name: computed[name].values for name in COLUMNS}
     starts = np.concatenate([[0], np.cumsum(computed["pixel_count"].values)]).astype(np.int64)

@@ -64,7 +64,8 @@ def compute_correlation(masks: Any, references: Any, *, volumetric: bool = False
         pairs = Pairs(masks.astype(same, copy=False), references.astype(same, copy=False), core)
         return pairs.result(correlate(pairs.masks, pairs.references, pairs.mask_of, pairs.reference_of, None, joint))
 
-    return over_windows(compare, [masks, references], volumetric, lambda *_: (np.float64,), keeps=False)[0]
+    windows = {"masks": masks, "references": references}
+    return over_windows(compare, windows, volumetric, lambda *_: (np.float64,), keeps=False)[0]
 
 
 def dot_product(

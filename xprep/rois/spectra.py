@@ -56,7 +56,8 @@ def cross_power_spectrum(static: Any, moving: Any, *, eps: float = 1e6, volumetr
     def divide(static: Array, moving: Array) -> Any:
         return _spectrum(static, moving, axes, eps, relative).astype(_complex_type(static.dtype, moving.dtype)[0], copy=False)
 
-    return over_windows(divide, [static, moving], volumetric, _complex_type, keeps=True)[0]
+    windows = {"static": static, "moving": moving}
+    return over_windows(divide, windows, volumetric, _complex_type, keeps=True)[0]
 
 
 def _complex_type(a: Any, b: Any) -> tuple[Any]:
@@ -128,7 +129,8 @@ def phase_correlation(static: Any, moving: Any, *, eps: float = 1e-8, volumetric
         shifted = scipy.fft.ifftn(_spectrum(static, moving, axes, eps, False), axes=axes).real
         return shifted.astype(float_type(static.dtype, moving.dtype), copy=False)
 
-    return over_windows(correlate, [static, moving], volumetric, lambda a, b: (float_type(a, b),), keeps=True)[0]
+    windows = {"static": static, "moving": moving}
+    return over_windows(correlate, windows, volumetric, lambda a, b: (float_type(a, b),), keeps=True)[0]
 
 
 def phase_correlation_zero(
@@ -174,4 +176,5 @@ def phase_correlation_zero(
         found = mean_cross_power(pairs.masks, pairs.references, pairs.mask_of, pairs.reference_of, float(eps), relative)
         return pairs.result(found)
 
-    return over_windows(average, [masks, references], volumetric, lambda *_: (np.float64,), keeps=False)[0]
+    windows = {"masks": masks, "references": references}
+    return over_windows(average, windows, volumetric, lambda *_: (np.float64,), keeps=False)[0]

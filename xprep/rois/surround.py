@@ -58,7 +58,7 @@ def center_surround(masks: Any, *, iterations: int = 7, volumetric: bool = False
         centers = masks > 0
         return centers, dilate(cubes(centers, core), steps).reshape(masks.shape)
 
-    center, surround = over_windows(split, [masks], volumetric, lambda _: (bool, bool), keeps=True)
+    center, surround = over_windows(split, {"masks": masks}, volumetric, lambda _: (bool, bool), keeps=True)
     return center, surround
 
 
@@ -116,7 +116,8 @@ def surround_filter(masks: Any, references: Any, *, iterations: int = 7, volumet
         nan = np.float32(np.nan)
         return np.where(everywhere, as_floats(masks), nan), np.where(everywhere, as_floats(references), nan)
 
-    made = over_windows(blank, [masks, references], volumetric, lambda a, b: (float_type(a), float_type(b)), keeps=True)
+    windows = {"masks": masks, "references": references}
+    made = over_windows(blank, windows, volumetric, lambda a, b: (float_type(a), float_type(b)), keeps=True)
     return made[0], made[1]
 
 
@@ -177,7 +178,8 @@ def in_vs_out(
         )
         return pairs.result(ratio(inside, around, surround).astype(float_type(references.dtype)))
 
-    return over_windows(compare, [masks, references], volumetric, lambda _, b: (float_type(b),), keeps=False)[0]
+    windows = {"masks": masks, "references": references}
+    return over_windows(compare, windows, volumetric, lambda _, b: (float_type(b),), keeps=False)[0]
 
 
 def check_surround(surround: str) -> None:

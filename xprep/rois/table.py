@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xprep.arguments import check_listed
+from xprep.arguments import check_shape
 from xprep.rois.base import RaggedPixels
 from xprep.rois.columns import check_lengths, join_lists, starts_of
 from xprep.rois.joining import joined_columns
@@ -196,7 +196,7 @@ class RoiTable(RaggedPixels):
         >>> RoiTable.concat(table.split_planes()).ids
         array([1, 0])
         """
-        return cls(**joined_columns(list(tables)))
+        return cls(**joined_columns(tables))
 
     def centroids(self, method: Method = "weightedmean", asint: bool = True) -> xr.Dataset:
         """Return where every ROI lies.
@@ -251,8 +251,7 @@ class RoiTable(RaggedPixels):
         array([[[0. , 0.5],
                 [0. , 2. ]]], dtype=float32)
         """
-        lengths = tuple(check_listed(shape, "shape", "the lengths (y, x) or (z, y, x)"))
-        return build_masks(self, lengths, self.volumetric if volumetric is None else volumetric)
+        return build_masks(self, check_shape(shape), self.volumetric if volumetric is None else volumetric)
 
     def centered_masks(
         self, width: int = 15, fill_value: float = 0.0, volumetric: bool | None = None, num_planes: int | None = None

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xprep.arguments import check_listed, check_mapping, check_number
+from xprep.arguments import check_number, check_shape, check_whole
 from xprep.dims.values import check_real
 from xprep.engine.lazy import is_lazy
 from xprep.kernels.rois import allocate_zeros, fill_pixels
@@ -59,13 +59,12 @@ def get_mask_volume(flat: Mapping[str, Any], num_rois: int, shape: Sequence[int]
     """
     volumetric = check_switch(volumetric, "volumetric")
     ndim = 3 if volumetric else 2
-    if isinstance(num_rois, bool) or not isinstance(num_rois, int | np.integer) or num_rois < 0:
-        raise ValueError(f"num_rois must be a whole number, 0 or more; got {num_rois!r}.")
-    if len(check_listed(shape, "shape", "the lengths (y, x) or (z, y, x)")) != ndim:
-        raise ValueError(f"shape needs {ndim} lengths{' (z, y, x)' if volumetric else ' (y, x)'}; got {tuple(shape)}.")
+    num_rois, shape = check_whole(num_rois, "num_rois"), check_shape(shape)
+    if len(shape) != ndim:
+        raise ValueError(f"shape needs {ndim} lengths{' (z, y, x)' if volumetric else ' (y, x)'}; got {shape}.")
     names = ("roi_idx", "zpix_flat", "ypix_flat", "xpix_flat")
     columns = flat_columns(flat, names if volumetric else (names[0], *names[2:]))
-    lengths = (num_rois, *map(int, shape))
+    lengths = (num_rois, *shape)
     for name, column, length in zip(columns, columns.values(), lengths, strict=True):
         if column.size and (column.min() < 0 or column.max() >= length):
             raise ValueError(f"{name} must lie in 0 … {length - 1}; got {column.min()} to {column.max()}.")
@@ -83,7 +82,8 @@ def flat_columns(flat: Mapping[str, Any], names: Sequence[str]) -> dict[str, NDA
     ValueError
         Columns are not integers, or differ in length.
     """
-    flat = check_mapping(flat, "flat", "the columns of flatten_roi_data")
+    if not isinstance(flat, Mapping):
+        raise TypeError(f"flat must be a mapping, the columns of flatten_roi_data; got {flat!r}.")
     missing = [name for name in ("lam_flat", *names) if name not in flat]
     if missing:
         raise KeyError(f"the flat columns lack {missing}; xprep.rois.flatten_roi_data makes them (zpix_flat if given zpix).")
@@ -151,6 +151,8 @@ def get_centered_masks(
     """
     volumetric = check_switch(volumetric, "volumetric")
     yc, xc = centroid_columns(centroids, ("yc", "xc"))
+    if num_planes is not None:
+        num_planes = check_whole(num_planes, "num_planes", 1, also=", or None")
     if volumetric and num_planes is None:
         raise ValueError("volumetric windows need num_planes, the number of planes of the image.")
     names = ("roi_idx", "zpix_flat", "ypix_flat", "xpix_flat") if volumetric else ("roi_idx", "ypix_flat", "xpix_flat")

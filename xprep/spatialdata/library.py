@@ -87,7 +87,8 @@ def check_names(sdata: Any, names: Sequence[str], element: Any) -> None:
     try:
         library().SpatialData(images=dict.fromkeys([*taken, *names], element))
     except ValueError as error:
-        raise ValueError(f"output_image_name has a name that no element can have: {str(error).splitlines()[-1].strip()}") from error
+        said = str(error).splitlines()[-1].strip()
+        raise ValueError(f"output_image_name has a name that no element can have: {said}") from error
 
 
 def read_image(path: Path | str, name: str) -> Any:
