@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
+from uuid import uuid4
 
 import xarray as xr
 
@@ -81,11 +82,15 @@ class RunApart:
     experiments: Experiments
     tasks: tuple[Task, ...]
     options: Mapping[str, Any]
+    number: str = field(default_factory=lambda: uuid4().hex)
 
     def __call__(self) -> list[Outcome]:
         """Return the outcomes."""
         with set_options(**self.options), computing_alone():
             return self.experiments.run(self.tasks, False)
+
+    def __dask_tokenize__(self) -> str:
+        return self.number
 
 
 def _opening_error(task: Task, storage_options: Mapping[str, Any]) -> Exception:

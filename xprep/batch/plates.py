@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -11,7 +12,7 @@ from xprep.batch.opening import find_absent
 from xprep.batch.outcome import Outcome
 from xprep.batch.recipe import Recipe
 from xprep.batch.reports import Account
-from xprep.engine.identity import token
+from xprep.engine.tokens import token
 from xprep.errors import StoreExistsError, StoreFormatError
 from xprep.images import WriteOptions
 from xprep.io.collecting import (
@@ -97,7 +98,7 @@ def _begin(made: str, source: str, recipe: Recipe, how: WriteOptions, listener: 
 
 def _fingerprint(source: str, recipe: Recipe, how: WriteOptions) -> str:
     """Return a text for what a plate is made of and how; not for its wells, which may come later: each field has its own."""
-    steps = [(step.name, sorted(step.parameters.items())) for step in recipe.steps]
+    steps = json.dumps([(step.name, step.parameters) for step in recipe.steps], default=str, sort_keys=True)
     stored = (how.scale_factors, how.method, how.version, how.layout, how.chunks, how.shards)
     return token("plate", redact("/".join(take_apart(source))), steps, recipe.statistics, stored, how.fingerprint, version())
 
@@ -107,8 +108,8 @@ def list_wells(
 ) -> dict[str, Plate | Exception]:
     """List the wells that are whole by now; a plate that another run took over is an error from now on.
 
-    Until all has ``ended``, only wells all of whose fields were tried, and some at a time where many are listed: a root of thousands
-    of wells would else be written thousands of times.
+    Until all has ``ended``, only wells all of whose fields were tried, and some at a time where many are listed: a root of
+    thousands of wells would else be written thousands of times.
     """
     found = dict(plates)
     for made, plate in plates.items():

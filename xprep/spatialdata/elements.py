@@ -116,7 +116,7 @@ def apart(request: Request, results: xr.DataTree, scale_factors: Sequence[Any] |
     """Return the results as elements, one for each image: in levels as it was, or in those that ``scale_factors`` say."""
     elements = []
     for name, before in zip(request.inputs, request.elements, strict=True):
-        node = results[name]
+        node = results.children[name]
         finest = node.children.get("scale0", node).to_dataset()[IMAGE]
         result, axes = _in_pixels(finest)
         if scale_factors is not None:
