@@ -35,7 +35,7 @@ def blocks(kind: int, given: int, count: int) -> bytes:
 
 
 def frame(body: bytes, size: int | None = None, width: int = 8, *, single: bool = False, named: int = 0) -> bytes:
-    """A frame of ``body``, that says its ``size`` in ``width`` bytes or nothing; ``named``: bytes for a dictionary's number, 0."""
+    """A frame of ``body``, that says its ``size`` in ``width`` bytes or nothing; ``named``: bytes of a dictionary's number."""
     flag = 0 if size is None else {1: 0, 2: 1, 4: 2, 8: 3}[width]
     descriptor = flag << 6 | single << 5 | (0, 1, 2, 4).index(named)
     window = b"" if single else b"\x70"  # 16 MiB

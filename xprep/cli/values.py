@@ -137,7 +137,8 @@ def parse_place(text: Any) -> str | None:
             parse_url(text)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
-    return text
+        return text
+    return None
 
 
 def parse_storage_options(texts: list[str]) -> dict[str, Any]:

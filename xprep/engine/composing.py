@@ -63,7 +63,7 @@ def _times_made(step: Gathered) -> float:
         start = sum(lengths[:first])
         low, high = _clipped(needs, step.array.shape, axis, (start, start + lengths[first]))
         needed *= (high - low) * len(lengths)
-    return needed / max(1, total)
+    return float(needed / max(1, total))
 
 
 def _clipped(needs: Needs, shape: Sequence[int], axis: int, span: Span) -> Span:

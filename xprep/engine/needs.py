@@ -62,7 +62,7 @@ def _front(array: da.Array, axes: Sequence[Sequence[Along]]) -> int:
     deep = max(len(one.pieces) for one in axes[waiting[0]])
     alike = len(axes[waiting[0]]) == array.numblocks[waiting[0]]
     layers = min(wide[0], ROWS if alike and _borders_are_small(array, axes, waiting) else max(ROWS, deep))
-    return min(layers * prod(wide[1:]) + AHEAD, prod(array.numblocks[axis] for axis in waiting)) * tile
+    return int(min(layers * prod(wide[1:]) + AHEAD, prod(array.numblocks[axis] for axis in waiting)) * tile)
 
 
 def _borders_are_small(array: da.Array, axes: Sequence[Sequence[Along]], waiting: Sequence[int]) -> bool:

@@ -128,7 +128,7 @@ def check_chunks(chunks: Any, name: str = "chunks") -> None:
 
 
 def _is_chunk(length: Any) -> bool:
-    return not isinstance(length, bool) and isinstance(length, int | np.integer) and (length > 0 or length == -1)
+    return not isinstance(length, bool) and isinstance(length, int | np.integer) and bool(length > 0 or length == -1)
 
 
 def _first_chunk(image: xr.DataArray, dim: Any) -> int:
