@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,37 @@ def write_series(root: Path, names: Sequence[str] = ("0", "1", "2"), absent: Col
     write_group(root / "OME", {"series": list(names)} if listed else {}, "0.5")
     (root / "OME/METADATA.ome.xml").write_text("<OME/>")
     write_group(root, {"bioformats2raw.layout": 3}, "0.5")
+    return root
+
+
+def write_object(root: Path, names: Sequence[str] = ("flat", "turned")) -> Path:
+    """Write a SpatialData object of images as that library stores them, with labels and points beside."""
+
+    def to(system: str, **step: Any) -> dict[str, Any]:
+        axes = [{"name": dim, "type": "channel" if dim == "c" else "space"} for dim in "cyx"]
+        return {**step, "input": {"name": "cyx", "axes": axes}, "output": {"name": system, "axes": axes}}
+
+    for n, name in enumerate(names):
+        image = field_image(n).drop_vars(["y", "x"])
+        image.prep.to_ome_zarr(root / "images" / name, scale_factors=(), layout="flat")
+        place = root / "images" / name / "zarr.json"
+        found = json.loads(place.read_text())
+        attributes = found["attributes"]
+        steps = [to("global", type="scale", scale=[1.0, 0.5, 0.5]), *([to("stage", type="identity")] if n else [])]
+        attributes["ome"]["version"] = "0.5-dev-spatialdata"
+        attributes["ome"]["multiscales"][0]["coordinateTransformations"] = steps
+        del attributes["xprep"]
+        attributes["spatialdata_attrs"] = {"version": "0.3"}
+        place.write_text(json.dumps(found))
+        for other in root.glob(f"images/{name}/0/.xprep"):
+            shutil.rmtree(other)
+    cells_of(field_image(0)).drop_vars(["y", "x"]).prep.to_ome_zarr(root / "labels/cells", scale_factors=(), layout="flat")
+    for path, said in (("images", {}), ("labels", {"ome": {"labels": ["cells"]}}), ("points", {}), ("points/spots", {})):
+        group = {"zarr_format": 3, "node_type": "group", "attributes": said}
+        (root / path).mkdir(parents=True, exist_ok=True)
+        (root / path / "zarr.json").write_text(json.dumps(group))
+    attributes = {"spatialdata_attrs": {"version": "0.2", "spatialdata_software_version": "0.8.0"}}
+    (root / "zarr.json").write_text(json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}))
     return root
 
 

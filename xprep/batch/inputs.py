@@ -69,6 +69,7 @@ class Image:
     plate: str = ""
     path: str = ""
     well: str = ""
+    is_element: bool = False
 
 
 def find_tasks(recipe: Recipe) -> list[Task]:
@@ -107,6 +108,12 @@ def find_fields(inputs: Sequence[str], outputs: Sequence[str], recipe: Recipe) -
     tasks: list[Task] = []
     for url, output in zip(inputs, outputs, strict=True):
         for one in find_images(url, recipe.storage_options):
+            if one.is_element:
+                recipe.refuse(
+                    "inputs",
+                    f"{redact(url)} is a SpatialData object: xprep.spatialdata gives back one in Python; or give one of its "
+                    f"images, {redact(one.url)}.",
+                )
             target, made = (join(output, one.path), output) if one.plate else (output, "")
             tasks.append(_task(one, target, made, recipe.statistics))
     return _checked(recipe, tasks)
@@ -125,7 +132,7 @@ def _task(image: Image, output: str, made: str, sharing: Sharing) -> Task:
 
 def _is_one_plate(output: str, images: Sequence[Image]) -> bool:
     """Whether ``images`` are those of one plate, and ``output`` the name of one store."""
-    plates = {image.plate for image in images}
+    plates = {"" if image.is_element else image.plate for image in images}
     return len(plates) == 1 and plates != {""} and not _has_fields(output) and output.rstrip("/").endswith(".zarr")
 
 
@@ -180,7 +187,7 @@ def find_images(url: str, storage_options: Mapping[str, Any]) -> list[Image]:
     return [
         Image(
             join(url, one.path), f"{name}_{one.path.replace('/', '_')}", parent, url, url, one.path,
-            one.name if one.kind == "field" else "",
+            one.name if one.kind == "field" else "", one.kind == "element",
         )
         for one in entries
     ]  # fmt: skip

@@ -120,8 +120,9 @@ def open_tree(
     Returns
     -------
     DataTree
-        ``scale0 … scaleN``, each with the variable ``image``, and ``labels/NAME/scale0 …``. Of a plate, or a store of several
-        series, a node per image. Wells, fields and labels that are listed and not there are left out, with a warning.
+        ``scale0 … scaleN``, each with the variable ``image``, and ``labels/NAME/scale0 …``. Of a plate, a store of several
+        series or a SpatialData object, a node per image. Wells, fields and labels that are listed and not there are left out,
+        with a warning.
 
     Raises
     ------
@@ -196,7 +197,8 @@ def _name_images(group: Group) -> None:
     """Refuse to choose among the images of a plate, a well or a store of several series: say which there are."""
     if not (entries := list_images(group)):
         return
-    kind = "plate or well" if entries[0].kind == "field" else "store of several series"
+    kinds = {"field": "plate or well", "element": "SpatialData object", "series": "store of several series"}
+    kind = kinds[entries[0].kind]
     paths = [entry.path for entry in entries]
     shown = ", ".join(paths[:SHOWN]) + (", …" if len(paths) > SHOWN else "")
     raise StoreFormatError(

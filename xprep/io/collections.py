@@ -50,7 +50,7 @@ class Collection:
 
 
 def read_collection(group: Group) -> Collection | None:
-    """Return what ``group`` is if it holds images, and None if it is an image or something else.
+    """Return what ``group`` is if it holds images, and None if it is an image or something else, as a SpatialData object is.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def read_collection(group: Group) -> Collection | None:
         Metadata that are wrong, or paths that lead out of the group.
     """
     entries = () if group.is_image else tuple(list_images(group))
-    if not entries:
+    if not entries or entries[0].kind == "element":
         return None
     ome = find_ome(group.attributes)
     kind: Any = next((key for key in ("plate", "well") if ome.get(key) is not None), "series")

@@ -62,12 +62,6 @@ def check_removable(place: Place) -> None:
                 )
 
 
-def is_spatialdata(attributes: Mapping[str, Any]) -> bool:
-    """Whether a group is a SpatialData object, and not an element of one: its tables and points go with it."""
-    elements = ("encoding-type", "multiscales", "ome", "image-label")
-    return "spatialdata_attrs" in attributes and not any(name in attributes for name in elements)
-
-
 def _is_strange(place: Place, name: str, known: dict[str, _Node | None], ours: bool) -> bool:
     parts = name.split("/")
     if _HARMLESS.fullmatch(parts[-1]) or is_partial(parts[-1]) or _OTHERS.fullmatch(name):

@@ -15,8 +15,8 @@ from xprep import platforms
 from xprep.errors import StoreExistsError, StoreFormatError
 from xprep.io.consolidate import write_group
 from xprep.io.copying import split, try_copy
-from xprep.io.groups import Group, read_marked
-from xprep.io.hierarchy import check_removable, is_node, is_spatialdata
+from xprep.io.groups import Group, is_spatialdata, read_marked
+from xprep.io.hierarchy import check_removable, is_node
 from xprep.io.journal import COPY, Journal
 from xprep.io.keys import is_partial
 from xprep.io.moving import delete_whole

@@ -207,7 +207,8 @@ def _plain(element: Any) -> Any:
     """Return an element without what spatialdata keeps in attributes, and without coordinates in space: those of pixels."""
     if isinstance(element, xr.DataTree):
         return element.map_over_datasets(lambda level: level.map(_plain, keep_attrs=True) if level.data_vars else level)
-    return element.assign_attrs(_kept(element)).drop_attrs(deep=False).assign_attrs(_kept(element))
+    plain = element.drop_vars([dim for dim in element.coords if dim in SPACE])
+    return plain.drop_attrs(deep=False).assign_attrs(_kept(element))
 
 
 def _named_as(element: Any, before: Any) -> Any:
