@@ -155,10 +155,10 @@ def group_tasks(tasks: Sequence[Task]) -> list[list[Task]]:
 
 
 def _experiment(sharing: Sharing, image: Image) -> str:
-    """Return the name of an image's experiment; the folder of a plate's field is its well."""
-    plate = image.plate or image.url
+    """Return the name of an image's experiment; the folder of a plate's field is its well, and an element is of no plate."""
+    plate = image.url if image.is_element else image.plate or image.url
     well = join(plate, image.well) if image.well else plate
-    folder = well if image.plate else image.folder
+    folder = well if image.well else image.plate or image.folder
     return {"each": image.url, "folder": folder, "well": well, "plate": plate, "all": ""}[sharing]
 
 

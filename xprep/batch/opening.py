@@ -54,6 +54,13 @@ def find_absent(tasks: Sequence[Task], storage_options: Mapping[str, Any]) -> li
     return [task for task in tasks if task.plate and _is_absent(task.input, storage_options)]
 
 
+def split_absent(tasks: Sequence[Task], storage_options: Mapping[str, Any]) -> list[list[Task]]:
+    """Return an experiment as it will run: those that are there together, the others each by itself."""
+    absent = find_absent(tasks, storage_options) if len(tasks) > 1 else []
+    rest = [task for task in tasks if task not in absent]
+    return [*([rest] if rest else []), *([task] for task in absent)]
+
+
 def _is_absent(url: str, storage_options: Mapping[str, Any]) -> bool:
     try:
         group = read_group(open_store(url, storage_options))

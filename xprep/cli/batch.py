@@ -25,7 +25,7 @@ from xprep.batch import (
     status,
 )
 from xprep.batch import run as run_recipe
-from xprep.batch.opening import IMAGE, find_absent, open_input
+from xprep.batch.opening import IMAGE, open_input, split_absent
 from xprep.cli.arguments import Debug, Overwrite, Quiet, Scheduler, Workers
 from xprep.cli.failures import FAILED, describe, in_command_words, reported
 from xprep.cli.interrupts import interruptible
@@ -154,7 +154,7 @@ def plan_recipe(path: Path, scheduler: str | None, workers: int | None, debug: b
 def print_plans(recipe: Recipe, tasks: Sequence[Task]) -> None:
     """Print the plan of every experiment; one that cannot be planned does not stop the others."""
     out, plans = make_console(), list[Plan]()
-    groups = group_tasks(tasks)
+    groups = [part for group in group_tasks(tasks) for part in split_absent(group, recipe.storage_options)]
     check_values(recipe, groups)
     with set_options(**recipe.settings):
         for tasks in groups:
@@ -171,10 +171,8 @@ def print_plans(recipe: Recipe, tasks: Sequence[Task]) -> None:
 
 
 def _plan(recipe: Recipe, tasks: Sequence[Task]) -> Plan:
-    absent = find_absent(tasks, recipe.storage_options) if len(tasks) > 1 else []
-    present = [task for task in tasks if task not in absent] or tasks
-    images = [open_input(task, recipe.storage_options) for task in present]
-    results = prepare(images, recipe.steps, recipe.storage_options, [task.input for task in present])
+    images = [open_input(task, recipe.storage_options) for task in tasks]
+    results = prepare(images, recipe.steps, recipe.storage_options, [task.input for task in tasks])
     alone = [one if isinstance(one, xr.DataArray) else one.to_dataset()[IMAGE] for one in results]
     nodes = {f"/{n}": one.to_dataset(name=IMAGE) for n, one in enumerate(alone)}
     return plan_images(xr.DataTree.from_dict(nodes), chunks=recipe.store.chunks, shards=recipe.store.shards)

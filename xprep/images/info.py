@@ -13,7 +13,17 @@ from xprep.images.ome_images import open_stored
 from xprep.io.array_nodes import find_arrays
 from xprep.io.arrays import ZarrReadable, open_array, open_node
 from xprep.io.codec_names import name_codecs
-from xprep.io.groups import Entry, Group, list_elements, list_images, list_labels, list_members, read_group, read_groups, read_image
+from xprep.io.groups import (
+    Entry,
+    Group,
+    list_elements,
+    list_images,
+    list_labels,
+    list_members,
+    read_group,
+    read_groups,
+    read_image,
+)
 from xprep.io.ome import Channel
 from xprep.io.status import describe_owner, read_status
 from xprep.io.stores import open_store
