@@ -52,9 +52,13 @@ def write_plate(
     absent: Collection[str] = (),
     version: str = "0.5",
     labels: bool = False,
+    alike: bool = False,
     **plate: Any,
 ) -> Path:
-    """Write a plate; ``absent`` are paths of fields that are listed and not there, and of wells of which nothing is there."""
+    """Write a plate; ``absent`` are paths of fields that are listed and not there, and of wells of which nothing is there.
+
+    Every third field is wider, unless they are ``alike``.
+    """
     rows, columns = (sorted({well.split("/")[n] for well in paths}) for n in (0, 1))
     for row in rows:
         write_group(root / row, {}, version)
@@ -65,7 +69,7 @@ def write_plate(
         write_group(root / well, {"well": {"images": images}}, version)
         for one in range(fields):
             if f"{well}/{one}" not in absent:
-                image = field_image(n * fields + one)
+                image = field_image((n * fields + one) * (3 if alike else 1))
                 cells = {"cells": cells_of(image)} if labels else None
                 image.prep.to_ome_zarr(root / well / str(one), scale_factors=(), labels=cells, version=version)
     places = [{"path": w, "rowIndex": rows.index(w[0]), "columnIndex": columns.index(w.split("/")[1])} for w in paths]

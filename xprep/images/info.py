@@ -28,7 +28,6 @@ from xprep.io.ome import Channel
 from xprep.io.status import describe_owner, read_status
 from xprep.io.stores import open_store
 
-
 MEMBERS: Final = 20  # images of a plate that are described one by one
 
 
