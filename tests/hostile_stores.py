@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
 
 Document = dict[str, Any]
 Change = Callable[[Path], None]
@@ -64,6 +68,7 @@ def array_v2(**values: Any) -> Change:
 
 def raw(file: str, data: str | bytes) -> Change:
     def apply(root: Path) -> None:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).write_bytes(data if isinstance(data, bytes) else data.encode())
 
     return apply
@@ -115,6 +120,16 @@ BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 GZIP = {"name": "gzip", "configuration": {"level": 5}}
 HUGE = 10**400
 SCALE = {"type": "scale"}
+
+
+def pickled_npy() -> bytes:
+    """Return an array of objects, which numpy keeps as a pickle."""
+    file = io.BytesIO()
+    np.save(file, np.array([{"size": 1}], dtype=object), allow_pickle=True)
+    return file.getvalue()
+
+
+JOURNAL_OF_OBJECTS = pickled_npy()
 HOSTILE: Final[dict[str, Change]] = {
     # what an array claims
     "an axis of 2**58": array(shape=[2**58, 16], chunk_grid=chunks(2**56, 16)),
@@ -222,6 +237,109 @@ HOSTILE: Final[dict[str, Change]] = {
     "an array deeply nested": raw("scale0/image/zarr.json", '{"attributes":' * 100_000 + "1" + "}" * 100_000),
     "a coordinate that is a group": raw("scale0/y/zarr.json", '{"zarr_format": 3, "node_type": "group", "attributes": {}}'),
     "a journal that is none": raw("scale0/image/.xprep/manifest.npy", struct.pack("<Q", 2**63)),
+    # what an array claims: neighbours
+    "an axis of 0": array(shape=[0, 16]),
+    "no axis at all": array(shape=[], chunk_grid=chunks(), dimension_names=[]),
+    "a shape that is a number": array(shape=16),
+    "a shape of fractions": array(shape=[16.5, 16]),
+    "a shape of truth values": array(shape=[True, True]),
+    "a shape of a million axes": array(shape=[1] * 1_000_000, chunk_grid=chunks(*[1] * 1_000_000)),
+    "chunks of another length": array(chunk_grid=chunks(16)),
+    "chunks that are texts": array(chunk_grid=chunks("16", "16")),
+    "chunks that are negative": array(chunk_grid=chunks(-1, 16)),
+    "a chunk grid of 100,000 edges": array(
+        chunk_grid={"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": [[1] * 100_000, [16]]}}
+    ),
+    "a chunk grid without a configuration": array(chunk_grid={"name": "regular"}),
+    "a dtype that is a list": array(data_type=["uint8"]),
+    "a dtype with fields": array(data_type={"name": "structured", "configuration": {"fields": [["a", "uint8"]] * 10_000}}),
+    "dates in units of 2**31": array(
+        data_type={"name": "numpy.datetime64", "configuration": {"unit": "s", "scale_factor": 2**31 - 1}}, fill_value=0
+    ),
+    "a fill value that is null": array(fill_value=None),
+    "a fill value in hexadecimal digits": array(data_type="float32", fill_value="0x" + "f" * 100_000),
+    "a zarr format of 4": array(zarr_format=4),
+    "a zarr format that is a text": array(zarr_format="3"),
+    "a key that must be understood": array(spiral={"must_understand": True}),
+    "a hundred thousand attributes": array(attributes={f"a{i}": i for i in range(100_000)}),
+    "keys of chunks of another kind": array(chunk_key_encoding={"name": "spiral", "configuration": {}}),
+    "keys of chunks that are a list": array(chunk_key_encoding=["default"]),
+    # what codecs are told: neighbours
+    "no codecs": array(codecs=[]),
+    "codecs in the wrong order": array(codecs=[GZIP, BYTES]),
+    "two codecs of bytes": array(codecs=[BYTES, BYTES]),
+    "bytes of another end": array(codecs=[{"name": "bytes", "configuration": {"endian": "middle"}}]),
+    "a transpose by texts": array(codecs=[{"name": "transpose", "configuration": {"order": ["a", "b"]}}, BYTES]),
+    "shards of chunks that do not fit": array(
+        codecs=[{"name": "sharding_indexed", "configuration": {"chunk_shape": [3, 5], "codecs": [BYTES],
+            "index_codecs": [BYTES]}}]
+    ),
+    "shards of 2**40 chunks": array(
+        shape=[2**20, 2**20], chunk_grid=chunks(2**20, 2**20),
+        codecs=[{"name": "sharding_indexed", "configuration": {"chunk_shape": [1, 1], "codecs": [BYTES],
+            "index_codecs": [BYTES]}}],
+    ),
+    "a chunk that is a bomb": raw("scale0/image/c/0/0", gzip.compress(bytes(50_000_000))),
+    "a chunk of no bytes": raw("scale0/image/c/0/0", b""),
+    # coordinates: neighbours
+    "a coordinate of no values": coordinate(shape=[0]),
+    "a coordinate of two axes": coordinate(shape=[16, 16], chunk_grid=chunks(16, 16), dimension_names=["y", "x"]),
+    "a coordinate of another length": coordinate(shape=[17], chunk_grid=chunks(17)),
+    "a coordinate of truth values": coordinate(data_type="bool", fill_value=False),
+    "a coordinate's codec": coordinate(codecs=[{"name": "spiral"}]),
+    "units of nothing": coordinate(attributes={"units": {}, "scale_factor": "1", "add_offset": [0]}),
+    "times in a calendar of no days": coordinate(attributes={"units": "days since 2000-01-01", "calendar": 5}),
+    # what the image says: neighbours
+    "no multiscales": ome(multiscales=[]),
+    "multiscales that are null": ome(multiscales=None),
+    "multiscales that are a text": ome(multiscales="image"),
+    "axes that are texts": image(axes=["y", "x"]),
+    "axes of one name": image(axes=[{"name": "y"}, {"name": "y"}]),
+    "an axis without a name": image(axes=[{"type": "space"}, {"name": "x", "type": "space"}]),
+    "levels that are null": image(datasets=None),
+    "a level that is null": image(datasets=[None]),
+    "a level of an empty path": level(path=""),
+    "a level on another server": level(path="http://127.0.0.1:9/scale0"),
+    "a level by a chain": level(path="simplecache::file:///etc/passwd"),
+    "a level in escapes": level(path="scale0%2f..%2f..%2fetc"),
+    "a scale of another length": level(coordinateTransformations=[{**SCALE, "scale": [1]}]),
+    "a scale of 1e-320": level(coordinateTransformations=[{**SCALE, "scale": [1e-320, 1e308]}]),
+    "a translation of 1e308": level(
+        coordinateTransformations=[{**SCALE, "scale": [1e300, 1]}, {"type": "translation", "translation": [1e308, 0]}]
+    ),
+    "a transformation in an array": level(coordinateTransformations=[{**SCALE, "path": "scale0/y"}]),
+    "a transformation of another kind": level(coordinateTransformations=[{"type": MARKS}]),
+    "omero that is a list": ome(omero=[1]),
+    "channels that are null": ome(omero={"channels": None}),
+    "a window of NaN": channels(2, window={"min": float("nan"), "max": float("inf"), "start": 0, "end": 1}),
+    "a colour of 10 MB": channels(1, color="F" * 10_000_000),
+    "labels' colours that are texts": ome(**{"image-label": {"colors": "red", "properties": 7}}),
+    "a scene in an image": ome(scene={"coordinateTransformations": [nested(300)]}),
+    # plates and series: neighbours
+    "rows of one name 10,000 times": holder(plate={**wells(1), "rows": [{"name": "A"}] * 10_000}),
+    "a plate of 10,000 acquisitions": holder(plate={**wells(1), "acquisitions": [{"id": i} for i in range(10_000)]}),
+    "a well that is null": holder(well=None),
+    "a well of no images": holder(well={"images": []}),
+    "series of 100,000 images": holder(**{"bioformats2raw.layout": 3}, series=[f"{i}" for i in range(100_000)]),
+    "a layout of another kind": holder(**{"bioformats2raw.layout": "3"}),
+    # JSON: neighbours
+    "an empty file": raw("zarr.json", ""),
+    "a list for an object": raw("zarr.json", "[]"),
+    "null for an object": raw("zarr.json", "null"),
+    "a byte order mark": raw("zarr.json", b"\xef\xbb\xbf{}"),
+    "UTF-16": raw("zarr.json", '{"zarr_format": 3, "node_type": "group"}'.encode("utf-16")),
+    "attributes that are null": raw("zarr.json", '{"zarr_format": 3, "node_type": "group", "attributes": null}'),
+    "100 MB of spaces": raw("zarr.json", " " * 100_000_000),
+    "consolidated metadata that are a list": edit("zarr.json", lambda data: data.update(consolidated_metadata=[1])),
+    "a million consolidated arrays": edit(
+        "zarr.json", lambda data: data.update(consolidated_metadata={"kind": "inline",
+        "metadata": {f"a{i}": {} for i in range(200_000)}})
+    ),
+    # what xprep keeps beside the data
+    "a status that is a list": edit("zarr.json", lambda data: data["attributes"].update(xprep=["writing"])),
+    "a status of another kind": edit("zarr.json", lambda data: data["attributes"].update(xprep={"status": MARKS})),
+    "a journal of 1 byte": raw("scale0/image/.xprep/manifest.npy", b"\x93"),
+    "a journal of objects": raw("scale0/image/.xprep/manifest.npy", JOURNAL_OF_OBJECTS),
     # names that talk to a terminal
     "a name that talks": image(name=MARKS),
     "channels that talk": channels(2, label=MARKS),
@@ -260,5 +378,22 @@ HOSTILE_04: Final[dict[str, Change]] = {
     "a thousand filters": array_v2(filters=[{"id": "delta", "dtype": "|u1"}] * 1000),
     "filters of a dtype of 16 MiB": array_v2(filters=[{"id": "delta", "dtype": f"|S{2**24}"}]),
     "attributes that are a list": raw("scale0/image/.zattrs", '["a"]'),
+    "a shape of 0": array_v2(shape=[0, 16]),
+    "a shape that is null": array_v2(shape=None),
+    "chunks that are null": array_v2(chunks=None),
+    "chunks of 0": array_v2(chunks=[0, 16]),
+    "a fill value that is null": array_v2(fill_value=None),
+    "a fill value in base64": array_v2(dtype="|S4", fill_value="////"),
+    "a dtype of dates": array_v2(dtype="<M8[ns]"),
+    "a dtype of dates without a unit": array_v2(dtype="<M8"),
+    "a dtype of 128 bits": array_v2(dtype="<f16"),
+    "objects without a filter": array_v2(dtype="|O", filters=None),
+    "objects in pickles": array_v2(dtype="|O", filters=[{"id": "pickle"}]),
+    "filters that are a text": array_v2(filters="delta"),
+    "a zarr format of 1": array_v2(zarr_format=1),
+    "a group that is an array too": raw("scale0/image/.zgroup", '{"zarr_format": 2}'),
+    "attributes that are no JSON": raw(".zattrs", "{'multiscales': []}"),
+    "attributes of NaN": raw("scale0/image/.zattrs", '{"scale_factor": NaN, "_FillValue": Infinity}'),
+    "packed by 0": raw("scale0/image/.zattrs", '{"scale_factor": 0, "add_offset": "x"}'),
     "names of dimensions that are numbers": raw("scale0/image/.zattrs", '{"_ARRAY_DIMENSIONS": [1, 2]}'),
 }

@@ -52,6 +52,8 @@ def set_options(**given: Any) -> None:
 # How each is called where all is right. What is not given is added; stores are none, so that nothing is read or written.
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "normalize": (xprep.normalize, {"image": IMAGE}),
+    "fit_normalize": (xprep.fit_normalize, {"images": IMAGE}),
+    "statistics_of": (xprep.statistics_of, {"url": "none.zarr"}),
     "quantile": (xprep.quantile, {"image": IMAGE, "q": 0.5}),
     "gaussian_filter": (xprep.gaussian_filter, {"image": IMAGE, "sigma": 1}),
     "background": (xprep.background, {"image": IMAGE}),
@@ -75,6 +77,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "set_options": (set_options, {}),
     "show_versions": (xprep.show_versions, {}),
     "plot_channels": (xprep.plot_channels, {"image": IMAGE}),
+    "plot_histograms": (xprep.plot_histograms, {"image": IMAGE}),
+    "compare": (xprep.compare, {"image": IMAGE, "parameters": [{"sigma": 0}]}),
     "plot_projections": (xprep.plot_projections, {"image": VOLUME}),
     "plot_rois": (xprep.plot_rois, {"image": IMAGE, "rois": TABLE}),
     "datasets.blobs": (xprep.datasets.blobs, {"shape": (9, 9)}),
@@ -139,6 +143,8 @@ WINDOW: Final = (Told("abc", "<U3"), Told(None, "object"), Told(np.ones(3), r"\(
 LIST: Final = (None, 1.5, Told("abc", "abc"))
 RECIPE_VALUES: Final = (None, 5, Told("none.yaml", "none.yaml"), Told({}, "inputs"), Told([RECIPE], "list"))
 PROGRESS: Final = ("yes", 1, [True])
+SERIES: Final = (1.5, True, ["a"])
+DIMS: Final = (5, True, ["y", "x"], "yx y", "yy", "zx", "abc")
 URL: Final = (Told("", "empty"), 5, None, Told("ftp://lab/a.zarr", "ftp"), Told(["a.zarr"], "a list"))
 CENTROIDS: Final = (None, 5, Told({"yc": [4]}, "xc|zc"))
 
@@ -147,11 +153,12 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     "normalize": {
         "image": NO_IMAGE, "p": (101, -1, NAN, "99", True, [99, 98], 0.99), "p_sum": (101, INF, "5", False),
         "p_post": (100.5, 0.999, "none", [99.9]), "sigma": (-1, NAN, 1e9, "wide", [1, 2, 3], True, {"CD8": 1}),
-        "norm_sum": SWITCH, "cap_max": (NAN, "1", True, [1]), "channels": (["CD8"], "CD8", Told([], "no channel"), [7], 1.5,
-        ["marker 1", "marker 1"]),
+        "norm_sum": SWITCH, "cap_max": (NAN, "1", True, [1]), "channels": (["CD8"], "CD8", Told([], "no channel"), [7], 1.5),
         "dtype": DTYPE, "chunks": CHUNKS, "pool": ("median", 1, None), "empty": ("zero", True, None),
         "intermediates": ("disk", True, ["spill"]),
+        "statistics": (5, [1], True, "none.json", Told("fit.csv", "fit.csv"), Told(xr.Dataset(), "xprep_statistics")),
     },
+    "statistics_of": {"url": URL, "storage_options": OPTIONS},
     "quantile": {
         "image": NO_IMAGE, "q": ("a", None, 99, -0.1, NAN, Told([[0.5]], r"\(1, 1\)"), True), "dim": ("time", 0, ["y", 5]),
         "method": ("tdigest", None), "skip_zeros": SWITCH, "skipna": SWITCH,
@@ -207,14 +214,17 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
         "labels": ([1], "cells", 5, Told({"a": np.ones((32, 32), int)}, "'a' is a ndarray"), Told({1: IMAGE}, "1"),
                    Told({"../x": IMAGE[0]}, r"\.\./x")),
         "overwrite": SWITCH, "resume": SWITCH, "storage_options": OPTIONS, "progress": PROGRESS, "compute": SWITCH,
-        "fingerprint": (5, True, ["a"], ""),
+        "fingerprint": (5, True, ["a"], ""), "compression": (5, True, "lz4", "zstd:99", ["zstd:3", 5], {"name": "fast"}, 1.5),
+        "checksum": ("yes", 5, ["a"]),
     },
     "open_image": {
         "url": URL, "level": ("one", 1.5, None, True, {"y": 0}, {"x": -1.0}, {"x": [1]}), "label": (5, ["a"], True),
         "coordinate_system": (5, ["a"], True), "chunks": (32.0, True, 0, {"y": 0}), "storage_options": OPTIONS,
+        "series": SERIES, "dims": DIMS,
     },
     "open_tree": {
         "url": URL, "coordinate_system": (5, ["a"], True), "chunks": (32.0, True, 0, {"y": 0}), "storage_options": OPTIONS,
+        "series": SERIES, "dims": DIMS,
     },
     "validate": {"url": URL, "samples": (-1, 1.5, "4", None, True), "storage_options": OPTIONS},
     "verify": {"url": URL, "storage_options": OPTIONS, "progress": PROGRESS},
@@ -231,6 +241,12 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
         "unbounded_codecs": SWITCH, "deadline": (0, -1, NAN, INF, "50", None, True),
     },
     "show_versions": {},
+    "plot_histograms": {"image": NO_IMAGE, "after": (Told(np.ones((3, 4)), "ndarray"), Told("a.zarr", "a.zarr|str"))},
+    "compare": {
+        "image": NO_IMAGE, "parameters": (99, "p", [99], {"p": 99}, None, Told([], "parameters is empty")),
+        "channel": ("CD8", 7, 1.5), "crop": ({"w": 3}, {"y": 3}, {"y": slice(0, 9, 2)}, {"y": slice(90, 99)}, 5, "y"),
+        "seed": (-1, 0.5, "0", None, True),
+    },
     "plot_channels": {"image": NO_IMAGE, "labels": SWITCH_OR_NONE, "cmap": CMAP, "figure": (5, "figure")},
     "plot_projections": {"image": NO_IMAGE, "labels": SWITCH_OR_NONE, "cmap": CMAP, "figure": (5, "figure")},
     "plot_rois": {
@@ -322,4 +338,8 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     "rois.center_surround": {"masks": WINDOW, "iterations": ITERATIONS, "volumetric": SWITCH},
     "rois.surround_filter": {"masks": WINDOW, "references": WINDOW, "iterations": ITERATIONS, "volumetric": SWITCH},
 }  # fmt: skip
+# What is fitted is what is normalised with.
+WRONG["fit_normalize"] = {"images": NO_IMAGE} | {
+    key: values for key, values in WRONG["normalize"].items() if key not in ("image", "chunks", "statistics")
+} | {"sample": (0, 1.5, -0.1, NAN, "1%", True, [0.5], 0.001), "seed": (-1, 0.5, "0", None, True)}
 ROWS: Final = [(name, key, value) for name, keys in WRONG.items() for key, values in keys.items() for value in values]

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Claims, journals, what is whole when; chunks, halos; statistics. Each name stands for the module that defines it.
 NAMES = (
     "hold", "Scratch", "Journal", "Owner", "state_of", "inflate", "read_chain", "Piece", "retile", "tile_of", "margins",
-    "Rim", "Gathered", "Fold", "Question", "Sampler", "Statistic", "Recipe", "encode_note", "two_steps",
+    "Rim", "Gathered", "Along", "Fold", "Question", "Sampler", "Statistic", "Recipe", "encode_note", "two_steps",
     "find_begun", "check_units",
 )  # fmt: skip
 # Imported before the fork, so that a change costs its tests and no imports.

@@ -106,6 +106,11 @@ def _normalize_parameters(image: xr.DataArray) -> st.SearchStrategy[dict[str, An
     )
 
 
+def _fitted_and_applied(image: Any, **parameters: Any) -> Any:
+    """Return what `normalize` gives, with statistics that were fitted before."""
+    return xprep.normalize(image, statistics=xprep.fit_normalize(image, **parameters))
+
+
 def _pyramid_parameters(image: xr.DataArray) -> st.SearchStrategy[dict[str, Any]]:
     factor = st.integers(1, 4)
     step = st.one_of(factor, st.dictionaries(st.sampled_from(image.dims), factor, min_size=1))
@@ -189,6 +194,15 @@ OPERATIONS: Sequence[Operation] = (
     Operation(
         "normalize",
         xprep.normalize,
+        _normalize_parameters,
+        dense.normalize_image,
+        example={"p": 95, "p_sum": 10, "sigma": 1.5},
+        rtol=2e-5,
+        images={"dtypes": ("bool", "uint8", "uint16", "int16", "int32", "float16", "float32", "float64")},
+    ),
+    Operation(
+        "normalize(statistics",
+        _fitted_and_applied,
         _normalize_parameters,
         dense.normalize_image,
         example={"p": 95, "p_sum": 10, "sigma": 1.5},

@@ -92,7 +92,7 @@ class _running:
     def __enter__(self) -> None:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._process = subprocess.Popen(self._command, **quiet, env={**os.environ, "PYTHONWARNINGS": "ignore"})
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not _answers(self._endpoint):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.__exit__()

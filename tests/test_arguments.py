@@ -35,7 +35,8 @@ FOREIGN = (
     "nopython", "object has no attribute", "unsupported operand", "must be real number, not", "cannot be interpreted",
     "setting an array element", "invalid literal",
 )  # fmt: skip
-DRAWN = ("plot_channels", "plot_projections", "plot_rois")
+IMAGE = ("image", "images")
+DRAWN = ("compare", "plot_channels", "plot_histograms", "plot_projections", "plot_rois")
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_every_method_is_one_of_the_functions() -> None:
     """The accessor's methods take what the functions take, and are tried with the same rows."""
     methods = {name: one for name, one in inspect.getmembers(ImagePrep, inspect.isfunction) if not name.startswith("_")}
     assert {name: parameters_of(one) for name, one in methods.items()} == {
-        name: parameters_of(getattr(xprep, name)) - {"image"} for name in methods
+        name: parameters_of(getattr(xprep, name)) - {*IMAGE} for name in methods
     }
     assert set(methods) <= set(WRONG)
 
@@ -101,10 +102,9 @@ def test_a_mistake_ends_in_a_sentence(name: str, here: Path) -> None:
 
 def ways(name: str, right: dict[str, Any]) -> list[tuple[Callable[..., Any], dict[str, Any]]]:
     """Return how a function is called: itself, and as a method of an image."""
-    function = CALLS[name][0]
-    if not hasattr(ImagePrep, name) or not hasattr(right.get("image"), "prep"):
-        return [(function, right)]
-    return [(function, right), (getattr(right["image"].prep, name), {key: one for key, one in right.items() if key != "image"})]
+    function, rest = CALLS[name][0], {key: one for key, one in right.items() if key not in IMAGE}
+    image = right.get("image", right.get("images"))
+    return [(function, right), *([(getattr(image.prep, name), rest)] if hasattr(getattr(image, "prep", None), name) else [])]
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -124,7 +124,7 @@ def unlike(name: str, right: dict[str, Any], parameter: str, value: Any) -> str:
             function(**arguments)
         except (TypeError, ValueError, KeyError, FileNotFoundError) as error:
             said = str(error.args[0]) if isinstance(error, KeyError) else str(error)
-            told = (parameter in said or parameter in ("image", "url")) and re.search(words, said)
+            told = (parameter in said or parameter in (*IMAGE, "url")) and re.search(words, said)
             short = len(said.split()) >= 4 and len(said) <= 400 and "\n" not in said
             if not told or not short or any(foreign in said for foreign in (*FOREIGN, "hush")):
                 return f"{type(error).__name__}: {said}"

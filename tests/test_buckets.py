@@ -293,7 +293,7 @@ def test_nothing_is_said_when_python_ends(name: str, request: pytest.FixtureRequ
         "print(xprep.open_image(url, storage_options=options).shape)\n"
     )
     command = [sys.executable, "-c", program, f"{bucket.url}/end.zarr", json.dumps(bucket.options)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     assert ran.stdout == "(1, 32, 32)\n"
     assert ran.stderr == ""
 

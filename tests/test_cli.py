@@ -5,10 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import zarr
 from typer.testing import CliRunner, Result
 
 import xprep
+from tests.crashes import begin_command, interrupt, wait_for
 from tests.servers import KEY, SECRET, Server
 from xprep.cli.app import app
 from xprep.cli.request import _request
@@ -36,7 +35,7 @@ def run(*arguments: Any) -> Result:
 def spawn(*arguments: Any, **settings: Any) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own."""
     words = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, **settings)
+    return subprocess.run(words, capture_output=True, text=True, timeout=600, check=False, **settings)
 
 
 def written(result: Result) -> None:
@@ -347,15 +346,10 @@ def test_ctrl_c_says_what_is_left(tmp_path: Path) -> None:
     """The interrupt comes while pixels are being written; the store then refuses to open, and the run goes on."""
     image = xprep.datasets.blobs(channels=2, shape=(1024, 1024)).astype("float64")
     image.prep.to_ome_zarr(tmp_path / "in", scale_factors=(), chunks=128)
-    command = [*COMMAND, "normalize", str(tmp_path / "in"), str(tmp_path / "out"), "--sigma", "60", "--chunks", "128"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "out" / "scale0" / "image" / "c").exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    command = ["normalize", tmp_path / "in", tmp_path / "out", "--sigma", "60", "--chunks", "128"]
+    process = begin_command(tmp_path / "open", *command)
+    wait_for(lambda: process.poll() is not None or (tmp_path / "out" / "scale0" / "image" / "c").exists())
+    _, said = interrupt(process, tmp_path / "open")
     assert process.returncode == 130, said
     assert said.strip().startswith("interrupted: what is in flight is being finished")
     assert "--resume" in said
@@ -363,7 +357,7 @@ def test_ctrl_c_says_what_is_left(tmp_path: Path) -> None:
     with pytest.raises(xprep.UnfinishedStoreError):
         xprep.open_image(tmp_path / "out")
     assert "unfinished" in run("info", tmp_path / "out").stdout
-    written(run(*command[len(COMMAND) :], "--resume"))
+    written(run(*command, "--resume"))
     same(tmp_path / "out", xprep.open_image(tmp_path / "in").prep.normalize(sigma=60))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -114,6 +115,21 @@ def test_workers_that_lack_it_are_named_before_anything_is_begun(
     write(tmp_path / "a.zarr")
 
 
+def test_a_module_that_workers_lack_is_named(on_cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is computed: workers would die of every such task."""
+    (tmp_path / "only_here.py").write_text("def double(block):\n    return 2 * block\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    function = importlib.import_module("only_here").double
+    image = xprep.datasets.blobs(channels=1, shape=(64, 64)).chunk({"y": 32})
+    image = image.copy(data=image.data.map_blocks(function, dtype=image.dtype))
+    workers = len(on_cluster.scheduler_info()["workers"])
+    with pytest.raises(xprep.NobodyWorksError, match=rf"cannot import only_here \(tcp.*; {workers} of {workers} workers\)"):
+        image.prep.to_ome_zarr(tmp_path / "a.zarr", fingerprint="a")
+    on_cluster.upload_file(str(tmp_path / "only_here.py"))
+    image.prep.to_ome_zarr(tmp_path / "a.zarr", fingerprint="a", resume=True)
+    np.testing.assert_array_equal(xprep.open_image(tmp_path / "a.zarr"), image)
+
+
 # Workers of too little memory
 
 
@@ -208,3 +224,37 @@ def test_a_cluster_that_is_closed_in_the_middle_is_told(close: Callable[[Any], N
 def _slowly(block: np.ndarray) -> np.ndarray:
     threading.Event().wait(1)
     return block
+
+
+# Bytes that others wrote: workers tell theirs with heartbeats, which come late
+
+
+def told(at: float, written: float, *, alone: bool = True, late: float = 0.5) -> watching._Count:
+    """Return the scheduler's count at a time; the last heartbeat of some worker was so much earlier."""
+    return watching._Count(9, 0, written, alone, at, at - late)
+
+
+BYTES = {
+    "its own, after two heartbeats": ([told(1, 5), told(2, 5), told(3, 5), told(4, 8)], 3),
+    "of a run that has just ended": ([told(1, 5), told(2, 7), told(3, 9)], 0),
+    "of one that ends meanwhile": (
+        [told(1, 5), told(2, 5), told(3, 5), told(4, 6, alone=False), told(5, 11), told(6, 12), told(7, 15)],
+        3,
+    ),
+    "where one worker is silent": ([told(1, 5), *(told(at, 5 + at, late=at) for at in (2, 3, 4))], 0),
+    "where the scheduler could not be asked first": ([watching._NOTHING, told(1, 5), told(2, 6), told(3, 8)], 2),
+}
+
+
+@pytest.mark.parametrize(("counts", "wanted"), BYTES.values(), ids=BYTES)
+def test_bytes_that_others_wrote_are_not_told(
+    counts: list[watching._Count], wanted: int, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+    coming = iter(counts)
+    monkeypatch.setattr(Watch, "_asked", lambda self: next(coming))
+    watch = Watch(client, [("xprep-a", n) for n in range(9)], lambda steps, nbytes: heard.append(nbytes))
+    watch.begin()
+    for _ in counts[1:]:
+        watch.look()
+    assert sum(heard) == wanted

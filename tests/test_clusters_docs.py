@@ -63,7 +63,7 @@ def test_a_job_queue_gives_the_same_bits(tmp_path: Path) -> None:
     with jobqueue.LocalCluster(**how, scheduler_options={"dashboard_address": ":0"}) as cluster:
         cluster.scale(jobs=1)
         with Client(cluster) as client:
-            client.wait_for_workers(1, timeout=120)
+            client.wait_for_workers(1, timeout=600)
             assert xprep.run(recipe, progress=False).ok
     np.testing.assert_array_equal(xprep.open_image(target), xprep.open_image(source).prep.normalize(sigma=1))
 

@@ -26,7 +26,7 @@ def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-c", code, "demo", *arguments]
     paths = os.pathsep.join(filter(None, [str(Path(xprep.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": paths}
-    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_the_demo_does_the_whole_job_and_says_where_it_is(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xprep.engine.gather import Span, along_axis, same, waiting_axes
 from xprep.engine.grid import tile_shape
+from xprep.engine.needs import Span, along_axis, same, waiting_axes
 
 length = st.integers(1, 5) | st.integers(1, 40)
 axes = st.lists(st.tuples(length, length, st.booleans()), min_size=1, max_size=4)

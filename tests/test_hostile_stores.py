@@ -39,7 +39,7 @@ for url in urls:
         try:
             action(url)
             said = "a result"
-        except (xprep.StoreFormatError, xprep.ChunkError) as error:
+        except (xprep.StoreFormatError, xprep.ChunkError, xprep.UnfinishedStoreError) as error:
             text = str(error)
             said = "refused" if text and len(text) < 2000 else f"refused in {len(text)} letters"
         except Exception as error:

@@ -32,7 +32,7 @@ target, source = scratch.array("a", (8, 8), "uint8", (4, 4))
 target.write((slice(0, 4), slice(0, 4)), np.ones((4, 4), "uint8"))
 print("ready", flush=True)
 if sys.argv[2] == "stay":
-    time.sleep(60)
+    time.sleep(900)
 if sys.argv[2] == "raise":
     raise SystemExit(3)
 """
@@ -48,7 +48,7 @@ def spawn(folder: Path, then: str) -> subprocess.Popen[bytes]:
 def end(child: subprocess.Popen[bytes], by: int | None = None) -> None:
     if by is not None:
         child.send_signal(by)
-    child.wait(20)
+    child.wait(300)
     assert child.stdout is not None
     child.stdout.close()
 

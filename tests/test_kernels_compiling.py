@@ -62,11 +62,12 @@ def finish(*processes: subprocess.Popen[str]) -> list[int]:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    hits = [process.communicate(timeout=120)[0] for process in processes]
+    hits = [process.communicate(timeout=600)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes)
     return [int(text) for text in hits]
 
 
+@pytest.mark.slow
 def test_processes_that_compile_at_once_keep_each_its_own(folder: Path) -> None:
     dtypes = ("float64", "int16", "complex128")
     assert finish(*(start(folder, dtype) for dtype in dtypes)) == [0, 0, 0]
@@ -166,6 +167,7 @@ def test_no_flipped_bit_is_loaded(tmp_path: Path) -> None:
         assert files.load(KEY) is None, f"bit {bit}"
 
 
+@pytest.mark.slow
 def test_kernels_run_whatever_lies_in_their_folder(folder: Path) -> None:
     """Through numba, in new processes: what is damaged is compiled, and (a folder aside) kept anew."""
     dtypes = ("int16", "int32", "float32", "float64")

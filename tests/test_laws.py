@@ -258,7 +258,7 @@ def python(program: str, *arguments: Any, **options: Any) -> subprocess.Complete
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program), *map(str, arguments)]
     root = str(paths.ROOT)
     environment = {**os.environ, "PYTHONPATH": root, "MALLOC_ARENA_MAX": "2"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, timeout=240, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, timeout=600, check=False, **options)
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from xprep.engine.gather import Place
 from xprep.engine.rims import Border
 from xprep.engine.sources import read_array
 from xprep.engine.windows import Reach
+from xprep.options import options
 
 
 class LivingSource(CountingSource):
@@ -61,7 +62,7 @@ def test_a_row_of_tiles_and_a_few_are_alive(rows: int) -> None:
 
 
 def test_a_wide_image_is_worked_on_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "FRONT_BYTES", 2 * 8 * 64 * 64)  # eight tiles
+    monkeypatch.setattr(gathering, "FRONT_TILES", 2 * 8 * 64 * 64 / options().tile_bytes)  # eight tiles
     source = LivingSource(np.zeros((1, 8 * 64, 64 * 64), "uint8"), (1, 64, 64))
     fold_tiles(source, (1, 64, 64), (0, 2, 2), lambda block, place: int(block[0, 0, 0]))
     assert source.most <= 8 + 6
@@ -75,7 +76,7 @@ def test_no_thread_waits_without_need(workers: int) -> None:
 
     def meet(block: np.ndarray, place: Place) -> bool:
         if next(first, None) is not None:
-            barrier.wait(timeout=60)
+            barrier.wait(timeout=300)
         return True
 
     source = CountingSource(np.zeros((1, 6 * 32, 12 * 32), "uint8"), (1, 32, 32))
@@ -103,11 +104,11 @@ def test_every_tile_gets_the_region_it_needs(
         )
         return place.input == whole and np.array_equal(block, values[tuple(slice(*span) for span in whole)])
 
-    front, gathering.FRONT_BYTES = gathering.FRONT_BYTES, band
+    front, gathering.FRONT_TILES = gathering.FRONT_TILES, band / options().tile_bytes
     try:
         assert all(fold_tiles(source, tuple(min(t, n) for t, n in zip(tile, shape, strict=True)), radii, compare))
     finally:
-        gathering.FRONT_BYTES = front
+        gathering.FRONT_TILES = front
     assert (seen == 1).all()
 
 

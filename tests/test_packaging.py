@@ -51,7 +51,7 @@ def declared(*lists: list[str]) -> set[str]:
 def test_every_import_is_declared() -> None:
     """Not by what brings it today: zarr 3.1.3 and older bring no google-crc32c, and nothing could be imported beside them."""
     own = {"xprep", "__future__", *sys.stdlib_module_names}
-    optional = ("s3", "gcs", "azure", "distributed", "cli", "plot", "validate")
+    optional = ("s3", "gcs", "azure", "distributed", "cli", "plot", "tiff", "bioio", "validate")
     names = declared(PROJECT["dependencies"], *(EXTRAS[extra] for extra in optional))
     found = {name for module in (ROOT / "xprep").rglob("*.py") for name in imported(module)} - own - set(BROUGHT)
     distributions = packages_distributions()
@@ -61,7 +61,7 @@ def test_every_import_is_declared() -> None:
 
 
 def test_every_requirement_has_a_floor() -> None:
-    optional = [one for extra in ("s3", "gcs", "azure", "distributed", "cli", "plot") for one in EXTRAS[extra]]
+    optional = [one for extra in ("s3", "gcs", "azure", "distributed", "cli", "plot", "tiff", "bioio") for one in EXTRAS[extra]]
     for one in map(Requirement, [*PROJECT["dependencies"], *optional]):
         assert [part.operator for part in one.specifier] == [">="], one
 

@@ -64,6 +64,7 @@ COORDS = {
     "when": np.datetime64("2024-01-02T03:04:05", "ns"),
     "taken": ("c", np.array(["2024-01-02", "2024-03-04"], "datetime64[ns]")),
     "exposure": ("c", np.array([20, 30], "timedelta64[ms]").astype("timedelta64[ns]")),
+    "bleached": ("c", np.array([20, "NaT"], "timedelta64[s]").astype("timedelta64[ns]")),
     "t": 7.5,
     "site": "A1",
     "flat": (("y", "x"), RANDOM.random((30, 40)).astype("float32")),
@@ -126,6 +127,9 @@ def test_what_is_written_back_means_the_same(packing: Packing, version: str, tmp
     for found in (xprep.open_image(tmp_path / "new.ome.zarr"), back):
         assert found.dtype == theirs.dtype
         np.testing.assert_array_equal(found, theirs)
+        for name, coord in theirs.coords.items():
+            assert found[name].dtype.kind == coord.dtype.kind or coord.dtype.kind in "OTU", name
+            np.testing.assert_array_equal(found[name], coord)
         assert not {"scale_factor", "add_offset", "_FillValue", "missing_value"} & set(found.attrs)
 
 
@@ -151,6 +155,8 @@ def test_valid_ranges_are_given_in_the_numbers_that_are_meant(tmp_path: Path) ->
         ({"scale_factor": [1, 2]}, r"scale_factor.*\[1, 2\]"),
         ({"add_offset": {"a": 1}}, "add_offset"),
         ({"missing_value": "none", "scale_factor": 2}, "missing_value"),
+        ({"missing_value": ["none"]}, "missing_value"),
+        ({"missing_value": [1, "none"], "add_offset": 2}, "missing_value"),
         ({"_FillValue": "no base64", "scale_factor": 2}, "_FillValue"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ from tests import dense
 from tests.operations import assert_same_bits
 from tests.sources import counted
 from tests.strategies import FLOATS, INTEGERS, NUMBERS, chunkings, chunks_of
+from xprep.engine.folds import Fold
+from xprep.engine.gather import Place
+from xprep.engine.graph import call
+from xprep.engine.quantiles import Question, _Narrow, quantiles
 
 QS = st.one_of(st.floats(0, 1), st.sampled_from((0.0, 0.01, 0.25, 0.5, 0.99, 0.999, 1.0)))
 
@@ -231,3 +236,30 @@ def test_engines(scheduler: str) -> None:
     image = xr.DataArray(pixels, dims=("c", "y", "x")).chunk({"y": 31, "x": 40})
     desired = np.nanquantile(pixels.reshape(2, -1).astype("float64"), [0.5, 0.999], axis=1)
     np.testing.assert_array_equal(xprep.quantile(image, [0.5, 0.999]).values, desired)
+
+
+class Asked:
+    """A stream that nothing is read from; keeps the folds that are asked of it."""
+
+    def __init__(self) -> None:
+        self.folds: list[Fold] = []
+
+    def fold(self, how: Fold, *_states: Any, **_about: Any) -> Any:
+        self.folds.append(how)
+        return call(list, label="nothing")
+
+
+@pytest.mark.parametrize("q", [(0.5,), (0.1, 0.5, 0.9)])
+@pytest.mark.parametrize("dtype", ["int16", "float32", "int64"])
+def test_counts_take_what_plans_say_of_them(dtype: str, q: tuple[float, ...]) -> None:
+    block = np.random.default_rng(0).integers(0, 100, (2, 9, 9)).astype(dtype)
+    place = Place(((0, 2), (0, 9), (0, 9)), ((0, 2), (0, 9), (0, 9)), block.shape)
+    question, stream = Question(q, np.dtype(dtype)), Asked()
+    quantiles([stream], question, len(block), count())  # type: ignore[list-item]
+    assert len(stream.folds) == question.rounds
+    search: Any = None
+    for step, how in enumerate(stream.folds):
+        counts = how.join([how.summarize(block, place, *([search] if step else []))])
+        assert counts.digits.nbytes == how.summary
+        search = _Narrow(question, step)(*([search] if step else []), counts)
+    assert bool(search)

@@ -90,7 +90,7 @@ def test_folders(kind: str, request: pytest.FixtureRequest) -> None:
         pytest.skip("this machine lets no process have mounts of its own")
     ran = subprocess.run(
         [*alone, sys.executable, "-W", "ignore", "-c", PROGRAM, str(folder), kind],
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-2000:]
     found = json.loads(ran.stdout.splitlines()[-1])

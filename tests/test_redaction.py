@@ -193,8 +193,7 @@ def test_variables_stand_where_urls_and_options_do(monkeypatch: pytest.MonkeyPat
     assert recipe.settings == {"scratch_url": "s3://lab-7/s", "scratch_options": {"a": ["lab-7"]}}
     assert recipe.storage_options == {"b": {"c": "lab-7"}}
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"steps": [{"normalize": {"empty": "${LAB}"}}]}, r"\$\{LAB\}: variables are read in inputs, output"),
-        ({"statistics": "${LAB}"}, "variables are read in"),
+        ({"steps": [{"normalize": {"empty": "${LAB}"}}]}, r"\$\{LAB\}: variables are read in inputs, fit, output"),
         ({"store": {"method": "${LAB}"}}, "variables are read in"),
         ({"settings": {"intermediates": "${LAB}"}}, "variables are read in"),
         ({"inputs": "${NO_SUCH}"}, "there is no variable NO_SUCH"),

@@ -23,7 +23,7 @@ from zarr.storage import FsspecStore
 import xprep
 from tests import faulty
 from tests.crashes import objects, wait_for
-from tests.faulty import FaultProxy, Rule
+from tests.faulty import FaultProxy, Rule, impatient
 from tests.servers import SECRET, Server
 from xprep.errors import StoreExistsError, UnfinishedStoreError
 from xprep.io import copying, owner
@@ -535,7 +535,7 @@ def test_faults_of_copies_that_pass(behind: Any, source: str, wanted: Any, fault
     ("match", "fault", "says"),
     [
         (COPY + "/image/c/0/1/0", "403", "PermissionError.*cannot copy in s3://"),
-        (COPY + "/image/c/0/1/0", "hang:3", "TimeoutError.*a.zarr/scale0/image/c/0/1/0.*no answer within"),
+        (COPY + "/image/c/0/1/0", "hang:1000", "TimeoutError.*a.zarr/scale0/image/c/0/1/0.*no answer within"),
         (COPY + "/image/c/0/1/0", "drop_put", "lacks 1 objects, the first is 'scale0/image/c/0/1/0'"),
         (r"^PUT .*/a\.zarr/zarr\.json", "drop_put", "lost its mark"),
         (r"^POST .*delete", "403", "PermissionError.*cannot delete"),
@@ -544,8 +544,8 @@ def test_faults_of_copies_that_pass(behind: Any, source: str, wanted: Any, fault
 def test_faults_that_stay(behind: Any, source: str, wanted: Any, match: str, fault: str, says: str) -> None:
     proxy, url, options = behind
     proxy.set(Rule(match, fault, skip="POST" in match and 2))
-    quick = xprep.set_options(deadline=2) if "hang" in fault else nullcontext()
-    with quick, pytest.raises((OSError, UnfinishedStoreError)) as caught:
+    quick = impatient(match[-7:], 98) if "hang" in fault else nullcontext()
+    with xprep.set_options(deadline=100), quick, pytest.raises((OSError, UnfinishedStoreError)) as caught:
         write(source, url, sigma=1, storage_options=options, overwrite=True)
     assert re.search(says, f"{type(caught.value).__name__}: {caught.value}"), caught.value
     assert SECRET not in repr(caught.getrepr(style="long", showlocals=False))
@@ -615,10 +615,10 @@ def test_processes_that_are_killed(behind: Any, source: str, wanted: Any, proces
     ready = processes.Event()
     process = processes.Process(target=_child, args=(ready, source, url, options))
     process.start()
-    ready.wait(60)
-    proxy.set(Rule(match, "hang:60", skip="POST" in match and 2))
+    ready.wait(300)
+    proxy.set(Rule(match, "hang:1000", skip="POST" in match and 2))
     try:
-        wait_for(lambda: proxy.injected["hang"] > injected or not process.is_alive(), 60)
+        wait_for(lambda: proxy.injected["hang"] > injected or not process.is_alive())
     finally:
         process.kill()
         process.join(60)
@@ -635,18 +635,19 @@ def test_processes_that_are_killed(behind: Any, source: str, wanted: Any, proces
 
 def test_a_process_that_is_at_it_is_left_alone(behind: Any, source: str, wanted: Any, processes: Any) -> None:
     proxy, url, options = behind
-    injected = proxy.injected["latency"]
+    injected = proxy.injected["hold"]
     ready = processes.Event()
-    proxy.set(Rule(COPY, "latency:2", times=1))
+    proxy.set(Rule(COPY, "hold", times=1))
     process = processes.Process(target=_child, args=(ready, source, url, options))
     process.start()
     try:
-        wait_for(lambda: proxy.injected["latency"] > injected, 60)
+        wait_for(lambda: proxy.injected["hold"] > injected or not process.is_alive())
         for how in ({"overwrite": True}, {"overwrite": True, "resume": True}, {"resume": True}, {}):
             with pytest.raises(StoreExistsError, match=r"being (replaced|written) by"):
                 write(source, url, sigma=1, storage_options=options, **how)
     finally:
-        process.join(60)
+        proxy.set()
+        process.join(300)
         process.kill()
     assert process.exitcode == 0
     assert contents(url, options) == wanted[1]

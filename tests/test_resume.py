@@ -292,11 +292,12 @@ def test_in_a_bucket(s3: Server, source: Path, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_finishes_what_was_begun(source: Path, tmp_path: Path) -> None:
-    process = start(str(source), str(tmp_path / "x.zarr"))
+    process = start(str(source), str(tmp_path / "x.zarr"), gate=tmp_path / "open")
     parts = tmp_path / "x.zarr/scale0/image/.xprep/parts"
-    wait_for(lambda: parts.exists() and any(parts.glob("*.jsonl")))
+    wait_for(lambda: process.poll() is not None or (parts.exists() and any(parts.glob("*.jsonl"))))
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    (tmp_path / "open").touch()
+    _, err = process.communicate(timeout=300)
     assert process.returncode != 0
     assert "KeyboardInterrupt: not finished:" in err
     assert "resume=True goes on" in err
@@ -308,16 +309,17 @@ def test_ctrl_c_finishes_what_was_begun(source: Path, tmp_path: Path) -> None:
 
 def test_two_runs_on_one_output(source: Path, tmp_path: Path) -> None:
     url = tmp_path / "x.zarr"
-    process = start(str(source), str(url))
-    wait_for(lambda: (url / "scale0/image/zarr.json").exists())
+    process = start(str(source), str(url), gate=tmp_path / "open")
+    wait_for(lambda: process.poll() is not None or (url / "scale0/image/zarr.json").exists())
     process.send_signal(signal.SIGSTOP)
     try:
         for how in ({"resume": True}, {"overwrite": True}, {}):
             with pytest.raises(StoreExistsError, match="being written by process"):
                 write(job(source), url, **how)
     finally:
+        (tmp_path / "open").touch()
         process.send_signal(signal.SIGCONT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert "finished" in out, err
     assert xprep.open_image(url).sizes == {"c": 2, "y": 256, "x": 192}
 
@@ -341,7 +343,7 @@ def test_two_runs_that_replace_one_store(source: Path, tmp_path: Path) -> None:
     url = tmp_path / "x.zarr"
     write(job(source, p=90), url)
     old = objects(url)
-    process = start(str(source), str(url), overwrite=True)
+    process = start(str(source), str(url), gate=tmp_path / "open", overwrite=True)
     wait_for(lambda: list(tmp_path.glob(".x.zarr.*/scale0/image/zarr.json")) or process.poll() is not None)
     process.send_signal(signal.SIGSTOP)
     try:
@@ -350,8 +352,9 @@ def test_two_runs_that_replace_one_store(source: Path, tmp_path: Path) -> None:
                 write(job(source, p=95), url, **how)
         assert objects(url) == old
     finally:
+        (tmp_path / "open").touch()
         process.send_signal(signal.SIGCONT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert "finished" in out, err
     assert not list(tmp_path.glob(".x.zarr.*"))
 
@@ -429,7 +432,7 @@ def test_how_numpy_prints_is_no_other_command() -> None:
     options = Options((), "mean", "0.5", "dual", None, None, overwrite=False)
 
     def fingerprint(attribute: Any) -> str | None:
-        return fingerprint_of(image.assign_attrs(table=attribute), [], {}, options)
+        return fingerprint_of(image.assign_attrs(table=attribute), [], {}, options, [])
 
     first = fingerprint(values)
     with np.printoptions(precision=2, threshold=5):

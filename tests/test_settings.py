@@ -200,7 +200,7 @@ def in_coroutine(address: str, work: Callable[[], Any]) -> Any:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(60)
+    thread.join(300)
     assert found, "it hangs"
     return found[0]
 

@@ -51,8 +51,8 @@ def handed_over(image, chosen, table):
 
 def in_process(kind):
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(kind)) as pool:
-        assert pool.submit(handed_over, *values()).result(timeout=90) == handed_over(*values())
-        return pool.submit(work).result(timeout=90)
+        assert pool.submit(handed_over, *values()).result(timeout=300) == handed_over(*values())
+        return pool.submit(work).result(timeout=300)
 
 
 def in_threads():

@@ -22,11 +22,12 @@ from xprep.errors import (
     StoreFormatWarning,
     UnfinishedStoreError,
 )
-from xprep.images import Report, Validation, Verification, open_image, open_tree, to_ome_zarr, validate, verify
+from xprep.images import Report, Validation, Verification, open_image, open_tree, statistics_of, to_ome_zarr, validate, verify
 from xprep.ops import (
     Plan,
     background,
     centered,
+    fit_normalize,
     gaussian_filter,
     mask,
     normalize,
@@ -41,7 +42,7 @@ from xprep.ops import (
     traces,
 )
 from xprep.options import set_options
-from xprep.plot import plot_channels, plot_projections, plot_rois
+from xprep.plot import compare, plot_channels, plot_histograms, plot_projections, plot_rois
 from xprep.rois import RoiTable
 from xprep.version import show_versions, version
 
@@ -74,7 +75,9 @@ __all__ = [
     "__version__",
     "background",
     "centered",
+    "compare",
     "datasets",
+    "fit_normalize",
     "gaussian_filter",
     "mask",
     "normalize",
@@ -82,6 +85,7 @@ __all__ = [
     "open_tree",
     "plan",
     "plot_channels",
+    "plot_histograms",
     "plot_projections",
     "plot_rois",
     "project",
@@ -94,6 +98,7 @@ __all__ = [
     "set_options",
     "show_versions",
     "spatialdata",
+    "statistics_of",
     "status",
     "subtract_background",
     "to_isotropic",

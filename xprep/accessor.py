@@ -35,6 +35,7 @@ class _Prep:
         self._obj = obj
 
     normalize = _method(ops.normalize)
+    fit_normalize = _method(ops.fit_normalize)
     quantile = _method(ops.quantile)
     gaussian_filter = _method(ops.gaussian_filter)
     background = _method(ops.background)
@@ -52,9 +53,14 @@ class _Prep:
     plot_projections = _method(plot.plot_projections)
     plot_rois = _method(plot.plot_rois)
     plot_channels = _method(plot.plot_channels)
+    plot_histograms = _method(plot.plot_histograms)
+    compare = _method(plot.compare)
 
     def __repr__(self) -> str:
         return ops.describe(self._obj)
+
+    def _repr_html_(self) -> str:
+        return ops.describe_html(self._obj)
 
 
 @xr.register_dataarray_accessor("prep")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Sequence
+from html import escape
 from typing import Any, Final
 
 # Printable ones that turn no text around and move no cursor are left: `str.isprintable` knows them, and space.
@@ -40,6 +42,19 @@ def encode_safe_json(value: Any, indent: int | None = None) -> str:
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     return text if text.isprintable() else re.sub(r"[^\n -~]", _escape, text)
+
+
+def html_table(caption: str, rows: Iterable[Sequence[str]]) -> str:
+    """Return what a notebook shows as a table: a caption, and rows of text, left-aligned, whose line ends are kept.
+
+    Examples
+    --------
+    >>> html_table("a <b>", [("x", "1")])
+    '<table><caption>a &lt;b&gt;</caption><tr><td style="text-align:left">x</td><td style="text-align:left">1</td></tr></table>'
+    """
+    cell = '<td style="text-align:left">{}</td>'
+    lines = ("".join(cell.format(escape(text).replace("\n", "<br>")) for text in row) for row in rows)
+    return f"<table><caption>{escape(caption)}</caption>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def _escape(found: re.Match[str]) -> str:

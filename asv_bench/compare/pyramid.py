@@ -33,7 +33,7 @@ def with_xprep(source: str, out: str, codec: str, labels: bool) -> None:
     from xprep.kernels.downsample import shrink
 
     shapes = [(*image.shape[:-2], *(-(-n // 2**k) for n in image.shape[-2:])) for k in range(steps + 1)]
-    spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, Codec("zstd", level=3, checksum=False))
+    spec = ArraySpec(tuple(map(str, image.dims)), image.dtype, Codec.of("zstd:3", checksum=False))
     levels = [LevelSpec(shape, tuple(map(min, zip(chunk, shape, strict=True)))) for shape in shapes]
     ones = (1,) * (image.ndim - 2)
     targets = [

@@ -44,10 +44,13 @@ class Road:
     dims: str
     sharded: bool = False
     labels: bool = True
+    compression: Any = None
+    checksum: bool | None = None
 
     def __str__(self) -> str:
         extras = "-sharded" * self.sharded + "-no-labels" * (not self.labels)
-        return f"{self.version}-{self.layout}-{self.dims}{extras}"
+        codec = f"-{self.compression}" * bool(self.compression) + "-unchecked" * (self.checksum is False)
+        return f"{self.version}-{self.layout}-{self.dims}{extras}{codec}".replace(":", "-")
 
     def write(self, url: Path) -> Stored:
         image, cells, factors = image_of(self.dims), labels_of(image_of(self.dims)), FACTORS[self.dims]
@@ -59,6 +62,8 @@ class Road:
             chunks={"y": 16, "x": 16},
             shards={"y": 32, "x": 32} if self.sharded else None,
             labels={"cells": cells} if self.labels else None,
+            compression=self.compression,
+            checksum=self.checksum,
         )
         levels = tuple(dense.pyramid(image, factors[:n]).values for n in range(3))
         labels = tuple(dense.pyramid(cells, factors[:n], method="mode").values for n in range(3))
@@ -72,4 +77,8 @@ ROADS = [
     Road("0.5", "dual", "cyx", sharded=True, labels=False),
     Road("0.4", "dual", "tczyx", labels=False),
     Road("0.6", "dual", "zyx", labels=False),
+    *(Road("0.5", "flat", "cyx", compression=codec) for codec in ("none", "zstd:3", "gzip:6", "blosc-zstd:5", "blosc-lz4")),
+    *(Road("0.4", "flat", "cyx", compression=codec) for codec in ("none", "zstd:3", "gzip:6", "blosc-zstd:5", "blosc-lz4")),
+    *(Road("0.5", "flat", "cyx", compression=codec, checksum=False) for codec in ("none", "zstd", "blosc-lz4hc:9", "blosc-zlib")),
+    Road("0.5", "dual", "cyx", sharded=True, compression="zstd:3", checksum=False),
 ]

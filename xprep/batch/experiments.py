@@ -16,7 +16,8 @@ from xprep.batch.opening import find_absent, open_input
 from xprep.batch.outcome import Outcome
 from xprep.batch.plates import Plate
 from xprep.batch.recipe import Recipe
-from xprep.batch.steps import prepare
+from xprep.batch.shared import statistics_for
+from xprep.batch.steps import prepare, steps_with
 from xprep.engine.clients import computing_alone
 from xprep.images import Report, WriteOptions
 from xprep.images.outputs import Output, outputs_of
@@ -28,11 +29,27 @@ from xprep.types import Listener
 
 @dataclass(frozen=True)
 class Experiments:
-    """How experiments are run: their recipe, how results are stored, and the plates that hold some of them, by URL."""
+    """How experiments are run.
+
+    Attributes
+    ----------
+    recipe
+        Their recipe.
+    how
+        How results are stored.
+    plates
+        The plates that hold some of them, by URL; or why one could not be begun.
+    first
+        The images of the first, whose statistics others may get.
+    statistics
+        Those of a file that all get.
+    """
 
     recipe: Recipe
     how: WriteOptions
     plates: Mapping[str, Plate | Exception]
+    first: Sequence[Task]
+    statistics: xr.Dataset | None
 
     def run(self, tasks: Sequence[Task], progress: Listener | bool | None) -> list[Outcome]:
         """Run one experiment; whatever goes wrong, the others go on."""
@@ -53,12 +70,18 @@ class Experiments:
                 culprit = task
                 images.append(open_input(task, self.recipe.storage_options))
             culprit = None
-            results = prepare(images, self.recipe.steps, self.recipe.storage_options, [task.input for task in tasks])
+            steps = steps_with(self.recipe.steps, self._statistics(tasks))
+            results = prepare(images, steps, self.recipe.storage_options, [task.input for task in tasks])
             outputs = [self._output(task, image) for task, image in zip(tasks, results, strict=True)]
             reports = list(write_outputs(outputs, progress).values())
         except Exception as error:  # noqa: BLE001  (whatever it is, the other images go on)
             return failed(tasks, culprit, error, self.recipe, perf_counter() - start)
         return [_written(task, report) for task, report in zip(tasks, reports, strict=True)]
+
+    def _statistics(self, tasks: Sequence[Task]) -> xr.Dataset | None:
+        plate = self.plates.get(self.first[0].made)
+        fitted = plate.place_of(self.first[0]) if isinstance(plate, Plate) else self.first[0].output
+        return statistics_for(tasks, self.recipe, self.statistics, fitted)
 
     def _check_plates(self, tasks: Sequence[Task]) -> None:
         """Refuse images of a plate that could not be begun."""

@@ -11,9 +11,10 @@ from typing import Any
 
 from xprep.batch.located import Located
 from xprep.batch.places import check_places
-from xprep.batch.recipe import Recipe, Sharing
+from xprep.batch.recipe import SHARING, Recipe
 from xprep.io.find import find_urls, has_pattern
 from xprep.io.groups import list_images, read_group
+from xprep.io.locations import locate
 from xprep.io.paths import stem, take_apart
 from xprep.io.stores import open_store
 from xprep.io.urls import join, redact
@@ -35,6 +36,8 @@ class Task:
         The plate that is made of that, and holds the result; empty where results are stores of their own.
     path : str
         Of the image in its plate.
+    fits : bool
+        Whether others get the statistics of its experiment.
     """
 
     input: str
@@ -43,6 +46,7 @@ class Task:
     plate: str = ""
     made: str = ""
     path: str = ""
+    fits: bool = False
 
     def __repr__(self) -> str:
         return f"Task({self.shown!r}, {redact(self.output)!r})"
@@ -92,8 +96,8 @@ def find_tasks(recipe: Recipe) -> list[Task]:
     twice = [url for url, count in Counter(outputs).items() if count > 1]
     if twice:
         recipe.refuse("output", f"several results would go to {redact(twice[0])}; use {{name}}, {{parent}} or {{index}}.")
-    made = recipe.output if is_whole else ""
-    tasks = [_task(one, url, made, recipe.statistics) for one, url in zip(images, outputs, strict=True)]
+    made, cohort = recipe.output if is_whole else "", _cohort(recipe, images)
+    tasks = [_task(one, url, made, recipe.statistics, one.url in cohort) for one, url in zip(images, outputs, strict=True)]
     return _checked(recipe, tasks)
 
 
@@ -122,12 +126,14 @@ def find_fields(inputs: Sequence[str], outputs: Sequence[str], recipe: Recipe) -
 def _checked(recipe: Recipe, tasks: list[Task]) -> list[Task]:
     if twice := [url for url, count in Counter(task.input for task in tasks).items() if count > 1]:
         recipe.refuse("inputs", f"{redact(twice[0])} is there more than once; give it once.")
-    check_places(recipe, find_outputs(tasks), find_inputs(tasks))
+    file = [] if recipe.statistics in SHARING else [recipe.statistics]
+    check_places(recipe, find_outputs(tasks), [*find_inputs(tasks), *file])
     return tasks
 
 
-def _task(image: Image, output: str, made: str, sharing: Sharing) -> Task:
-    return Task(image.url, output, _experiment(sharing, image), image.plate, made, image.path)
+def _task(image: Image, output: str, made: str, sharing: str, fits: bool = False) -> Task:
+    experiment = "" if fits else _experiment(sharing, image)
+    return Task(image.url, output, experiment, image.plate, made, image.path, fits)
 
 
 def _is_one_plate(output: str, images: Sequence[Image]) -> bool:
@@ -141,25 +147,41 @@ def find_outputs(tasks: Sequence[Task]) -> list[str]:
     return list(dict.fromkeys(task.made or task.output for task in tasks))
 
 
+def _cohort(recipe: Recipe, images: Sequence[Image]) -> set[str]:
+    """Return the URLs of the images that are fitted to, which must be among the inputs."""
+    found: set[str] = set()
+    located = [(locate(one.url, recipe.storage_options), one.url) for one in images] if recipe.fit else []
+    called = {name: (place, url) for place, url in located for name in place.own}
+    for given in recipe.fit:
+        for image in _images(given, recipe):
+            place = locate(image.url, recipe.storage_options)
+            same = (called[name] for name in place.own if name in called)
+            mine = next((url for other, url in same if place.lies_in(other)), None)
+            if mine is None:
+                given.refuse(f"{redact(image.url)} is none of the inputs; fit names some of them.")
+            found.add(mine)
+    return found
+
+
 def find_inputs(tasks: Sequence[Task]) -> list[str]:
     """Return all that is read: images, and the plates that hold them."""
     return [url for task in tasks for url in (task.input, task.plate) if url]
 
 
 def group_tasks(tasks: Sequence[Task]) -> list[list[Task]]:
-    """Return the images experiment by experiment, in their order."""
+    """Return the images experiment by experiment, in their order; first those that others get their statistics of."""
     groups: dict[str, list[Task]] = {}
-    for task in tasks:
+    for task in sorted(tasks, key=lambda one: not one.fits):
         groups.setdefault(task.experiment, []).append(task)
     return list(groups.values())
 
 
-def _experiment(sharing: Sharing, image: Image) -> str:
+def _experiment(sharing: str, image: Image) -> str:
     """Return the name of an image's experiment; the folder of a plate's field is its well, and an element is of no plate."""
     plate = image.url if image.is_element else image.plate or image.url
     well = join(plate, image.well) if image.well else plate
     folder = well if image.well else image.plate or image.folder
-    return {"each": image.url, "folder": folder, "well": well, "plate": plate, "all": ""}[sharing]
+    return {"each": image.url, "folder": folder, "well": well, "plate": plate, "all": ""}.get(sharing, image.url)
 
 
 def _images(given: Located, recipe: Recipe) -> list[Image]:

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from html import escape
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from xprep.io.coords import plain
+from xprep.texts import html_table
 from xprep.types import Listener
 
 State = Literal["written", "finished before", "failed", "not run"]
@@ -57,6 +57,8 @@ class Outcome:
         what = {"written": "wrote", "finished before": "was there", "failed": "FAILED", "not run": "not run"}[self.state]
         text = f"{what:9} {self.output}"
         return f"{text}\n          from {self.input}: {self.reason}" if self.reason else text
+
+    __repr__ = __str__
 
 
 @runtime_checkable
@@ -139,14 +141,15 @@ class BatchReport:
         """Return it as a notebook shows it: what has no result first, and its reason."""
         rows = sorted(self.outcomes, key=lambda one: one.state in ("written", "finished before"))
         cells = ((one.state, one.output, one.reason or f"{one.seconds:.1f} s") for one in rows)
-        lines = ("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in cells)
-        return f"<p>{escape(str(self).splitlines()[0])}</p><table>{''.join(lines)}</table>"
+        return html_table(str(self).splitlines()[0], cells)
 
     def __str__(self) -> str:
         counts = Counter(one.state for one in self.outcomes)
         total = ", ".join(f"{count} {state}" for state, count in counts.items())
         lines = [str(one) for one in self.outcomes if one.state in ("failed", "not run")]
         return "\n".join([f"{len(self.outcomes)} images in {self.seconds:.1f} s: {total}", *lines, *self.notes])
+
+    __repr__ = __str__
 
 
 class BatchInterruptedError(KeyboardInterrupt):

@@ -99,8 +99,9 @@ def _begin(made: str, source: str, recipe: Recipe, how: WriteOptions, listener: 
 def _fingerprint(source: str, recipe: Recipe, how: WriteOptions) -> str:
     """Return a text for what a plate is made of and how; not for its wells, which may come later: each field has its own."""
     steps = json.dumps([(step.name, step.parameters) for step in recipe.steps], default=str, sort_keys=True)
-    stored = (how.scale_factors, how.method, how.version, how.layout, how.chunks, how.shards)
-    return token("plate", redact("/".join(take_apart(source))), steps, recipe.statistics, stored, how.fingerprint, version())
+    stored = (how.scale_factors, how.method, how.version, how.layout, how.chunks, how.shards, str(how.compression), how.checksum)
+    shared = (recipe.statistics, [redact(one.text()) for one in recipe.fit])
+    return token("plate", redact("/".join(take_apart(source))), steps, shared, stored, how.fingerprint, version())
 
 
 def list_wells(

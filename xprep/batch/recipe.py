@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Formatter
-from types import NoneType
-from typing import Any, Final, Literal, NoReturn, get_args, get_type_hints
+from typing import Any, Final, NoReturn, get_args, get_type_hints
 
 from xprep import ops
 from xprep.batch.located import Located, RecipeError, locate
+from xprep.batch.recipe_store import STORE, check_kind, read_options, read_settings, read_store
 from xprep.batch.variables import expand
 from xprep.batch.yaml import read_yaml
 from xprep.images import WriteOptions
 from xprep.io.urls import check_output
-from xprep.options import Options
-from xprep.redaction import redact_text, without_secrets
+from xprep.redaction import without_secrets
 from xprep.types import WrittenName
 
 # What makes an image of an image.
@@ -31,17 +30,13 @@ STEPS: Final[Mapping[str, Callable[..., Any]]] = {
     "project": ops.project,
     "mask": ops.mask,
 }
-KEYS: Final = ("inputs", "steps", "output", "statistics", "store", "settings", "storage_options")
+KEYS: Final = ("inputs", "steps", "output", "statistics", "fit", "store", "settings", "storage_options")
 OF_CHANNELS: Final = ("channels", "sigma", "radius")  # parameters that name channels, in lists or as keys
 FIELDS: Final = ("name", "parent", "index")
-STORE: Final[Mapping[str, Any]] = {
-    "scale_factors": "auto", "method": "mean", "version": "0.5", "layout": "dual", "chunks": None, "shards": None,
-    "overwrite": False,
-}  # fmt: skip
 # Of a text no form; of a number a width, with zeros before it or without: names stay below 256 bytes.
 _FORMS: Final = ("", r"0?[0-9]{0,2}d?")
 
-Sharing = Literal["each", "folder", "well", "plate", "all"]
+SHARING: Final = ("each", "folder", "well", "plate", "all")
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,9 +68,12 @@ class Recipe:
         In this order.
     output : str
         Where a result goes: a folder, or a URL with ``{name}``, ``{parent}``, ``{index}``; of one plate the new plate's URL.
-    statistics : {"each", "folder", "well", "plate", "all"}
-        Which images are one experiment and share statistics: every image is its own, those of one folder, all. Of plates those of
-        one well, which is a field's folder, or of one plate; images of no plate are then each their own.
+    statistics : str
+        Which images are one experiment and share statistics: every image is its own (``each``), those of one ``folder``, ``all``;
+        of plates those of one ``well``, which is a field's folder, or of one ``plate``: images of no plate are each their own.
+        Anything else is a file of statistics, that all images are normalised with.
+    fit : tuple of Located
+        URLs and patterns of those inputs that share statistics, which are then the statistics of all others too.
     store : WriteOptions
         How results are stored.
     settings : dict
@@ -89,7 +87,8 @@ class Recipe:
     inputs: tuple[Located, ...]
     steps: tuple[Step, ...]
     output: str
-    statistics: Sharing = "each"
+    statistics: str = "each"
+    fit: tuple[Located, ...] = ()
     store: WriteOptions = field(default_factory=lambda: WriteOptions(**STORE))
     settings: Mapping[str, Any] = field(default_factory=dict)
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -101,9 +100,9 @@ class Recipe:
     @property
     def secrets(self) -> tuple[Any, ...]:
         """What is taken out of messages: options of stores, and what URLs hold."""
-        urls = [one.plain() for one in self.inputs]
+        urls = [one.plain() for one in (*self.inputs, *self.fit)]
         scratch = [self.settings.get(key) for key in ("scratch_url", "scratch_options")]
-        return self.storage_options, *scratch, *urls, self.output
+        return self.storage_options, *scratch, *urls, self.output, self.statistics
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as a report tells it: without secrets."""
@@ -112,6 +111,7 @@ class Recipe:
             "steps": [{step.name: step.parameters} for step in self.steps],
             "output": self.output,
             "statistics": self.statistics,
+            **({"fit": [one.plain() for one in self.fit]} if self.fit else {}),
             "store": self.given["store"].plain() if "store" in self.given else {},
             "settings": {key: value for key, value in self.settings.items() if key != "scratch_options"},
         }
@@ -151,22 +151,42 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
 
 def _check(root: Located) -> Recipe:
     found = {key: expand(one) for key, one in root.mapping(KEYS, ("inputs", "steps", "output")).items()}
-    inputs = tuple(found["inputs"].items())
-    if not inputs:
-        found["inputs"].refuse("there is no input.")
-    for one in inputs:
-        one.text()
-    sharing = found["statistics"].choice(get_args(Sharing)) if "statistics" in found else "each"
+    steps = tuple(_step(one) for one in _steps(found["steps"]))
+    _check_sharing(found, steps)
     return Recipe(
-        inputs=inputs,
-        steps=tuple(_step(one) for one in _steps(found["steps"])),
+        inputs=_urls(found["inputs"], "input"),
+        steps=steps,
         output=_output(found["output"]),
-        statistics=sharing,  # type: ignore[arg-type]
-        store=_store(found["store"]) if "store" in found else WriteOptions(**STORE),
-        settings=_settings(found["settings"]) if "settings" in found else {},
-        storage_options=_options_of(found["storage_options"]) if "storage_options" in found else {},
+        statistics=found["statistics"].text() if "statistics" in found else "each",
+        fit=_urls(found["fit"], "image to fit to") if "fit" in found else (),
+        store=read_store(found["store"]) if "store" in found else WriteOptions(**STORE),
+        settings=read_settings(found["settings"]) if "settings" in found else {},
+        storage_options=read_options(found["storage_options"]) if "storage_options" in found else {},
         given=found,
     )
+
+
+def _urls(given: Located, what: str) -> tuple[Located, ...]:
+    """Return one or several URLs and patterns."""
+    urls = tuple(given.items())
+    if not urls:
+        given.refuse(f"there is no {what}.")
+    for one in urls:
+        one.text()
+    return urls
+
+
+def _check_sharing(found: Mapping[str, Located], steps: Sequence[Step]) -> None:
+    """Refuse statistics that no step, or more than one, would be given; and two sources of them."""
+    key = "fit" if "fit" in found else "statistics"
+    if key == "statistics" and (key not in found or found[key].value in SHARING):
+        return
+    if "fit" in found and "statistics" in found:
+        found["fit"].refuse("the inputs that it names share their statistics, and give them to all others: leave out statistics.")
+    takers = [step for step in steps if step.name == "normalize"]
+    if len(takers) != 1 or "statistics" in takers[0].parameters:
+        file = "" if key == "fit" else f" {found[key].shown} is none of {', '.join(SHARING)}, and so a file of statistics:"
+        found[key].refuse(f"{file} there must be one step normalize, without statistics of its own, to be given them.".lstrip())
 
 
 def _steps(given: Located) -> list[Located]:
@@ -192,7 +212,7 @@ def _step(given: Located) -> Step:
     kinds = _kinds(operation)
     entries = parameters.mapping(tuple(kinds), find_needed(operation))
     for key, one in entries.items():
-        _check_kind(one, kinds[key])
+        check_kind(one, kinds[key])
     plain = {key: _named(one) if key in OF_CHANNELS else one.plain() for key, one in entries.items()}
     return Step(str(name.value), plain, name.where, entries)
 
@@ -230,14 +250,6 @@ def _kinds(operation: Callable[..., Any]) -> dict[str, Any]:
     return found
 
 
-def _check_kind(given: Located, kind: Any) -> None:
-    """Refuse a text for a switch, which Python would take for true; what else a value may be its operation knows."""
-    kinds = get_args(kind) or (kind,)
-    if bool in kinds and not isinstance(given.value, bool) and not (given.value is None and NoneType in kinds):
-        hint = ": write true or false, without quotes" if isinstance(given.value, str) else ""
-        given.refuse(f"must be true or false; got {given.plain()!r}{hint}.")
-
-
 def _output(given: Located) -> str:
     text = given.text()
     try:
@@ -255,42 +267,3 @@ def _output(given: Located) -> str:
     except ValueError as error:
         given.refuse(str(error))
     return text
-
-
-def _store(given: Located) -> WriteOptions:
-    options = given.mapping(tuple(STORE))
-    for key, one in options.items():
-        if key == "overwrite":
-            _check_kind(one, bool)
-        try:
-            _check_stored(key, one.plain())
-            WriteOptions(**{**STORE, key: one.plain()})
-        except (ValueError, TypeError) as error:
-            one.refuse(str(error))
-    return WriteOptions(**{**STORE, **given.plain()})
-
-
-def _check_stored(key: str, value: Any) -> None:
-    """Refuse what no image could be stored by; what depends on the image is said when it is opened."""
-    if key == "scale_factors" and value != "auto" and not isinstance(value, list):
-        raise ValueError(f"must be auto or a list with one entry a level, such as [2, 2]; got {value!r}.")
-    if key in ("chunks", "shards") and (isinstance(value, bool) or not isinstance(value, int | list | dict | None)):
-        raise ValueError(f"must be a number of pixels, or a mapping such as {{y: 512, x: 512}}; got {value!r}.")
-
-
-def _settings(given: Located) -> dict[str, Any]:
-    found = given.mapping(tuple(one.name for one in fields(Options)))
-    plain: dict[str, Any] = {}
-    for key, one in found.items():
-        plain[key] = one.plain()
-        if isinstance(getattr(Options, key, None), bool):
-            _check_kind(one, bool)
-        try:
-            Options(**{key: plain[key]})
-        except (ValueError, TypeError) as error:
-            one.refuse(redact_text(str(error), plain[key]) if key.startswith("scratch") else str(error))
-    return plain
-
-
-def _options_of(given: Located) -> dict[str, Any]:
-    return {key: one.plain() for key, one in given.mapping().items()}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import xarray as xr
 
 from xprep.batch.experiments import Experiments, not_run
 from xprep.batch.inputs import Task, find_inputs, find_outputs, find_tasks, group_tasks
@@ -14,6 +16,7 @@ from xprep.batch.places import check_report
 from xprep.batch.plates import begin_plates, finish_plates, list_wells
 from xprep.batch.recipe import Recipe, load_recipe
 from xprep.batch.reports import Account, ReportFile
+from xprep.batch.shared import read_statistics
 from xprep.batch.steps import check_values
 from xprep.batch.turns import in_turns, run_turn
 from xprep.engine.progress import choose_listener
@@ -21,6 +24,8 @@ from xprep.images import WriteOptions
 from xprep.options import set_options
 from xprep.switches import check_switch
 from xprep.types import Listener
+
+_NO_RESULT: Final = ("failed", "not run")
 
 
 def run(
@@ -37,7 +42,7 @@ def run(
     ----------
     recipe : str, Path or mapping
         A YAML file, or a mapping of the same keys: ``inputs`` (URLs and patterns), ``steps`` (operations with their
-        parameters), ``output`` (a folder, or a URL with ``{name}``), and optionally ``statistics``, ``store``,
+        parameters), ``output`` (a folder, or a URL with ``{name}``), and optionally ``statistics`` or ``fit``, ``store``,
         ``settings``, ``storage_options``.
     resume : bool
         Leave finished results alone, and go on with those that the same recipe left unfinished.
@@ -72,7 +77,8 @@ def run(
     Notes
     -----
     The images of one experiment (``statistics: all`` or ``folder``) are computed together, so one of them that cannot be
-    opened or read fails all: without it, the others would get other statistics.
+    opened or read fails all: without it, the others would get other statistics. The same holds for the inputs that ``fit``
+    names; the others are normalised one by one with the statistics that those stores keep.
 
     Examples
     --------
@@ -103,11 +109,12 @@ def run_tasks(
     groups = group_tasks(tasks)
     tasks = [task for group in groups for task in group]
     file = None if report is None else _report_file(report, recipe, tasks, itself)
-    check_values(recipe, groups)
+    statistics = read_statistics(recipe)
+    check_values(recipe, groups, statistics)
     account = Account(recipe, tasks, file)
     how = replace(recipe.store, storage_options=recipe.storage_options)
     with set_options(**recipe.settings):
-        return _run_all(groups, account, how, listener)
+        return _run_all(groups, account, how, listener, statistics)
 
 
 def _report_file(
@@ -119,7 +126,11 @@ def _report_file(
 
 
 def _run_all(
-    groups: Sequence[Sequence[Task]], account: Account, how: WriteOptions, listener: Listener | None
+    groups: Sequence[Sequence[Task]],
+    account: Account,
+    how: WriteOptions,
+    listener: Listener | None,
+    statistics: xr.Dataset | None,
 ) -> BatchReport:
     total = len(account.tasks)
     plates = begin_plates(account.tasks, account.recipe, how, listener)
@@ -127,9 +138,12 @@ def _run_all(
         done = len(account.outcomes)
         account.keep(account.report([task for group in turn for task in group]))
         try:
-            experiments = Experiments(account.recipe, how, plates)
+            experiments = Experiments(account.recipe, how, plates, groups[0], statistics)
             named = _named(listener, [task for group in turn for task in group], done, total)
-            account.outcomes += run_turn(turn, experiments, named)
+            if unfit := _unfit(turn[0], account):
+                account.outcomes += [not_run(task, unfit) for task in turn[0]]
+            else:
+                account.outcomes += run_turn(turn, experiments, named)
             plates = list_wells(plates, account)
         except KeyboardInterrupt:
             account.outcomes += [not_run(task, "interrupted") for task in account.tasks[len(account.outcomes) :]]
@@ -146,6 +160,12 @@ def _tell(listener: Listener | None, outcomes: Sequence[Outcome], told: int, tot
     if isinstance(listener, OutcomeListener):
         for number, outcome in enumerate(outcomes[told:], told + 1):
             listener.ended(outcome, number, total)
+
+
+def _unfit(tasks: Sequence[Task], account: Account) -> str:
+    """Return why there are no statistics for images that get those of others; an empty text where there are."""
+    wrong = [one for task, one in zip(account.tasks, account.outcomes, strict=False) if task.fits and one.state in _NO_RESULT]
+    return f"its statistics are fitted to {wrong[0].input}, which has no result" if wrong and not tasks[0].fits else ""
 
 
 @dataclass

@@ -37,6 +37,8 @@ class Progress:
     def __str__(self) -> str:
         return f"{self.state:10} {self.output}" + (f" ({self.about})" if self.about else "")
 
+    __repr__ = __str__
+
 
 def status(recipe: str | Path | Mapping[str, Any] | Recipe) -> list[Progress]:
     """Return how far each image of a recipe is: asked of the stores themselves; nothing is computed or changed.

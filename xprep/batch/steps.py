@@ -14,6 +14,7 @@ from xprep.batch.inputs import Task
 from xprep.batch.located import RecipeError
 from xprep.batch.opening import IMAGE
 from xprep.batch.recipe import STEPS, Recipe, Step, find_needed
+from xprep.dims.channels import channel_names
 from xprep.images import open_image
 from xprep.io.urls import redact
 from xprep.options import set_options
@@ -78,8 +79,20 @@ def _apply(step: Step, image: Any) -> Any:
         raise type(error)(f"{step.where}, {step.name}: {_text(error)}") from error
 
 
-def check_values(recipe: Recipe, groups: Sequence[Sequence[Task]]) -> None:
+def steps_with(steps: Sequence[Step], statistics: xr.Dataset | None) -> list[Step]:
+    """Return ``steps`` with ``statistics`` given to the one that normalises."""
+    return [
+        replace(step, parameters={**step.parameters, "statistics": statistics})
+        if statistics is not None and step.name == "normalize"
+        else step
+        for step in steps
+    ]
+
+
+def check_values(recipe: Recipe, groups: Sequence[Sequence[Task]], statistics: xr.Dataset | None = None) -> None:
     """Refuse a recipe with a value that fits no image: a percentile of 120, a method that there is not.
+
+    ``statistics`` are those of the file that it names.
 
     The steps are applied, lazily, to an image of zeros that has whatever they name. What that refuses, and the first image that
     can be opened refuses at the same step, is the recipe's fault and not an image's.
@@ -89,10 +102,11 @@ def check_values(recipe: Recipe, groups: Sequence[Sequence[Task]]) -> None:
     RecipeError
         It names the line and the key.
     """
+    steps = steps_with(recipe.steps, statistics)
     with set_options(**recipe.settings):
-        images = _stages(recipe.steps)
-        for step, image in zip(recipe.steps, images, strict=False):
-            if (error := _refused(step, image)) and (same := _refused_too(recipe, groups, step)):
+        images = _stages(steps)
+        for step, image in zip(steps, images, strict=False):
+            if (error := _refused(step, image)) and (same := _refused_too(replace(recipe, steps=tuple(steps)), groups, step)):
                 _blame(step, image, error, same)
 
 
@@ -122,6 +136,7 @@ def stand_in(steps: Sequence[Step]) -> xr.DataArray:
 def _channels(steps: Sequence[Step]) -> tuple[list[str], int]:
     """Return the channels that are named, and how many there must be."""
     given = [step.parameters.get(key) for step in steps for key in ("radius", "sigma")]
+    given += [list(channel_names(one)) for step in steps if isinstance(one := step.parameters.get("statistics"), xr.Dataset)]
     given += [[one] if isinstance(one, str) else one for one in (step.parameters.get("channels") for step in steps)]
     several = [one for one in given if isinstance(one, list | dict)]
     names = dict.fromkeys(name for one in several for name in one if isinstance(name, str) and name not in tuple("tczyx"))
@@ -175,10 +190,10 @@ def _blame(step: Step, image: xr.DataArray, error: Exception, said: Exception) -
     needed = find_needed(STEPS[step.name])
     for key in step.parameters.keys() - needed:
         rest = {name: value for name, value in step.parameters.items() if name != key}
-        if _refused(replace(step, parameters=rest), image) is None:
+        if key in step.given and _refused(replace(step, parameters=rest), image) is None:
             step.given[key].refuse(_text(said))
     named = [key for key in step.parameters if re.search(rf"\b{key}\b", _text(error))]
-    if found := [*named, *(key for key in needed if key in step.parameters)]:
+    if found := [key for key in (*named, *needed) if key in step.given]:
         step.given[found[0]].refuse(_text(said))
     raise RecipeError(f"{step.where}, {step.name}: {_text(said)}")
 

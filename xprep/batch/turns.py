@@ -34,7 +34,7 @@ def in_turns(groups: Sequence[Group], recipe: Recipe) -> Iterator[Sequence[Group
 
 def _are_small(groups: Sequence[Group], recipe: Recipe) -> bool:
     """Whether these are small fields of plates, by the first, and there is a cluster for tasks of one experiment each."""
-    if len(groups) < 2 or not all(task.made for group in groups for task in group) or working_client() is None:
+    if len(groups) < 2 or recipe.fit or not all(task.made for group in groups for task in group) or working_client() is None:
         return False
     for group in groups:
         try:

@@ -10,7 +10,7 @@ from xprep.batch.located import Located
 
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # What holds URLs and options of stores; keys of a recipe, and of its settings.
-EXPANDED: Final = re.compile(r"(inputs|output|storage_options|settings\.scratch_url|settings\.scratch_options)\b")
+EXPANDED: Final = re.compile(r"(inputs|fit|output|statistics|storage_options|settings\.scratch_url|settings\.scratch_options)\b")
 
 
 def expand(given: Located) -> Located:
@@ -36,8 +36,8 @@ def _expanded(given: Located) -> Any:
         return given.value
     if not EXPANDED.match(given.path):
         given.refuse(
-            f"${{{names[0]}}}: variables are read in inputs, output, storage_options, settings.scratch_url and "
-            "settings.scratch_options; write the value out."
+            f"${{{names[0]}}}: variables are read in inputs, fit, output, statistics, storage_options, "
+            "settings.scratch_url and settings.scratch_options; write the value out."
         )
     return _VARIABLE.sub(lambda match: _value_of(match[1], given), given.value)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import xarray as xr
@@ -12,8 +12,11 @@ from rich.console import Console
 from xprep.cli import batch
 from xprep.cli.arguments import Debug, StorageOptions
 from xprep.cli.bar import Bar
+from xprep.cli.convert import convert
 from xprep.cli.demo import run_demo
+from xprep.cli.examples import epilog
 from xprep.cli.failures import reported
+from xprep.cli.fit import fit
 from xprep.cli.interrupts import interruptible
 from xprep.cli.plates import find_batch
 from xprep.cli.request import Request, taking_request
@@ -22,17 +25,17 @@ from xprep.cli.validate import validate
 from xprep.cli.values import parse_storage_options
 from xprep.cli.verify import verify
 from xprep.engine.cluster import connect
-from xprep.images import WriteOptions, check_writing, describe_store, open_image, write_images
+from xprep.images import WriteOptions, check_writing, describe_store, open_fields, write_images
+from xprep.io.dataset_files import read_dataset
 from xprep.io.paths import stem
 from xprep.io.scratch import Leftover, find_scratch
 from xprep.ops import normalize as normalize_images
 from xprep.ops import plan as plan_images
 from xprep.options import set_options
-from xprep.version import show_versions
+from xprep.version import show_versions, version
 
 app = typer.Typer(
     name="xprep",
-    help="Streaming preprocessing of microscopy images that are larger than memory, from (OME-)Zarr to OME-Zarr.",
     no_args_is_help=True,
     # rich's tracebacks print the values of local variables: credentials among them.
     pretty_exceptions_enable=False,
@@ -40,7 +43,20 @@ app = typer.Typer(
 )
 
 
-@app.command()
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        make_console().print(f"xprep {version()}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _xprep(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)] = False,
+) -> None:
+    """Streaming preprocessing of microscopy images that are larger than memory, from (OME-)Zarr and TIFF to OME-Zarr."""
+
+
+@app.command(epilog=epilog("demo"))
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where everything goes.")] = Path("xprep-demo"), debug: Debug = False
 ) -> None:
@@ -50,9 +66,9 @@ def demo(
         run_demo(folder, out, err)
 
 
-@app.command(no_args_is_help=True)
+@app.command(no_args_is_help=True, epilog=epilog("info"))
 def info(
-    url: Annotated[str, typer.Argument(help="A Zarr store: path or URL.")],
+    url: Annotated[str, typer.Argument(help="A Zarr store, a zip file of one, a TIFF file: path or URL.")],
     storage_options: StorageOptions = None,
     debug: Debug = False,
 ) -> None:
@@ -62,7 +78,7 @@ def info(
         print_store(make_console(), describe_store(url, options))
 
 
-@app.command(no_args_is_help=True)
+@app.command(no_args_is_help=True, epilog=epilog("normalize"))
 @taking_request
 def normalize(request: Request) -> None:
     """Normalise an image for pixel clustering, and write it as OME-Zarr with its pyramid.
@@ -87,7 +103,7 @@ def normalize(request: Request) -> None:
             print_reports(make_console(), reports.values(), bytes_read)
 
 
-@app.command(no_args_is_help=True)
+@app.command(no_args_is_help=True, epilog=epilog("plan"))
 @taking_request
 def plan(request: Request) -> None:
     """Say what `normalize` with the same arguments, or a RECIPE alone, would do: passes, bytes, memory; it writes nothing."""
@@ -111,27 +127,28 @@ def plan(request: Request) -> None:
 
 def _normalized(request: Request) -> list[xr.DataArray]:
     """Return the lazy results, one for each input; they share statistics."""
-    images = [open_image(url, storage_options=request.storage_options) for url in request.inputs]
-    if len(images) == 1:
-        return [normalize_images(images[0], **request.parameters)]
-    names = [stem(url) for url in request.inputs]
-    fields = {f"/{name}": image.to_dataset(name="image") for name, image in zip(names, images, strict=True)}
-    tree = normalize_images(xr.DataTree.from_dict(fields), **request.parameters)
-    return [tree[f"/{name}"]["image"].rename(name) for name in names]
+    parameters = request.parameters
+    if (file := parameters.get("statistics")) is not None:
+        parameters = {**parameters, "statistics": read_dataset(file, request.storage_options)}
+    results = normalize_images(open_fields(request.inputs, request.storage_options, **request.source), **parameters)
+    if isinstance(results, xr.DataArray):
+        return [results]
+    return [results[f"/{name}"]["image"].rename(name) for name in map(stem, request.inputs)]
 
 
 def _nodes(images: list[xr.DataArray]) -> dict[str, xr.Dataset]:
     return {f"/{n}": image.to_dataset(name="image") for n, image in enumerate(images)}
 
 
-app.command(no_args_is_help=True)(batch.run)
-app.command(no_args_is_help=True)(batch.resume)
-app.command("status", no_args_is_help=True)(batch.show_status)
-app.command(no_args_is_help=True)(validate)
-app.command(no_args_is_help=True)(verify)
+_COMMANDS: dict[str, Any] = {
+    "convert": convert, "fit": fit, "run": batch.run, "resume": batch.resume, "status": batch.show_status,
+    "validate": validate, "verify": verify,
+}  # fmt: skip
+for _name, _action in _COMMANDS.items():
+    app.command(_name, no_args_is_help=True, epilog=epilog(_name))(_action)
 
 
-@app.command()
+@app.command(epilog=epilog("scratch"))
 def scratch(
     url: Annotated[str | None, typer.Argument(help="Where intermediates are spilled; the system's temporary folder.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Delete what no running process owns.")] = False,
@@ -159,7 +176,7 @@ def _treat(leftover: Leftover, remove: bool, out: Console) -> None:
     out.print(f"{'removed' if going else 'found'} {leftover.url}: {state}{owner}", soft_wrap=True)
 
 
-@app.command()
+@app.command(epilog=epilog("versions"))
 def versions() -> None:
     """Print what a report of a problem should say: versions of Python, the system and the packages."""
     make_console().print(show_versions(), soft_wrap=True)

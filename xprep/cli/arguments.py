@@ -8,7 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from xprep.cli.values import parse_count, parse_factors, parse_memory, parse_names, parse_place, parse_value
+from xprep.cli.values import (
+    parse_codecs,
+    parse_count,
+    parse_factors,
+    parse_memory,
+    parse_names,
+    parse_place,
+    parse_value,
+)  # fmt: skip
 
 
 def _option(panel: str, text: str, *names: str, **settings: Any) -> Any:
@@ -57,6 +65,31 @@ Chunks = Annotated[
     _result("Of the result: 512, or y=512,x=512; by default the input's, if they are of a sensible size.", "PIXELS"),
 ]
 
+Series = Annotated[
+    Any,
+    _option(
+        "Input", "Of a file of several images: the number or the name of one.", parser=parse_value, metavar="NUMBER|NAME"
+    ),
+]
+Dims = Annotated[str | None, _option("Input", "Axes of a TIFF file that does not say them: zyx.", metavar="LETTERS")]
+Statistics = Annotated[
+    str | None,
+    _option(
+        "Normalisation",
+        "Use those of this file (xprep fit), with their parameters, and read the image once.",
+        metavar="FILE",
+    ),
+]
+FittedFile = Annotated[
+    str,
+    typer.Option("--output", "-o", metavar="FILE", help="Where the statistics go: .zarr, .nc or .json, a path or URL."),
+]
+Sample = Annotated[
+    float | None, _option("Normalisation", "Of each image this share of its chunks only: 0.01; at least 30.", metavar="SHARE")
+]
+Seed = Annotated[int, _option("Normalisation", "Of the draw of --sample.", metavar="NUMBER")]
+FitUrls = Annotated[list[str], typer.Argument(metavar="IN…", help="One image or more: paths or URLs.")]
+
 Overwrite = Annotated[bool, _store("Replace a Zarr store that is there.", "--overwrite")]
 Resume = Annotated[bool, _store("Go on with a run of these arguments that did not finish.", "--resume")]
 Fingerprint = Annotated[str | None, _store("What tells this run from others, where that cannot be known.", metavar="TEXT")]
@@ -72,6 +105,17 @@ Method = Annotated[str, _store("How levels are made.", metavar="mean|max|nearest
 Version = Annotated[str, _store("Of OME-Zarr.", metavar="0.4|0.5|0.6")]
 Layout = Annotated[str, _store("dual opens in plain xarray too; flat is bare arrays.", metavar="dual|flat")]
 Shards = Annotated[Any, _store("As --chunks; none by default.", parser=parse_value, metavar="PIXELS")]
+Compression = Annotated[
+    Any,
+    _store(
+        "none, zstd, zstd:3, gzip:6, blosc-zstd:1, blosc-lz4, or JSON of codecs; by default blosc-zstd:1, of labels zstd:1.",
+        parser=parse_codecs,
+        metavar="CODEC",
+    ),
+]
+Checksum = Annotated[
+    bool | None, _store("A crc32c after each chunk; by default where the version has one.", "--checksum/--no-checksum")
+]
 StorageOptions = Annotated[
     list[str] | None,
     _store(

@@ -21,8 +21,11 @@ from xprep.batch import (
     group_tasks,
     load_recipe,
     prepare,
+    read_statistics,
     run_tasks,
+    statistics_to_come,
     status,
+    steps_with,
 )
 from xprep.batch import run as run_recipe
 from xprep.batch.opening import IMAGE, open_input, split_absent
@@ -155,12 +158,14 @@ def print_plans(recipe: Recipe, tasks: Sequence[Task]) -> None:
     """Print the plan of every experiment; one that cannot be planned does not stop the others."""
     out, plans = make_console(), list[Plan]()
     groups = [part for group in group_tasks(tasks) for part in split_absent(group, recipe.storage_options)]
-    check_values(recipe, groups)
+    statistics = read_statistics(recipe)
+    check_values(recipe, groups, statistics)
     with set_options(**recipe.settings):
         for tasks in groups:
             moves = [(task.shown, redact(task.output)) for task in tasks]
             try:
-                plans.append(_plan(recipe, tasks))
+                given = statistics if statistics is not None else statistics_to_come(tasks, groups, recipe)
+                plans.append(_plan(recipe, tasks, given))
                 print_batch_plan(out, moves, plans[-1])
             except (OSError, ValueError, KeyError, TypeError) as error:
                 why = redact_text(describe(error), recipe.secrets)
@@ -170,9 +175,9 @@ def print_plans(recipe: Recipe, tasks: Sequence[Task]) -> None:
         raise typer.Exit(FAILED)
 
 
-def _plan(recipe: Recipe, tasks: Sequence[Task]) -> Plan:
+def _plan(recipe: Recipe, tasks: Sequence[Task], statistics: xr.Dataset | None) -> Plan:
     images = [open_input(task, recipe.storage_options) for task in tasks]
-    results = prepare(images, recipe.steps, recipe.storage_options, [task.input for task in tasks])
+    results = prepare(images, steps_with(recipe.steps, statistics), recipe.storage_options, [task.input for task in tasks])
     alone = [one if isinstance(one, xr.DataArray) else one.to_dataset()[IMAGE] for one in results]
     nodes = {f"/{n}": one.to_dataset(name=IMAGE) for n, one in enumerate(alone)}
     return plan_images(xr.DataTree.from_dict(nodes), chunks=recipe.store.chunks, shards=recipe.store.shards)

@@ -87,7 +87,7 @@ def in_command_words(text: str) -> str:
     """
     text = re.sub(r"\bxprep\.set_options\(scratch_url=\.\.\.\)", "--scratch URL", text)
     text = re.sub(r"\b(overwrite|resume)=True\b", r"--\1", text)
-    return re.sub(r"\b(intermediates|fingerprint)='([^']*)'", r"--\1 \2", text)
+    return re.sub(r"\b(intermediates|fingerprint|compression|version)='([^']*)'", r"--\1 \2", text)
 
 
 def _show_warnings(say: Any) -> None:

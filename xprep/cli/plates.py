@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from xprep.batch import Recipe, Task, find_fields
 from xprep.batch.located import Located
@@ -29,12 +29,11 @@ def find_batch(name: str, request: Request) -> tuple[Recipe, Sequence[Task]] | N
 
 def _recipe(name: str, request: Request) -> Recipe:
     given = {key: Located(value, f"xprep {name}", f"--{key.replace('_', '-')}") for key, value in request.parameters.items()}
-    sharing: Any = request.share
     return Recipe(
         inputs=tuple(Located(url, f"xprep {name}", "IN") for url in request.inputs),
         steps=(Step(name, request.parameters, f"xprep {name}", given),),
         output=", ".join(request.outputs),
-        statistics=sharing,
+        statistics=request.share,
         store=WriteOptions(**request.store),
         settings=request.settings,
         storage_options=request.storage_options,

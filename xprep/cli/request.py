@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final, ParamSpec, get_args
+from typing import Any, Final, ParamSpec
 
 import typer
 
-from xprep.batch.recipe import Sharing
+from xprep.batch.recipe import SHARING
 from xprep.cli import arguments as given
 from xprep.cli.values import parse_storage_options
 from xprep.io.paths import stem
@@ -39,6 +39,8 @@ class Request:
         Of `xprep.set_options`.
     scheduler, workers
         Of `xprep.engine.cluster.connect`.
+    source : dict
+        Of `xprep.open_image`: which image of a file, and what its axes are.
     quiet, debug : bool
         No bar and no summary; show tracebacks.
     recipe : Path, optional
@@ -57,13 +59,15 @@ class Request:
     workers: int | None
     quiet: bool
     debug: bool
+    source: dict[str, Any] = field(default_factory=dict)
     recipe: Path | None = None
     share: str = "all"
 
     @property
     def secrets(self) -> tuple[Any, ...]:
         """What is taken out of messages: options, and what URLs hold."""
-        return self.storage_options, *self.inputs, *self.outputs, self.scheduler, self.settings.get("scratch_url")
+        urls = [self.parameters.get("statistics"), *self.inputs, *self.outputs]
+        return self.storage_options, *urls, self.scheduler, self.settings.get("scratch_url")
 
 
 def taking_request(action: Callable[[Request], None]) -> Callable[..., None]:
@@ -81,6 +85,7 @@ def _command(parse: Callable[P, Request], action: Callable[[Request], None]) -> 
 
 
 def _request(
+    context: typer.Context,
     urls: given.Urls,
     p: given.P = 99,
     p_sum: given.PSum = 5,
@@ -93,7 +98,10 @@ def _request(
     empty: given.Empty = "skip",
     share: given.Share = "all",
     dtype: given.Dtype = "float32",
+    series: given.Series = None,
+    dims: given.Dims = None,
     chunks: given.Chunks = None,
+    statistics: given.Statistics = None,
     overwrite: given.Overwrite = False,
     resume: given.Resume = False,
     fingerprint: given.Fingerprint = None,
@@ -102,6 +110,8 @@ def _request(
     version: given.Version = "0.5",
     layout: given.Layout = "dual",
     shards: given.Shards = None,
+    compression: given.Compression = None,
+    checksum: given.Checksum = None,
     storage_options: given.StorageOptions = None,
     intermediates: given.Intermediates = None,
     scheduler: given.Scheduler = None,
@@ -113,32 +123,47 @@ def _request(
 ) -> Request:
     if len(urls) < 2 and not urls[0].endswith(RECIPES):
         raise typer.BadParameter("give one input or more, and then the output.", param_hint="IN… OUT")
-    if share not in get_args(Sharing):
-        raise typer.BadParameter(f"one of {', '.join(get_args(Sharing))}; got {share!r}.", param_hint="--share")
+    if share not in SHARING:
+        raise typer.BadParameter(f"one of {', '.join(SHARING)}; got {share!r}.", param_hint="--share")
     parameters = {
         "p": p, "p_sum": p_sum, "p_post": p_post, "sigma": sigma, "norm_sum": norm_sum, "cap_max": cap_max,
         "channels": channels, "dtype": dtype, "chunks": chunks, "pool": pool, "empty": empty,
-        "intermediates": intermediates,
+        "intermediates": intermediates, "statistics": statistics,
     }  # fmt: skip
+    if statistics is not None:  # what nobody gave is the statistics' own
+        parameters = {name: value for name, value in parameters.items() if is_given(context, name)}
     store = {
         "scale_factors": scale_factors, "method": method, "version": version, "layout": layout, "chunks": chunks,
-        "shards": shards, "overwrite": overwrite, "resume": resume, "fingerprint": fingerprint,
+        "shards": shards, "compression": compression, "checksum": checksum,
+        "overwrite": overwrite, "resume": resume, "fingerprint": fingerprint,
     }  # fmt: skip
-    settings = {"scratch_url": scratch, "memory_limit": memory}
     return Request(
         inputs=tuple(urls[:-1]),
         outputs=output_urls(urls[:-1], urls[-1]) if len(urls) > 1 else (),
         parameters=parameters,
         storage_options=parse_storage_options(storage_options or []),
         store=store,
-        settings={name: value for name, value in settings.items() if value is not None},
+        settings=settings_of(scratch, memory),
         scheduler=scheduler,
         workers=workers,
         quiet=quiet,
         debug=debug,
+        source={"series": series, "dims": dims},
         recipe=Path(urls[0]) if len(urls) == 1 else None,
         share=share,
     )
+
+
+def settings_of(scratch: str | None, memory: int | None) -> dict[str, Any]:
+    """Return what `xprep.set_options` is to be given."""
+    settings = {"scratch_url": scratch, "memory_limit": memory}
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether an option was typed, and its value is not the default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name not in ("DEFAULT", "DEFAULT_MAP")
 
 
 def output_urls(inputs: list[str], output: str) -> tuple[str, ...]:

@@ -112,6 +112,17 @@ def parse_factors(text: Any) -> Any:
     return "auto" if text == "auto" else tuple(parse_list(text) or ())
 
 
+def parse_codecs(text: Any) -> Any:
+    """Return the text, or codecs from JSON.
+
+    Examples
+    --------
+    >>> parse_codecs("none"), parse_codecs('{"name": "zstd"}')
+    ('none', {'name': 'zstd'})
+    """
+    return _json(text) if isinstance(text, str) and text.lstrip().startswith(("[", "{")) else text
+
+
 def parse_memory(text: Any) -> int | None:
     """Return a number of bytes, as `xprep.sizes.parse_bytes` reads it."""
     try:

@@ -73,10 +73,7 @@ def channel_positions(image: xr.DataArray, channels: Any, argument: str = "chann
     wanted = _listed(channels, names, argument)
     if not wanted:
         raise KeyError(f"{argument} names no channel; the image has {_listing(names)}.")
-    found = tuple(position for one in wanted for position in positions_of(one, names, argument))
-    if twice := [position for position in found if found.count(position) > 1]:
-        raise ValueError(f"{argument} names {_spelled(names[twice[0]])} twice, and it would count twice; got {channels!r}.")
-    return found
+    return tuple(position for one in wanted for position in positions_of(one, names, argument))
 
 
 def _listed(channels: Any, names: Sequence[Any], argument: str) -> list[Any]:

@@ -16,7 +16,9 @@ from xprep.engine.identity import lasting
 Save = Callable[[Any], None]
 
 
-def with_checkpoints(values: Sequence[Delayed], known: Mapping[str, Any], saves: Mapping[str, Sequence[Save]]) -> list[Delayed]:
+def with_checkpoints(
+    values: Sequence[Delayed], known: Mapping[str, Any], saves: Mapping[str, Sequence[Save]], partial: bool = False
+) -> list[Delayed]:
     """Return lazy ``values`` whose lasting parts are ``known``, or are saved as soon as they are made.
 
     Parameters
@@ -27,10 +29,12 @@ def with_checkpoints(values: Sequence[Delayed], known: Mapping[str, Any], saves:
         Values by identity: nothing is computed for them.
     saves
         By identity, who keeps a value. Whoever uses it waits until it is kept.
+    partial
+        Whether steps on the way to a lasting value are kept as well.
     """
     graph = HighLevelGraph.merge(*(value.dask for value in values))
     layers, dependencies = dict(graph.layers), dict(graph.dependencies)
-    for name, identity in lasting_of(values).items():
+    for name, identity in lasting_of(values, partial).items():
         if identity in known:
             layers[name] = NamedLayer({name: (_Known(known[identity]),)}, identity=identity)
             dependencies[name] = set()
@@ -43,9 +47,9 @@ def with_checkpoints(values: Sequence[Delayed], known: Mapping[str, Any], saves:
     return [Delayed(value.key, changed, layer=value.__dask_layers__()[0]) for value in values]
 
 
-def lasting_of(values: Sequence[Delayed]) -> dict[str, str]:
+def lasting_of(values: Sequence[Delayed], partial: bool = False) -> dict[str, str]:
     """Return the names of the layers of ``values`` that are lasting, with their identities."""
-    return {name: identity for value in values for name, identity in lasting(value).items()}
+    return {name: identity for value in values for name, identity in lasting(value, partial).items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from xprep.engine.needs import Needs, Span, same
 from xprep.engine.scaling import exact_needs
 from xprep.engine.sources import arrange, source_of
 from xprep.naming import named
-from xprep.types import Array
+from xprep.types import Array, Chunks
 
 MOST_MADE = 2.0  # times that what lies between two steps is made, on average, for their halos
 
@@ -49,21 +49,26 @@ def composed(last: Gathered) -> Gathered:
         return last
     shape = last.array.shape
     first_needs, last_needs = exact_needs(before.needs), exact_needs(last.needs)
-    function = _Steps(before.function, len(before.states), shape, last_needs, last.function)
+    function = _Steps(before.function, len(before.states), shape, last_needs, last.function, last.array.dtype.itemsize)
     needs = last_needs if first_needs is same else _Needs(first_needs, last_needs, shape)
     return replace(last, function=function, array=before.array, states=(*before.states, *last.states), needs=needs)
 
 
 def _times_made(step: Gathered) -> float:
     """Return how many times what a step takes is made, if every block makes it anew."""
-    needs = exact_needs(step.needs)
-    needed, total = 1, prod(step.array.shape)
-    for axis, lengths in enumerate(step.chunks):
-        first = len(lengths) // 2
-        start = sum(lengths[:first])
-        low, high = _clipped(needs, step.array.shape, axis, (start, start + lengths[first]))
-        needed *= (high - low) * len(lengths)
-    return float(needed / max(1, total))
+    needed = _needed_voxels(exact_needs(step.needs), step.array.shape, step.chunks)
+    return float(needed * prod(map(len, step.chunks)) / max(1, prod(step.array.shape)))
+
+
+def _needed_voxels(needs: Needs, shape: Sequence[int], chunks: Chunks) -> int:
+    """Return how many voxels the block in the middle is made of."""
+    needed = 1
+    for axis, lengths in enumerate(chunks):
+        middle = len(lengths) // 2
+        start = sum(lengths[:middle])
+        low, high = _clipped(needs, shape, axis, (start, start + lengths[middle]))
+        needed *= high - low
+    return needed
 
 
 def _clipped(needs: Needs, shape: Sequence[int], axis: int, span: Span) -> Span:
@@ -81,6 +86,7 @@ class _Steps:
     shape: tuple[int, ...]
     needs: Needs
     last: BlockFunction
+    itemsize: int
 
     @property
     def by_plane(self) -> bool:
@@ -91,6 +97,10 @@ class _Steps:
     def whole_axes(self) -> tuple[int, ...]:
         """The axes that blocks must not be cut along."""
         return tuple({*needed_whole(self.first), *needed_whole(self.last)})
+
+    def between(self, chunks: Chunks) -> int:
+        """Return the bytes of what lies between, for a block of the result."""
+        return _needed_voxels(self.needs, self.shape, chunks) * self.itemsize
 
     def __call__(self, block: Array, place: Place, *states: Any) -> Any:
         """Return what both make of a block."""

@@ -61,11 +61,6 @@ class Cut:
         chunks = self.tiles.chunks if tile is None else regular_chunks(self.tiles.shape, tile)
         return tuple(chunks[axis] for axis in self.axes)
 
-    @property
-    def as_it_is(self) -> bool:
-        """Whether the tiles are written as they are made."""
-        return self.tile is None and self.steps is None
-
     def made(self, *, shared: bool = False) -> da.Array:
         """Return the tiles, lazily; ``shared``: others use the same graph, in which nothing is then read anew without need."""
         if self.steps is not None:

@@ -18,16 +18,22 @@ from xprep.types import Array, Chunks
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """What a delivered array remembers: its tiles, what the axes were, and the statistics it was made with."""
+    """What a delivered array remembers: its tiles, its axes, the statistics it was made with, and what is to be kept of these."""
 
     tiles: da.Array
     axes: tuple[int, ...]
     statistics: dict[str, Delayed]
     plan: Any = None
+    about: Any = None
 
 
 def deliver(
-    tiles: da.Array, axes: Sequence[int], chunks: Chunks, statistics: dict[str, Delayed] | None = None, plan: Any = None
+    tiles: da.Array,
+    axes: Sequence[int],
+    chunks: Chunks,
+    statistics: dict[str, Delayed] | None = None,
+    plan: Any = None,
+    about: Any = None,
 ) -> da.Array:
     """Return ``tiles`` cut to ``chunks``, its axes in the order ``axes``; blocks are views of their tile.
 
@@ -36,12 +42,12 @@ def deliver(
     """
     nested = [_nested(tiles.chunks[axis], chunks[i]) for i, axis in enumerate(axes)]
     if any(places is None for places in nested):
-        moved = deliver(tiles, axes, tuple(tiles.chunks[axis] for axis in axes), statistics, plan)
+        moved = deliver(tiles, axes, tuple(tiles.chunks[axis] for axis in axes), statistics, plan, about)
         return moved.rechunk(chunks, method="tasks")
     name = unique("deliver", tiles.name, tuple(axes), chunks)
     make = _MakeCut(tiles.name, tiles.ndim, tuple(axes), tuple(tuple(places or ()) for places in nested))
     tasks = BlockTasks(name, [len(lengths) for lengths in chunks], make)
-    return array_of(name, tasks, chunks, tiles.dtype, [tiles], Made(tiles, tuple(axes), statistics or {}, plan))
+    return array_of(name, tasks, chunks, tiles.dtype, [tiles], Made(tiles, tuple(axes), statistics or {}, plan, about))
 
 
 def _nested(tile: Sequence[int], blocks: Sequence[int]) -> list[tuple[int, slice]] | None:

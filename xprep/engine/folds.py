@@ -9,11 +9,12 @@ from typing import Any
 import dask.array as da
 from dask.delayed import Delayed
 
+from xprep.engine.gather import Place
 from xprep.engine.graph import SKIPPED, Key, is_skipped, unique, value_of
 from xprep.engine.needs import Needs, same
 from xprep.engine.pacing import Work, wait_for_joins, work_tasks
 from xprep.naming import named
-from xprep.types import Chunks
+from xprep.types import Array, Chunks
 
 FAN_IN = 4  # summaries joined by one task: at most 3 a level wait, and each may be MiBs of histogram
 
@@ -97,3 +98,42 @@ class _Join:
 
     def __call__(self, *summaries: Any) -> Any:
         return SKIPPED if is_skipped(summaries) else self.how.join(summaries)
+
+
+def both(one: Fold, other: Fold) -> Fold:
+    """Return the fold that gives the pair of what two folds give, and reads once."""
+    return Fold(
+        _BothSummaries(one, other), _BothJoined(one, other), one.summary + other.summary, one.collected + other.collected
+    )
+
+
+@named("quantile-both-summaries")
+@dataclass(frozen=True)
+class _BothSummaries:
+    one: Fold
+    other: Fold
+
+    def __call__(self, block: Array, place: Place, *states: Any) -> tuple[Any, Any]:
+        return self.one.summarize(block, place, *states), self.other.summarize(block, place)
+
+
+@named("quantile-both-joined")
+@dataclass(frozen=True)
+class _BothJoined:
+    one: Fold
+    other: Fold
+
+    def __call__(self, parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
+        return self.one.join([part[0] for part in parts]), self.other.join([part[1] for part in parts])
+
+
+@named("first-of-both")
+def first(pair: tuple[Any, Any]) -> Any:
+    """Return the first of two."""
+    return pair[0]
+
+
+@named("second-of-both")
+def second(pair: tuple[Any, Any]) -> Any:
+    """Return the second of two."""
+    return pair[1]

@@ -75,6 +75,19 @@ def places_below(array: Any) -> list[Place]:
     return ours + [place for place in map(place_below, cut) if place is not None]
 
 
+def parts_below(array: Any) -> Iterator[tuple[Place, bool]]:
+    """Yield where the Zarr arrays lie that ``array`` is read from, and whether only a part of the axes but ``c`` is.
+
+    Of an array whose dims have no names, y and x count.
+    """
+    for layer in array.dask.layers.values() if isinstance(array, da.Array) else ():
+        view = getattr(getattr(layer, "cost", None), "view", None)
+        if view is not None and isinstance(view.source, ZarrReadable):
+            dims = view.source.dims or ("c",) * (len(view.picks) - 2) + ("y", "x")
+            axes = zip(view.picks, dims, view.source.shape, strict=True)
+            yield view.source.place, any(picks is not None and dim != "c" and len(picks) < n for picks, dim, n in axes)
+
+
 def sliced(layers: Mapping[str, Any], name: str) -> Sliced | None:
     """Return what `dask.array.from_array` cut up in the layer ``name``, None where the layer is something else."""
     layer = layers.get(name)

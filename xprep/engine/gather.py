@@ -80,7 +80,7 @@ def gather(  # noqa: PLR0913  (the one door of all steps; everything but the inp
     """
     chunks = array.chunks if chunks is None else chunks
     name, tasks, parents, cost = block_tasks(function, array, states, chunks, needs, unless, label, wrap)
-    made = prod(map(max, chunks)) * np.dtype(dtype).itemsize
+    made = prod(map(max, chunks)) * np.dtype(dtype).itemsize + held_between(function, chunks)
     origin = Gathered(function, array, states, chunks, needs, wrap, label, alone)
     return array_of(name, tasks, chunks, dtype, parents, origin, replace(cost, block=cost.block + made))
 
@@ -206,3 +206,8 @@ def takes_planes(function: Callable[..., Any]) -> bool:
 def needed_whole(function: Callable[..., Any]) -> tuple[int, ...]:
     """Return the axes that a function says (``whole_axes``) its blocks must not be cut along."""
     return tuple(getattr(function, "whole_axes", ()))
+
+
+def held_between(function: Callable[..., Any], chunks: Chunks) -> int:
+    """Return how many bytes a function says (``between``) that it makes on the way to a block."""
+    return int(function.between(chunks)) if hasattr(function, "between") else 0

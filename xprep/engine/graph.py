@@ -20,6 +20,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from xprep.engine.tokens import token
+from xprep.naming import named
 from xprep.types import Chunks
 
 Key: TypeAlias = tuple[Any, ...] | str
@@ -109,12 +110,20 @@ class Cost:
 class NamedLayer(MaterializedLayer):  # type: ignore[misc]
     """A layer that remembers where it came from and what it costs, as long as nobody rewrites it.
 
-    ``identity`` names a value for good: equal wherever and however the same value is computed.
+    ``identity`` names a value for good: equal wherever and however the same value is computed. A ``partial`` one is a step on
+    the way to such a value.
     """
 
-    def __init__(self, tasks: Mapping[Key, Any], origin: Any = None, cost: Cost = Cost(), identity: str | None = None) -> None:
+    def __init__(
+        self,
+        tasks: Mapping[Key, Any],
+        origin: Any = None,
+        cost: Cost = Cost(),
+        identity: str | None = None,
+        partial: bool = False,
+    ) -> None:
         super().__init__(tasks)
-        self.origin, self.cost, self.identity = origin, cost, identity
+        self.origin, self.cost, self.identity, self.partial = origin, cost, identity, partial
 
 
 def unique(prefix: str, *parts: Any) -> str:
@@ -154,10 +163,18 @@ def array_of(
 
 
 def value_of(
-    name: str, tasks: Tasks, key: Key, parents: Sequence[Any] = (), cost: Cost = Cost(), identity: str | None = None
+    name: str,
+    tasks: Tasks,
+    key: Key,
+    parents: Sequence[Any] = (),
+    cost: Cost = Cost(),
+    identity: str | None = None,
+    partial: bool = False,
+    note: Noted | None = None,
 ) -> Delayed:
     """Return the lazy value which the task ``key`` makes."""
-    graph = HighLevelGraph.from_collections(name, NamedLayer(tasks, None, cost, identity), dependencies=list(parents))
+    layer = NamedLayer(tasks, note, cost, identity, partial)
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=list(parents))
     return Delayed(key, graph, layer=name)
 
 
@@ -175,20 +192,56 @@ def key_of(value: da.Array | Delayed) -> Key:
     return (value.name, *(0,) * value.ndim)
 
 
-def call(function: Callable[..., Any], *values: Any, label: str = "call", identity: str | None = None) -> Delayed:
+def call(
+    function: Callable[..., Any],
+    *values: Any,
+    label: str = "call",
+    identity: str | None = None,
+    partial: bool = False,
+    note: Noted | None = None,
+) -> Delayed:
     """Return ``function(*values)`` as a lazy value; ``values`` are lazy ones.
 
-    A value with an ``identity`` is one that a resumed run must not compute anew: a statistic of the whole image.
+    A value with an ``identity`` is one that a resumed run must not compute anew: a statistic of the whole image. Of a
+    ``partial`` one (of one image of many) only those runs go on that keep such. A ``note`` is for `noted_below`.
     """
     name = unique(label, function, [key_of(value) for value in values])
-    return value_of(name, {name: (function, *map(key_of, values))}, name, values, identity=identity)
+    tasks: Tasks = {name: (function, *map(key_of, values))}
+    return value_of(name, tasks, name, values, identity=identity, partial=partial, note=note)
 
 
-def as_array(value: Delayed, shape: tuple[int, ...], dtype: Any) -> da.Array:
-    """Return a lazy value as a dask array of one block."""
+def noted_below(array: Any) -> list[tuple[Noted, Delayed]]:
+    """Return the lazy values with a note that ``array`` is made with, by whatever steps."""
+    layers = array.dask.layers if isinstance(array, da.Array) else {}
+    notes = {name: layer.origin for name, layer in layers.items() if isinstance(getattr(layer, "origin", None), Noted)}
+    return [(note, Delayed(name, array.dask, layer=name)) for name, note in notes.items()]
+
+
+def as_value(array: da.Array) -> Delayed:
+    """Return an array of one block as a lazy value."""
+    return Delayed(key_of(array), array.dask, layer=array.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Noted:
+    """What a lazy value remembers that a store of whatever is made with it keeps: its name, and what else is to be said."""
+
+    name: str
+    about: Any
+
+
+@dataclass(frozen=True)
+class Valued:
+    """What an array made of a lazy value remembers: what its numbers are for good, in any process."""
+
+    identity: str
+
+
+def as_array(value: Delayed, shape: tuple[int, ...], dtype: Any, identity: str | None = None) -> da.Array:
+    """Return a lazy value as a dask array of one block; ``identity`` names its numbers for good, in any process."""
     name = unique("value", value.key)
     key = (name, *(0,) * len(shape))
-    return array_of(name, {key: (_itself, value.key)}, tuple((n,) for n in shape), dtype, [value])
+    return array_of(name, {key: (itself, value.key)}, tuple((n,) for n in shape), dtype, [value], identity and Valued(identity))
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,5 +265,7 @@ def clone(array: da.Array, seed: int) -> da.Array:
     return da.Array(graph, name, array.chunks, meta=array._meta)
 
 
-def _itself(value: Any) -> Any:
+@named("itself")
+def itself(value: Any) -> Any:
+    """Return ``value``."""
     return value

@@ -6,7 +6,8 @@ they do not. Patches (and not single pixels) because what is guessed may come af
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import base64
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from xprep.types import Array
 INNER = 16  # pixels along the sides of a patch that are looked at; a margin comes on top
 PATCHES, FEWEST = 768, 16
 SAMPLE_BYTES = 16 * 2**20
+KEPT_BYTES = 2**20  # of the patches of an image that are kept for a run that goes on: fewer make a wider bracket
 # Standard errors, between patches, to both sides: wrong once in thousands, and then only slower.
 ERRORS = 5.0
 
@@ -69,6 +71,17 @@ def _stacked(patches: Sequence[Array]) -> list[Array]:
     for patch in patches:
         shapes.setdefault(patch.shape, []).append(patch)
     return [np.stack(alike, axis=1) for alike in shapes.values()]
+
+
+def patches_to_json(patches: Sequence[Array]) -> dict[str, Any]:
+    """Return patches as JSON, no more of them than take `KEPT_BYTES`."""
+    step = max(1, min(len(patches) // FEWEST, -(-sum(one.nbytes for one in patches) // KEPT_BYTES)))
+    return {"patches": [[one.dtype.str, one.shape, base64.b64encode(one.tobytes()).decode()] for one in patches[::step]]}
+
+
+def patches_from_json(value: Mapping[str, Any]) -> list[Array]:
+    """Return what `patches_to_json` gave."""
+    return [np.frombuffer(base64.b64decode(data), dtype).reshape(shape) for dtype, shape, data in value["patches"]]
 
 
 @named("join-patches")

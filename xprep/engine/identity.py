@@ -15,7 +15,7 @@ from dask.delayed import Delayed
 
 from xprep.engine.deliver import Made
 from xprep.engine.gather import Gathered
-from xprep.engine.graph import NamedLayer, origin_of
+from xprep.engine.graph import NamedLayer, Valued, origin_of
 from xprep.engine.lazy import Memory
 from xprep.engine.sources import Origin
 from xprep.engine.tokens import token
@@ -45,6 +45,8 @@ def identity_of(data: Any) -> str | None:
         if isinstance(origin.view.source, Memory):
             return None  # its contents would have to be read to be named
         return token(origin.view.token, origin.view.axes, origin.view.picks)
+    if isinstance(origin, Valued):
+        return origin.identity
     if isinstance(origin, Made):
         return _join(origin.axes, origin.tiles)
     if isinstance(origin, Gathered):
@@ -53,10 +55,14 @@ def identity_of(data: Any) -> str | None:
     return _named(data.name, data.dask)
 
 
-def lasting(value: Delayed) -> dict[str, str]:
-    """Return the names of the layers below a lazy value that have an identity: what is kept for a resumed run."""
+def lasting(value: Delayed, partial: bool = False) -> dict[str, str]:
+    """Return the names of the layers below a lazy value that have an identity: what is kept for a resumed run.
+
+    Steps on the way to such a value are among them if ``partial``.
+    """
     layers = value.dask.layers.items()
-    return {name: layer.identity for name, layer in layers if isinstance(layer, NamedLayer) and layer.identity}
+    found = {name: layer for name, layer in layers if isinstance(layer, NamedLayer) and layer.identity}
+    return {name: str(layer.identity) for name, layer in found.items() if partial or not layer.partial}
 
 
 def _of_contents(array: Array) -> str:

@@ -15,13 +15,14 @@ from xprep.engine.grid import Piece, pieces, starts, wrapped_pieces
 from xprep.engine.rims import Border, border_widths
 from xprep.engine.sources import View, reading_cost
 from xprep.naming import named
+from xprep.options import options
 
 Span: TypeAlias = tuple[int, int]
 Needs: TypeAlias = Callable[[int, int, int], Span]
 
 ROWS = 2  # of tiles that are alive while tiles with a halo are made row by row: one, and the next as it is read
 AHEAD = 2  # tiles beyond that: one that no thread waits for, and one as it is read
-FRONT_BYTES = 192 * 2**20  # of these rows, together
+FRONT_TILES = 12  # of `tile_bytes`, 192 MiB by default: what these rows may take together
 
 
 @named("gather-along")
@@ -62,7 +63,8 @@ def _front(array: da.Array, axes: Sequence[Sequence[Along]]) -> int:
     deep = max(len(one.pieces) for one in axes[waiting[0]])
     alike = len(axes[waiting[0]]) == array.numblocks[waiting[0]]
     layers = min(wide[0], ROWS if alike and _borders_are_small(array, axes, waiting) else max(ROWS, deep))
-    return int(min(layers * prod(wide[1:]) + AHEAD, prod(array.numblocks[axis] for axis in waiting)) * tile)
+    tiles: int = min(layers * prod(wide[1:]) + AHEAD, prod(array.numblocks[axis] for axis in waiting))
+    return tiles * tile
 
 
 def _borders_are_small(array: da.Array, axes: Sequence[Sequence[Along]], waiting: Sequence[int]) -> bool:
@@ -92,7 +94,7 @@ def band_widths(lengths: Sequence[int], tile_bytes: int) -> list[int]:
     >>> band_widths([64, 10], 2**24), band_widths([64, 10, 10], 2**21)
     ([64, 6], [64, 7, 6])
     """
-    room = FRONT_BYTES // max(1, ROWS * tile_bytes)
+    room = int(FRONT_TILES * options().tile_bytes) // max(1, ROWS * tile_bytes)
     widths = list(lengths[:1])
     for left in range(len(lengths) - 1, 0, -1):
         widths.append(min(lengths[-left], max(3, round(room ** (1 / left)))))

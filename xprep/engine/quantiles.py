@@ -17,7 +17,7 @@ import numpy as np
 from dask.delayed import Delayed
 from numpy.typing import NDArray
 
-from xprep.engine.folds import Fold
+from xprep.engine.folds import Fold, both, first, second
 from xprep.engine.gather import Place
 from xprep.engine.graph import call, is_skipped
 from xprep.engine.keep import Stream
@@ -100,6 +100,7 @@ def quantiles(
     guess: Delayed | None = None,
     *,
     aside: Fold | None = None,
+    lost: list[Delayed] | None = None,
     label: str = "count",
 ) -> tuple[Delayed, list[Delayed]]:
     """Return the quantiles of all pixels of ``streams`` together, lazily: float64 ``(q, group)``; and what was put aside of each.
@@ -116,6 +117,8 @@ def quantiles(
         A lazy pair of key arrays ``(low, high)``, one entry a group: where the quantiles probably lie.
     aside
         Another fold over the blocks of the first pass.
+    lost
+        A list that gets the numbers of NaN of every stream, lazily: ``(group,)``.
     label
         What plans and dashboards call the passes.
     """
@@ -127,6 +130,8 @@ def quantiles(
     parts = [stream.fold(how, *states, number=number, label=label) for stream in streams]
     kept = [] if aside is None else [call(second, part, label="aside") for part in parts]
     parts = parts if aside is None else [call(first, part, label="counts") for part in parts]
+    if lost is not None:
+        lost += [call(_nan_counts, part, label="lost") for part in parts]
     search = call(_Narrow(question, 0), *parts, label="narrow")
     for step in range(1, question.rounds):
         how, number = Fold(_Count(question, step), join_counts, counts * 2 * len(question.q)), next(passes)
@@ -135,43 +140,9 @@ def quantiles(
     return call(_Answer(question), search, label="quantile"), kept
 
 
-def both(one: Fold, other: Fold) -> Fold:
-    """Return the fold that gives the pair of what two folds give, and reads once."""
-    return Fold(
-        _BothSummaries(one, other), _BothJoined(one, other), one.summary + other.summary, one.collected + other.collected
-    )
-
-
-@named("quantile-both-summaries")
-@dataclass(frozen=True)
-class _BothSummaries:
-    one: Fold
-    other: Fold
-
-    def __call__(self, block: Array, place: Place, *states: Any) -> tuple[Any, Any]:
-        return self.one.summarize(block, place, *states), self.other.summarize(block, place)
-
-
-@named("quantile-both-joined")
-@dataclass(frozen=True)
-class _BothJoined:
-    one: Fold
-    other: Fold
-
-    def __call__(self, parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
-        return self.one.join([part[0] for part in parts]), self.other.join([part[1] for part in parts])
-
-
-@named("first-of-both")
-def first(pair: tuple[Any, Any]) -> Any:
-    """Return the first of two."""
-    return pair[0]
-
-
-@named("second-of-both")
-def second(pair: tuple[Any, Any]) -> Any:
-    """Return the second of two."""
-    return pair[1]
+@named("quantile-nan-counts")
+def _nan_counts(counts: Counts) -> NDArray[np.int64]:
+    return counts.nan
 
 
 @named("quantile-count")

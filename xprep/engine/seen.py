@@ -19,11 +19,15 @@ LEAST = 64  # of a tile, where there are many: a journal keeps them
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What was seen of one channel: extremes, NaN where there was no number, and a sample of finite values."""
+    """What was seen of one channel: extremes, NaN where there was no number, and a sample of finite values.
+
+    ``at_high`` is how many pixels have the largest value; of floats only, which may have been capped.
+    """
 
     low: float
     high: float
     sample: Array
+    at_high: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,15 +64,16 @@ def seen_from_json(channels: Mapping[str, Any], nbytes: int, stored: Mapping[int
     return Seen(looks, nbytes, 1, stored, nbytes)
 
 
-def _look_to_json(one: Look) -> list[str]:
+def _look_to_json(one: Look) -> list[Any]:
     # Texts, as JSON has no NaN; and hexadecimal, so that what is read is what was seen.
     values = base64.b64encode(one.sample.tobytes()).decode()
-    return [one.low.hex(), one.high.hex(), one.sample.dtype.str, values]
+    return [one.low.hex(), one.high.hex(), one.sample.dtype.str, values, one.at_high]
 
 
-def _look_from_json(value: Sequence[str]) -> Look:
-    low, high, dtype, values = value
-    return Look(float.fromhex(low), float.fromhex(high), np.frombuffer(base64.b64decode(values), np.dtype(dtype)))
+def _look_from_json(value: Sequence[Any]) -> Look:
+    low, high, dtype, values, at_high = value
+    sample = np.frombuffer(base64.b64decode(values), np.dtype(dtype))
+    return Look(float.fromhex(low), float.fromhex(high), sample, int(at_high))
 
 
 def sample_size(tiles: int) -> int:
@@ -80,8 +85,14 @@ def look(block: Array, channel: int | None, place: Place, size: int = SAMPLE) ->
     """Return extremes and a sample of about ``size`` values of a block, per channel."""
     rows = [block] if channel is None else np.moveaxis(block, channel, 0)
     first = 0 if channel is None else place.output[channel][0]
-    looks = {first + i: Look(_extreme(np.fmin, row), _extreme(np.fmax, row), _sample(row, size)) for i, row in enumerate(rows)}
+    looks = {first + i: _look_at(row, size) for i, row in enumerate(rows)}
     return Seen(looks, block.nbytes, 1)
+
+
+def _look_at(row: Array, size: int) -> Look:
+    high = _extreme(np.fmax, row)
+    at_high = int(np.count_nonzero(row == row.dtype.type(high))) if row.dtype.kind == "f" else 0
+    return Look(_extreme(np.fmin, row), high, _sample(row, size), at_high)
 
 
 def _extreme(function: Any, row: Array) -> float:
@@ -123,7 +134,8 @@ def together(*parts: Seen) -> Seen:
 
 def _join_looks(looks: Sequence[Look]) -> Look:
     low, high = float(np.fmin.reduce([one.low for one in looks])), float(np.fmax.reduce([one.high for one in looks]))
-    return Look(low, high, _thin(np.concatenate([one.sample for one in looks])))
+    at_high = sum(one.at_high for one in looks if one.high == high)
+    return Look(low, high, _thin(np.concatenate([one.sample for one in looks])), at_high)
 
 
 def _thin(values: Array) -> Array:

@@ -11,6 +11,7 @@ from dask.delayed import Delayed
 
 from xprep.engine.clients import outside_pool, still_wanted, working_client
 from xprep.engine.failing import explained
+from xprep.engine.importing import check_importable
 from xprep.engine.watching import Watch, name_of
 from xprep.errors import NobodyWorksError
 
@@ -26,13 +27,14 @@ def compute_on_cluster(values: Sequence[Delayed], advance: Callable[[int, int], 
     ------
     NobodyWorksError
         For some time no worker was left, or all were paused, and nothing went on: dask would wait for ever. Or workers died
-        again and again, or the cluster was closed.
+        again and again, or the cluster was closed; or workers cannot import what the graph names.
     """
     if not values:
         return ()
     client = working_client()
     watch = Watch(client, list(values[0].dask), advance, still_wanted())
     with _explaining(client, watch):
+        check_importable(client, values[0].dask)
         watch.begin()
         # Without retries: what may pass was tried again inside of the task (engine/attempts), and anything else is final.
         futures = client.compute(list(values), optimize_graph=False, retries=0)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Final
 
 import dask
@@ -21,6 +21,8 @@ LOOK_SECONDS: Final = 0.5
 LOOK_SHARE: Final = 0.1  # of the time, at most, that is spent on looking
 MAX_FAILURES: Final = 5
 NOTICE_SECONDS: Final = 30.0
+# After so many heartbeats of every worker, what they tell was written since: one may have been on its way.
+ROUNDS: Final = 2
 # Without a worker that works. `dask.config.set({"xprep.patience": …})` changes it: spot machines may come back.
 PATIENCE_SECONDS: Final = 45.0
 # Workers of spot machines die now and then; where it happens at one task in five, and more than a few times, nothing gets done.
@@ -38,13 +40,16 @@ def name_of(key: Any) -> str:
 class _Count:
     """What a scheduler tells of some tasks: how many are not done, and how often a worker died at one.
 
-    ``written`` are the bytes that workers wrote in the scheduler's whole life; ``alone`` is whether nobody else's are among them.
+    ``written`` are the bytes that workers wrote in the scheduler's whole life; ``alone`` is whether nobody else writes now;
+    ``at`` is the scheduler's time, and ``heard`` when the worker that is silent for longest told its bytes.
     """
 
     left: int
     died: int
     written: float
     alone: bool
+    at: float = 0.0
+    heard: float = 0.0
 
 
 _NOTHING: Final = _Count(0, 0, 0.0, True)
@@ -61,6 +66,7 @@ class Watch:
         # Those with an index, in groups of their own; tasks of one name share a group with those of every other run.
         self._total, self._counted = len(keys), sum(isinstance(key, tuple) for key in keys)
         self._done, self._failures, self._first, self._last = 0, 0, _NOTHING, _NOTHING
+        self._rounds, self._round_begun = 0, 0.0
         self._had_workers, self._idle_since, self._warned = False, monotonic(), set[str]()
         self._begun, self.pause = monotonic(), LOOK_SECONDS
         self.workers: list[Any] = []
@@ -69,6 +75,7 @@ class Watch:
     def begin(self) -> None:
         """Note what was written before, and whether there is a worker."""
         self._first = self._last = self._asked()
+        self._round_begun = self._first.at
         self._look_for_workers()
 
     def look(self) -> None:
@@ -125,11 +132,22 @@ class Watch:
     def _advance_to(self, now: _Count) -> None:
         if now is self._last:
             return
-        # What others write at the same time is in the same sum: while they do, bytes are not told, which the end makes good.
-        fresh = int(now.written - self._last.written) if now.alone and self._last is not _NOTHING else 0
+        fresh = int(now.written - self._last.written) if now.alone and self._rounds >= ROUNDS else 0
+        self._count_rounds(now)
         done = min(self._counted, max(self._done, self._counted - now.left))
         self._advance(done - self._done, fresh)
         self._done, self._last = done, now
+
+
+    def _count_rounds(self, now: _Count) -> None:
+        """Count how often every worker has told its bytes since others wrote; what they tell late would pass for this run's.
+
+        Until then bytes are not told, which the end makes good.
+        """
+        if not now.alone:
+            self._rounds, self._round_begun = 0, now.at
+        elif now.heard > self._round_begun:
+            self._rounds, self._round_begun = self._rounds + 1, now.at
 
 
 def _patience() -> float:
@@ -137,7 +155,7 @@ def _patience() -> float:
     return float(dask.config.get("xprep.patience", PATIENCE_SECONDS))
 
 
-def _count(names: Sequence[str], dask_scheduler: Any = None) -> tuple[int, int, float, bool]:
+def _count(names: Sequence[str], dask_scheduler: Any = None) -> tuple[int, int, float, bool, float, float]:
     """Return a `_Count` of the tasks of some names, in parts; runs on the scheduler."""
     own = {id(group): group for name in names if (group := dask_scheduler.task_groups.get(name)) is not None}
     found = (dask_scheduler.task_prefixes.get(kind) for kind in {key_split(name) for name in names})
@@ -146,7 +164,9 @@ def _count(names: Sequence[str], dask_scheduler: Any = None) -> tuple[int, int, 
     metrics = getattr(dask_scheduler, "cumulative_worker_metrics", {})
     written = sum(value for key, value in list(metrics.items()) if WRITTEN in key)
     deaths = sum(kind.suspicious for kind in kinds)
-    return sum(map(_undone, own.values())), deaths, written, not sum(map(_undone, others))
+    at = time()
+    heard = min((worker.last_seen for worker in dask_scheduler.workers.values()), default=at)
+    return sum(map(_undone, own.values())), deaths, written, not sum(map(_undone, others)), at, heard
 
 
 def _undone(group: Any) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from xprep.images.fields import open_fields
+from xprep.images.fit_saving import save_fit
+from xprep.images.fitting import statistics_of
 from xprep.images.info import ArrayInfo, StoreInfo, describe_store
-from xprep.images.reading import open_image, open_tree
+from xprep.images.reading import open_image, open_labels, open_tree
 from xprep.images.report import Report
 from xprep.images.specifying import Options as WriteOptions
 from xprep.images.validating import validate
@@ -13,5 +16,6 @@ from xprep.images.writing import check_writing, to_ome_zarr, write_images
 
 __all__ = [
     "ArrayInfo", "Damage", "Finding", "Report", "StoreInfo", "Validation", "Verification", "WriteOptions",
-    "check_writing", "describe_store", "open_image", "open_tree", "to_ome_zarr", "validate", "verify", "write_images",
+    "check_writing", "describe_store", "open_fields", "open_image", "open_labels", "open_tree", "save_fit", "statistics_of",
+    "to_ome_zarr", "validate", "verify", "write_images",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 from xprep.arguments import check_text
 from xprep.dims.lengths import Length, metres, parse_length
 from xprep.errors import StoreFormatError
+from xprep.io.file_images import ORDER
 from xprep.io.ome import Multiscale
 from xprep.ops.layout import check_chunks
 from xprep.ops.units import is_positive
@@ -33,7 +34,7 @@ def choose_level(image: Multiscale, level: int | Mapping[str, Length], where: st
     return int(level) % count
 
 
-def check_asked(level: Any, label: Any, coordinate_system: Any, chunks: Any) -> None:
+def check_asked(level: Any, label: Any, coordinate_system: Any, chunks: Any, series: Any, dims: Any) -> None:
     """Refuse what no store can be asked for, before one is looked for.
 
     Raises
@@ -50,6 +51,12 @@ def check_asked(level: Any, label: Any, coordinate_system: Any, chunks: Any) -> 
         if value is not None:
             check_text(value, name, ", or None")
     check_chunks(chunks)
+    if isinstance(series, bool) or not isinstance(series, int | str | None):
+        raise TypeError(f"series must be a number or a name, or None; got {series!r}.")
+    if dims is not None:
+        check_text(dims, "dims", ", or None")
+        if len(set(dims)) != len(dims) or not set("yx") <= set(dims) <= set(ORDER):
+            raise ValueError(f"dims must be letters of t, c, z, y, x, each once, y and x among them; got {dims!r}.")
 
 
 def _sizes(image: Multiscale, wanted: Mapping[str, Length], where: str) -> dict[str, float]:

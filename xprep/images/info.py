@@ -13,6 +13,7 @@ from xprep.images.ome_images import open_stored
 from xprep.io.array_nodes import find_arrays
 from xprep.io.arrays import ZarrReadable, open_array, open_node
 from xprep.io.codec_names import name_codecs
+from xprep.io.file_stores import codec_of_file, kind_of_file
 from xprep.io.groups import (
     Entry,
     Group,
@@ -234,7 +235,7 @@ def _image(group: Group, url: str, status: str) -> StoreInfo:
     levels = [_array(open_stored(group, image, level), level.path, image.dims, level.scale) for level in image.levels]
     return StoreInfo(
         url=url,
-        kind=f"OME-Zarr {image.version} image",
+        kind=kind_of_file(group.place) or f"OME-Zarr {image.version} image",
         status=status,
         name=image.name,
         units={axis.name: axis.unit for axis in image.axes if axis.unit},
@@ -256,7 +257,7 @@ def _array(array: ZarrReadable, path: str, dims: tuple[str, ...] | None = None, 
         chunks=array.chunks,
         shards=None if shards is None else tuple(shards),
         dtype=str(array.dtype),
-        codec=name_codecs(array.array.metadata.to_dict()),
+        codec=codec_of_file(array.place) or name_codecs(array.array.metadata.to_dict()),
         nbytes=prod(array.shape) * array.dtype.itemsize,
         spacing=spacing,
     )

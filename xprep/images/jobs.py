@@ -9,34 +9,34 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
+from xprep.dims.channels import channel_names, channel_titles
 from xprep.engine.clients import computes_elsewhere
-from xprep.engine.deliver import made_of
 from xprep.engine.memory import peak_memory
 from xprep.engine.origins import Origins, origins_of
 from xprep.errors import SourceChangedError
 from xprep.images.describing import describe
+from xprep.images.fitting import Fit, fit_of
 from xprep.images.leftovers import Source, kept_of, source_of
 from xprep.images.levels import Shape
 from xprep.images.needing import Written, check_needs
 from xprep.images.outputs import Output
 from xprep.images.pixels import Pixels
 from xprep.images.repairing import find_damage
-from xprep.images.report import Report
+from xprep.images.report import Report, name_stored
 from xprep.images.resuming import checkpointed, fingerprint_of, no_fingerprint
 from xprep.images.specifying import Options, ordered, specify, specify_label
 from xprep.images.storable import check_storable, spec_of, spec_of_label
 from xprep.images.watching import Watch
+from xprep.io.codec_trial import stored_as
 from xprep.io.groups import read_group
 from xprep.io.journal import Journal
 from xprep.io.layout import ImageStore
 from xprep.io.locations import check_apart
-from xprep.io.ome import Element
 from xprep.io.outputs import create_image, reopen_image, resume_image, tidy
 from xprep.io.replacing import go_on_moving
-from xprep.io.specs import ArraySpec, LevelSpec
+from xprep.io.specs import LevelSpec
 from xprep.io.status import read_mark
 from xprep.io.stores import Place, open_store
 from xprep.io.urls import check_name, check_output
@@ -54,15 +54,16 @@ class Job:
     store: ImageStore
     image: Pixels
     labels: dict[str, Pixels]
-    statistics: dict[str, Any]
+    fit: Fit
     origins: Origins
     watch: Watch
-    element: Element | None = None
+    codec: str
+    element: Any = None
 
     def values(self) -> list[Any]:
         """Return what has to be computed: the writing of all pyramids, and the statistics on the way."""
         pyramids = [self.image, *self.labels.values()]
-        return [*(pixels.value(self.store) for pixels in pyramids), *self.statistics.values()]
+        return [*(pixels.value(self.store) for pixels in pyramids), *self.fit.statistics.values()]
 
     @property
     def watched(self) -> tuple[Origins, str, Journal | None]:
@@ -73,15 +74,14 @@ class Job:
     @property
     def count(self) -> int:
         """How many values that are."""
-        return 1 + len(self.labels) + len(self.statistics)
+        return 1 + len(self.labels) + len(self.fit.statistics)
 
     def finish(self, results: Sequence[Any], seconds: float, listener: Listener | None) -> Report:
         """Write the metadata, and say what was done."""
         seen, rest = results[: 1 + len(self.labels)], results[1 + len(self.labels) :]
-        statistics = dict(zip(self.statistics, rest, strict=True))
-        known = {name: np.asarray(one.values).tolist() for name, one in statistics.items()}
+        fit = self.fit.computed(rest)
         source = self.watch.describe(self.origins)
-        about = {"version": xprep_version(), "statistics": known, **source}
+        about = {"version": xprep_version(), **fit.kept(), **source}
         history = history_line(f"to_ome_zarr(version={self.store.version!r}, layout={self.store.layout!r})")
         stored = {
             name: [one.stored_at(level) for level in range(len(pixels.shapes))]
@@ -89,20 +89,21 @@ class Job:
         }
         labels = {name: self._describe(pixels, None) for name, pixels in self.labels.items()}
         kept = [pixels.kept for pixels in (self.image, *self.labels.values())]
-        image = replace(self._describe(self.image, seen[0]), element=self.element)
-        self.store.finish(image, labels, about | {"written": history}, stored, listener)
-        notes = [*(one.notes for one in statistics.values()), *(one.sentences() for one in kept)]
+        self.store.finish(self._describe(self.image, seen[0]), labels, about | {"written": history}, stored, listener)
+        capped = fit.capped(channel_titles(channel_names(self.image.image)), seen[0])
+        notes = [fit.notes(), *(one.sentences() for one in kept)]
         return Report(
             url=self.store.url,
             shapes=tuple(shape.shape for shape in self.image.shapes),
             nbytes=sum(one.nbytes - one.before for one in seen),
             nbytes_before=sum(one.before for one in seen),
             units=sum(one.units for one in seen),
-            seconds=seconds,
-            peak_memory=peak_memory(),
-            codec=str(ArraySpec((), None).codec),
+            seconds=seconds, peak_memory=peak_memory(), codec=self.codec,
             notes=tuple(dict.fromkeys(note for some in notes for note in some)),
-            statistics=known,
+            statistics=fit.values(),
+            left_out=fit.left_out(),
+            capped=capped,
+            methods=fit.methods(capped),
             source=source["source"],
             objects_checked=sum(one.objects for one in kept),
             nbytes_checked=sum(one.nbytes for one in kept),
@@ -111,7 +112,8 @@ class Job:
     def _describe(self, pixels: Pixels, seen: Any) -> Any:
         found = describe(pixels.image, pixels.placed(self.store.level_path), pixels.method, seen)
         # Whoever made levels that were given made them by their own rules.
-        return replace(found, metadata={}) if pixels.given else found
+        said = {} if pixels.given else found.metadata
+        return replace(found, metadata=said, element=self.element if pixels is self.image else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +123,7 @@ class Done:
     place: Place
     shapes: tuple[tuple[int, ...], ...]
     nbytes: int
+    codec: str
     count: int = 0
 
     def values(self) -> list[Any]:
@@ -138,7 +141,7 @@ class Done:
             units=0,
             seconds=seconds,
             peak_memory=peak_memory(),
-            codec=str(ArraySpec((), None).codec),
+            codec=self.codec,
             notes=("it was finished before; nothing was written.",),
             statistics=dict(statistics),
             nbytes_before=self.nbytes,
@@ -155,6 +158,7 @@ class _Order:
     labels: dict[str, tuple[xr.DataArray, list[Shape], list[LevelSpec]]]
     fingerprint: str | None
     origins: Origins
+    codec: str
 
     @classmethod
     def of(cls, image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> _Order:
@@ -166,13 +170,15 @@ class _Order:
         check_method(options.method, image.dtype)
         levels = specify(image, options)
         named = {check_name(name, "labels"): specify_label(name, label, image, options) for name, label in labels.items()}
-        fingerprint = fingerprint_of(image, levels[1], {name: one for name, (one, _, _) in named.items()}, options)
+        specs = [spec_of(image, options), *(spec_of_label(one, options) for one, _, _ in named.values())]
+        stored = [stored_as(spec, options.zarr_format) for spec in specs]
+        fingerprint = fingerprint_of(image, levels[1], {name: one for name, (one, _, _) in named.items()}, options, stored)
         if options.resume and fingerprint is None:
             raise no_fingerprint()
         check_storable(image, levels, {name: (one, (shapes, specs)) for name, (one, shapes, specs) in named.items()}, options)
         coarser = options.given.levels[1:] if options.given else ()
         origins = origins_of([one.data for one in (image, *coarser, *labels.values())])
-        return cls(image, url, levels, named, fingerprint, origins)
+        return cls(image, url, levels, named, fingerprint, origins, name_stored(stored))
 
     def written(self, options: Options) -> list[Written]:
         """Return every pyramid that will be made, and every level that is given."""
@@ -193,7 +199,7 @@ class _Order:
             tidy(store, ["", *(f"labels/{name}" for name in self.labels)], options.layout)
             stored = [(self.image, shapes), *((label, below) for label, below, _ in self.labels.values())]
             nbytes = sum(prod(shape.shape) * one.dtype.itemsize for one, its in stored for shape in its)
-            return Done(store, tuple(shape.shape for shape in shapes), nbytes)
+            return Done(store, tuple(shape.shape for shape in shapes), nbytes, self.codec)
         with withdrawn_on_error(store):
             return self._job(store, options, source, damage, watch, listener)
 
@@ -203,11 +209,10 @@ class _Order:
         """Create the arrays of labels, and say that all are there."""
         pixels = {}
         for name, (label, below, levels) in self.labels.items():
-            arrays = store.create_labels(name, levels, spec_of_label(label))
+            arrays = store.create_labels(name, levels, spec_of_label(label, options))
             pixels[name] = Pixels(label, below, arrays, "mode", kept=kept_of(source, arrays, listener)).mended(damage)
         store.check_complete(pixels=False)
         store.mark_ready()
-        made = made_of(self.image.data)
         given = options.given
         coarser = () if given is None else tuple(ordered(level) for level in given.levels[1:])
         method = options.method if given is None else given.method
@@ -215,18 +220,18 @@ class _Order:
         image = Pixels(self.image, self.levels[0], store.levels, method, coarser, kept).mended(damage)
         if source != "as it was" and self.fingerprint is not None:
             watch.keep(self.origins, Journal(store.levels[0].place))
-        return Job(store, image, pixels, made.statistics if made else {}, self.origins, watch, options.element)
+        return Job(store, image, pixels, fit_of(self.image.data), self.origins, watch, self.codec, options.element)
 
     def _damage(self, place: Place, options: Options) -> list[str]:
         """Return what a finished store lacks."""
         counts = {f"labels/{name}": len(shapes) for name, (_, shapes, _) in self.labels.items()}
-        return find_damage(place, {"": len(self.levels[0]), **counts}, options.layout, 2 if options.version == "0.4" else 3)
+        return find_damage(place, {"": len(self.levels[0]), **counts}, options.layout, options.zarr_format)
 
     def _reopen(self, options: Options) -> ImageStore:
         """Return the finished store, to be filled where it lacks something."""
         target = open_store(self.url, options.storage_options, "r+")
         how: dict[str, Any] = {"layout": options.layout, "version": options.version, "fingerprint": self.fingerprint}
-        return reopen_image(target, self.levels[1], spec_of(self.image), **how)
+        return reopen_image(target, self.levels[1], spec_of(self.image, options), **how)
 
     def _open(self, options: Options, watch: Watch, listener: Listener | None) -> tuple[ImageStore | Place, Source]:
         """Return the store to be filled, or the place of the finished one; and what is known of the source of what it holds."""
@@ -263,7 +268,7 @@ def _open(
     listener: Listener | None,
 ) -> ImageStore | Place:
     """Return the store to be filled, or the place of the finished one."""
-    spec = spec_of(image)
+    spec = spec_of(image, options)
     target = open_store(url, options.storage_options, "r+")
     how: dict[str, Any] = {"layout": options.layout, "version": options.version, "overwrite": options.overwrite}
     how["aside"] = options.element is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import xarray as xr
 
@@ -13,6 +13,7 @@ from xprep.dims.lengths import Length
 from xprep.errors import StoreFormatError, StoreFormatWarning
 from xprep.images.choosing import check_asked
 from xprep.images.ome_images import open_level, read_placed
+from xprep.images.series import check_dims, choose_series, warn_of_cost
 from xprep.images.xarray_groups import open_bare, open_variable
 from xprep.io.arrays import open_array
 from xprep.io.groups import Group, list_images, list_labels, read_group
@@ -21,8 +22,6 @@ from xprep.io.status import check_finished, inherit_status
 from xprep.io.stores import open_store
 from xprep.ops.roles import IMAGE_LABEL
 
-SHOWN: Final = 6  # images of a plate that an error names
-
 
 def open_image(
     url: str | Path | Any,
@@ -30,6 +29,8 @@ def open_image(
     level: int | Mapping[str, Length] = 0,
     label: str | None = None,
     coordinate_system: str | None = None,
+    series: int | str | None = None,
+    dims: str | None = None,
     chunks: Any = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> xr.DataArray:
@@ -39,7 +40,9 @@ def open_image(
     ----------
     url : str, Path or zarr store
         OME-Zarr 0.4, 0.5 or 0.6 (flat or dual layout), a group written by xarray with one image in it, or a Zarr array
-        with dimension names; a path, an fsspec URL (``s3://…``), or any Zarr store object.
+        with dimension names; a path, an fsspec URL (``s3://…``), or any Zarr store object. Also a Zarr store in a zip file
+        (``.zarr.zip``, ``.ozx``), a TIFF file (OME-TIFF, ImageJ, BigTIFF, pyramids of slide scanners: extra ``tiff``), and
+        with the extra ``bioio`` what bioio's readers know: see Notes.
     level : int or mapping of str to float or str
         Resolution: 0 is the finest, negative numbers count from the coarsest. A mapping gives the pixel size wanted, by dim,
         in the store's unit or with one (``{"x": 2.0}``, ``{"x": "2 um"}``): the coarsest level whose pixels are no larger.
@@ -49,6 +52,11 @@ def open_image(
         Where transformations lead to several coordinate systems (OME-Zarr 0.6, SpatialData), the one whose coordinates the
         image gets; by default that called ``global``, else the first. `xprep info` lists them. What coordinates along axes
         cannot say (a rotation, a shear) is warned of, and refused where it was asked for.
+    series : int or str, optional
+        Of a file or store of several series (scenes, positions), the number or name of one. A slide's label, macro and
+        thumbnail are no series of the specimen, and are opened by their names.
+    dims : str, optional
+        What the axes of a TIFF file of more than one entry are, a letter each (``"zyx"``), where it says nothing or is wrong.
     chunks : mapping, int or tuple, optional
         Chunks of the lazy array, by dim; by default those of the store.
     storage_options : mapping, optional
@@ -73,8 +81,24 @@ def open_image(
         No image there, several of them, metadata that are wrong, a level that is not there, dims of other tools.
     KeyError
         No such label, no such coordinate system.
+    ImportError
+        A file whose reader is not installed; it names the extra.
     OSError
         The store cannot be read: no such bucket, wrong credentials.
+
+    Warns
+    -----
+    ChunksWarning
+        A file in pieces so large that reading a part of one costs much memory.
+
+    Notes
+    -----
+    Files are read strip by strip or tile by tile, in the order of dims of OME-Zarr, whatever order they have; samples (RGB) are
+    channels, axes of one entry are left out but for a channel that has a name. Names of channels, colours and sizes of pixels
+    are those of the OME-XML, of ImageJ, of Aperio's and PerkinElmer's descriptions; the resolution in TIFF's own tags counts
+    where a slide scanner wrote it, and is a printer's elsewhere. Pages of which a file says nothing are channels, called by
+    their tag PageName if each has one; ``dims`` says otherwise. What the metadata say and the file has not (planes, levels that
+    are not the image made smaller) is refused. A TIFF file may lie in a bucket, and is then read a request at a time.
 
     Examples
     --------
@@ -84,15 +108,18 @@ def open_image(
     >>> xprep.open_image(url).dims
     ('c', 'y', 'x')
     """
-    check_asked(level, label, coordinate_system, chunks)
-    place = open_store(url, storage_options)
+    check_asked(level, label, coordinate_system, chunks, series, dims)
+    place = open_store(url, storage_options, dims=dims or "")
+    check_dims(place, dims)
     group = read_group(place)
     if group is None:
+        if series is not None:
+            raise KeyError(f"{place} is one array, which has no series {series!r}.")
         opened = open_bare(open_array(place), chunks, label)
     else:
         check_finished(group)
-        if not group.is_image:
-            _name_images(group)
+        group = choose_series(group, series)
+        warn_of_cost(group)
         group = group if label is None else _label_group(group, label)
         if group.is_image:
             opened = open_level(group, read_placed(group, coordinate_system), level, chunks)
@@ -103,19 +130,33 @@ def open_image(
     return opened
 
 
+def open_labels(
+    url: str | Path | Any, series: int | str | None = None, storage_options: Mapping[str, Any] | None = None
+) -> dict[str, xr.DataArray]:
+    """Open the label images of an image lazily, by their names; none where there are none."""
+    group = read_group(open_store(url, storage_options))
+    if group is None:
+        return {}
+    group = choose_series(group, series)
+    names = list_labels(group) if group.is_image else []
+    return {name: open_image(group.place, label=name) for name in names}
+
+
 def open_tree(
     url: str | Path | Any,
     *,
     chunks: Any = None,
     coordinate_system: str | None = None,
+    series: int | str | None = None,
+    dims: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> xr.DataTree:
     """Open all levels and labels of an image lazily.
 
     Parameters
     ----------
-    url, chunks, coordinate_system, storage_options
-        As for `open_image`.
+    url, chunks, coordinate_system, series, dims, storage_options
+        As for `open_image`; without ``series`` all are in the tree.
 
     Returns
     -------
@@ -137,12 +178,15 @@ def open_tree(
     >>> list(xprep.open_tree(url).children)
     ['scale0', 'scale1']
     """
-    check_asked(0, None, coordinate_system, chunks)
-    place = open_store(url, storage_options)
+    check_asked(0, None, coordinate_system, chunks, series, dims)
+    place = open_store(url, storage_options, dims=dims or "")
+    check_dims(place, dims)
     group = read_group(place)
     if group is None:
         raise StoreFormatError(f"{place} is no Zarr group; open_image opens a bare array.")
     check_finished(group)
+    group = group if series is None else choose_series(group, series)
+    place = group.place
     nodes: dict[str, xr.Dataset] = {}
     stored: dict[str, Multiscale] = {}
     entries = list_images(group)
@@ -191,17 +235,3 @@ def _label_group(group: Group, label: str) -> Group:
         raise StoreFormatError(f"{group.place} lists the labels {label!r}, which are not there.")
     check_finished(found)
     return inherit_status(found, group)
-
-
-def _name_images(group: Group) -> None:
-    """Refuse to choose among the images of a plate, a well or a store of several series: say which there are."""
-    if not (entries := list_images(group)):
-        return
-    kinds = {"field": "plate or well", "element": "SpatialData object", "series": "store of several series"}
-    kind = kinds[entries[0].kind]
-    paths = [entry.path for entry in entries]
-    shown = ", ".join(paths[:SHOWN]) + (", …" if len(paths) > SHOWN else "")
-    raise StoreFormatError(
-        f"{group.place} is a {kind} of {len(paths)} image{'s' * (len(paths) > 1)}: {shown}. Open one of them, "
-        f"open_image({f'{group.place}/{paths[0]}'!r}), or all with open_tree."
-    )

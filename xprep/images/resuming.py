@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,6 @@ from xprep.engine.seen import Seen, seen_from_json
 from xprep.engine.tokens import token
 from xprep.images.leftovers import Kept
 from xprep.images.specifying import Options
-from xprep.io.compression import DEFAULT_CODEC
 from xprep.io.journal import VALUE, Journal, Record
 from xprep.io.layout import ImageStore
 from xprep.io.specs import LevelSpec
@@ -33,11 +33,16 @@ _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", re.MULTILINE)
 
 
 def fingerprint_of(
-    image: xr.DataArray, levels: Sequence[LevelSpec], labels: Mapping[str, xr.DataArray], options: Options
+    image: xr.DataArray,
+    levels: Sequence[LevelSpec],
+    labels: Mapping[str, xr.DataArray],
+    options: Options,
+    stored: Sequence[Mapping[str, Any]],
 ) -> str | None:
     """Return a text for what a run computes and how it is stored: equal for equal runs, in any process.
 
-    Of the sources, the operations with their parameters, labels, coordinates, shapes, chunks and versions. None where the
+    Of the sources, the operations with their parameters, labels, coordinates, shapes, chunks, codecs (how each pyramid is
+    ``stored``) and versions. None where the
     origin of the pixels is not known, and of a pyramid with levels of its own.
     """
     if options.given is not None:
@@ -51,9 +56,9 @@ def fingerprint_of(
     shapes = [(level.shape, level.chunks, level.shards) for level in levels]
     how = (options.scale_factors, options.method, options.version, options.layout, options.chunks, options.shards)
     about = [_about(one) for one in (image, *labels.values())]
-    made_by = (version(), str(DEFAULT_CODEC), current_options().tile_bytes)
+    made_by = (version(), current_options().tile_bytes)
     said = () if options.element is None else (vars(options.element),)
-    return token(pixels, shapes, how, about, sorted(labels), made_by, *said)
+    return token(pixels, shapes, how, about, sorted(labels), json.dumps(stored, sort_keys=True), made_by, *said)
 
 
 def _about(image: xr.DataArray) -> Any:

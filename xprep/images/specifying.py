@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import xarray as xr
 
@@ -16,6 +16,7 @@ from xprep.dims.channels import one_level_of_names
 from xprep.dims.names import spell_rename
 from xprep.images.given import Given, given_shapes
 from xprep.images.levels import Shape, as_it_is, check_flat, coords_of, lost_in_flat, plan_levels, spacing_of
+from xprep.io.compression import DEFAULT_CODEC, Codec
 from xprep.io.ome import Element
 from xprep.io.specs import LevelSpec
 from xprep.io.urls import check_name
@@ -44,6 +45,8 @@ class Options:
     fingerprint: str | None = None
     given: Given | None = field(default=None, repr=False)
     element: Element | None = field(default=None, repr=False)
+    compression: Any = None
+    checksum: bool | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.method, METHODS, "method")
@@ -55,6 +58,8 @@ class Options:
             raise ValueError("fingerprint must tell this run from others; got ''.")
         for name in ("overwrite", "resume"):
             object.__setattr__(self, name, check_switch(getattr(self, name), name))
+        object.__setattr__(self, "checksum", check_switch(self.checksum, "checksum", None))
+        self.codec(DEFAULT_CODEC).options(self.zarr_format)  # refused now, and not when an image is there
         if self.version == "0.4" and self.shards is not None:
             raise ValueError("OME-Zarr 0.4 is Zarr v2, which has no shards; leave shards out, or write version='0.5'.")
         if self.resume and self.given is not None:
@@ -62,6 +67,16 @@ class Options:
                 "resume=True: levels that are given cannot be told from others. Give overwrite=True; or write the finest level, "
                 "tree['scale0/image'], and let its levels be made."
             )
+
+    @property
+    def zarr_format(self) -> Literal[2, 3]:
+        """The format that the version of OME-Zarr wants."""
+        return 2 if self.version == "0.4" else 3
+
+    def codec(self, default: Codec) -> Codec:
+        """Return how chunks are compressed: as was asked for, or by the default of the kind."""
+        found = default if self.compression is None else Codec.of(self.compression)
+        return replace(found, checksum=self.checksum)
 
 
 def ordered(image: xr.DataArray) -> xr.DataArray:

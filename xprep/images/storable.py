@@ -6,26 +6,31 @@ from collections.abc import Mapping, Sequence
 
 import xarray as xr
 
-from xprep.images.appearance import pixel_attributes, wanted_channels, wanted_label
+from xprep.images.appearance import pixel_attributes, wanted_label
 from xprep.images.describing import describe
 from xprep.images.levels import Shape, placement
 from xprep.images.specifying import Options
+from xprep.io.compression import DEFAULT_CODEC, LABELS_CODEC
 from xprep.io.creating import Creation, declare_levels
 from xprep.io.layout import level_path
 from xprep.io.ome_write import write_multiscale
 from xprep.io.specs import ArraySpec, LevelSpec
+from xprep.ops.roles import says_labels
+from xprep.ops.shown_channels import wanted_channels
 
 Levels = tuple[Sequence[Shape], Sequence[LevelSpec]]
 
 
-def spec_of(image: xr.DataArray) -> ArraySpec:
-    """Return what the levels of an image have in common."""
-    return ArraySpec(tuple(map(str, image.dims)), image.dtype, attributes=pixel_attributes(image.attrs))
+def spec_of(image: xr.DataArray, options: Options) -> ArraySpec:
+    """Return what the levels of an image have in common; labels may be an image of their own."""
+    is_label = image.dtype.kind in "ui" and says_labels(image.attrs)
+    codec = options.codec(LABELS_CODEC if is_label else DEFAULT_CODEC)
+    return ArraySpec(tuple(map(str, image.dims)), image.dtype, codec, pixel_attributes(image.attrs))
 
 
-def spec_of_label(label: xr.DataArray) -> ArraySpec:
-    """Return the same of a label image, whose attributes are not stored."""
-    return ArraySpec(tuple(map(str, label.dims)), label.dtype)
+def spec_of_label(label: xr.DataArray, options: Options) -> ArraySpec:
+    """Return the same of a label image that is stored with an image, whose attributes are not stored."""
+    return ArraySpec(tuple(map(str, label.dims)), label.dtype, options.codec(LABELS_CODEC))
 
 
 def check_storable(
@@ -38,9 +43,9 @@ def check_storable(
     ValueError, TypeError
         It names the attribute, coordinate or axis.
     """
-    how = Creation(options.layout == "dual", 2 if options.version == "0.4" else 3)
-    pyramids = [("", image, levels, spec_of(image))]
-    pyramids += [(f"labels/{name}", label, its, spec_of_label(label)) for name, (label, its) in labels.items()]
+    how = Creation(options.layout == "dual", options.zarr_format)
+    pyramids = [("", image, levels, spec_of(image, options))]
+    pyramids += [(f"labels/{name}", label, its, spec_of_label(label, options)) for name, (label, its) in labels.items()]
     for path, one, (shapes, specs), spec in pyramids:
         paths = [level_path(options.layout, n) for n in range(len(specs))]
         declare_levels(path, dict(zip(paths, specs, strict=True)), spec, how)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, Final, Literal
 
-from xprep.texts import encode_safe_json, make_safe
+from xprep.texts import encode_safe_json, html_table, make_safe
 from xprep.version import version
 
 State = Literal["ok", "warning", "failed", "skipped"]
@@ -38,6 +38,8 @@ class Finding:
 
     def __str__(self) -> str:
         return make_safe(f"{MARKS[self.state]}{self.what:9} {self.where or '.'}: {self.detail}")
+
+    __repr__ = __str__
 
 
 @dataclass(frozen=True)
@@ -111,15 +113,20 @@ class Validation:
         return encode_safe_json({"url": self.url, **self._content(), "checksum": self.checksum}, indent=2)
 
     def __str__(self) -> str:
-        counts = _count(self.findings)
+        return "\n".join([self._verdict(), *map(str, self.findings), f"{self._objects()}; report {self.checksum}"])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = [(one.state, one.what, make_safe(one.where or "."), make_safe(one.detail)) for one in self.findings]
+        return html_table(f"{self._verdict()}; {self._objects()}", rows)
+
+    def _verdict(self) -> str:
+        return f"{make_safe(self.url)}: {'valid' if self.is_valid else 'NOT VALID'} ({_count(self.findings)})"
+
+    def _objects(self) -> str:
         objects, missing = sum(one.objects for one in self.arrays), sum(one.missing for one in self.arrays)
-        return "\n".join(
-            [
-                f"{make_safe(self.url)}: {'valid' if self.is_valid else 'NOT VALID'} ({counts})",
-                *map(str, self.findings),
-                f"arrays: {len(self.arrays)}; objects: {objects - missing} of {objects}; report {self.checksum}",
-            ]
-        )
+        return f"arrays: {len(self.arrays)}; objects: {objects - missing} of {objects}"
 
 
 def _count(findings: Sequence[Finding]) -> str:

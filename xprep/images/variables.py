@@ -32,11 +32,22 @@ def decoded(array: ZarrReadable, fill: Fill) -> ZarrReadable:
     return replace(array, decoding=found, identity=token(array.identity, sorted(found.attributes.items())))
 
 
+def _check_lengths(array: ZarrReadable, sizes: Mapping[str, int], coords: Mapping[str, Any]) -> None:
+    """Refuse coordinates that are not as long as the image."""
+    for name, coord in coords.items():
+        for dim, length in coord.sizes.items() if isinstance(coord, xr.Variable) else ():
+            if length != sizes.get(str(dim), length):
+                raise StoreFormatError(
+                    f"{array.place} has {sizes[str(dim)]} pixels along {dim!r}, and the coordinate {name!r} has {length} values."
+                )
+
+
 def lazy_image(array: ZarrReadable, dims: Sequence[str], coords: Mapping[str, Any], name: Any, chunks: Any) -> xr.DataArray:
     """Return the image in ``array``; nothing of it is read."""
     if len(set(dims)) != len(dims):
         raise StoreFormatError(f"{array.place} names a dimension twice: {tuple(dims)}.")
     array.check_bounds()
+    _check_lengths(array, dict(zip(dims, array.shape, strict=True)), coords)
     image = xr.DataArray(read_array(array, token=array.identity), coords=dict(coords), dims=tuple(dims)).rename(name)
     image.attrs = _attributes(array)
     if chunks is None:
@@ -58,14 +69,12 @@ def coordinates(place: Place, nodes: Mapping[str, ArrayNode], fill: Fill, missin
 
 
 def _variable(coord: Coord, node: ArrayNode, fill: Fill) -> xr.Variable:
-    """Decode a coordinate: what was packed, dates, and the nanoseconds that xprep writes durations in."""
+    """Decode a coordinate: what was packed, dates and durations."""
     values = np.asarray(coord.values)
-    units = coord.attributes.get("units")
-    own = units == "nanoseconds" and "dtype" not in coord.attributes and values.dtype.kind == "i"
     try:
         attributes = {**coord.attributes, **missing_value(node.metadata, values.dtype, fill)}
         raw = xr.Dataset({"v": xr.Variable(coord.dims, values, attributes)})
-        made = xr.decode_cf(raw, decode_timedelta=True if own else None, decode_coords=False)["v"].variable
+        made = xr.decode_cf(raw, decode_coords=False)["v"].variable
         return xr.Variable(made.dims, made.values, made.attrs)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise StoreFormatError(

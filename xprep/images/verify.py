@@ -46,6 +46,8 @@ class Damage:
         says = {"missing": "is missing", "size": "has another size", "checksum": "has other bytes"}
         return make_safe(f"{self.key} {says[self.kind]}")
 
+    __repr__ = __str__
+
 
 @dataclass(frozen=True)
 class Verification:
@@ -78,6 +80,8 @@ class Verification:
             return f"{self.url}: all {self.units} objects are what was written."
         head = f"{self.url}: {len(self.damaged)} of {self.units} objects are damaged:"
         return "\n".join([head, *map(str, self.damaged), WAY_OUT])
+
+    __repr__ = __str__
 
 
 def verify(

@@ -14,6 +14,7 @@ from zarr.storage import StorePath
 
 from xprep.errors import StoreFormatError
 from xprep.io.documents import parse_json
+from xprep.io.file_stores import FileStore
 from xprep.io.guard import check_array_metadata
 from xprep.io.node import brief
 from xprep.io.ragged import allowed
@@ -124,6 +125,8 @@ def _read(place: Place, names: Sequence[str], files: Sequence[str]) -> dict[str,
 def _identify(place: Place, file: str, data: bytes) -> str:
     digest = blake2b(place.url.encode(), digest_size=16)
     digest.update(data)
+    if isinstance(place.store, FileStore):
+        digest.update(place.store.source.state.encode())
     if (folder := place.folder) is not None:
         with suppress(FileNotFoundError):
             digest.update(str((folder / file).stat().st_mtime_ns).encode())

@@ -21,6 +21,7 @@ from xprep.io.bombs import find_unbounded
 from xprep.io.bounded import bound_array
 from xprep.io.codecs import Chain, Shard, is_stored, read_chain
 from xprep.io.decoding import Decoding
+from xprep.io.file_stores import FileStore
 from xprep.io.keys import BYTES_PER_SECOND, read_file_into
 from xprep.io.ragged import RaggedGrid, ragged_lengths
 from xprep.io.stores import Place
@@ -107,7 +108,7 @@ class ZarrReadable:
     @property
     def cost(self) -> Literal["memory", "local", "remote"]:
         """What reading it again costs: nothing, decoding, or the network as well."""
-        if self.place.folder is not None:
+        if self.place.folder is not None or (isinstance(self.place.store, FileStore) and self.place.store.source.is_local):
             return "local"
         return "memory" if isinstance(self.array.store, MemoryStore) else "remote"
 

@@ -17,7 +17,8 @@ from typing import Any, Final
 import numcodecs
 import numpy as np
 
-from xprep.io.codecs import Buffer, declared_size, is_stored
+from xprep.io.codecs import is_stored
+from xprep.io.frames import Buffer, declared_size
 from xprep.io.ragged import ragged_lengths
 
 # A million names of channels, cells or wells of 64 letters.
@@ -181,7 +182,12 @@ def find_unbounded(metadata: Mapping[str, Any]) -> str | None:
 
     A filter's dtype counts as well: one byte becomes a text of a million letters if it says so.
     """
-    return next((name for name, settings in _flat(_chain_of(metadata)) if not _is_bounded(name, settings)), None)
+    return next((name for name, settings in flat_chain(metadata) if not _is_bounded(name, settings)), None)
+
+
+def flat_chain(metadata: Mapping[str, Any]) -> Iterator[Codec]:
+    """Give numcodecs' name and the settings of every codec of an array, those in its shards too."""
+    return _flat(_chain_of(metadata))
 
 
 def _is_bounded(name: str, settings: Mapping[str, Any]) -> bool:

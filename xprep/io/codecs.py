@@ -8,7 +8,6 @@ Other chains (transposed, filtered, foreign codecs) stay with zarr-python.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,9 +19,9 @@ import google_crc32c
 import numcodecs
 import numpy as np
 
+from xprep.io.frames import Buffer, declared_size, unzip, zip_bytes
 from xprep.types import Array, Region
 
-Buffer = bytes | memoryview
 _COMPRESSORS: Final = ("blosc", "zstd", "gzip", "zlib", "lz4")
 _NO_CHUNK: Final = 2**64 - 1
 
@@ -85,7 +84,7 @@ class Chain:
             out[...] = np.frombuffer(body, self.dtype).reshape(self.shape)
             return
         if self.compressor in ("gzip", "zlib"):
-            flat = _unzip(body, out.nbytes)
+            flat = unzip(body, out.nbytes)
             out[...] = np.frombuffer(flat, self.dtype).reshape(self.shape)
             return
         # numcodecs leaves the rest of a larger buffer as it was, without a word: the size is checked first.
@@ -97,10 +96,15 @@ class Chain:
     def encode(self, block: Array) -> bytes:
         """Return ``block``, of the chunk's shape, as bytes."""
         plain = np.ascontiguousarray(block, self.dtype)
-        body: Any = self._codec.encode(plain) if self.compressor else plain.data.cast("B") if plain.size else b""
+        body: Any = self._deflate(plain) if self.compressor else plain.data.cast("B") if plain.size else b""
         if not self.checksum:
             return bytes(body)
         return b"".join((body, _crc(body)))
+
+    def _deflate(self, plain: Array) -> Any:
+        if self.compressor == "gzip":
+            return zip_bytes(plain, dict(self.settings).get("level", 1))
+        return self._codec.encode(plain)
 
 
 @dataclass(frozen=True)
@@ -267,34 +271,3 @@ def _verified(data: Buffer) -> memoryview:
     if view.nbytes < 4 or _crc(view[:-4]) != bytes(view[-4:]):
         raise ValueError("its checksum (crc32c) does not match its bytes")
     return view[:-4]
-
-
-def _unzip(body: memoryview, nbytes: int) -> bytes:
-    inflater = zlib.decompressobj(wbits=47)
-    flat = inflater.decompress(body, nbytes + 1)
-    if len(flat) != nbytes or not inflater.eof:
-        raise ValueError(f"it does not inflate to {nbytes} bytes")
-    return flat
-
-
-def declared_size(compressor: str, body: memoryview) -> int | None:
-    """Size that a compressed chunk says it inflates to; None where it says nothing and numcodecs checks by itself."""
-    if compressor == "zstd":
-        return _zstd_size(body)
-    start, need = (4, 16) if compressor == "blosc" else (0, 5)
-    if len(body) < need or (compressor == "blosc" and int.from_bytes(body[12:16], "little") != len(body)):
-        raise ValueError(f"it is cut short: {len(body)} bytes")
-    return int.from_bytes(body[start : start + 4], "little")
-
-
-def _zstd_size(body: memoryview) -> int | None:
-    # The frame header of RFC 8878, 3.1.1.1.
-    if len(body) < 6 or bytes(body[:4]) != b"\x28\xb5\x2f\xfd":
-        raise ValueError("it is no zstd frame")
-    descriptor = body[4]
-    single, flag = bool(descriptor & 0x20), descriptor >> 6
-    start = 5 + (not single) + (0, 1, 2, 4)[descriptor & 3]
-    if (width := (int(single), 2, 4, 8)[flag]) == 0:
-        return None
-    size = int.from_bytes(body[start : start + width], "little")
-    return size + 256 if width == 2 else size

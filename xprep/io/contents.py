@@ -22,6 +22,7 @@ import numpy as np
 from zarr.storage import FsspecStore, ObjectStore, ZipStore
 
 from xprep.io.arrays import ZarrReadable
+from xprep.io.file_stores import FileStore
 from xprep.io.listing import Listed, ask_each, describe_file, list_objects, walk_files
 from xprep.io.objects import is_bucket, is_icechunk
 from xprep.io.stores import Place
@@ -168,7 +169,7 @@ def _decode(text: str) -> np.ndarray[Any, Any]:
 def why_unwatched(contents: Contents) -> str:
     """Return why nobody can see whether objects are changed; empty where that can be seen."""
     place, store = contents.place, contents.place.store
-    if place.folder is not None or isinstance(store, ZipStore):
+    if place.folder is not None or isinstance(store, ZipStore | FileStore):
         return ""
     if is_icechunk(store):
         return "" if store.read_only else "a session of icechunk that is written to has no snapshot yet"
@@ -213,6 +214,9 @@ def _listed(contents: Contents) -> Iterator[Listed]:
             yield from contents.files(folder)
     elif isinstance(place.store, ZipStore):
         yield describe_file(str(place.store.path), os.stat(place.store.path))
+    elif isinstance(place.store, FileStore):
+        with place.errors("list"):
+            yield from place.store.listed()
     elif _is_http(place):
         with place.errors("list"):
             yield from ask_each(place.store, [place.key(name) for name in contents.names()], place.deadline)

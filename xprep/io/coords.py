@@ -81,7 +81,8 @@ def _storable(coord: Coord, where: str) -> tuple[Array, dict[str, Any]]:
         since = {"units": "nanoseconds since 1970-01-01", "calendar": "proleptic_gregorian"}
         return values.astype("datetime64[ns]").astype(np.int64), since
     if values.dtype.kind == "m":
-        return values.astype("timedelta64[ns]").astype(np.int64), {"units": "nanoseconds"}
+        # The unit alone is a duration to nobody since xarray 2026; with the type it is, to older ones too.
+        return values.astype("timedelta64[ns]").astype(np.int64), {"dtype": "timedelta64[ns]", "units": "nanoseconds"}
     if values.dtype.kind in "OTU":
         if any(not isinstance(value, str) for value in values.astype(object).flat):
             raise TypeError(f"the coordinate {where} holds objects which are not strings.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import zarr
@@ -17,6 +17,11 @@ from zarr.storage import MemoryStore
 
 from xprep.io.compression import DEFAULT_CODEC, Codec
 from xprep.types import Array
+
+# Without a fill value: xarray takes v2's 0 for "missing" and makes float32 with NaN of a uint16 image.
+_V2_OPTIONS: Final[Mapping[str, Any]] = {
+    "zarr_format": 2, "fill_value": None, "chunk_key_encoding": {"name": "v2", "configuration": {"separator": "/"}},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def declare_array(
     if zarr_format == 2 and shards is not None:
         raise ValueError("Zarr v2 has no shards; write OME-Zarr 0.5, or leave shards out.")
     layout = _layout(tuple(shape), tuple(chunks), shards)
-    options = _v3_options(codec, dims) if zarr_format == 3 else _v2_options(codec)
+    options = {**codec.options(zarr_format), **(_v3_options(dims) if zarr_format == 3 else _V2_OPTIONS)}
     own = {"_ARRAY_DIMENSIONS": list(dims)} if zarr_format == 2 and dims is not None else {}
     return _in_memory(None, dtype=kind.newbyteorder("="), attributes={**(attributes or {}), **own}, **layout, **options)
 
@@ -110,21 +115,5 @@ def _layout(shape: tuple[int, ...], chunks: tuple[int, ...], shards: Sequence[in
     return {"shape": shape, "chunks": chunks, "shards": tuple(map(min, zip(shards, whole, strict=True)))}
 
 
-def _v3_options(codec: Codec, dims: Sequence[str] | None) -> dict[str, Any]:
-    return {
-        "zarr_format": 3,
-        "compressors": codec.for_v3(),
-        "dimension_names": None if dims is None else tuple(dims),
-        "fill_value": 0,
-    }
-
-
-def _v2_options(codec: Codec) -> dict[str, Any]:
-    # Without a fill value: xarray takes v2's 0 for "missing" and makes float32 with NaN of a uint16 image.
-    return {
-        "zarr_format": 2,
-        "compressors": codec.for_v2(),
-        "filters": None,
-        "fill_value": None,
-        "chunk_key_encoding": {"name": "v2", "configuration": {"separator": "/"}},
-    }
+def _v3_options(dims: Sequence[str] | None) -> dict[str, Any]:
+    return {"zarr_format": 3, "dimension_names": None if dims is None else tuple(dims), "fill_value": 0}

@@ -88,6 +88,8 @@ def find_decoding(metadata: Mapping[str, Any], dtype: np.dtype[Any], fill: Fill,
         found |= missing_value(metadata, dtype, fill)
         if not found or (dtype.kind == "f" and set(found) == {"_FillValue"} and np.isnan(found["_FillValue"])):
             return None
+        if np.asarray(found.get("missing_value") or 0).dtype.kind not in "biufc":  # some versions of xarray look past it
+            raise ValueError("missing_value is no number")
         decoding = Decoding(found, dtype)
     except (ValueError, TypeError, KeyError, OverflowError, struct.error) as error:
         raise StoreFormatError(

@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, ObjectStore, ZipStore
 
+from xprep.io.file_stores import FileStore
 from xprep.io.objects import is_in_memory
 from xprep.io.stores import Place, open_store
 from xprep.io.urls import READ_ONLY, parse
@@ -80,6 +81,8 @@ def locate(place: str | Path | Store | Place, storage_options: Mapping[str, Any]
     here = open_store(place, storage_options)
     if isinstance(here.store, ZipStore):
         return _on_disk(str(here.store.path), here.url)
+    if isinstance(here.store, FileStore) and here.store.source.is_local:
+        return _on_disk(here.store.source.url, here.url)
     if here.folder is not None:
         return _on_disk(str(here.folder), here.url)
     try:

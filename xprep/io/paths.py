@@ -10,6 +10,7 @@ from typing import Final
 
 from xprep import platforms
 from xprep.errors import ScratchFullError
+from xprep.io.files import kind_by_name
 
 _DRIVE: Final = re.compile(r"/?[A-Za-z]:($|[/\\])")
 
@@ -60,15 +61,16 @@ def take_apart(url: str) -> tuple[str, str]:
 
 
 def stem(url: str) -> str:
-    """Return the name of a URL or path without ``.ome.zarr`` or ``.zarr``.
+    """Return the name of a URL or path without ``.ome.zarr``, ``.zarr``, ``.ome.tif`` and the like.
 
     Examples
     --------
-    >>> stem("s3://lab/E34.ome.zarr"), stem("a/G01.zarr/"), stem("a/H02")
-    ('E34', 'G01', 'H02')
+    >>> stem("s3://lab/E34.ome.zarr"), stem("a/G01.zarr/"), stem("a/H02"), stem("H03.ome.tif"), stem("H04.zarr.zip")
+    ('E34', 'G01', 'H02', 'H03', 'H04')
     """
     name = take_apart(url)[1]
-    return name.removesuffix(".zarr").removesuffix(".ome") or name
+    short = name if kind_by_name(name) is None else name.rpartition(".")[0]
+    return short.removesuffix(".zarr").removesuffix(".ome") or name
 
 
 def temporary_folder() -> str:

@@ -13,9 +13,11 @@ from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
 from xprep.arguments import check_mapping
-from xprep.io import files, keys, listing, objects, paging, refusals, urls
+from xprep.io import keys, listing, objects, paging, refusals, urls
 from xprep.io.advice import Explained, explain
 from xprep.io.documents import encode_json, parse_json
+from xprep.io.file_finding import find_file
+from xprep.io.file_stores import FileStore
 from xprep.io.paths import check_text
 from xprep.options import options
 
@@ -106,6 +108,8 @@ class Place:
         if (folder := self.folder) is not None:
             self.check_links(names)
             return [keys.read_file(folder, name, request) for name, request in zip(names, requests, strict=True)]
+        if isinstance(self.store, FileStore):
+            return self.store.read_many([self.key(name) for name in names], requests, self.errors("read"))
         with self.errors("read"):
             return keys.fetch(self.store, [self.key(name) for name in names], requests, self.deadline)
 
@@ -115,7 +119,7 @@ class Place:
         Without the right to list, a bucket answers 403 for what is not there. In a store that is only read, and of which anything
         beside or above is readable at the same time, that is taken for nothing; whether a place is free is never decided by it.
         """
-        if self.folder is not None or not self.reads_only:
+        if self.folder is not None or not self.reads_only or isinstance(self.store, FileStore):
             return self.get_many(names)
         with self.errors("read"):
             found = keys.fetch_allowed(self.store, [self.key(name) for name in names], self.deadline)
@@ -227,8 +231,10 @@ class Place:
         return self.url
 
 
-def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, Any] | None = None, mode: Mode = "r") -> Place:
-    """Return the root of a store; nothing is read, created or checked there.
+def open_store(
+    url: str | Path | Store | Place, storage_options: Mapping[str, Any] | None = None, mode: Mode = "r", *, dims: str = ""
+) -> Place:
+    """Return the root of a store; nothing is read, created or checked there, unless it is a file of another format.
 
     Parameters
     ----------
@@ -238,6 +244,8 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
         For fsspec: credentials, endpoint. Kept in memory only.
     mode : {"r", "r+"}
         Whether it is written to.
+    dims : str
+        What the axes of a file are, where it does not say so.
 
     Raises
     ------
@@ -256,6 +264,8 @@ def open_store(url: str | Path | Store | Place, storage_options: Mapping[str, An
     if mode != "r" and where.protocol in urls.READ_ONLY:
         raise ValueError(f"{where.shown}: http is for reading only; write to a folder or a bucket.")
     urls.check_backend(where)
+    if mode == "r" and (found := find_file(where, given, dims)) is not None:
+        return Place(objects.opened(found.store), *found[1:], reads_only=True)
     if where.is_local:
         return _open_folder(where.path, where.shown, mode)
     secrets = {**given, "url": where.text}
@@ -275,8 +285,6 @@ def _open_object(store: Store, path: str, storage_options: Mapping[str, Any] | N
 
 
 def _open_folder(path: str, shown: str, mode: Mode) -> Place:
-    if mode == "r":
-        files.check_no_file(Path(path))
     # What is written to a link goes to where it leads: renamed, the link would be replaced, and what it led to be left.
     return Place(LocalStore(path if mode == "r" else os.path.realpath(path), read_only=mode == "r"), shown=shown)
 

@@ -15,6 +15,7 @@ from zarr.storage import StorePath
 from xprep.io.arrays import Missing, ZarrReadable
 from xprep.io.codecs import Chain, Shard, checksum_of, read_chain
 from xprep.io.declare import NewArray
+from xprep.io.encoding import ZarrEncoder
 from xprep.io.stores import Place
 from xprep.io.units import Grid
 from xprep.types import Array, Region
@@ -45,12 +46,10 @@ class ZarrWritable:
     shape: tuple[int, ...] = field(init=False)
     dtype: np.dtype[Any] = field(init=False)
     unit: tuple[int, ...] = field(init=False)
-    _chain: Chain | Shard = field(init=False, repr=False)
+    _chain: Chain | Shard | ZarrEncoder = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        chain = read_chain(self.array.metadata.to_dict(), np.dtype(self.array.dtype))
-        if chain is None:
-            raise ValueError(f"{self.place} has codecs or a dtype that xprep does not write.")
+        chain = read_chain(self.array.metadata.to_dict(), np.dtype(self.array.dtype)) or ZarrEncoder(self.array)
         known = {
             "shape": tuple(self.array.shape),
             "dtype": np.dtype(self.array.dtype).newbyteorder("="),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from xprep.ops.background import background, subtract_background
-from xprep.ops.describe import describe
+from xprep.ops.describe import describe, describe_html
+from xprep.ops.fit import fit_normalize
+from xprep.ops.fitted_checks import check_fitted
 from xprep.ops.gaussian import gaussian_filter
 from xprep.ops.normalize import normalize
 from xprep.ops.plan import Plan, plan
@@ -17,7 +19,10 @@ __all__ = [
     "Plan",
     "background",
     "centered",
+    "check_fitted",
     "describe",
+    "describe_html",
+    "fit_normalize",
     "gaussian_filter",
     "mask",
     "normalize",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import xarray as xr
@@ -10,29 +11,50 @@ from xprep.dims.channels import channel_names, spell_channel
 from xprep.dims.lengths import told_unit
 from xprep.dims.spacing import spacing
 from xprep.ops.containers import find_images, spell_name
-from xprep.ops.layout import CHANNEL
+from xprep.ops.contents import Located
+from xprep.ops.layout import CHANNEL, SPACE
+from xprep.sizes import format_bytes
+from xprep.texts import html_table
 
 
 def describe(container: Any) -> str:
-    """Return sizes, type, chunks, spacing and channels of every image."""
+    """Return sizes, type, chunks, spacing and channels of every image, and what it is to read it once."""
     try:
         images = find_images(container)
     except ValueError as error:
         return f"<xprep: {error}>"
-    return "\n".join(_describe(spell_name(one.key), one.array, len(one.levels)) for one in images)
+    return "\n".join("\n".join([f"<xprep: {_title(one)}", *_lines(one.array)]) + ">" for one in images)
 
 
-def _describe(name: str, image: xr.DataArray, levels: int) -> str:
+def describe_html(container: Any) -> str:
+    """Return `describe` as tables."""
+    try:
+        images = find_images(container)
+    except ValueError as error:
+        return html_table(f"xprep: {error}", [])
+    return "".join(html_table(f"xprep: {_title(one)}", _rows(one.array)) for one in images)
+
+
+def _title(found: Located) -> str:
+    image, levels = found.array, len(found.levels)
     sizes = ", ".join(f"{dim} {n}" for dim, n in image.sizes.items())
-    lines = [f"<xprep: {name or 'image'} ({sizes}) {image.dtype}" + (f" in {levels} levels" if levels > 1 else "")]
+    return f"{spell_name(found.key) or 'image'} ({sizes}) {image.dtype}" + (f" in {levels} levels" if levels > 1 else "")
+
+
+def _lines(image: xr.DataArray) -> Iterator[str]:
+    return (f"  {name:10}{text}" for name, text in _rows(image))
+
+
+def _rows(image: xr.DataArray) -> Iterator[tuple[str, str]]:
     if image.chunks:
-        lines.append("chunks " + ", ".join(f"{dim} {lengths[0]}" for dim, lengths in image.chunksizes.items()))
-    if spacing := [_spacing(image, dim) for dim in ("z", "y", "x") if dim in image.coords]:
-        lines.append("spacing " + ", ".join(filter(None, spacing)))
+        yield "chunks", ", ".join(f"{dim} {lengths[0]}" for dim, lengths in image.chunksizes.items())
+    if steps := list(filter(None, (_spacing(image, dim) for dim in SPACE if dim in image.coords))):
+        yield "spacing", ", ".join(steps)
     if CHANNEL in image.dims:
         names = list(map(spell_channel, channel_names(image)))
-        lines.append("channels " + ", ".join(names[:8]) + (f", … ({len(names)})" if len(names) > 8 else ""))
-    return "; ".join(lines) + ">"
+        yield "channels", ", ".join(names[:8]) + (f", … ({len(names)})" if len(names) > 8 else "")
+    size = format_bytes(image.nbytes)
+    yield ("a pass", f"reads {size}") if image.chunks else ("size", f"{size} in memory")
 
 
 def _spacing(image: xr.DataArray, dim: str) -> str:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import xarray as xr
-
-from xprep.dims.channels import channel_names, channel_positions, matching_positions, pick_channels
-from xprep.dims.names import check_no_other_dims
-from xprep.ops.containers import Container, images_of, rebuild, spell_name
-from xprep.ops.contents import Name
-from xprep.ops.labels import relabel, spell
-from xprep.ops.layout import CHANNEL, check_image
-from xprep.ops.normalize_passes import Field, Recipe, normalized
-from xprep.ops.parameters import channel_sigmas, check_choice, check_percentile, working_dtype
-from xprep.switches import check_switch
+from xprep.ops.containers import Container
+from xprep.ops.fitted import about_fit
+from xprep.ops.labels import spell
+from xprep.ops.normalize_fields import fields_of, prepare, results_of
+from xprep.ops.normalize_given import with_statistics
+from xprep.ops.normalize_passes import normalized
+from xprep.ops.parameters import check_choice
 from xprep.types import Intermediates, Sigma
 
 DEFAULTS = {
@@ -26,6 +19,7 @@ DEFAULTS = {
 }  # fmt: skip
 
 
+@with_statistics
 def normalize(
     image: Container,
     p: float | None = 99,
@@ -41,6 +35,7 @@ def normalize(
     pool: str = "mean",
     empty: str = "skip",
     intermediates: Intermediates | None = None,
+    statistics: Any = None,
 ) -> Container:
     """Normalise the channels of a multiplexed image, pixel by pixel, for pixel clustering.
 
@@ -84,6 +79,11 @@ def normalize(
         them divides it by 1, with a warning; ``"nan"`` makes everything NaN, as the reference does.
     intermediates : {"auto", "recompute", "persist", "spill"}, optional
         What becomes of the image between the passes; by default the option of that name.
+    statistics : Dataset, str or Path, optional
+        What `fit_normalize` gave, or its file (``.zarr``, ``.nc``, ``.json``; URLs with the environment's credentials): one
+        pass over the image with these statistics and their parameters, of which any that is given beside must be equal.
+        Channels go together by name, in the fit's order (where either has no names, by position). A sigma in pixels is
+        refused where the voxel size is another one; a length follows it.
 
     Returns
     -------
@@ -128,87 +128,12 @@ def normalize(
     >>> result.dtype, dict(result.sizes)
     (dtype('float32'), {'c': 3, 'y': 64, 'x': 64})
     """
-    norm_sum = check_switch(norm_sum, "norm_sum")
     given = {
         "p": p, "p_sum": p_sum, "p_post": p_post, "sigma": sigma, "norm_sum": norm_sum, "cap_max": cap_max,
         "channels": channels, "dtype": dtype, "chunks": chunks, "pool": pool, "empty": empty,
     }  # fmt: skip
-    images = _selected(images_of(image, "normalize"), channels)
-    first = next(iter(images.values()))
-    recipe = Recipe(
-        p=check_percentile(p, "p"),
-        p_sum=check_percentile(p_sum, "p_sum"),
-        p_post=check_percentile(p_post, "p_post"),
-        norm_sum=norm_sum,
-        cap=_check_cap(cap_max),
-        dtype=working_dtype(dtype, first.dtype),
-        pooled=check_choice(pool, ("mean", "exact"), "pool") == "exact",
-        skip_empty=check_choice(empty, ("skip", "nan"), "empty") == "skip",
-        channels=channel_names(first),
-    )
+    images, recipe = prepare(image, "normalize", given)
     check_choice(intermediates, (None, "auto", "recompute", "persist", "spill"), "intermediates")
-    nodes = Counter(node for node, _ in images)
-    fields = [
-        Field(spell_name(name), one, channel_sigmas(sigma, one), shares=nodes[name[0]] > 1) for name, one in images.items()
-    ]
-    arrays = normalized(fields, recipe, chunks, intermediates)
-    step = spell("normalize", given, DEFAULTS)
-    results = {
-        name: relabel(one, data, step, unitless=p is not None or p_post is not None)
-        for (name, one), data in zip(images.items(), arrays, strict=True)
-    }
-    return rebuild(image, results)  # type: ignore[no-any-return]
-
-
-def _check_cap(cap: float | None) -> float:
-    if cap is None:
-        return float("inf")
-    if isinstance(cap, bool) or not isinstance(cap, int | float | np.integer | np.floating) or cap != cap:
-        raise ValueError(f"cap_max must be a number or None; got {cap!r}.")
-    return float(cap)
-
-
-def _selected(images: Mapping[Name, xr.DataArray], channels: Any) -> dict[Name, xr.DataArray]:
-    """Return the images with the same channels in the same order: ``channels``, or those of the first image."""
-    for image in images.values():
-        check_image(image, "normalize")
-        check_no_other_dims(image, "normalize")
-    first = next(iter(images.values()))
-    for name, image in images.items():
-        if set(image.dims) != set(first.dims):
-            raise ValueError(
-                f"images of one call must have the same dims: {tuple(first.dims)} and, in {name}, {tuple(image.dims)}. "
-                f"Normalise 2D and 3D images apart, or add the dim: image.expand_dims('z')."
-            )
-    positions = _chosen(images, channels)
-    whole = channels is None
-    return {name: _picked(image, _there(name, image, first, positions, whole)) for name, image in images.items()}
-
-
-def _chosen(images: Mapping[Name, xr.DataArray], channels: Any) -> tuple[int, ...]:
-    """Return the positions of ``channels`` in the first image."""
-    name, first = next(iter(images.items()))
-    try:
-        return channel_positions(first, channels)
-    except KeyError as error:
-        raise (error if len(images) == 1 else KeyError(f"of {spell_name(name)!r}: {error.args[0]}")) from None
-
-
-def _there(name: Name, image: xr.DataArray, first: xr.DataArray, positions: Sequence[int], whole: bool) -> list[int]:
-    """Return where the first image's channels at ``positions`` (all: ``whole``) are in ``image``."""
-    if CHANNEL not in image.dims or image is first:
-        return list(positions)
-    own = channel_names(first)
-    try:
-        return matching_positions(channel_names(image), own, positions, whole=whole)
-    except KeyError as error:
-        raise KeyError(
-            f"{spell_name(name)!r} {error.args[0]} Images of one call share channels by name; the first has {list(own)}. "
-            f"Choose some that all have: channels=[…]."
-        ) from None
-
-
-def _picked(image: xr.DataArray, positions: Sequence[int]) -> xr.DataArray:
-    if CHANNEL not in image.dims or list(positions) == list(range(image.sizes[CHANNEL])):
-        return image
-    return pick_channels(image, positions)
+    about = about_fit(images, recipe, given)
+    arrays = normalized(fields_of(images, sigma), recipe, chunks, intermediates, about=about)
+    return results_of(image, images, arrays, spell("normalize", given, DEFAULTS), recipe)  # type: ignore[no-any-return]

@@ -9,15 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count, repeat
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xprep.engine.deliver import deliver
-from xprep.engine.folds import Fold
-from xprep.engine.gather import Place
-from xprep.engine.graph import call
+from xprep.engine.folds import Fold, both, first, second
+from xprep.engine.graph import Noted, call, itself
 from xprep.engine.grid import count as grid_count
 from xprep.engine.grid import regular_chunks
 from xprep.engine.guess import Guess, Sampler, join_patches
@@ -25,17 +24,18 @@ from xprep.engine.identity import identity_of
 from xprep.engine.keep import Kept, Stream, keep
 from xprep.engine.lazy import like
 from xprep.engine.needs import same
-from xprep.engine.quantiles import Question, both, first, quantiles, second
+from xprep.engine.quantiles import Question, quantiles
 from xprep.engine.tiling import tile_of
 from xprep.engine.tokens import token
-from xprep.engine.windows import margins, reach_or_same
+from xprep.engine.windows import reach_or_same
 from xprep.kernels.blur import gaussian_half
 from xprep.kernels.tiles import TileRecipe
 from xprep.naming import named
 from xprep.ops.layout import Layout, arranged, chunks_for, layout_of
+from xprep.ops.normalize_tiles import Finished, GuessedFinished, GuessedTotal, Raw, Total
 from xprep.ops.padding import NAN_EDGES
-from xprep.ops.statistics import Mean, Statistic
-from xprep.types import Array, Chunks, Intermediates
+from xprep.ops.statistics import Collect, Mean
+from xprep.types import Chunks, Intermediates
 
 # What plans call the passes.
 PASSES = {"p": "percentiles of the channels", "p_sum": "threshold of their sum", "p_post": "percentiles after"}
@@ -77,87 +77,25 @@ class Field:
     shares: bool = False
 
 
-@named("normalize-raw")
-@dataclass(frozen=True)
-class _Raw:
-    """The image itself; wide types in the working type, so that percentiles take two passes and not four."""
-
-    dtype: np.dtype[Any]
-
-    def __call__(self, block: Array, place: Place) -> Array:
-        return block.astype(self.dtype, copy=False)
+def statistics_of_fields(fields: Sequence[Field], recipe: Recipe, intermediates: Intermediates | None) -> dict[str, Any]:
+    """Return the lazy statistics (`Statistic`) of fields that share them, by the name of their parameter."""
+    return _Steps.of(fields, recipe, None, intermediates, recipe.reads - 1).statistics()
 
 
-@named("normalize-total")
-@dataclass(frozen=True, eq=False)
-class _Total:
-    """The unblurred sum over channels; its state is the divisors, if there are any."""
+def normalized(
+    fields: Sequence[Field],
+    recipe: Recipe,
+    chunks: Any,
+    intermediates: Intermediates | None,
+    known: dict[str, Any] | None = None,
+    about: Any = None,
+) -> list[Any]:
+    """Return the normalised data of every field, lazy where the field's is; in one pass where the statistics are ``known``.
 
-    recipe: TileRecipe
-
-    def __call__(self, block: Array, place: Place, *divisors: Statistic) -> Array:
-        return self.recipe.total(block, divisors[0].values if divisors else np.ones(len(block)))
-
-
-@named("normalize-finish")
-@dataclass(frozen=True, eq=False)
-class _Finish:
-    """The result, as far as the states go: ``has`` names those that there are, of p, p_sum and p_post."""
-
-    by_plane: ClassVar = True
-    whole_axes: ClassVar = (0,)  # a pixel's channels are divided by their sum
-    recipe: TileRecipe
-    has: tuple[str, ...]
-
-    def __call__(self, block: Array, place: Place, *states: Statistic) -> Array:
-        state = dict(zip(self.has, (one.values for one in states), strict=True))
-        threshold = float(state["p_sum"][0]) if "p_sum" in state else None
-        divisors = state.get("p", np.ones(len(block)))
-        top, left = margins(place)[-2:]
-        return self.recipe.finish(block, (top, left), divisors, threshold, state.get("p_post"))
-
-
-@named("normalize-guess-total")
-@dataclass(frozen=True, eq=False)
-class _GuessTotal:
-    """The unblurred sum over channels of patches."""
-
-    recipe: TileRecipe
-
-    def __call__(self, patches: Array, *divisors: Statistic) -> Array:
-        total = self.recipe.total(patches, divisors[0].values if divisors else np.ones(len(patches)))
-        return total.reshape(1, patches.shape[1], -1)
-
-
-@named("normalize-guess-finished")
-@dataclass(frozen=True, eq=False)
-class _GuessFinished:
-    """The inside of patches, as far normalised as the states go."""
-
-    recipe: TileRecipe
-    has: tuple[str, ...]
-
-    def __call__(self, patches: Array, *states: Statistic) -> Array:
-        channels, count, height, width = patches.shape
-        margin = max(len(half) - 1 for half, _ in self.recipe.halves)
-        if min(height, width) <= 2 * margin:
-            return self._finish(patches, 0, states).reshape(channels, count, -1)
-        # One below the other, as one plane: a blur for each took 50 µs. Rows near the seams are not looked at.
-        done = self._finish(patches.reshape(channels, count * height, width), margin, states)
-        seams = np.full((channels, 2 * margin, width - 2 * margin), np.nan, done.dtype)
-        inside = np.concatenate([done, seams], axis=1).reshape(channels, count, height, -1)
-        return inside[:, :, : height - 2 * margin].reshape(channels, count, -1)
-
-    def _finish(self, pixels: Array, rim: int, states: Sequence[Statistic]) -> Array:
-        whole = tuple((0, n) for n in pixels.shape)
-        inside = (*whole[:-2], *((rim, n - rim) for _, n in whole[-2:]))
-        return _Finish(self.recipe, self.has)(pixels, Place(whole, inside, pixels.shape), *states)
-
-
-def normalized(fields: Sequence[Field], recipe: Recipe, chunks: Any, intermediates: Intermediates | None) -> list[Any]:
-    """Return the normalised data of every field, lazy where the field's is."""
-    steps = _Steps.of(fields, recipe, chunks, intermediates)
-    statistics = steps.statistics()
+    ``about`` says what else a store keeps of the statistics.
+    """
+    steps = replace(_Steps.of(fields, recipe, chunks, intermediates, recipe.reads if known is None else 1), about=about)
+    statistics = steps.statistics() if known is None else known
     results = [steps.result(i, statistics) for i in range(len(fields))]
     return [like(field.image.data, result) for field, result in zip(fields, results, strict=True)]
 
@@ -173,9 +111,12 @@ class _Steps:
     kept: Sequence[Kept]
     passes: Iterator[int] = field(default_factory=count)
     patches: dict[int, Any] = field(default_factory=dict)
+    about: Any = None
 
     @classmethod
-    def of(cls, fields: Sequence[Field], recipe: Recipe, chunks: Any, intermediates: Intermediates | None) -> _Steps:
+    def of(
+        cls, fields: Sequence[Field], recipe: Recipe, chunks: Any, intermediates: Intermediates | None, reads: int
+    ) -> _Steps:
         layouts = [layout_of(field.image) for field in fields]
         arrays, tiles, kept, blocks = [], [], [], []
         for one, layout in zip(fields, layouts, strict=True):
@@ -184,7 +125,7 @@ class _Steps:
             tile = tile_of(data, (0,), chunk)
             arrays.append(data)
             tiles.append(tile)
-            kept.append(keep(data, recipe.reads, tile, intermediates))
+            kept.append(keep(data, reads, tile, intermediates))
             blocks.append(_result_chunks(data, chunk, layout))
         return cls(fields, recipe, layouts, blocks, arrays, tiles, kept)
 
@@ -203,13 +144,13 @@ class _Steps:
         if recipe.p is not None:
             found["p"] = self._percentile("p", recipe.p, self._raw(), ())
         if recipe.p_sum is not None:
-            totals = self._streams(map(_Total, tiles), recipe.dtype, tuple(found.values()))
-            guesses = list(map(_GuessTotal, tiles))
+            totals = self._streams(map(Total, tiles), recipe.dtype, tuple(found.values()))
+            guesses = list(map(GuessedTotal, tiles))
             found["p_sum"] = self._percentile("p_sum", recipe.p_sum, totals, guesses, *found.values())
         if recipe.p_post is not None:
             # The cap is the last step: percentiles are of what comes before.
             uncapped = [replace(tile, cap=float("inf")) for tile in tiles]
-            guesses_post = [_GuessFinished(tile, tuple(found)) for tile in uncapped]
+            guesses_post = [GuessedFinished(tile, tuple(found)) for tile in uncapped]
             done = self._finished(found, uncapped)
             found["p_post"] = self._percentile("p_post", recipe.p_post, done, guesses_post, *found.values())
         return found
@@ -218,13 +159,13 @@ class _Steps:
         dtype = self.arrays[0].dtype
         narrow = dtype.kind in "bui" and dtype.itemsize <= 2
         if narrow and all(array.dtype == dtype for array in self.arrays):
-            return self._streams(repeat(_Raw(dtype), len(self.kept)), dtype, ())
-        return self._streams(repeat(_Raw(self.recipe.dtype), len(self.kept)), self.recipe.dtype, ())
+            return self._streams(repeat(Raw(dtype), len(self.kept)), dtype, ())
+        return self._streams(repeat(Raw(self.recipe.dtype), len(self.kept)), self.recipe.dtype, ())
 
     def _finished(self, statistics: dict[str, Any], tiles: Sequence[TileRecipe]) -> list[Stream]:
         streams = []
         for kept, layout, tile in zip(self.kept, self.layouts, tiles, strict=True):
-            function = _Finish(tile, tuple(statistics))
+            function = Finished(tile, tuple(statistics))
             radius = max(len(half) - 1 for half, _ in tile.halves)
             radii = (*(0,) * (len(layout.dims) - 2), radius, radius)
             streams.append(Stream(kept, function, tuple(statistics.values()), self.recipe.dtype, reach_or_same(radii, same)))
@@ -238,32 +179,43 @@ class _Steps:
         numbers = [next(self.passes) for _ in range(question.rounds)]
         looks = self._looks_for_padding(name, question.dtype)
         found: list[Any] = []
-        edges: list[Any] = []
         for i, group in enumerate(together):
+            edges: list[Any] = []
+            lost: list[Any] | None = [] if name == "p_post" else None
             patches = self.patches.get(i)
             guess = None if patches is None else call(Guess(question, values[i], len(channels)), patches, *before, label="guess")
             sampler = self._sampler(i) if name == "p" and not self.recipe.pooled else None
             aside = both(sampler, NAN_EDGES) if sampler and looks else (sampler or (NAN_EDGES if looks else None))
-            one, put_aside = quantiles(group, question, len(channels), iter(numbers), guess, aside=aside, label=PASSES[name])
-            found.append(one)
+            one, put_aside = quantiles(
+                group, question, len(channels), iter(numbers), guess, aside=aside, lost=lost, label=PASSES[name]
+            )
             if sampler is not None:
-                self.patches[i] = call(first, put_aside[0], label="patches") if looks else put_aside[0]
+                take, part = first if looks else itself, self._identity("patches", i)
+                self.patches[i] = call(take, put_aside[0], label="patches", identity=part, partial=True)
             if looks:
-                edges += [call(second, put_aside[0], label="edges")] if sampler else put_aside
+                edges = [call(second, put_aside[0], label="edges")] if sampler else put_aside
+            part = self._identity(name, i)
+            found.append(call(Collect(len(edges)), one, *edges, *(lost or ()), label="percentiles", identity=part, partial=True))
         names = tuple(field.name for field in self.fields) if not self.recipe.pooled else ("all images",)
         filled = tuple(field.name if field.shares else None for field in self.fields) if looks else ()
         mean = Mean(name, names, channels, self.recipe.dtype, self.recipe.skip_empty, filled)
-        return call(mean, *found, *edges, label=name, identity=self._identity(name))
+        note = None if self.about is None else Noted(name, self.about)
+        return call(mean, *found, label=name, identity=self._identity(name), note=note)
 
     def _looks_for_padding(self, name: str, dtype: np.dtype[Any]) -> bool:
         """Whether the pass of a statistic looks for edges of NaN: the first one does, of floats that share a Dataset."""
         is_first = name == ("p" if self.recipe.p is not None else "p_sum")
         return is_first and dtype.kind == "f" and any(field.shares for field in self.fields)
 
-    def _identity(self, name: str) -> str | None:
-        """Return what a statistic is made of, in words that do not depend on how: for runs that are resumed."""
-        pixels = [identity_of(data) for data in self.arrays]
-        return None if None in pixels else token(name, self.recipe, pixels, [(field.name, field.sigmas) for field in self.fields])
+    def _identity(self, name: str, part: int | None = None) -> str | None:
+        """Return what a statistic, or ``part`` of it, is made of, in words that do not depend on how: for resumed runs."""
+        fields = [(field.name, field.sigmas) for field in self.fields]
+        which = [] if part is None else [part]
+        return None if None in self._pixels else token(name, self.recipe, self._pixels, fields, *which)
+
+    @cached_property
+    def _pixels(self) -> list[str | None]:
+        return [identity_of(data) for data in self.arrays]
 
     def _sampler(self, index: int) -> Fold:
         data, tile = self.arrays[index], self.tiles[index]
@@ -274,7 +226,8 @@ class _Steps:
     def result(self, index: int, statistics: dict[str, Any]) -> Any:
         """Return the result of one field, in the chunks and the order of axes that its user expects."""
         tiles = self._finished(statistics, self.recipes)[index].array(next(self.passes), label="result")
-        return deliver(tiles, self.layouts[index].back, self.chunks[index], statistics)
+        made_of = None if self.about is None else self.about.of_image(index)
+        return deliver(tiles, self.layouts[index].back, self.chunks[index], statistics, about=made_of)
 
 
 def _in_order(chunk: Sequence[int], layout: Layout) -> tuple[int, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from xprep.ops.chunking import stored_chunk
 from xprep.ops.containers import images_of
 from xprep.ops.layout import PLANE
 from xprep.sizes import format_bytes
+from xprep.texts import html_table
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,7 @@ class Plan:
         return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
 
     def _repr_html_(self) -> str:
-        cells = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in self.rows())
-        return f"<table><caption>xprep: plan</caption>{cells}</table>"
+        return html_table("xprep: plan", self.rows())
 
     __repr__ = __str__
 
@@ -141,12 +140,11 @@ def plan(image: Any, *, chunks: Any = None, shards: Any = None) -> Plan:
 
 
 def _written(image: xr.DataArray, chunks: Any, shards: Any) -> Any:
-    """Return the tiles that `to_ome_zarr` would write, where they are others than the image's own blocks."""
+    """Return the tiles that `to_ome_zarr` would write."""
     if not is_lazy(image.data) or not set(PLANE) <= set(image.dims) or 0 in image.shape:
         return image.data
     chunk = stored_chunk(image, chunks)
-    cut = cut_for(as_lazy(image.data), chunk if shards is None else stored_chunk(image, shards, chunk, "shards"))
-    return image.data if cut.as_it_is else cut.made()
+    return cut_for(as_lazy(image.data), chunk if shards is None else stored_chunk(image, shards, chunk, "shards")).made()
 
 
 def _planned(container: Any) -> list[xr.DataArray]:

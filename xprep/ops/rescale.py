@@ -77,8 +77,8 @@ def rescale(
     Raises
     ------
     ValueError
-        A factor is not finite or not positive, a dim is not z, y or x or not the image's, an option is unknown, or the
-        result is too large to be planned or held.
+        A factor is not finite or not positive, makes an axis of more than 2²³ voxels or voxels of a thousand times the image,
+        a dim is not z, y or x or not the image's, an option is unknown, or the result is too large to be planned or held.
     TypeError
         The image's values are not real numbers, or ``factors`` is no mapping.
 

@@ -16,6 +16,7 @@ from xprep.ops.padding import padding_message
 from xprep.types import Array
 
 
+@named("statistic")
 @dataclass(frozen=True, eq=False)
 class Statistic:
     """A statistic of an experiment, computed: ``(channel,)``, of every image ``(image, channel)``, and what to say of it."""
@@ -23,15 +24,61 @@ class Statistic:
     values: Array
     each: Array
     notes: tuple[str, ...]
+    left_out: Array | None = None  # pixels of every image that the result leaves out, where the pass counts them
+    interval: Array | None = None  # (channel, bound): where the values of the whole image lie, of those of a sample
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON, to the last bit."""
-        return {"values": _to_json(self.values), "each": _to_json(self.each), "notes": list(self.notes)}
+        more = {name: _to_json(one) for name in ("left_out", "interval") if (one := getattr(self, name)) is not None}
+        return {"values": _to_json(self.values), "each": _to_json(self.each), "notes": list(self.notes), **more}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Statistic:
         """Return what `to_json` gave."""
-        return Statistic(_from_json(value["values"]), _from_json(value["each"]), tuple(map(str, value["notes"])))
+        more = {name: _from_json(value[name]) for name in ("left_out", "interval") if name in value}
+        return Statistic(_from_json(value["values"]), _from_json(value["each"]), tuple(map(str, value["notes"])), **more)
+
+
+@dataclass(frozen=True, eq=False)
+class Percentiles:
+    """The percentiles ``(1, channel)`` of one image, or of several together; of each, what else its pass has seen.
+
+    Attributes
+    ----------
+    values
+        Percentiles.
+    padded
+        Whether the edges (`NAN_EDGES`) of an image are NaN; nothing where nobody looked.
+    lost
+        Pixels that are NaN in every channel; nothing where nobody counted.
+    """
+
+    values: Array
+    padded: tuple[bool, ...] = ()
+    lost: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON, to the last bit."""
+        return {"values": _to_json(self.values), "padded": list(self.padded), "lost": list(self.lost)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Percentiles:
+        """Return what `to_json` gave."""
+        return Percentiles(_from_json(value["values"]), tuple(map(bool, value["padded"])), tuple(map(int, value["lost"])))
+
+
+@named("collect-percentiles")
+@dataclass(frozen=True)
+class Collect:
+    """Puts together what one pass found: percentiles, edges of so many images, and then the numbers of NaN by channel."""
+
+    edges: int
+
+    def __call__(self, values: Array, *more: Array) -> Percentiles:
+        """Return it."""
+        edges, nan = more[: self.edges], more[self.edges :]
+        # A pixel that is left out is NaN in every channel.
+        return Percentiles(values, tuple(bool(one.any()) for one in edges), tuple(int(one.min()) for one in nan))
 
 
 @named("pooled-mean")
@@ -50,7 +97,7 @@ class Mean:
     skip_empty
         Leave NaN (empty channels) out of the mean; where all are, 1 (0 for the threshold ``p_sum``).
     filled
-        Names of the images whose edges (`NAN_EDGES`) come after the percentiles; None of those that nobody filled up.
+        Names of the images whose edges were looked at; None of those that nobody filled up.
     """
 
     name: str
@@ -60,15 +107,17 @@ class Mean:
     skip_empty: bool
     filled: tuple[str | None, ...] = ()
 
-    def __call__(self, *found: Array) -> Statistic:
-        """Return the statistic of the percentiles ``(1, channel)`` of every image; warns."""
-        count = len(found) - len(self.filled)
-        each = np.stack([one[0] for one in found[:count]]).astype(self.dtype)
-        padded = [name for name, edges in zip(self.filled, found[count:], strict=True) if name is not None and edges.any()]
+    def __call__(self, *found: Percentiles) -> Statistic:
+        """Return the statistic of the percentiles of every image; warns."""
+        each = np.stack([one.values[0] for one in found]).astype(self.dtype)
+        edges = [wrong for one in found for wrong in one.padded]
+        padded = [name for name, wrong in zip(self.filled, edges, strict=True) if name is not None and wrong]
         complaints = [*((padding_message(name), PaddedImageWarning) for name in padded), *self.complaints(each)]
         for message, category in complaints:
             warnings.warn(message, category, stacklevel=2)
-        return Statistic(self._mean(each), each, tuple(message for message, _ in complaints))
+        lost = [count for one in found for count in one.lost]
+        left_out = np.array(lost, np.float64) if lost else None
+        return Statistic(self._mean(each), each, tuple(message for message, _ in complaints), left_out)
 
     def _mean(self, each: Array) -> Array:
         if not self.skip_empty:

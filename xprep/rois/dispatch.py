@@ -121,7 +121,7 @@ def _check_windows(shapes: Mapping[str, tuple[int, ...]], core: int) -> None:
     try:
         np.broadcast_shapes(*(shape[:-core] for shape in shapes.values()))
     except ValueError:
-        raise ValueError(f"the axes before those of windows do not go together by numpy's rules; got {told}.") from None
+        raise ValueError(f"the axes before those of windows cannot be broadcast by numpy's rules; got {told}.") from None
 
 
 def _tuple(results: Any) -> tuple[Any, ...]:

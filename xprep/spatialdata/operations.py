@@ -90,8 +90,8 @@ def normalize(
     Other than harpy's call: an image that is there is not replaced without ``overwrite``, in memory either; the output may not be
     the input; percentiles are exact; an image in levels gives one in levels; nothing is computed for an object in memory.
 
-    ``sdata.write`` of a lazy element computes it by spatialdata's writer; to have it written tile by tile, and to be able to go on
-    after a kill, write the object first, and then call this.
+    ``sdata.write`` of a lazy element computes it by spatialdata's writer; to have it written tile by tile, and to be able to
+    go on after a kill, write the object first, and then call this.
 
     Source: harpy (https://harpy.readthedocs.io), after ark-analysis.
 
