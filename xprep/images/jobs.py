@@ -95,8 +95,7 @@ class Job:
         return Report(
             url=self.store.url,
             shapes=tuple(shape.shape for shape in self.image.shapes),
-            nbytes=sum(one.nbytes - one.before for one in seen),
-            nbytes_before=sum(one.before for one in seen),
+            nbytes=sum(one.nbytes - one.before for one in seen), nbytes_before=sum(one.before for one in seen),
             units=sum(one.units for one in seen),
             seconds=seconds, peak_memory=peak_memory(), codec=self.codec,
             notes=tuple(dict.fromkeys(note for some in notes for note in some)),
