@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import xarray as xr
 from numpy.typing import NDArray
 
 import xprep
+import xprep.plot
 from tests import paths
 from tests.servers import KEY, SECRET, Server
+from xprep.options import Options
 
 ROOT = paths.ROOT
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "ome_zarr.md"
@@ -85,6 +90,7 @@ def lab(s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         image.prep.to_ome_zarr(f"{name}.zarr", scale_factors=())
     image_of("tyx", 6, 32, 40).prep.to_ome_zarr("frames.zarr", scale_factors=())
     (tmp_path / "recipe.yaml").write_text(RECIPE)
+    tifffile.imwrite("slide.ome.tif", slide.values, photometric="minisblack", metadata={"axes": "CYX"})
     return tmp_path
 
 
@@ -94,7 +100,6 @@ def suite2p_stat() -> NDArray[np.object_]:
 
 
 def test_the_python_of_the_readme_runs(lab: Path) -> None:
-    tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed (pip install tifffile)")
     slide = image_of("cyx", 2, 300, 280)
     tifffile.imwrite("slide.tif", slide.values, tile=(128, 128), photometric="minisblack", metadata={"axes": "CYX"})
     np.save("stat.npy", suite2p_stat())
@@ -116,10 +121,56 @@ def test_the_commands_of_the_readme_run(lab: Path, capsys: pytest.CaptureFixture
 
     (block,) = [block for block in blocks(README, "bash") if "xprep info" in block]
     commands = [shlex.split(line, comments=True) for line in block.splitlines()]
-    names = "demo info plan normalize normalize fit normalize run validate scratch"
+    names = "demo info convert plan normalize normalize fit normalize run validate scratch"
     assert [words[1] for words in commands] == names.split()
     for words in commands[1:]:
         done = runner.invoke(app, words[1:])
         assert done.exit_code == 0, (words, done.output)
-    for name in ("slide_norm.ome.zarr", "out/fov3.ome.zarr", "recipes/fov1.ome.zarr"):
+    for name in ("slide_copy.ome.zarr", "slide_norm.ome.zarr", "out/fov3.ome.zarr", "recipes/fov1.ome.zarr"):
         assert xprep.open_image(lab / name).shape == (3, 48, 64)
+
+
+def test_the_code_about_calcium_runs(lab: Path) -> None:
+    """On a movie of two cells: the neuropil that both share is taken off."""
+    np.save("stat.npy", suite2p_stat())
+    names: dict[str, Any] = {}
+    for block in blocks(ROOT / "docs" / "calcium.md"):
+        exec(compile(block, "calcium.md", "exec"), names)
+    movie = names["movie"].compute()
+    dff = xr.open_dataarray("dff.nc")
+    assert dff.sizes == {"t": 6, "roi": 2}
+    labels = np.zeros((32, 40), bool)
+    for one in suite2p_stat():
+        labels[one["ypix"], one["xpix"]] = True
+    rings = names["rings"]
+    for number, one in enumerate(suite2p_stat()):
+        ring = rings[number]
+        assert not labels[ring.ypix, ring.xpix].any()
+        raw = movie.values[:, one["ypix"], one["xpix"]].mean(1)
+        signal = raw - 0.7 * movie.values[:, ring.ypix, ring.xpix].mean(1)
+        baseline = np.quantile(signal, 0.1)
+        np.testing.assert_allclose(dff[:, number], (signal - baseline) / baseline, rtol=1e-6)
+
+
+PUBLIC = {
+    "xprep": [name for name in xprep.__all__ if name not in ("__version__", "ImagePrep", "DatasetPrep", "TreePrep")],
+    "xprep.plot": xprep.plot.__all__,
+    "xprep.rois": list(xprep.rois.__all__),
+    "RoiTable": [f"RoiTable.{name}" for name, _ in inspect.getmembers(xprep.RoiTable, callable) if name[0] != "_"],
+    ".prep": [f"DataArray.prep.{name}" for name in dir(xprep.ImagePrep) if name[0] != "_"],
+    "options": [one.name for one in fields(Options)],
+    "datasets": ["cells", "blobs"],
+}
+INNER = {"RoiTable.pixels", "RoiTable.pixels_of"}  # for loops
+
+
+@pytest.mark.parametrize("place", PUBLIC)
+def test_every_public_name_is_in_the_reference(place: str) -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert [name for name in PUBLIC[place] if name not in INNER and not re.search(rf"\b{re.escape(name)}\b", page)] == []
+
+
+@pytest.mark.parametrize("name", [name.partition(".")[2] for name in PUBLIC["RoiTable"] if name not in INNER])
+def test_methods_of_the_table_have_an_example_or_their_parameters(name: str) -> None:
+    text = inspect.getdoc(getattr(xprep.RoiTable, name)) or ""
+    assert "Examples\n----" in text or "Parameters\n----" in text

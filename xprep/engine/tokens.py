@@ -27,6 +27,8 @@ def token(*parts: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """Return ``value`` with the names of our own classes and functions in place of what Python calls them."""
+    if isinstance(value, str):
+        return str(value)  # a name that a command line gave is the name
     if isinstance(value, tuple | list):
         return type(value).__name__, [_plain(one) for one in value]
     if isinstance(value, Mapping):

@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from xprep.engine.seen import Seen
-from xprep.images.appearance import channel_labels, wanted_channels, wanted_label
+from xprep.images.appearance import wanted_label
 from xprep.io.ome import Channel, Level, Multiscale, Window, make_axes, spell_unit
+from xprep.ops.shown_channels import channel_labels, wanted_channels
 from xprep.version import version as xprep_version
 
 COLORS = ("00FFFF", "FF00FF", "FFFF00", "FF0000", "00FF00", "0000FF", "FFFFFF")

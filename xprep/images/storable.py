@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import xarray as xr
 
-from xprep.images.appearance import pixel_attributes, wanted_channels, wanted_label
+from xprep.images.appearance import pixel_attributes, wanted_label
 from xprep.images.describing import describe
 from xprep.images.levels import Shape, placement
 from xprep.images.specifying import Options
@@ -16,6 +16,7 @@ from xprep.io.layout import level_path
 from xprep.io.ome_write import write_multiscale
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.ops.roles import says_labels
+from xprep.ops.shown_channels import wanted_channels
 
 Levels = tuple[Sequence[Shape], Sequence[LevelSpec]]
 

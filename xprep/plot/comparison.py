@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from xprep.ops.layout import PLANE
 from xprep.plot.library import load_matplotlib
-from xprep.plot.panels import MOST_PIXELS, finished, new_figure, window_of
-from xprep.types import Array
+from xprep.plot.panels import MOST_PIXELS, extent_of, finished, new_figure, window_of
+from xprep.plot.scale_bars import add_scale_bar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ NAN_COLOR = "#5a1020"  # a dark red: neither a grey nor a value
 
 
 def plot_before_after(before: xr.DataArray, after: xr.DataArray) -> Figure:
-    """Draw two images side by side, a row a channel; NaN is drawn in dark red.
+    """Draw two images side by side, a row a channel; NaN is drawn in dark red, and a scale bar where voxels have a size.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def plot_before_after(before: xr.DataArray, after: xr.DataArray) -> Figure:
     axes = np.asarray(figure.subplots(len(pairs), 2, squeeze=False))
     for row, planes in zip(axes, pairs, strict=True):
         for panel, plane, state in zip(row, planes, ("before", "after"), strict=True):
-            draw_with_nan(panel, plane.values, f"{_name(plane)}, {state}")
+            draw_with_nan(panel, plane, f"{_name(plane)}, {state}")
     finished(figure)
     return figure
 
@@ -67,11 +68,16 @@ def _name(plane: xr.DataArray) -> str:
     return str(plane.coords["c"].item()) if "c" in plane.coords else str(plane.name or "image")
 
 
-def draw_with_nan(panel: Any, plane: Array, title: str) -> None:
-    """Draw a plane in greys, NaN in dark red."""
-    low, high = window_of(plane)
-    shown = panel.imshow(plane.astype(np.float32), cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+def draw_with_nan(panel: Any, plane: xr.DataArray, title: str) -> None:
+    """Draw a plane (y, x) in greys, NaN in dark red, where its coordinates say."""
+    low, high = window_of(plane.values)
+    (top, bottom), (left, right) = (extent_of(plane, dim) for dim in PLANE)
+    shown = panel.imshow(
+        plane.values.astype(np.float32), cmap="gray", vmin=low, vmax=high, interpolation="nearest",
+        extent=(left, right, bottom, top),
+    )  # fmt: skip
     shown.set_cmap(shown.get_cmap().with_extremes(bad=NAN_COLOR))
     panel.set_title(title, fontsize=9)
     panel.set_axis_off()
     panel.figure.colorbar(shown, ax=panel, fraction=0.046, pad=0.02).ax.tick_params(labelsize=7)
+    add_scale_bar(panel, plane)

@@ -73,7 +73,7 @@ def show(
     image: xr.DataArray,
     dims: Sequence[str],
     window: tuple[float, float] | None,
-    cmap: str,
+    cmap: str | None,
 ) -> Any:
     """Draw a picture (down, across) where its coordinates say: greys in ``window``, labels without one."""
     (top, bottom), (left, right) = (extent_of(image, dim) for dim in dims)
@@ -121,10 +121,16 @@ def _step(image: xr.DataArray, dim: str) -> float | None:
         return None
 
 
+def length_symbol(image: xr.DataArray, dim: str) -> str | None:
+    """Return the symbol of the unit of length that a dim's coordinate has; None without one, or without even steps."""
+    unit = unit_of(image, dim) if _step(image, dim) is not None else None
+    length = metres(unit)
+    return next((symbol for size, symbol in SYMBOLS.items() if abs(length / size - 1) < 1e-9), unit) if length else None
+
+
 def _axis_label(image: xr.DataArray, dim: str) -> str:
     unit = unit_of(image, dim) if _step(image, dim) is not None else "pixels"
-    length = metres(unit)
-    symbol = next((symbol for size, symbol in SYMBOLS.items() if length and abs(length / size - 1) < 1e-9), unit)
+    symbol = length_symbol(image, dim) or unit
     return f"{dim} [{symbol}]" if symbol else dim
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import xarray as xr
 
 from xprep.arguments import check_mapping
@@ -90,7 +89,7 @@ def compare(
     results = [_normalized(one, given, seed, place) for given in sets]
     pictures = [plain.isel(place), *(_channel(result, title, channel) for result, _ in results)]
     about = "; ".join(dict.fromkeys(text for _, text in results if text))
-    return _drawn([np.asarray(picture.transpose(*PLANE).values) for picture in pictures], [title, *map(_spelled, sets)], about)
+    return _drawn([picture.transpose(*PLANE).compute() for picture in pictures], [title, *map(_spelled, sets)], about)
 
 
 def _checked(parameters: Any) -> list[dict[str, Any]]:
@@ -171,7 +170,7 @@ def _spelled(given: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in shown.items()) or "the defaults"
 
 
-def _drawn(pictures: Sequence[Any], titles: Sequence[str], about: str) -> Figure:
+def _drawn(pictures: Sequence[xr.DataArray], titles: Sequence[str], about: str) -> Figure:
     height, width = pictures[0].shape
     figure = new_figure(4.5 * len(pictures), max(2.0, 4.0 * height / width) + 0.6)
     for panel, picture, title in zip(figure.subplots(1, len(pictures), squeeze=False)[0], pictures, titles, strict=True):

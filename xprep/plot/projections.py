@@ -25,6 +25,7 @@ from xprep.plot.panels import (
     show,
     window_of,
 )
+from xprep.plot.scale_bars import add_scale_bar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,6 +90,7 @@ def plot_projections(
         for dim, picture in drawn.items():
             show(axes[dim], picture, volume, SIDES[dim], None if as_labels else window, cmap)
         axes["z"].set_title(name)
+        add_scale_bar(axes["z"], volume)
     return finished(figure)
 
 

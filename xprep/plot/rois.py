@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
+COVERED = 1 / 7  # of a picture, at most, by outlines one point wide
+POINTS_AN_INCH = 72
+THINNEST, FAINTEST = 0.25, 0.3
 UNKNOWN = (0.6, 0.6, 0.6)  # a grey, for ROIs whose feature is NaN
 
 
@@ -31,7 +34,7 @@ def plot_rois(
     *,
     feature: Any = None,
     cmap: str = "viridis",
-    linewidth: float = 1.0,
+    linewidth: float | None = None,
     figure: Figure | SubFigure | None = None,
 ) -> Figure | SubFigure:
     """Draw the outlines of ROIs over an image, in physical units, coloured by a feature.
@@ -47,8 +50,9 @@ def plot_rois(
         Without, each ROI has a colour of its own.
     cmap : str
         Colour map of the feature.
-    linewidth : float
-        In points.
+    linewidth : float, optional
+        In points. By default 1, and where there are so many outlines that they would cover more than a seventh of the
+        picture, thinner, and then fainter.
     figure : Figure or SubFigure, optional
         Where to draw; by default in a new figure.
 
@@ -76,7 +80,8 @@ def plot_rois(
     """
     load_matplotlib()
     check_cmap(cmap)
-    check_number(linewidth, "linewidth", least=0)
+    if linewidth is not None:
+        check_number(linewidth, "linewidth", least=0)
     reference = drawable(image, "plot_rois", PLANE, finest=True)
     rois = as_table(rois, [reference.isel(z=0, drop=True) if "z" in reference.dims else reference]).on(reference, PLANE)
     rois.check_inside({"z": 2**31, **{dim: reference.sizes[dim] for dim in PLANE}})
@@ -117,18 +122,48 @@ def _title(feature: Any) -> str:
 
 
 def _draw(
-    panel: Axes, image: xr.DataArray, rois: RoiTable, values: NDArray[np.float64] | None, cmap: str, linewidth: float
+    panel: Axes, image: xr.DataArray, rois: RoiTable, values: NDArray[np.float64] | None, cmap: str, linewidth: float | None
 ) -> Any:
     """Add the outlines to one panel."""
     segments, owners = outline_segments(rois)
     y, x = (_physical(image, dim, segments[..., axis]) for axis, dim in enumerate(PLANE))
-    lines = load_matplotlib("collections").LineCollection(list(np.stack([x, y], axis=-1)), linewidths=linewidth)
+    width, opacity = (linewidth, 1.0) if linewidth is not None else line_style(len(segments), _points_a_pixel(panel, image))
+    lines = load_matplotlib("collections").LineCollection(
+        list(np.stack([x, y], axis=-1)), linewidths=width, alpha=opacity
+    )
     if values is None:
         lines.set_color([tuple(color) for color in label_colors(np.arange(1, len(rois) + 1))[owners] / 255])
     else:
         lines.set_cmap(load_matplotlib().colormaps[cmap].with_extremes(bad=UNKNOWN))
         lines.set_array(np.ma.masked_invalid(values[owners]))
     return panel.add_collection(lines, autolim=False)
+
+
+def line_style(sides: int, share: float) -> tuple[float, float]:
+    """Return the width (points) and the opacity of outlines.
+
+    Parameters
+    ----------
+    sides : int
+        Sides of pixels that are drawn.
+    share : float
+        Of the picture that one of them covers, one point wide.
+
+    Examples
+    --------
+    >>> line_style(500, 1e-4), line_style(40_000, 1e-4)
+    ((1.0, 1.0), (0.25, 0.3))
+    """
+    covered = max(sides * share, 1e-9)
+    width = min(1.0, max(THINNEST, COVERED / covered))
+    return width, min(1.0, max(FAINTEST, COVERED / (covered * width)))
+
+
+def _points_a_pixel(panel: Axes, image: xr.DataArray) -> float:
+    """Return the share of a picture that a line of one pixel's side covers, one point wide."""
+    width, height = np.asarray(panel.get_window_extent().size, float) / panel.figure.dpi * POINTS_AN_INCH
+    down, across = (image.sizes[dim] for dim in PLANE)
+    return float(1 / (across * height) + 1 / (down * width)) / 2
 
 
 def _physical(image: xr.DataArray, dim: str, positions: NDArray[np.float64]) -> NDArray[np.float64]:

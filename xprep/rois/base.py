@@ -132,7 +132,12 @@ class RaggedPixels:
     def on(self, image: xr.DataArray, dims: Sequence[str] = SPACE) -> Self:
         """Return the table whose positions are pixels of ``image``, which may be a crop, or flipped.
 
-        Along a dim where the table or the image has no coordinate, positions stay.
+        Parameters
+        ----------
+        image : DataArray
+            What is to be measured. Along a dim where the table or the image has no coordinate, positions stay.
+        dims
+            Which dims are looked at.
 
         Raises
         ------
@@ -158,6 +163,14 @@ class RaggedPixels:
         Returns
         -------
         array of bool, (roi,)
+
+        Examples
+        --------
+        >>> import numpy as np, xarray as xr
+        >>> from xprep import RoiTable
+        >>> table = RoiTable.from_pixels([[1.0], [1.0]], ypix=[[2], [7]], xpix=[[5], [5]])
+        >>> table.inside(xr.DataArray(np.zeros((4, 6)), dims=("y", "x")))
+        array([ True, False])
         """
         found = {**self._places, **columns_on(self._places, self.placement, image, SPACE)}
         shown = {dim: np.where(found[dim] < image.sizes.get(dim, 1), found[dim], OUTSIDE) for dim in SPACE}
@@ -197,6 +210,12 @@ class RaggedPixels:
         ------
         ValueError
             A volumetric table, or a ROI beyond ``num_planes``.
+
+        Examples
+        --------
+        >>> from xprep import RoiTable
+        >>> [len(one) for one in RoiTable.from_pixels([[1.0], [1.0]], [[2], [3]], [[2], [3]], zpix=[2, 0]).split_planes()]
+        [1, 0, 1]
         """
         if self.volumetric:
             raise ValueError("volumetric ROIs do not lie in one plane; only a planar table can be split by planes.")
@@ -253,7 +272,19 @@ class RaggedPixels:
         return describe_html(self.summary)
 
     def flat(self) -> dict[str, Array]:
-        """Return the columns as `xprep.rois.flatten_roi_data` gives them."""
+        """Return the columns as `xprep.rois.flatten_roi_data` gives them.
+
+        Returns
+        -------
+        dict
+            ``lam_flat, ypix_flat, xpix_flat, zpix_flat`` and ``roi_idx``, the number (not the id) of each pixel's ROI.
+
+        Examples
+        --------
+        >>> from xprep import RoiTable
+        >>> RoiTable.from_pixels([[1.0, 3.0], [2.0]], ypix=[[4, 8], [5]], xpix=[[0, 0], [9]]).flat()["roi_idx"]
+        array([0, 0, 1])
+        """
         lam, zpix, ypix, xpix = self.columns
         rois = np.repeat(np.arange(len(self)), np.diff(self.starts))
         return {"lam_flat": lam, "ypix_flat": ypix, "xpix_flat": xpix, "roi_idx": rois, "zpix_flat": zpix}

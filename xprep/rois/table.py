@@ -155,7 +155,14 @@ class RoiTable(RaggedPixels):
 
     @classmethod
     def from_dataset(cls, dataset: xr.Dataset) -> RoiTable:
-        """Make a table from what `to_dataset` gave; a lazy Dataset is computed."""
+        """Make a table from what `to_dataset` gave; a lazy Dataset is computed.
+
+        Examples
+        --------
+        >>> table = RoiTable.from_pixels([[1.0, 3.0], [2.0]], ypix=[[4, 8], [5]], xpix=[[0, 0], [9]])
+        >>> RoiTable.from_dataset(table.to_dataset()).fingerprint == table.fingerprint
+        True
+        """
         return cls(**columns_from_dataset(dataset))
 
     def to_dataset(self) -> xr.Dataset:
@@ -217,6 +224,11 @@ class RoiTable(RaggedPixels):
         ------
         ValueError
             A ROI without centroid (no pixels, or weights that sum to 0) with ``asint=True``; NaN otherwise.
+
+        Examples
+        --------
+        >>> RoiTable.from_pixels([[1.0, 3.0]], ypix=[[4, 8]], xpix=[[2, 2]]).centroids(asint=False).y.values
+        array([7.])
         """
         columns = (self.zpix, self.ypix, self.xpix) if self.volumetric else (self.ypix, self.xpix)
         found = locate(self.lam, columns, self.starts, method, asint)

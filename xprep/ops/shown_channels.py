@@ -1,0 +1,41 @@
+"""How the channels of an image are to be shown: what ``attrs["omero"]`` says of each."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import xarray as xr
+
+from xprep.dims.channels import channel_names, spell_channel
+from xprep.io.ome import Channel
+from xprep.io.ome_read import read_appearance
+from xprep.ops.layout import CHANNEL
+
+
+def channel_labels(image: xr.DataArray) -> list[str]:
+    """Return the names of the channels as a viewer shows them; one that was selected still has its own."""
+    if CHANNEL in image.coords:
+        return list(map(spell_channel, channel_names(image)))
+    return [f"channel {i}" for i in range(image.sizes.get(CHANNEL, 1))]
+
+
+def wanted_channels(image: xr.DataArray) -> list[Channel | None]:
+    """Return how each channel is to be shown, None where the image does not say.
+
+    Of several channels of one label the k-th is shown as the k-th there. Where some of them were selected and they are not all
+    shown alike, nothing says which these are.
+    """
+    channels, _ = read_appearance(image.attrs)
+    labels = channel_labels(image)
+    called: dict[str, list[Channel]] = {}
+    for channel in channels:
+        called.setdefault(channel.label, []).append(channel)
+    counts, seen, found = Counter(labels), Counter[str](), list[Channel | None]()
+    for label in labels:
+        told = called.get(label, [])
+        if told == told[:1] * len(told):
+            found.append(told[0] if told else None)
+        else:
+            found.append(told[seen[label]] if len(told) == counts[label] else None)
+        seen[label] += 1
+    return found
