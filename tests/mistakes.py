@@ -77,6 +77,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "set_options": (set_options, {}),
     "show_versions": (xprep.show_versions, {}),
     "plot_channels": (xprep.plot_channels, {"image": IMAGE}),
+    "plot_histograms": (xprep.plot_histograms, {"image": IMAGE}),
+    "compare": (xprep.compare, {"image": IMAGE, "parameters": [{"sigma": 0}]}),
     "plot_projections": (xprep.plot_projections, {"image": VOLUME}),
     "plot_rois": (xprep.plot_rois, {"image": IMAGE, "rois": TABLE}),
     "datasets.blobs": (xprep.datasets.blobs, {"shape": (9, 9)}),
@@ -239,6 +241,12 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
         "unbounded_codecs": SWITCH, "deadline": (0, -1, NAN, INF, "50", None, True),
     },
     "show_versions": {},
+    "plot_histograms": {"image": NO_IMAGE, "after": (Told(np.ones((3, 4)), "ndarray"), Told("a.zarr", "a.zarr|str"))},
+    "compare": {
+        "image": NO_IMAGE, "parameters": (99, "p", [99], {"p": 99}, None, Told([], "parameters is empty")),
+        "channel": ("CD8", 7, 1.5), "crop": ({"w": 3}, {"y": 3}, {"y": slice(0, 9, 2)}, {"y": slice(90, 99)}, 5, "y"),
+        "seed": (-1, 0.5, "0", None, True),
+    },
     "plot_channels": {"image": NO_IMAGE, "labels": SWITCH_OR_NONE, "cmap": CMAP, "figure": (5, "figure")},
     "plot_projections": {"image": NO_IMAGE, "labels": SWITCH_OR_NONE, "cmap": CMAP, "figure": (5, "figure")},
     "plot_rois": {
@@ -333,5 +341,5 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
 # What is fitted is what is normalised with.
 WRONG["fit_normalize"] = {"images": NO_IMAGE} | {
     key: values for key, values in WRONG["normalize"].items() if key not in ("image", "chunks", "statistics")
-}
+} | {"sample": (0, 1.5, -0.1, NAN, "1%", True, [0.5], 0.001), "seed": (-1, 0.5, "0", None, True)}
 ROWS: Final = [(name, key, value) for name, keys in WRONG.items() for key, values in keys.items() for value in values]

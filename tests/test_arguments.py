@@ -36,7 +36,7 @@ FOREIGN = (
     "setting an array element", "invalid literal",
 )  # fmt: skip
 IMAGE = ("image", "images")
-DRAWN = ("plot_channels", "plot_projections", "plot_rois")
+DRAWN = ("compare", "plot_channels", "plot_histograms", "plot_projections", "plot_rois")
 
 
 @pytest.fixture

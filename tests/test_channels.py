@@ -355,6 +355,9 @@ def test_equal_names_are_written_and_read_again(tmp_path: Path, layout: str, ver
     assert [one["color"] for one in again.attrs["omero"]["channels"]] == COLORS
     np.testing.assert_array_equal(plain(again, channels=["DAPI"]), image.values[[0, 2]])
     assert [one["color"] for one in plain(again, channels=[2, 1]).attrs["omero"]["channels"]] == [COLORS[2], COLORS[1]]
+    again.isel(c=[2]).prep.to_ome_zarr(tmp_path / "one.zarr", layout=layout, version=version)
+    (one,) = xprep.open_image(tmp_path / "one.zarr").attrs["omero"]["channels"]
+    assert one["color"] != COLORS[0], "the second of a name looks like the first"
     again.isel(c=[2, 1, 0]).prep.to_ome_zarr(tmp_path / "b.zarr", layout=layout, version=version)
     assert xprep.open_image(tmp_path / "b.zarr").c.values.tolist() == names[::-1]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -89,6 +90,7 @@ def lab(s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         image.prep.to_ome_zarr(f"{name}.zarr", scale_factors=())
     image_of("tyx", 6, 32, 40).prep.to_ome_zarr("frames.zarr", scale_factors=())
     (tmp_path / "recipe.yaml").write_text(RECIPE)
+    tifffile.imwrite("slide.ome.tif", slide.values, photometric="minisblack", metadata={"axes": "CYX"})
     return tmp_path
 
 
@@ -98,7 +100,6 @@ def suite2p_stat() -> NDArray[np.object_]:
 
 
 def test_the_python_of_the_readme_runs(lab: Path) -> None:
-    tifffile = pytest.importorskip("tifffile", reason="tifffile is not installed (pip install tifffile)")
     slide = image_of("cyx", 2, 300, 280)
     tifffile.imwrite("slide.tif", slide.values, tile=(128, 128), photometric="minisblack", metadata={"axes": "CYX"})
     np.save("stat.npy", suite2p_stat())
@@ -120,12 +121,12 @@ def test_the_commands_of_the_readme_run(lab: Path, capsys: pytest.CaptureFixture
 
     (block,) = [block for block in blocks(README, "bash") if "xprep info" in block]
     commands = [shlex.split(line, comments=True) for line in block.splitlines()]
-    names = "demo info plan normalize normalize fit normalize run validate scratch"
+    names = "demo info convert plan normalize normalize fit normalize run validate scratch"
     assert [words[1] for words in commands] == names.split()
     for words in commands[1:]:
         done = runner.invoke(app, words[1:])
         assert done.exit_code == 0, (words, done.output)
-    for name in ("slide_norm.ome.zarr", "out/fov3.ome.zarr", "recipes/fov1.ome.zarr"):
+    for name in ("slide_copy.ome.zarr", "slide_norm.ome.zarr", "out/fov3.ome.zarr", "recipes/fov1.ome.zarr"):
         assert xprep.open_image(lab / name).shape == (3, 48, 64)
 
 

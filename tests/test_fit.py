@@ -290,6 +290,23 @@ def test_channels_that_were_chosen_are_chosen_again() -> None:
     assert_same_bits(found, other.sel(c=["c", "a"]).prep.normalize(statistics=image.sel(c=["c", "a"]).prep.fit_normalize()))
 
 
+CHOSEN: dict[str, tuple[list[Any] | None, Any, list[int]]] = {
+    "numbers for names": ([488, 561, 640], [640, 488], [2, 0]),
+    "positions": (None, [2, 0], [2, 0]),
+    "one name of two": (["a", "b", "a"], ["a"], [0, 2]),
+    "two of one name and another": (["a", "b", "a"], ["b", "a"], [1, 0, 2]),
+}
+
+
+@pytest.mark.parametrize("case", CHOSEN)
+def test_whatever_they_are_called(case: str) -> None:
+    names, channels, positions = CHOSEN[case]
+    image = named(names)
+    found = image.prep.normalize(statistics=image.prep.fit_normalize(channels=channels))
+    assert_same_bits(found, image.prep.normalize(channels=channels))
+    assert_same_bits(found, image.isel(c=positions).prep.normalize())
+
+
 # What is given beside
 
 EQUAL: list[dict[str, Any]] = [

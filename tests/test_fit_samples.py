@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.ndimage
+import scipy.stats
 import xarray as xr
 
 import xprep
 from tests.sources import counted
-from xprep.ops.fit_sampling import WithInterval
+from xprep.ops.fit_sampling import WithInterval, _student
 from xprep.ops.statistics import Statistic
 
 # By hand, for all 200 draws (a quarter of an hour): XPREP_DRAWS=200 pytest tests/test_fit_samples.py -k holds
@@ -131,6 +132,11 @@ def test_a_bound_that_cannot_be_known_is_nan(case: str) -> None:
     known = WithInterval(50, 0.9, pixels)(statistic(1.0), *map(statistic, np.linspace(0.9, 1.1, 15)))
     assert known.interval is not None
     assert 0.3 < known.interval[0, 0] < 1 < known.interval[0, 1] < 3
+
+
+def test_students_t() -> None:
+    freedom = np.linspace(3.2, 15, 57)
+    np.testing.assert_allclose(_student(freedom), scipy.stats.t.ppf(0.975, freedom), rtol=0.01)
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

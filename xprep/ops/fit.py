@@ -102,12 +102,11 @@ def fit_normalize(
     }  # fmt: skip
     chosen, recipe = prepare(images, "fit_normalize", given)
     check_choice(intermediates, (None, "auto", "recompute", "persist", "spill"), "intermediates")
-    fields, approximate = fields_of(chosen, sigma), taken_of(chosen)
+    fields, approximate, number = fields_of(chosen, sigma), taken_of(chosen), check_seed(seed)
     if sample is None:
         statistics = statistics_of_fields(fields, recipe, intermediates)
     else:
-        share, number = check_share(sample), check_seed(seed)
-        statistics, of_sample = sampled_statistics(fields, recipe, share, number, intermediates)
+        statistics, of_sample = sampled_statistics(fields, recipe, check_share(sample), number, intermediates)
         approximate = "; ".join(filter(None, [of_sample, approximate]))
     lazy = any(is_lazy(image.data) for image in chosen.values())
     if not lazy:

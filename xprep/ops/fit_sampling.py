@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
-from scipy.special import stdtrit
 
 from xprep.engine.graph import call
 from xprep.engine.memory import memory_limit
@@ -24,11 +23,13 @@ from xprep.ops.fitted import SAMPLED, voxel_sizes
 from xprep.ops.layout import CHANNEL, arranged, layout_of
 from xprep.ops.normalize_passes import Field, Recipe, statistics_of_fields
 from xprep.ops.statistics import Statistic
-from xprep.types import Intermediates
+from xprep.types import Array, Intermediates
 
 GROUPS: Final = 15
 FEWEST: Final = 2 * GROUPS
 BEYOND: Final = 150  # pixels of the sample beyond a percentile, with fewer of which it moves in steps
+# Of Student's t, by degrees of freedom from 1: what 95 % lie within. scipy's own takes 0.1 s to import.
+T_95: Final = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 LEAST_FREEDOM: Final = 2.0  # of groups that matter: fewer are one part of the image, of which two or three chunks say nothing
 
 
@@ -132,7 +133,7 @@ class WithInterval:
             moved = np.array([np.log(one.values.astype(np.float64) / values) ** 2 for one in replicates])
             freedom = moved.sum(axis=0) ** 2 / (moved**2).sum(axis=0)
             # Of 15 squares of one size, Satterthwaite's formula gives about 5: their own noise.
-            error = stdtrit(np.clip(1.6 * freedom, 1, GROUPS), 0.975) * np.sqrt(self.left * moved.sum(axis=0))
+            error = _student(1.6 * freedom) * np.sqrt(self.left * moved.sum(axis=0))
             bounds = np.stack([values * np.exp(-error), values * np.exp(error)], axis=-1)
         known = (freedom >= LEAST_FREEDOM) & (values > 0) & (self._beyond >= BEYOND)
         return replace(whole, left_out=None, interval=np.where(known[:, None], bounds, np.nan).astype(whole.values.dtype))
@@ -140,3 +141,9 @@ class WithInterval:
     @property
     def _beyond(self) -> float:
         return self.pixels * min(self.percentile, 100 - self.percentile) / 100
+
+
+def _student(freedom: Array) -> Array:
+    """Return within how many standard errors 95 % lie, for any degrees of freedom up to 15."""
+    inverse = 1 / np.arange(len(T_95), 0, -1)
+    return np.asarray(np.interp(1 / np.clip(freedom, 1, len(T_95)), inverse, T_95[::-1]))

@@ -94,7 +94,8 @@ def about_fit(images: Images, recipe: Recipe, given: Mapping[str, Any], approxim
 
 def _parameters(first: xr.DataArray, recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of a fit as JSON knows them: the channels only where some were chosen."""
-    chosen = None if given["channels"] is None else [spell_channel(one) for one in recipe.channels]
+    names = recipe.channels if CHANNEL in first.coords else np.atleast_1d(given["channels"]).tolist()  # positions in the whole
+    chosen = None if given["channels"] is None else [spell_channel(one) for one in names]
     return {
         "p": recipe.p, "p_sum": recipe.p_sum, "p_post": recipe.p_post, "sigma": sigma_as_given(given["sigma"], first),
         "norm_sum": recipe.norm_sum, "cap_max": None if np.isinf(recipe.cap) else recipe.cap, "channels": chosen,

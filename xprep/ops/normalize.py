@@ -80,10 +80,10 @@ def normalize(
     intermediates : {"auto", "recompute", "persist", "spill"}, optional
         What becomes of the image between the passes; by default the option of that name.
     statistics : Dataset, str or Path, optional
-        What `fit_normalize` gave, or its file (``.zarr``, ``.nc``, ``.json``): one pass over the image with these statistics and
-        their parameters, of which any that is given beside must be equal. Channels go together by name, in the fit's order
-        (where either has no names, by position). A sigma in pixels is refused where the voxel size is another one; a length
-        follows it.
+        What `fit_normalize` gave, or its file (``.zarr``, ``.nc``, ``.json``; URLs with the environment's credentials): one
+        pass over the image with these statistics and their parameters, of which any that is given beside must be equal.
+        Channels go together by name, in the fit's order (where either has no names, by position). A sigma in pixels is
+        refused where the voxel size is another one; a length follows it.
 
     Returns
     -------

@@ -34,7 +34,7 @@ from xprep.ops.normalize_passes import normalized
 from xprep.ops.parameters import check_choice
 from xprep.ops.statistics import Statistic
 from xprep.redaction import redact
-from xprep.types import Array
+from xprep.types import Array, WrittenName
 
 F = TypeVar("F", bound=Callable[..., Any])
 FREE: Final = ("chunks", "intermediates", "statistics")  # of the arguments, what decides on no value
@@ -127,7 +127,7 @@ class _Fit:
             Other numbers of channels, where either has no names.
         """
         where = f" of {title}" if (title := spell_name(name)) else ""
-        chosen = self.parameters["channels"] if channels is None else channels
+        chosen = _as_written(self.parameters["channels"]) if channels is None else channels
         own = image if chosen is None else picked(image, channel_positions(image, chosen))
         if self.names is None or CHANNEL not in own.coords:
             return self._counted(own, where)
@@ -230,6 +230,11 @@ def _lazily(made: _Given, parts: list[xr.DataArray], note: Noted) -> Any:
     identities = [identity_of(part.data) for part in parts]
     known = None if None in identities else token("given", made, identities)
     return call(made, *arrays, label=made.name, identity=known, note=note)
+
+
+def _as_written(names: list[str] | None) -> list[str] | None:
+    """Return the names of chosen channels, each once: one takes all that are called so, numbers too."""
+    return None if names is None else [WrittenName(name) for name in dict.fromkeys(names)]
 
 
 def _comparable(name: str, value: Any, image: xr.DataArray) -> Any:

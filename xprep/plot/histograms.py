@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import xarray as xr
 
 from xprep.dims.channels import channel_names, channel_titles
 from xprep.engine.histograms import histogram
@@ -52,7 +53,9 @@ def plot_histograms(image: Any, after: Any = None) -> Figure:
     ['marker 1', 'marker 1, after', 'marker 2', 'marker 2, after']
     """
     load_matplotlib()
-    columns = [_counted(one) for one in (image, after) if one is not None]
+    if after is not None and not isinstance(after, xr.DataArray | xr.Dataset | xr.DataTree):
+        raise TypeError(f"after must be a DataArray, a Dataset or a DataTree, or None; got a {type(after).__name__}.")
+    columns = [_counted(image), *(_counted(one) for one in [after] if one is not None)]
     titles = columns[0][0][1]
     if any(len(one) != len(titles) for column in columns for _, one, _, _ in column):
         raise ValueError("images of one figure must have the same number of channels; choose some of them: image.sel(c=[…]).")

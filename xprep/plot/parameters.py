@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import xarray as xr
 
+from xprep.arguments import check_mapping
 from xprep.dims.channels import channel_names, channel_positions, channel_titles
-from xprep.ops.fit import fit_normalize
+from xprep.ops.fit import check_seed, fit_normalize
 from xprep.ops.fit_sampling import few_chunks
 from xprep.ops.layout import CHANNEL, PLANE
 from xprep.ops.normalize import normalize
@@ -79,7 +80,7 @@ def compare(
     ['marker 2', 'sigma=0', 'sigma=2, p_sum=20']
     """
     load_matplotlib()
-    sets = _checked(parameters)
+    sets, seed = _checked(parameters), check_seed(seed)
     one = drawable(image, "compare", PLANE, finest=True)
     place = _crop(one, crop)
     position = 0 if channel is None else channel_positions(one, [channel], "channel")[0]
@@ -92,7 +93,8 @@ def compare(
 
 
 def _checked(parameters: Any) -> list[dict[str, Any]]:
-    if isinstance(parameters, Mapping | str) or not all(isinstance(one, Mapping) for one in parameters):
+    listed = isinstance(parameters, list | tuple)
+    if not listed or not all(isinstance(one, Mapping) for one in parameters):
         raise TypeError(f"parameters must be a list of mappings, such as [{{'p': 99}}, {{'p': 99.9}}]; got {parameters!r}.")
     if not parameters:
         raise ValueError("parameters is empty; give what `normalize` is to be called with, e.g. [{'p': 99}, {'p': 99.9}].")
@@ -100,7 +102,7 @@ def _checked(parameters: Any) -> list[dict[str, Any]]:
 
 
 def _crop(image: xr.DataArray, crop: Mapping[str, Any] | None) -> dict[str, Any]:
-    given = dict(crop or {})
+    given = dict(check_mapping(crop, "crop", "{'y': slice(0, 512), 'x': slice(0, 512)}"))
     if unknown := [dim for dim in given if dim not in image.dims or dim == CHANNEL]:
         raise ValueError(f"crop names {unknown[0]!r}, which is none of z, y and x of the image: it has {tuple(image.dims)}.")
     found: dict[str, Any] = {}
@@ -108,6 +110,8 @@ def _crop(image: xr.DataArray, crop: Mapping[str, Any] | None) -> dict[str, Any]
         middle = image.sizes[dim] // 2
         own = slice(max(0, middle - SIDE // 2), middle + SIDE // 2) if dim in PLANE else middle
         found[dim] = given.get(dim, own)
+        if isinstance(found[dim], slice) and found[dim].step not in (None, 1):
+            raise ValueError(f"crop[{dim!r}] must be a slice without steps; got {found[dim]!r}.")
         if isinstance(found[dim], slice) is not (dim in PLANE):
             raise ValueError(f"crop[{dim!r}] must be a {'slice' if dim in PLANE else 'whole number'}; got {found[dim]!r}.")
         if dim in PLANE and not range(*found[dim].indices(image.sizes[dim])):
