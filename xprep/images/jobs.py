@@ -259,7 +259,8 @@ def order_all(outputs: Sequence[Output]) -> list[_Order]:
 
 
 def _open(
-    image: xr.DataArray, url: Any, options: Options, levels: Sequence[LevelSpec], fingerprint: str | None, listener: Listener | None
+    image: xr.DataArray, url: Any, options: Options, levels: Sequence[LevelSpec], fingerprint: str | None,
+    listener: Listener | None,
 ) -> ImageStore | Place:
     """Return the store to be filled, or the place of the finished one."""
     spec = spec_of(image, options)
