@@ -22,7 +22,7 @@ from tests.servers import Server
 from xprep.batch import BatchReport, RecipeError, find_tasks, load_recipe, status
 from xprep.batch.steps import _refused, stand_in
 from xprep.cli.app import app
-from xprep.engine.progress import Bar
+from xprep.engine.progress import ProgressBar
 
 RECIPE = """\
 inputs: {inputs}
@@ -192,7 +192,7 @@ def test_a_report_in_a_notebook(tmp_path: Path) -> None:
     paths = images(tmp_path / "in", 3)
     (paths[1] / "zarr.json").write_text("{ <b>")
     stream = io.StringIO()
-    found = xprep.run(recipe(tmp_path), progress=Bar(stream))
+    found = xprep.run(recipe(tmp_path), progress=ProgressBar(stream))
     shown = found._repr_html_()
     assert shown.index("failed") < shown.index("written</td>")
     assert "is not JSON" in shown

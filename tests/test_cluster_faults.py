@@ -15,7 +15,7 @@ import pytest
 import xprep
 from xprep.engine import failing, watching
 from xprep.engine.memory import cluster_memory
-from xprep.engine.watching import Watch
+from xprep.engine.watching import ClusterWatch
 from xprep.engine.workers import WORKER_BYTES
 
 MIB = 2**20
@@ -178,9 +178,9 @@ def test_a_task_that_kills_its_workers_is_told_in_words(client: Any) -> None:
 
 @pytest.mark.parametrize(("died", "done", "stops"), [(1, 0, False), (7, 0, False), (8, 10, True), (8, 1000, False)])
 def test_workers_that_die_again_and_again_end_the_run(died: int, done: int, stops: bool, client: Any) -> None:
-    watch = Watch(client, [("xprep-a", n) for n in range(2000)], lambda steps, nbytes: None)
+    watch = ClusterWatch(client, [("xprep-a", n) for n in range(2000)], lambda steps, nbytes: None)
     watch.begin()
-    watch._done, watch._last = done, watching._Count(2000 - done, died, 0.0, True)
+    watch._done, watch._last = done, watching._ClusterCount(2000 - done, died, 0.0, True)
     ends = pytest.raises(xprep.NobodyWorksError, match=rf"\({died} times\)") if stops else nullcontext()
     with ends, pytest.warns(UserWarning, match="workers died while they were at tasks of this run"):
         watch._check_deaths()
@@ -229,9 +229,9 @@ def _slowly(block: np.ndarray) -> np.ndarray:
 # Bytes that others wrote: workers tell theirs with heartbeats, which come late
 
 
-def told(at: float, written: float, *, alone: bool = True, late: float = 0.5) -> watching._Count:
+def told(at: float, written: float, *, alone: bool = True, late: float = 0.5) -> watching._ClusterCount:
     """Return the scheduler's count at a time; the last heartbeat of some worker was so much earlier."""
-    return watching._Count(9, 0, written, alone, at, at - late)
+    return watching._ClusterCount(9, 0, written, alone, at, at - late)
 
 
 BYTES = {
@@ -248,12 +248,12 @@ BYTES = {
 
 @pytest.mark.parametrize(("counts", "wanted"), BYTES.values(), ids=BYTES)
 def test_bytes_that_others_wrote_are_not_told(
-    counts: list[watching._Count], wanted: int, client: Any, monkeypatch: pytest.MonkeyPatch
+    counts: list[watching._ClusterCount], wanted: int, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[int] = []
     coming = iter(counts)
-    monkeypatch.setattr(Watch, "_asked", lambda self: next(coming))
-    watch = Watch(client, [("xprep-a", n) for n in range(9)], lambda steps, nbytes: heard.append(nbytes))
+    monkeypatch.setattr(ClusterWatch, "_asked", lambda self: next(coming))
+    watch = ClusterWatch(client, [("xprep-a", n) for n in range(9)], lambda steps, nbytes: heard.append(nbytes))
     watch.begin()
     for _ in counts[1:]:
         watch.look()

@@ -27,7 +27,7 @@ from tests.sources import CountingSource, counted
 from tests.strategies import chunks_of
 from tests.test_laws import python
 from xprep.engine.folds import Fold, fold
-from xprep.engine.gather import Place, gather
+from xprep.engine.gather import BlockPlace, gather
 from xprep.engine.graph import SKIPPED, call, clone, is_skipped
 from xprep.engine.keep import choose, keep
 from xprep.engine.run import count_tasks
@@ -59,7 +59,7 @@ def test_every_block_gets_the_region_that_it_needs(data: st.DataObject) -> None:
     chunks = tuple(data.draw(chunks_of(n)) for n in array.shape)
     reach = data.draw(st.tuples(*[st.integers(0, 9)] * 3))
 
-    def check(block: np.ndarray, place: Place) -> np.ndarray:
+    def check(block: np.ndarray, place: BlockPlace) -> np.ndarray:
         region = tuple(slice(max(0, a - r), min(n, b + r)) for (a, b), r, n in zip(place.output, reach, array.shape, strict=True))
         assert place.input == tuple((s.start, s.stop) for s in region)
         assert place.shape == array.shape
@@ -76,7 +76,7 @@ def test_beyond_its_ends_a_wrapped_axis_begins_anew(data: st.DataObject) -> None
     array, lazy = data.draw(cut_arrays())
     before, after = data.draw(st.tuples(st.integers(0, 40), st.integers(0, 40)))
 
-    def check(block: np.ndarray, place: Place) -> np.ndarray:
+    def check(block: np.ndarray, place: BlockPlace) -> np.ndarray:
         rows = np.arange(place.output[1][0] - before, place.output[1][1] + after)
         columns = slice(*place.output[2])
         np.testing.assert_array_equal(block, array[slice(*place.output[0])].take(rows, axis=1, mode="wrap")[:, :, columns])

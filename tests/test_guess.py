@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.engine.guess import FEWEST, INNER, PATCHES, SAMPLE_BYTES, Guess, Sampler
 from xprep.engine.quantiles import Question
 
 TOP = 2**16 - 1
 
 
-def place_of(block: np.ndarray) -> Place:
+def place_of(block: np.ndarray) -> BlockPlace:
     whole = tuple((0, n) for n in block.shape)
-    return Place(whole, whole, block.shape)
+    return BlockPlace(whole, whole, block.shape)
 
 
 @pytest.mark.parametrize("margin", [0, 3])
@@ -27,8 +27,8 @@ def test_patches_are_whole_and_lie_anywhere_in_their_tile(height: int, width: in
     side = INNER + 2 * margin
     patches = Sampler(margin, 5000)(block, place_of(block))
     for _ in range(50):  # a tile gives few: those of other places have other numbers
-        origin = Place(((0, 2), (len(patches), 9), (0, height), (0, width)), place_of(block).output, block.shape)
-        patches += Sampler(margin, 5000)(block, Place(origin.input, origin.input, block.shape))
+        origin = BlockPlace(((0, 2), (len(patches), 9), (0, height), (0, width)), place_of(block).output, block.shape)
+        patches += Sampler(margin, 5000)(block, BlockPlace(origin.input, origin.input, block.shape))
     tall, wide = min(side, height), min(side, width)
     assert {patch.shape for patch in patches} == {(2, tall, wide)}
     for patch in patches:

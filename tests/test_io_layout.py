@@ -17,7 +17,7 @@ from xprep.io.arrays import open_array
 from xprep.io.coords import Coord, encode_coord, plain, read_coord
 from xprep.io.groups import list_labels, read_group, read_image
 from xprep.io.layout import ArraySpec, ImageStore, LevelSpec
-from xprep.io.ome import Channel, ImageLabel, Level, Multiscale, Window, make_axes
+from xprep.io.ome import Channel, ContrastWindow, ImageLabel, Level, Multiscale, make_axes
 from xprep.io.outputs import create_image
 from xprep.io.owner import Owner
 from xprep.io.status import check_finished, mark_writing, read_status
@@ -54,7 +54,7 @@ def metadata(store: ImageStore, dims: tuple[str, ...] = ("c", "y", "x"), **more:
     return Multiscale(make_axes(dims, {"y": "µm", "x": "µm"}), placed, "image", method="mean", **more)
 
 
-CHANNELS = (Channel("DAPI", "0000FF", Window(0, 65535, 3, 99)), Channel("CD8", "FF0000", Window(0, 65535, 3, 99)))
+CHANNELS = (Channel("DAPI", "0000FF", ContrastWindow(0, 65535, 3, 99)), Channel("CD8", "FF0000", ContrastWindow(0, 65535, 3, 99)))
 
 
 def fill(store: ImageStore, seed: int = 0) -> list[np.ndarray]:

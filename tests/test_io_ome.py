@@ -15,7 +15,7 @@ from xprep.errors import StoreFormatError, StoreFormatWarning
 from xprep.io.consolidate import write_group
 from xprep.io.documents import METADATA_BYTES, parse_json
 from xprep.io.groups import list_images, list_labels, read_group, read_image
-from xprep.io.ome import VERSIONS, Axis, Channel, ImageLabel, Level, Multiscale, Window, make_axes
+from xprep.io.ome import VERSIONS, Axis, Channel, ContrastWindow, ImageLabel, Level, Multiscale, make_axes
 from xprep.io.ome_read import read_multiscale
 from xprep.io.ome_write import write_labels, write_multiscale
 from xprep.io.stores import open_store
@@ -32,7 +32,7 @@ def images(draw: st.DrawFn) -> Multiscale:
     units = draw(st.sampled_from([{}, {"y": "µm", "x": "µm", "t": "s"}]))
     vectors = st.tuples(*[POSITIVE] * len(dims)), st.tuples(*[ANY] * len(dims))
     levels = tuple(Level(f"scale{n}/image", draw(vectors[0]), draw(vectors[1])) for n in range(draw(st.integers(1, 3))))
-    window = draw(st.none() | st.builds(Window, ANY, ANY, ANY, ANY))
+    window = draw(st.none() | st.builds(ContrastWindow, ANY, ANY, ANY, ANY))
     label = draw(st.none() | st.just(ImageLabel(colors={1: (255, 0, 0, 128)}, properties=({"label-value": 1, "area": 3.5},))))
     channels = (Channel("DAPI", "0000FF", window), Channel("ä/b", "FF00FF", window, active=False))
     return Multiscale(

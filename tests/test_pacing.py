@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.sources import CountingSource
 from xprep.engine import needs as gathering
 from xprep.engine.folds import Fold, fold
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.engine.rims import Border
 from xprep.engine.sources import read_array
 from xprep.engine.windows import Reach
@@ -74,7 +74,7 @@ def test_no_thread_waits_without_need(workers: int) -> None:
     """As many tiles as there are threads may be made at once: they meet at a barrier, which breaks if one cannot come."""
     barrier, first = threading.Barrier(workers), iter(range(workers))
 
-    def meet(block: np.ndarray, place: Place) -> bool:
+    def meet(block: np.ndarray, place: BlockPlace) -> bool:
         if next(first, None) is not None:
             barrier.wait(timeout=300)
         return True
@@ -97,7 +97,7 @@ def test_every_tile_gets_the_region_it_needs(
     source = CountingSource(values, (1, 4, 4))
     seen = np.zeros(shape, int)
 
-    def compare(block: np.ndarray, place: Place) -> bool:
+    def compare(block: np.ndarray, place: BlockPlace) -> bool:
         np.add.at(seen, tuple(slice(*span) for span in place.output), 1)
         whole = tuple(
             (max(0, start - r), min(n, stop + r)) for (start, stop), r, n in zip(place.output, radii, shape, strict=True)
@@ -128,7 +128,7 @@ def test_a_later_pass_does_not_read_before_its_turn() -> None:
     source = LivingSource(np.zeros((1, 8 * 64, 8 * 64), "uint8"), (1, 64, 64))
     begun = []
 
-    def first(block: np.ndarray, place: Place) -> int:
+    def first(block: np.ndarray, place: BlockPlace) -> int:
         begun.append(source.total)
         return int(block[0, 0, 0])
 

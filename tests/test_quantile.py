@@ -19,7 +19,7 @@ from tests.operations import assert_same_bits
 from tests.sources import counted
 from tests.strategies import FLOATS, INTEGERS, NUMBERS, chunkings, chunks_of
 from xprep.engine.folds import Fold
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.engine.graph import call
 from xprep.engine.quantiles import Question, _Narrow, quantiles
 
@@ -253,7 +253,7 @@ class Asked:
 @pytest.mark.parametrize("dtype", ["int16", "float32", "int64"])
 def test_counts_take_what_plans_say_of_them(dtype: str, q: tuple[float, ...]) -> None:
     block = np.random.default_rng(0).integers(0, 100, (2, 9, 9)).astype(dtype)
-    place = Place(((0, 2), (0, 9), (0, 9)), ((0, 2), (0, 9), (0, 9)), block.shape)
+    place = BlockPlace(((0, 2), (0, 9), (0, 9)), ((0, 2), (0, 9), (0, 9)), block.shape)
     question, stream = Question(q, np.dtype(dtype)), Asked()
     quantiles([stream], question, len(block), count())  # type: ignore[list-item]
     assert len(stream.folds) == question.rounds

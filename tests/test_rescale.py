@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from tests import paths
-from xprep.engine.scaling import Cut, Stretch, stretched_cuts
+from xprep.engine.scaling import AxisCut, Stretch, stretched_cuts
 from xprep.kernels.positions import SNAP, Scale, linear_taps, scaled_size, smooth_taps
 from xprep.ops.rescale import rescale, to_isotropic
 from xprep.options import set_options
@@ -515,8 +515,8 @@ def test_chunks_are_merged_while_their_input_fits_and_split_where_they_grow():
         needed = min(4000, rows.chunk * 100) * min(4000, columns.chunk * 100) * 2
         assert needed <= max(tile_bytes, 100 * 100 * 2)
         assert needed > tile_bytes / 8 or tile_bytes == 2**25
-    assert stretched_cuts(image, {0: Stretch(5200, 1.3), 1: Stretch(8000, 2)}, 4) == [Cut(130), Cut(200)]
-    assert stretched_cuts(image, {0: Stretch(2800, 0.7)}, 4) == [Cut(70), Cut(100)]
+    assert stretched_cuts(image, {0: Stretch(5200, 1.3), 1: Stretch(8000, 2)}, 4) == [AxisCut(130), AxisCut(200)]
+    assert stretched_cuts(image, {0: Stretch(2800, 0.7)}, 4) == [AxisCut(70), AxisCut(100)]
     (rows, columns) = stretched_cuts(image, dict.fromkeys((0, 1), Stretch(400000, 100)), 4)
     assert rows.chunk * columns.chunk * 4 <= 8 * 16 * 2**20
     assert 10000 % rows.chunk == 10000 % columns.chunk == 0

@@ -22,7 +22,7 @@ from tests.crashes import kill_after, objects, start, wait_for
 from tests.servers import Server
 from xprep.errors import ChunkError, StoreExistsError, UnfinishedStoreError
 from xprep.images.resuming import fingerprint_of
-from xprep.images.specifying import Options
+from xprep.images.specifying import WriteOptions
 from xprep.io.claims import begin, is_mine
 from xprep.io.journal import Journal, Record
 from xprep.io.notes import decode_note, encode_note
@@ -429,7 +429,7 @@ def test_how_numpy_prints_is_no_other_command() -> None:
     """Attributes that are arrays enter the fingerprint by their values, all of them, and not by numpy's text of some."""
     values = np.linspace(0, 1, 2000)
     image = xprep.datasets.blobs(channels=1, shape=(32, 32))
-    options = Options((), "mean", "0.5", "dual", None, None, overwrite=False)
+    options = WriteOptions((), "mean", "0.5", "dual", None, None, overwrite=False)
 
     def fingerprint(attribute: Any) -> str | None:
         return fingerprint_of(image.assign_attrs(table=attribute), [], {}, options, [])

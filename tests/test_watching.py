@@ -26,8 +26,8 @@ from tests.crashes import objects
 from tests.servers import Server
 from xprep.engine.origins import origins_of
 from xprep.errors import SourceChangedError
-from xprep.images.watching import Watch
-from xprep.io.contents import GROUPS, Sums, add_up
+from xprep.images.watching import SourceWatch
+from xprep.io.contents import GROUPS, SourceSums, add_up
 from xprep.io.layout import ImageStore
 from xprep.io.stores import Place, open_store
 
@@ -378,7 +378,7 @@ def test_what_is_read_is_what_is_listed(tmp_path: Path, selection: str) -> None:
     assert [[list(units) for units in one.units] for one in found.contents] == [wanted]
     assert not found.unwatched
     sums = [add_up(one) for one in found.contents]
-    assert [one.count for one in sums if isinstance(one, Sums)] == [int(np.prod([len(units) for units in wanted]))]
+    assert [one.count for one in sums if isinstance(one, SourceSums)] == [int(np.prod([len(units) for units in wanted]))]
 
 
 def test_a_sum_does_not_depend_on_order_nor_grow(tmp_path: Path, s3: Server) -> None:
@@ -391,16 +391,16 @@ def test_a_sum_does_not_depend_on_order_nor_grow(tmp_path: Path, s3: Server) -> 
         add_up(origins_of([xprep.open_image(url, storage_options=how).data]).contents[0])
         for url, how in ((tmp_path / "s.zarr", None), (f"{root}/s.zarr", options))
     )
-    assert isinstance(here, Sums)
-    assert isinstance(there, Sums)
+    assert isinstance(here, SourceSums)
+    assert isinstance(there, SourceSums)
     assert here.count == there.count == 96
     np.testing.assert_array_equal(here.names, there.names)
     assert len(here.lasting) == GROUPS
-    kept = Sums.from_json(there.to_json())
+    kept = SourceSums.from_json(there.to_json())
     np.testing.assert_array_equal(kept.lasting, there.lasting)
     sync(target.store.delete(target.key(chunk(target))))
     after = add_up(origins_of([xprep.open_image(f"{root}/s.zarr", storage_options=options).data]).contents[0])
-    assert isinstance(after, Sums)
+    assert isinstance(after, SourceSums)
     assert after.count == 95
 
 
@@ -408,7 +408,7 @@ def test_the_note_of_a_source_is_written_before_its_folder_is_deleted(tmp_path: 
     """A thread writes it; that of a small image was at it when the run deleted the folder, and the run failed."""
     make(tmp_path / "a.zarr")
     order, checking, finishing = [], threading.Event(), threading.Event()
-    save, check, finish = Watch._save, Watch.check, ImageStore.finish
+    save, check, finish = SourceWatch._save, SourceWatch.check, ImageStore.finish
 
     def slow(watch: Any, *arguments: Any) -> None:
         checking.wait(60)
@@ -425,8 +425,8 @@ def test_the_note_of_a_source_is_written_before_its_folder_is_deleted(tmp_path: 
         finishing.set()
         finish(store, *arguments)
 
-    monkeypatch.setattr(Watch, "_save", slow)
-    monkeypatch.setattr(Watch, "check", checked)
+    monkeypatch.setattr(SourceWatch, "_save", slow)
+    monkeypatch.setattr(SourceWatch, "check", checked)
     monkeypatch.setattr(ImageStore, "finish", noted)
     write(xprep.open_image(tmp_path / "a.zarr"), tmp_path / "b.zarr")
     assert order == ["note", "finish"]

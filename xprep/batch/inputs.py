@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
-from xprep.batch.located import Located
+from xprep.batch.located import LocatedText
 from xprep.batch.places import check_places
 from xprep.batch.recipe import SHARING, Recipe
 from xprep.io.find import find_urls, has_pattern
@@ -184,7 +184,7 @@ def _experiment(sharing: str, image: Image) -> str:
     return {"each": image.url, "folder": folder, "well": well, "plate": plate, "all": ""}.get(sharing, image.url)
 
 
-def _images(given: Located, recipe: Recipe) -> list[Image]:
+def _images(given: LocatedText, recipe: Recipe) -> list[Image]:
     text = given.text()
     if not has_pattern(text):
         return find_images(text, recipe.storage_options)

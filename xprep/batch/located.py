@@ -16,7 +16,7 @@ class RecipeError(ValueError):
 
 
 @dataclass(frozen=True)
-class Located:
+class LocatedText:
     """A value of a recipe: a scalar, a list of these, or a mapping to these; where it stands, and how a scalar is spelled there.
 
     ``source`` is for names: a channel that is called ``007`` or ``null`` is written so. Its ``repr`` has no value, which may be a
@@ -54,11 +54,11 @@ class Located:
             return {key: item.plain() for key, item in self.value.items()}
         return [item.plain() for item in self.value] if isinstance(self.value, list) else self.value
 
-    def items(self) -> list[Located]:
+    def items(self) -> list[LocatedText]:
         """Return the entries of a list; one value is a list of one."""
         return self.value if isinstance(self.value, list) else [self]
 
-    def mapping(self, known: Sequence[str] | None = None, needed: Sequence[str] = ()) -> dict[str, Located]:
+    def mapping(self, known: Sequence[str] | None = None, needed: Sequence[str] = ()) -> dict[str, LocatedText]:
         """Return a mapping with no other keys than the ``known`` ones, and all that are ``needed``."""
         if not isinstance(self.value, dict):
             self.refuse(f"must be a mapping; got {self.shown}.")
@@ -88,16 +88,16 @@ def _hint(key: str, known: Sequence[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def locate(value: Any, where: str = "recipe", path: str = "") -> Located:
+def locate(value: Any, where: str = "recipe", path: str = "") -> LocatedText:
     """Return Python's mappings and lists as located values, without lines."""
     if isinstance(value, Mapping):
-        found: dict[str, Located] = {}
+        found: dict[str, LocatedText] = {}
         for key, item in value.items():
             one = locate(item, where, f"{path}.{key}".lstrip("."))
             if str(key) in found:
                 one.refuse("this key is there twice.")
             found[str(key)] = one
-        return Located(found, where, path)
+        return LocatedText(found, where, path)
     if isinstance(value, list | tuple):
-        return Located([locate(item, where, f"{path}[{i}]") for i, item in enumerate(value)], where, path)
-    return Located(value, where, path)
+        return LocatedText([locate(item, where, f"{path}[{i}]") for i, item in enumerate(value)], where, path)
+    return LocatedText(value, where, path)

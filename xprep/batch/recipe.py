@@ -11,7 +11,7 @@ from string import Formatter
 from typing import Any, Final, NoReturn, get_args, get_type_hints
 
 from xprep import ops
-from xprep.batch.located import Located, RecipeError, locate
+from xprep.batch.located import LocatedText, RecipeError, locate
 from xprep.batch.recipe_store import STORE, check_kind, read_options, read_settings, read_store
 from xprep.batch.variables import expand
 from xprep.batch.yaml import read_yaml
@@ -40,16 +40,16 @@ SHARING: Final = ("each", "folder", "well", "plate", "all")
 
 
 @dataclass(frozen=True, repr=False)
-class Step:
+class RecipeStep:
     """One operation with its parameters."""
 
     name: str
     parameters: Mapping[str, Any]
     where: str
-    given: Mapping[str, Located] = field(default_factory=dict, repr=False)
+    given: Mapping[str, LocatedText] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
-        return f"Step({self.name!r}, {without_secrets(self.parameters)}, {self.where!r})"
+        return f"RecipeStep({self.name!r}, {without_secrets(self.parameters)}, {self.where!r})"
 
     def __call__(self, image: Any) -> Any:
         """Return the result, lazily."""
@@ -62,9 +62,9 @@ class Recipe:
 
     Attributes
     ----------
-    inputs : tuple of Located
+    inputs : tuple of LocatedText
         URLs, and patterns of such.
-    steps : tuple of Step
+    steps : tuple of RecipeStep
         In this order.
     output : str
         Where a result goes: a folder, or a URL with ``{name}``, ``{parent}``, ``{index}``; of one plate the new plate's URL.
@@ -72,7 +72,7 @@ class Recipe:
         Which images are one experiment and share statistics: every image is its own (``each``), those of one ``folder``, ``all``;
         of plates those of one ``well``, which is a field's folder, or of one ``plate``: images of no plate are each their own.
         Anything else is a file of statistics, that all images are normalised with.
-    fit : tuple of Located
+    fit : tuple of LocatedText
         URLs and patterns of those inputs that share statistics, which are then the statistics of all others too.
     store : WriteOptions
         How results are stored.
@@ -80,19 +80,19 @@ class Recipe:
         Of `xprep.set_options`.
     storage_options : dict
         For fsspec; never printed.
-    given : mapping of str to Located
+    given : mapping of str to LocatedText
         Its keys as they stand in the file: for errors.
     """
 
-    inputs: tuple[Located, ...]
-    steps: tuple[Step, ...]
+    inputs: tuple[LocatedText, ...]
+    steps: tuple[RecipeStep, ...]
     output: str
     statistics: str = "each"
-    fit: tuple[Located, ...] = ()
+    fit: tuple[LocatedText, ...] = ()
     store: WriteOptions = field(default_factory=lambda: WriteOptions(**STORE))
     settings: Mapping[str, Any] = field(default_factory=dict)
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    given: Mapping[str, Located] = field(default_factory=dict, repr=False)
+    given: Mapping[str, LocatedText] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         return f"Recipe({self.to_json()})"
@@ -120,7 +120,7 @@ class Recipe:
 
     def refuse(self, key: str, problem: str) -> NoReturn:
         """Raise a `RecipeError` that names the line of ``key``."""
-        self.given.get(key, Located(None, "recipe", key)).refuse(problem)
+        self.given.get(key, LocatedText(None, "recipe", key)).refuse(problem)
 
 
 def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
@@ -149,7 +149,7 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
     return _check(read_yaml(text, path.name))
 
 
-def _check(root: Located) -> Recipe:
+def _check(root: LocatedText) -> Recipe:
     found = {key: expand(one) for key, one in root.mapping(KEYS, ("inputs", "steps", "output")).items()}
     steps = tuple(_step(one) for one in _steps(found["steps"]))
     _check_sharing(found, steps)
@@ -166,7 +166,7 @@ def _check(root: Located) -> Recipe:
     )
 
 
-def _urls(given: Located, what: str) -> tuple[Located, ...]:
+def _urls(given: LocatedText, what: str) -> tuple[LocatedText, ...]:
     """Return one or several URLs and patterns."""
     urls = tuple(given.items())
     if not urls:
@@ -176,7 +176,7 @@ def _urls(given: Located, what: str) -> tuple[Located, ...]:
     return urls
 
 
-def _check_sharing(found: Mapping[str, Located], steps: Sequence[Step]) -> None:
+def _check_sharing(found: Mapping[str, LocatedText], steps: Sequence[RecipeStep]) -> None:
     """Refuse statistics that no step, or more than one, would be given; and two sources of them."""
     key = "fit" if "fit" in found else "statistics"
     if key == "statistics" and (key not in found or found[key].value in SHARING):
@@ -189,35 +189,35 @@ def _check_sharing(found: Mapping[str, Located], steps: Sequence[Step]) -> None:
         found[key].refuse(f"{file} there must be one step normalize, without statistics of its own, to be given them.".lstrip())
 
 
-def _steps(given: Located) -> list[Located]:
+def _steps(given: LocatedText) -> list[LocatedText]:
     steps = given.items()
     if not steps or given.value is None:
         given.refuse("there is no step.")
     return steps
 
 
-def _step(given: Located) -> Step:
+def _step(given: LocatedText) -> RecipeStep:
     """Return ``{normalize: {p: 99}}``, or ``normalize`` alone."""
     if isinstance(given.value, str):
-        name, parameters = given, Located({}, given.where, given.path)
+        name, parameters = given, LocatedText({}, given.where, given.path)
     else:
         entries = given.mapping()
         if len(entries) != 1:
             given.refuse(f"a step is one operation; got the keys {', '.join(entries) or 'none'}.")
         ((key, parameters),) = entries.items()
-        name = Located(key, parameters.where, given.path)
+        name = LocatedText(key, parameters.where, given.path)
     operation = STEPS[name.choice(tuple(STEPS))]
     if parameters.value is None:
-        parameters = Located({}, parameters.where, parameters.path)
+        parameters = LocatedText({}, parameters.where, parameters.path)
     kinds = _kinds(operation)
     entries = parameters.mapping(tuple(kinds), find_needed(operation))
     for key, one in entries.items():
         check_kind(one, kinds[key])
     plain = {key: _named(one) if key in OF_CHANNELS else one.plain() for key, one in entries.items()}
-    return Step(str(name.value), plain, name.where, entries)
+    return RecipeStep(str(name.value), plain, name.where, entries)
 
 
-def _named(given: Located) -> Any:
+def _named(given: LocatedText) -> Any:
     """Return a value of which keys and entries of ``channels`` are names of channels: as they are spelled.
 
     ``488``, ``null`` and ``NO`` are names where channels are called so.
@@ -229,7 +229,7 @@ def _named(given: Located) -> Any:
     return [_spelled(one) for one in given.value] if isinstance(given.value, list) else _spelled(given)
 
 
-def _spelled(given: Located) -> Any:
+def _spelled(given: LocatedText) -> Any:
     return given.plain() if isinstance(given.value, str) or given.source is None else WrittenName(given.source)
 
 
@@ -250,7 +250,7 @@ def _kinds(operation: Callable[..., Any]) -> dict[str, Any]:
     return found
 
 
-def _output(given: Located) -> str:
+def _output(given: LocatedText) -> str:
     text = given.text()
     try:
         fields = [one for one in Formatter().parse(text) if one[1] is not None]

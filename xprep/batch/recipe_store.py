@@ -7,7 +7,7 @@ from dataclasses import fields
 from types import NoneType
 from typing import Any, Final, get_args
 
-from xprep.batch.located import Located
+from xprep.batch.located import LocatedText
 from xprep.images import WriteOptions
 from xprep.io.ome import VERSIONS
 from xprep.options import Options
@@ -19,7 +19,7 @@ STORE: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 
 
-def check_kind(given: Located, kind: Any) -> None:
+def check_kind(given: LocatedText, kind: Any) -> None:
     """Refuse a text for a switch, which Python would take for true; what else a value may be its operation knows."""
     kinds = get_args(kind) or (kind,)
     if bool in kinds and not isinstance(given.value, bool) and not (given.value is None and NoneType in kinds):
@@ -27,7 +27,7 @@ def check_kind(given: Located, kind: Any) -> None:
         given.refuse(f"must be true or false; got {given.plain()!r}{hint}.")
 
 
-def read_store(given: Located) -> WriteOptions:
+def read_store(given: LocatedText) -> WriteOptions:
     """Return how results are stored."""
     options = given.mapping(tuple(STORE))
     version = options["version"].plain() if "version" in options else STORE["version"]
@@ -52,7 +52,7 @@ def _check_stored(key: str, value: Any) -> None:
         raise ValueError(f"must be a number of pixels, or a mapping such as {{y: 512, x: 512}}; got {value!r}.")
 
 
-def read_settings(given: Located) -> dict[str, Any]:
+def read_settings(given: LocatedText) -> dict[str, Any]:
     """Return what `xprep.set_options` is to be given."""
     found = given.mapping(tuple(one.name for one in fields(Options)))
     plain: dict[str, Any] = {}
@@ -67,6 +67,6 @@ def read_settings(given: Located) -> dict[str, Any]:
     return plain
 
 
-def read_options(given: Located) -> dict[str, Any]:
+def read_options(given: LocatedText) -> dict[str, Any]:
     """Return options of stores."""
     return {key: one.plain() for key, one in given.mapping().items()}

@@ -13,7 +13,7 @@ import xarray as xr
 from xprep.batch.inputs import Task
 from xprep.batch.located import RecipeError
 from xprep.batch.opening import IMAGE
-from xprep.batch.recipe import STEPS, Recipe, Step, find_needed
+from xprep.batch.recipe import STEPS, Recipe, RecipeStep, find_needed
 from xprep.dims.channels import channel_names
 from xprep.images import open_image
 from xprep.io.urls import redact
@@ -26,7 +26,7 @@ Image: TypeAlias = xr.DataArray | xr.DataTree
 
 
 def prepare(
-    images: Sequence[Image], steps: Sequence[Step], storage_options: Mapping[str, Any], urls: Sequence[str]
+    images: Sequence[Image], steps: Sequence[RecipeStep], storage_options: Mapping[str, Any], urls: Sequence[str]
 ) -> list[Image]:
     """Return the lazy results of ``steps``; several images are one experiment and share statistics.
 
@@ -41,7 +41,7 @@ def prepare(
     return results
 
 
-def _apply_together(step: Step, images: Sequence[Image], urls: Sequence[str]) -> list[Image]:
+def _apply_together(step: RecipeStep, images: Sequence[Image], urls: Sequence[str]) -> list[Image]:
     # As errors and warnings tell them.
     names = [f"/{n} {redact(url).rstrip('/').rpartition('/')[2]}" for n, url in enumerate(urls)]
     nodes = {path: node for name, image in zip(names, images, strict=True) for path, node in _nodes(name, image).items()}
@@ -64,7 +64,7 @@ def _taken(node: xr.DataTree, image: Image) -> Image:
     return alone
 
 
-def _with_labels(step: Step, url: str, storage_options: Mapping[str, Any]) -> Step:
+def _with_labels(step: RecipeStep, url: str, storage_options: Mapping[str, Any]) -> RecipeStep:
     """Return a step whose ``rois``, the name of the image's labels, are opened."""
     if not isinstance(step.parameters.get("rois"), str):
         return step
@@ -72,14 +72,14 @@ def _with_labels(step: Step, url: str, storage_options: Mapping[str, Any]) -> St
     return replace(step, parameters={**step.parameters, "rois": labels})
 
 
-def _apply(step: Step, image: Any) -> Any:
+def _apply(step: RecipeStep, image: Any) -> Any:
     try:
         return step(image)
     except (ValueError, KeyError, TypeError) as error:
         raise type(error)(f"{step.where}, {step.name}: {_text(error)}") from error
 
 
-def steps_with(steps: Sequence[Step], statistics: xr.Dataset | None) -> list[Step]:
+def steps_with(steps: Sequence[RecipeStep], statistics: xr.Dataset | None) -> list[RecipeStep]:
     """Return ``steps`` with ``statistics`` given to the one that normalises."""
     return [
         replace(step, parameters={**step.parameters, "statistics": statistics})
@@ -110,7 +110,7 @@ def check_values(recipe: Recipe, groups: Sequence[Sequence[Task]], statistics: x
                 _blame(step, image, error, same)
 
 
-def _stages(steps: Sequence[Step]) -> Iterator[xr.DataArray]:
+def _stages(steps: Sequence[RecipeStep]) -> Iterator[xr.DataArray]:
     """Give what every step begins with; ends with the first that cannot be applied."""
     image = stand_in(steps)
     for step in steps:
@@ -120,7 +120,7 @@ def _stages(steps: Sequence[Step]) -> Iterator[xr.DataArray]:
         image = _tried(step, image)
 
 
-def stand_in(steps: Sequence[Step]) -> xr.DataArray:
+def stand_in(steps: Sequence[RecipeStep]) -> xr.DataArray:
     """Return a lazy image of zeros with all dims, in micrometres, and the channels that the steps name or count."""
     names, count = _channels(steps)
     shape = (2, count, 16, 256, 256)
@@ -133,7 +133,7 @@ def stand_in(steps: Sequence[Step]) -> xr.DataArray:
     return xr.DataArray(zeros, coords, tuple("tczyx"), "image").chunk(c=1, name_prefix="trial-", token=f"of-{count}-zeros")
 
 
-def _channels(steps: Sequence[Step]) -> tuple[list[str], int]:
+def _channels(steps: Sequence[RecipeStep]) -> tuple[list[str], int]:
     """Return the channels that are named, and how many there must be."""
     given = [step.parameters.get(key) for step in steps for key in ("radius", "sigma")]
     given += [list(channel_names(one)) for step in steps if isinstance(one := step.parameters.get("statistics"), xr.Dataset)]
@@ -143,7 +143,7 @@ def _channels(steps: Sequence[Step]) -> tuple[list[str], int]:
     return list(names), max([1, len(names), *map(len, several)])
 
 
-def _refused(step: Step, image: xr.DataArray) -> Exception | None:
+def _refused(step: RecipeStep, image: xr.DataArray) -> Exception | None:
     try:
         _tried(step, image)
     except _ERRORS as error:
@@ -151,7 +151,7 @@ def _refused(step: Step, image: xr.DataArray) -> Exception | None:
     return None
 
 
-def _tried(step: Step, image: xr.DataArray) -> Any:
+def _tried(step: RecipeStep, image: xr.DataArray) -> Any:
     """Return what a step makes of an image of zeros, whose labels are zeros as well."""
     if not isinstance(step.parameters.get("rois"), str):
         return step(image)
@@ -159,7 +159,7 @@ def _tried(step: Step, image: xr.DataArray) -> Any:
     return replace(step, parameters={**step.parameters, "rois": xr.zeros_like(plane, dtype="int32")})(image)
 
 
-def _refused_too(recipe: Recipe, groups: Sequence[Sequence[Task]], culprit: Step) -> Exception | None:
+def _refused_too(recipe: Recipe, groups: Sequence[Sequence[Task]], culprit: RecipeStep) -> Exception | None:
     """Return what the first image that can be opened has against ``culprit``; None if nothing, or something else before."""
     task, image = _first_image(recipe, groups)
     if task is None or image is None:
@@ -185,7 +185,7 @@ def _first_image(recipe: Recipe, groups: Sequence[Sequence[Task]]) -> tuple[Task
     return None, None
 
 
-def _blame(step: Step, image: xr.DataArray, error: Exception, said: Exception) -> NoReturn:
+def _blame(step: RecipeStep, image: xr.DataArray, error: Exception, said: Exception) -> NoReturn:
     """Name the parameter without which the step can be applied; or the one that has no default, or that the text names."""
     needed = find_needed(STEPS[step.name])
     for key in step.parameters.keys() - needed:

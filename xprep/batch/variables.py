@@ -6,14 +6,14 @@ import os
 import re
 from typing import Any, Final
 
-from xprep.batch.located import Located
+from xprep.batch.located import LocatedText
 
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # What holds URLs and options of stores; keys of a recipe, and of its settings.
 EXPANDED: Final = re.compile(r"(inputs|fit|output|statistics|storage_options|settings\.scratch_url|settings\.scratch_options)\b")
 
 
-def expand(given: Located) -> Located:
+def expand(given: LocatedText) -> LocatedText:
     """Return a value with ``${NAME}`` replaced from the environment: so that no recipe needs to hold a secret.
 
     Raises
@@ -21,10 +21,10 @@ def expand(given: Located) -> Located:
     RecipeError
         There is no such variable; or it stands where no variables are read.
     """
-    return Located(_expanded(given), given.where, given.path, given.source)
+    return LocatedText(_expanded(given), given.where, given.path, given.source)
 
 
-def _expanded(given: Located) -> Any:
+def _expanded(given: LocatedText) -> Any:
     if isinstance(given.value, dict):
         for key in given.value:
             if _VARIABLE.search(key):
@@ -42,7 +42,7 @@ def _expanded(given: Located) -> Any:
     return _VARIABLE.sub(lambda match: _value_of(match[1], given), given.value)
 
 
-def _value_of(name: str, given: Located) -> str:
+def _value_of(name: str, given: LocatedText) -> str:
     value = os.environ.get(name)
     if value is None:
         given.refuse(f"there is no variable {name} in the environment.")

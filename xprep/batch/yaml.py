@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from math import isinf
 from typing import Any, Final, NoReturn
 
-from xprep.batch.located import Located, RecipeError
+from xprep.batch.located import LocatedText, RecipeError
 from xprep.extras import load
 
 # A recipe of hundreds of inputs has some thousand values; more is a mistake.
@@ -42,7 +42,7 @@ _CORE: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
 }
 
 
-def read_yaml(text: str, name: str) -> Located:
+def read_yaml(text: str, name: str) -> LocatedText:
     """Return the YAML document ``text``, found in the file ``name``.
 
     Raises
@@ -99,7 +99,7 @@ class _Reader:
     def __init__(self, name: str, yaml: Any) -> None:
         self._name, self._yaml, self._count = name, yaml, 0
 
-    def read(self, node: Any, path: str) -> Located:
+    def read(self, node: Any, path: str) -> LocatedText:
         where = self._where(node)
         self._count += 1
         if self._count > MAX_VALUES:
@@ -109,18 +109,18 @@ class _Reader:
         if node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
             _refuse_tag(node, where, path)
         if isinstance(node, self._yaml.MappingNode):
-            return Located(self._mapping(node, path), where, path)
-        return Located([self.read(item, f"{path}[{i}]") for i, item in enumerate(node.value)], where, path)
+            return LocatedText(self._mapping(node, path), where, path)
+        return LocatedText([self.read(item, f"{path}[{i}]") for i, item in enumerate(node.value)], where, path)
 
     def _where(self, node: Any) -> str:
         return f"{self._name}, line {node.start_mark.line + 1}"
 
-    def _mapping(self, node: Any, path: str) -> dict[str, Located]:
-        found: dict[str, Located] = {}
+    def _mapping(self, node: Any, path: str) -> dict[str, LocatedText]:
+        found: dict[str, LocatedText] = {}
         for key_node, value_node in node.value:
             key = self._key(key_node, path)
             value = self.read(value_node, f"{path}.{key}".lstrip("."))
-            here = Located(value.value, self._where(key_node), value.path, value.source)
+            here = LocatedText(value.value, self._where(key_node), value.path, value.source)
             if key in found:
                 here.refuse("this key is there twice.")
             found[key] = here
@@ -128,7 +128,7 @@ class _Reader:
 
     def _key(self, node: Any, path: str) -> str:
         """Return a key as it is spelled."""
-        at = Located(None, self._where(node), path)
+        at = LocatedText(None, self._where(node), path)
         if not isinstance(node, self._yaml.ScalarNode):
             at.refuse("a key is a text, and no list or mapping.")
         if node.value == "<<" and node.style is None:
@@ -136,10 +136,10 @@ class _Reader:
         return _scalar(node, at.where, path).source or ""
 
 
-def _scalar(node: Any, where: str, path: str) -> Located:
+def _scalar(node: Any, where: str, path: str) -> LocatedText:
     text, kind = node.value, node.tag.removeprefix(_TAG)
     if node.tag == _ALIAS:
-        at = Located(None, where, path)
+        at = LocatedText(None, where, path)
         name = "an alias" if at.is_secret else f"the alias *{text}"
         at.refuse(f"{name}: aliases are not read; write the value out, or put a text that begins with '*' in quotes.")
     if kind not in _CORE or not node.tag.startswith(_TAG):
@@ -148,15 +148,15 @@ def _scalar(node: Any, where: str, path: str) -> Located:
     try:
         if not re.fullmatch(pattern, text):
             raise ValueError(f"it is no {kind}")
-        return Located(make(text), where, path, text)
+        return LocatedText(make(text), where, path, text)
     except ValueError as error:
-        at = Located(text if len(text) <= 40 else f"{text[:37]}...", where, path)
+        at = LocatedText(text if len(text) <= 40 else f"{text[:37]}...", where, path)
         why = f"it is no {kind}" if at.is_secret else str(error).partition(";")[0]
         at.refuse(f"{at.shown} cannot be read as a value: {why}.")
 
 
 def _refuse_tag(node: Any, where: str, path: str) -> NoReturn:
-    at = Located(None, where, path)
+    at = LocatedText(None, where, path)
     tag = "a tag" if at.is_secret else f"the tag {node.tag.replace(_TAG, '!!')}"
     at.refuse(
         f"{tag} is not read; leave it out (those of str, int, float, bool, null are), or put a text that begins with '!' in "

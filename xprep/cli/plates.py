@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from xprep.batch import Recipe, Task, find_fields
-from xprep.batch.located import Located
-from xprep.batch.recipe import Step
+from xprep.batch.located import LocatedText
+from xprep.batch.recipe import RecipeStep
 from xprep.cli.request import Request
 from xprep.images import WriteOptions
 
@@ -28,14 +28,14 @@ def find_batch(name: str, request: Request) -> tuple[Recipe, Sequence[Task]] | N
 
 
 def _recipe(name: str, request: Request) -> Recipe:
-    given = {key: Located(value, f"xprep {name}", f"--{key.replace('_', '-')}") for key, value in request.parameters.items()}
+    given = {key: LocatedText(value, f"xprep {name}", f"--{key.replace('_', '-')}") for key, value in request.parameters.items()}
     return Recipe(
-        inputs=tuple(Located(url, f"xprep {name}", "IN") for url in request.inputs),
-        steps=(Step(name, request.parameters, f"xprep {name}", given),),
+        inputs=tuple(LocatedText(url, f"xprep {name}", "IN") for url in request.inputs),
+        steps=(RecipeStep(name, request.parameters, f"xprep {name}", given),),
         output=", ".join(request.outputs),
         statistics=request.share,
         store=WriteOptions(**request.store),
         settings=request.settings,
         storage_options=request.storage_options,
-        given={key: Located(None, f"xprep {name}", shown) for key, shown in (("inputs", "IN…"), ("output", "OUT"))},
+        given={key: LocatedText(None, f"xprep {name}", shown) for key, shown in (("inputs", "IN…"), ("output", "OUT"))},
     )

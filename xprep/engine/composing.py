@@ -16,7 +16,7 @@ import dask.array as da
 
 from xprep.engine.axes import Arranged, in_order
 from xprep.engine.deliver import Made
-from xprep.engine.gather import BlockFunction, Gathered, Place, needed_whole, takes_planes
+from xprep.engine.gather import BlockFunction, BlockPlace, Gathered, needed_whole, takes_planes
 from xprep.engine.graph import origin_of
 from xprep.engine.needs import Needs, Span, same
 from xprep.engine.scaling import exact_needs
@@ -49,7 +49,7 @@ def composed(last: Gathered) -> Gathered:
         return last
     shape = last.array.shape
     first_needs, last_needs = exact_needs(before.needs), exact_needs(last.needs)
-    function = _Steps(before.function, len(before.states), shape, last_needs, last.function, last.array.dtype.itemsize)
+    function = _ComposedSteps(before.function, len(before.states), shape, last_needs, last.function, last.array.dtype.itemsize)
     needs = last_needs if first_needs is same else _Needs(first_needs, last_needs, shape)
     return replace(last, function=function, array=before.array, states=(*before.states, *last.states), needs=needs)
 
@@ -78,7 +78,7 @@ def _clipped(needs: Needs, shape: Sequence[int], axis: int, span: Span) -> Span:
 
 @named("steps-together")
 @dataclass(frozen=True, eq=False)
-class _Steps:
+class _ComposedSteps:
     """Two steps: the first makes what the ``last`` one needs, a region of an array of ``shape``."""
 
     first: BlockFunction
@@ -102,11 +102,11 @@ class _Steps:
         """Return the bytes of what lies between, for a block of the result."""
         return _needed_voxels(self.needs, self.shape, chunks) * self.itemsize
 
-    def __call__(self, block: Array, place: Place, *states: Any) -> Any:
+    def __call__(self, block: Array, place: BlockPlace, *states: Any) -> Any:
         """Return what both make of a block."""
         between = tuple(_clipped(self.needs, self.shape, axis, span) for axis, span in enumerate(place.output))
-        made = self.first(block, Place(place.input, between, place.shape), *states[: self.nstates])
-        return self.last(made, Place(between, place.output, self.shape), *states[self.nstates :])
+        made = self.first(block, BlockPlace(place.input, between, place.shape), *states[: self.nstates])
+        return self.last(made, BlockPlace(between, place.output, self.shape), *states[self.nstates :])
 
 
 @named("needs-together")
@@ -160,10 +160,10 @@ class _InOrder:
         """The axes that blocks must not be cut along."""
         return tuple(i for i, axis in enumerate(self.axes) if axis in needed_whole(self.function))
 
-    def __call__(self, block: Array, place: Place, *states: Any) -> Array:
+    def __call__(self, block: Array, place: BlockPlace, *states: Any) -> Array:
         """Return the block that the function makes."""
         back = [self.axes.index(axis) if axis in self.axes else None for axis in range(self.ndim)]
-        own = Place(self._spans(place.input, back), self._spans(place.output, back), self._shape(place.shape, back))
+        own = BlockPlace(self._spans(place.input, back), self._spans(place.output, back), self._shape(place.shape, back))
         return in_order(self.function(in_order(block, back), own, *states), self.axes)
 
     @staticmethod

@@ -29,7 +29,7 @@ MERGED = 2  # tiles of `tile_bytes` that what is no source may be put together f
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class TileCut:
     """How an array is cut to be written.
 
     Attributes
@@ -72,7 +72,7 @@ class Cut:
         return self.tiles if shared else _paceable(self.tiles)
 
 
-def cut_for(array: da.Array, unit: Sequence[int]) -> Cut:
+def cut_for(array: da.Array, unit: Sequence[int]) -> TileCut:
     """Return how ``array`` is cut so that every tile holds whole units: as it is made, if that fits.
 
     Otherwise it is made in other tiles, if a chunk of its source is then read twice at most; otherwise in tiles that suit the
@@ -84,7 +84,7 @@ def cut_for(array: da.Array, unit: Sequence[int]) -> Cut:
     for axis, u in zip(axes, unit, strict=True):
         own[axis] = min(u, tiles.shape[axis])
     if all(map(_fits, tiles.chunks, own)) and is_large(tiles):
-        return Cut(tiles, axes)
+        return TileCut(tiles, axes)
     return _cut_anew(tiles, axes, own)
 
 
@@ -94,7 +94,7 @@ def uncut_along(array: da.Array, whole: Sequence[int]) -> da.Array:
     return _cut_anew(array, tuple(range(array.ndim)), unit).made()
 
 
-def _cut_anew(tiles: da.Array, axes: tuple[int, ...], unit: Sequence[int]) -> Cut:
+def _cut_anew(tiles: da.Array, axes: tuple[int, ...], unit: Sequence[int]) -> TileCut:
     source, gathered = _rereadable(tiles)
     taken = 0 if source is None else -(-source.nbytes // max(1, tiles.size))  # bytes of input for a voxel
     room = options().tile_bytes // max(1, tiles.dtype.itemsize, taken)
@@ -102,14 +102,14 @@ def _cut_anew(tiles: da.Array, axes: tuple[int, ...], unit: Sequence[int]) -> Cu
         small = tiles.nbytes <= max(FEW_BYTES, MERGED * options().tile_bytes)
         chunk = (1,) * tiles.ndim if small else tuple(map(max, tiles.chunks))
         tile = direct_tile(tiles.shape, chunk, unit, room)
-        return Cut(tiles, axes, tile, None if tile else two_steps(tiles.shape, chunk, unit, room, whole=True))
+        return TileCut(tiles, axes, tile, None if tile else two_steps(tiles.shape, chunk, unit, room, whole=True))
     chunk, unit = _chunk_as_made(tiles, source), tuple(unit)
     if source.nbytes <= FEW_BYTES:
         chunk = tuple(1 for _ in chunk)
     for axis in needed_whole(gathered.function) if gathered else ():
         chunk, unit = (_with(shape, axis, tiles.shape[axis]) for shape in (chunk, unit))
     tile = direct_tile(tiles.shape, chunk, unit, room)
-    return Cut(tiles, axes, tile, None if tile else two_steps(tiles.shape, chunk, unit, room))
+    return TileCut(tiles, axes, tile, None if tile else two_steps(tiles.shape, chunk, unit, room))
 
 
 def _with(shape: Sequence[int], axis: int, length: int) -> Shape:

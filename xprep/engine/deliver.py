@@ -75,11 +75,11 @@ class _MakeCut:
         tile, cut = [0] * self.ndim, [slice(None)] * self.ndim
         for axis, places, i in zip(self.axes, self.places, index, strict=True):
             tile[axis], cut[axis] = places[i]
-        return (_Cut(tuple(cut), self.axes), (self.tiles, *tile))
+        return (_CutBlock(tuple(cut), self.axes), (self.tiles, *tile))
 
 
 @dataclass(frozen=True, eq=False)
-class _Cut:
+class _CutBlock:
     cut: tuple[slice, ...]
     axes: tuple[int, ...]
 

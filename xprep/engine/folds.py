@@ -9,7 +9,7 @@ from typing import Any
 import dask.array as da
 from dask.delayed import Delayed
 
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.engine.graph import SKIPPED, Key, is_skipped, unique, value_of
 from xprep.engine.needs import Needs, same
 from xprep.engine.pacing import Work, wait_for_joins, work_tasks
@@ -75,7 +75,7 @@ def fold_work(work: Work, how: Fold, label: str, scratch: int = 0) -> Delayed:
     made = list(keys.values())
     joins = _joins(name, made)
     wait_for_joins(tasks, made, joins)
-    tasks |= {key: (_Join(how), *parts) for key, parts in joins.items()}
+    tasks |= {key: (_JoinSummaries(how), *parts) for key, parts in joins.items()}
     waiting = how.waiting(len(made), int(work.array.size))
     return value_of(name, tasks, name, parents, replace(cost, scratch=scratch, front=cost.front + waiting))
 
@@ -93,7 +93,7 @@ def _joins(name: str, level: list[Key]) -> dict[Key, list[Key]]:
 
 
 @dataclass(frozen=True)
-class _Join:
+class _JoinSummaries:
     how: Fold
 
     def __call__(self, *summaries: Any) -> Any:
@@ -113,7 +113,7 @@ class _BothSummaries:
     one: Fold
     other: Fold
 
-    def __call__(self, block: Array, place: Place, *states: Any) -> tuple[Any, Any]:
+    def __call__(self, block: Array, place: BlockPlace, *states: Any) -> tuple[Any, Any]:
         return self.one.summarize(block, place, *states), self.other.summarize(block, place)
 
 

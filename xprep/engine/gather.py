@@ -21,7 +21,7 @@ from xprep.types import Array, Chunks
 
 
 @dataclass(frozen=True)
-class Place:
+class BlockPlace:
     """Where a block lies: ``input`` is the region that was read, ``output`` the one to be made, both ``[start, stop)``.
 
     ``shape`` is the whole input's.
@@ -31,10 +31,10 @@ class Place:
     output: tuple[Span, ...]
     shape: tuple[int, ...]
 
-    def in_order(self, axes: Sequence[int]) -> Place:
+    def in_order(self, axes: Sequence[int]) -> BlockPlace:
         """Return the place of a block whose axis i is ``axes[i]`` of this one."""
         shape = tuple(self.shape[axis] for axis in axes)
-        return Place(tuple(self.input[axis] for axis in axes), tuple(self.output[axis] for axis in axes), shape)
+        return BlockPlace(tuple(self.input[axis] for axis in axes), tuple(self.output[axis] for axis in axes), shape)
 
 
 BlockFunction: TypeAlias = Callable[..., Array]
@@ -57,7 +57,7 @@ def gather(  # noqa: PLR0913  (the one door of all steps; everything but the inp
     Parameters
     ----------
     function
-        Called with the assembled input region, its `Place`, and the computed ``states``.
+        Called with the assembled input region, its `BlockPlace`, and the computed ``states``.
     array
         The input.
     *states
@@ -118,7 +118,7 @@ def block_tasks(
     gates = [gate for gate in (unless, alone[1] if alone else None) if gate is not None]
     name = unique(label, function, array.name, [key_of(s) for s in (*gates, *states)], chunks, axes)
     extra = tuple(key_of(state) for state in (*gates, *states))
-    how = How(function, array.shape, len(gates), unless is not None, len(states), alone[0] if alone else None)
+    how = GatherHow(function, array.shape, len(gates), unless is not None, len(states), alone[0] if alone else None)
     tasks = BlockTasks(name, [len(lengths) for lengths in chunks], _MakeGather(how, axes, extra, None if alone else array.name))
     parents = [*gates, *states] if alone else [array, *gates, *states]
     return name, tasks, parents, gather_cost(label, array, axes, alone[0] if alone else None, unless is not None)
@@ -129,7 +129,7 @@ def _keys(name: str, along: Sequence[Along]) -> list[Key]:
 
 
 @dataclass(frozen=True, eq=False)
-class How:
+class GatherHow:
     """What all blocks of one `gather` share."""
 
     function: BlockFunction
@@ -144,7 +144,7 @@ class How:
 class _MakeGather:
     """Makes the task of one block; ``array`` is the input's name, None where the task reads for itself."""
 
-    how: How
+    how: GatherHow
     axes: Sequence[Sequence[Along]]
     extra: tuple[Key, ...]
     array: str | None
@@ -158,7 +158,7 @@ class _MakeGather:
 class GatherBlock:
     """The task of one block."""
 
-    how: How
+    how: GatherHow
     along: tuple[Along, ...]
 
     def __call__(self, *values: Any) -> Any:
@@ -169,12 +169,12 @@ class GatherBlock:
         blocks = values[how.ngates + how.nstates :]
         if is_skipped(blocks):
             return SKIPPED
-        place = Place(tuple(a.input for a in self.along), tuple(a.output for a in self.along), how.shape)
+        place = BlockPlace(tuple(a.input for a in self.along), tuple(a.output for a in self.along), how.shape)
         region = tuple(slice(*span) for span in place.input)
         block = self._assembled(blocks, place) if how.view is None else how.view.read(region)
         return how.function(block, place, *values[how.ngates : how.ngates + how.nstates])
 
-    def _assembled(self, blocks: Sequence[Any], place: Place) -> Any:
+    def _assembled(self, blocks: Sequence[Any], place: BlockPlace) -> Any:
         shape = tuple(stop - start for start, stop in place.input)
         return assembled(blocks, [axis.pieces for axis in self.along], shape, takes_planes(self.how.function))
 
@@ -193,7 +193,7 @@ class Then:
         """Whether the block may come plane by plane."""
         return takes_planes(self.function)
 
-    def __call__(self, block: Array, place: Place, *states: Any) -> Any:
+    def __call__(self, block: Array, place: BlockPlace, *states: Any) -> Any:
         """Return what the second function makes of the first one's result."""
         return self.following(self.function(block, place, *states[: self.nstates]), place, *states[self.nstates :])
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.engine.quantiles import Question
 from xprep.kernels.keys import key_width, to_keys
 from xprep.naming import named
@@ -50,7 +50,7 @@ class Sampler:
         size = shape[0] * (INNER + 2 * margin) ** 2 * itemsize
         return cls(margin, max(FEWEST, min(PATCHES, SAMPLE_BYTES // size)) / ntiles)
 
-    def __call__(self, block: Array, place: Place) -> list[Array]:
+    def __call__(self, block: Array, place: BlockPlace) -> list[Array]:
         """Return copies of patches ``(c, y, x)`` of a tile ``(c, …, y, x)``."""
         random = np.random.default_rng([start for start, _ in place.output])
         side = INNER + 2 * self.margin

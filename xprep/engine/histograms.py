@@ -10,7 +10,7 @@ import dask.array as da
 import numpy as np
 
 from xprep.engine.folds import Fold
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.engine.graph import as_array
 from xprep.engine.keep import Stream, keep
 from xprep.engine.tiling import tile_of
@@ -38,7 +38,7 @@ def histogram(data: da.Array) -> tuple[da.Array, Array]:
 @named("histogram-itself")
 @dataclass(frozen=True)
 class _Itself:
-    def __call__(self, block: Array, place: Place) -> Array:
+    def __call__(self, block: Array, place: BlockPlace) -> Array:
         return block
 
 
@@ -47,7 +47,7 @@ class _Itself:
 class _Count:
     shift: int
 
-    def __call__(self, block: Array, place: Place, *states: Any) -> Array:
+    def __call__(self, block: Array, place: BlockPlace, *states: Any) -> Array:
         values = block.reshape(block.shape[0], -1)
         found = count_digits(values, np.zeros((len(values), 1), np.uint64), self.shift)
         return np.asarray(found.counts[:, 0], np.int64)

@@ -28,7 +28,7 @@ from xprep.types import Intermediates
 Placement = Literal["recompute", "persist", "spill"]
 
 
-class Kept(Protocol):
+class KeptImage(Protocol):
     """An image that may be read several times."""
 
     @property
@@ -83,7 +83,7 @@ class Spilled:
         )
 
 
-def keep(array: da.Array, reads: int, tile: Sequence[int], intermediates: Intermediates | None = None) -> Kept:
+def keep(array: da.Array, reads: int, tile: Sequence[int], intermediates: Intermediates | None = None) -> KeptImage:
     """Return ``array`` in blocks of ``tile``, to be read ``reads`` times.
 
     Parameters
@@ -129,7 +129,7 @@ def _spill(tiled: da.Array) -> Spilled:
 class Stream:
     """An image made on the way from one that is kept: ``function(block, place, *states)`` per tile, any number of times."""
 
-    kept: Kept
+    kept: KeptImage
     function: BlockFunction
     states: tuple[Any, ...]
     dtype: Any

@@ -58,7 +58,7 @@ class Ledger:
 
 
 @dataclass(frozen=True, eq=False)
-class Noted:
+class NotingWrites:
     """What the tasks of one level share: its number, the ledger they note in, and the array that they fill.
 
     Work that leaves something behind is never the same twice: a cluster that still holds the result of an equal task would

@@ -14,7 +14,7 @@ from xprep.engine.graph import Cloned, Cost, NamedLayer
 from xprep.engine.lazy import Memory
 from xprep.engine.sources import ReadBlock, View
 from xprep.io.arrays import ZarrReadable
-from xprep.io.contents import Contents, why_unwatched
+from xprep.io.contents import SourceContents, why_unwatched
 from xprep.io.foreign import readable_of
 
 FOREIGN: Final = "part of it is a graph that another library made"
@@ -25,7 +25,7 @@ MANY: Final = 1_000_000  # blocks: to follow what is used of more takes longer t
 class Origins:
     """What images are read from: stored objects; and why others cannot be watched."""
 
-    contents: tuple[Contents, ...] = ()
+    contents: tuple[SourceContents, ...] = ()
     unwatched: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class Origins:
 
 def origins_of(arrays: Sequence[Any]) -> Origins:
     """Return what ``arrays``, lazy or not, are read from; nothing is asked of a store."""
-    contents: dict[str, Contents] = {}
+    contents: dict[str, SourceContents] = {}
     unwatched: dict[str, None] = {}
     for array in arrays:
         for found in _found(array) if isinstance(array, da.Array) else ():
@@ -49,7 +49,7 @@ def origins_of(arrays: Sequence[Any]) -> Origins:
     return Origins(tuple(contents.values()), tuple(unwatched))
 
 
-def _found(array: da.Array) -> Iterator[Contents | str]:
+def _found(array: da.Array) -> Iterator[SourceContents | str]:
     """Yield what is read by every layer below ``array``, or why that cannot be told."""
     layers, below = array.dask.layers, array.dask.dependencies
     cuts = {name: cut for name in layers if (cut := sliced(layers, name)) is not None}
@@ -71,15 +71,15 @@ def _is_in_memory(layer: Any) -> bool:
     return isinstance(getattr(first, "value", first), np.ndarray)
 
 
-def _of_sliced(cut: Sliced) -> Iterator[Contents | str]:
+def _of_sliced(cut: Sliced) -> Iterator[SourceContents | str]:
     source = readable_of(cut.source)
     if source is not None:
-        yield Contents.of(source, (None,) * len(source.shape))
+        yield SourceContents.of(source, (None,) * len(source.shape))
     elif not isinstance(cut.source, np.ndarray):
         yield FOREIGN
 
 
-def _of_ours(name: str, cost: Cost, array: da.Array) -> Iterator[Contents | str]:
+def _of_ours(name: str, cost: Cost, array: da.Array) -> Iterator[SourceContents | str]:
     view: View | None = cost.view
     if view is None or isinstance(view.source, Memory):
         return
@@ -87,7 +87,7 @@ def _of_ours(name: str, cost: Cost, array: da.Array) -> Iterator[Contents | str]
     if not isinstance(source, ZarrReadable):
         yield "it is read from what is no Zarr array"
     elif source.keeper is None:  # otherwise it is what this run spills
-        yield Contents.of(source, _picks(name, view, array))
+        yield SourceContents.of(source, _picks(name, view, array))
 
 
 def _picks(name: str, view: View, array: da.Array) -> Sequence[Sequence[int] | None]:

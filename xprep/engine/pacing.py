@@ -20,7 +20,7 @@ import dask.array as da
 from dask.delayed import Delayed
 
 from xprep.engine.composing import composed
-from xprep.engine.gather import GatherBlock, Gathered, How, Place, Then, block_tasks
+from xprep.engine.gather import BlockPlace, GatherBlock, Gathered, GatherHow, Then, block_tasks
 from xprep.engine.graph import Cost, Key, Tasks, key_of, origin_of, unique
 from xprep.engine.grid import pieces, starts
 from xprep.engine.memory import worker_threads
@@ -50,7 +50,7 @@ class Work:
     itemsize: int = 0
 
 
-def work_on(tiles: da.Array, function: Callable[[Any, Place], Any], label: str) -> Work:
+def work_on(tiles: da.Array, function: Callable[[Any, BlockPlace], Any], label: str) -> Work:
     """Return the work of ``function`` on every block of ``tiles``, made and used in one task."""
     made = origin_of(tiles)
     if isinstance(made, Gathered):
@@ -124,7 +124,7 @@ class _Side:
 
     @property
     def reads(self) -> int:
-        """How many blocks are read along it."""
+        """GatherHow many blocks are read along it."""
         return len(self.edges) - 1
 
 
@@ -251,7 +251,7 @@ class _Paced:
         along = tuple(side.along[i] for side, i in zip(band, place, strict=True))
         gate = [] if work.unless is None else [key_of(work.unless)]
         states = [key_of(state) for state in work.states]
-        how = How(work.function, work.array.shape, len(gate), bool(gate), len(states), None)
+        how = GatherHow(work.function, work.array.shape, len(gate), bool(gate), len(states), None)
         self.keys[index] = (self.name, *index)
         self.found[self.name, *index] = (GatherBlock(how, along), *gate, *states, *inputs)
 

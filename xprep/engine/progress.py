@@ -27,7 +27,7 @@ def note_written(nbytes: int) -> None:
         metrics.context_meter.digest_metric(WRITTEN, nbytes, "bytes")
 
 
-class _Count:
+class _StepCount:
     """How far a stage is, and how to say it."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class _Count:
         return f"{share:4.0%} {seconds:.0f} s{written}{left}"
 
 
-class Bar(_Count):
+class ProgressBar(_StepCount):
     """Draws how far a stage is, on one line of ``stream``."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -89,7 +89,7 @@ class Bar(_Count):
         self._stream.flush()
 
 
-class NotebookBar(_Count):
+class NotebookBar(_StepCount):
     """Draws how far a stage is, in one output of a notebook's cell, which is replaced; a line stays of stages that are done.
 
     Written to the cell's stream, each drawing would stay in the notebook's file, and be a line of its own in what is made of it.
@@ -147,7 +147,7 @@ def _default_listener() -> Listener | None:
     if wanted != "off" and _in_notebook():
         return NotebookBar()
     watched = sys.stderr is not None and sys.stderr.isatty()
-    return Bar() if wanted == "on" or (wanted == "auto" and watched) else None
+    return ProgressBar() if wanted == "on" or (wanted == "auto" and watched) else None
 
 
 def _in_notebook() -> bool:

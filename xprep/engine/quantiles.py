@@ -18,7 +18,7 @@ from dask.delayed import Delayed
 from numpy.typing import NDArray
 
 from xprep.engine.folds import Fold, both, first, second
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.engine.graph import call, is_skipped
 from xprep.engine.keep import Stream
 from xprep.kernels.counting import collect_keys, count_digits
@@ -123,7 +123,7 @@ def quantiles(
         What plans and dashboards call the passes.
     """
     most, counts = COLLECTED_TILES * options().tile_bytes, 4 * DIGITS * groups
-    count = Fold(_Count(question, 0, most // len(streams)), join_counts, counts, 0 if guess is None else (SLACK + 1) * most)
+    count = Fold(_CountDigits(question, 0, most // len(streams)), join_counts, counts, 0 if guess is None else (SLACK + 1) * most)
     number = next(passes)
     states = [] if guess is None else [guess]
     how = count if aside is None else both(count, aside)
@@ -134,7 +134,7 @@ def quantiles(
         lost += [call(_nan_counts, part, label="lost") for part in parts]
     search = call(_Narrow(question, 0), *parts, label="narrow")
     for step in range(1, question.rounds):
-        how, number = Fold(_Count(question, step), join_counts, counts * 2 * len(question.q)), next(passes)
+        how, number = Fold(_CountDigits(question, step), join_counts, counts * 2 * len(question.q)), next(passes)
         parts = [stream.fold(how, search, number=number, unless=search, label=label) for stream in streams]
         search = call(_Narrow(question, step), search, *parts, label="narrow")
     return call(_Answer(question), search, label="quantile"), kept
@@ -147,12 +147,12 @@ def _nan_counts(counts: Counts) -> NDArray[np.int64]:
 
 @named("quantile-count")
 @dataclass(frozen=True)
-class _Count:
+class _CountDigits:
     question: Question
     step: int
     most: int = 0  # bytes that values near a guess may take
 
-    def __call__(self, block: Array, place: Place, *states: Any) -> Counts:
+    def __call__(self, block: Array, place: BlockPlace, *states: Any) -> Counts:
         values = block.reshape(block.shape[0], -1)
         if self.step:
             return self._count(values, states[0].wanted)

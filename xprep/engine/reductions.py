@@ -10,7 +10,7 @@ from typing import Any
 
 import dask.array as da
 
-from xprep.engine.gather import Place, block_tasks
+from xprep.engine.gather import BlockPlace, block_tasks
 from xprep.engine.graph import Key, Tasks, array_of, unique
 from xprep.engine.needs import same
 from xprep.naming import named
@@ -51,7 +51,7 @@ def reduce_axes(how: Reduction, array: da.Array, axes: Sequence[int], dtype: Any
     Blocks are joined in groups of neighbours, always the same ones: the bits do not depend on who computes. Of however many
     blocks, no more summaries wait than of `TREE`, and one.
     """
-    blocks, made, parents, cost = block_tasks(_Summarize(how), array, (), array.chunks, same, None, label)
+    blocks, made, parents, cost = block_tasks(_SummarizeBlock(how), array, (), array.chunks, same, None, label)
     tasks: Tasks = dict(made)
     kept = [axis for axis in range(array.ndim) if axis not in axes]
     name = unique(label, how, tuple(axes), blocks)
@@ -75,9 +75,9 @@ def _join_behind(tasks: Tasks, name: str, index: tuple[int, ...], how: Reduction
         level = _join_tree(tasks, (f"{name}-join", first, *index), how, keys[first : first + TREE])
         if first + TREE < len(keys):
             key = (f"{name}-behind", first, *index)
-            tasks[key] = (_Join(how), *behind, *level)
+            tasks[key] = (_JoinBehind(how), *behind, *level)
             behind = [key]
-    tasks[name, *index] = (_Finish(how), *behind, *level)
+    tasks[name, *index] = (_FinishReduction(how), *behind, *level)
 
 
 def _join_tree(tasks: Tasks, name: tuple[Any, ...], how: Reduction, level: list[Key]) -> list[Key]:
@@ -86,22 +86,22 @@ def _join_tree(tasks: Tasks, name: tuple[Any, ...], how: Reduction, level: list[
     while len(level) > FAN_IN:
         groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
         level = [(*name, depth, i) for i in range(len(groups))]
-        tasks.update({key: (_Join(how), *group) for key, group in zip(level, groups, strict=True)})
+        tasks.update({key: (_JoinBehind(how), *group) for key, group in zip(level, groups, strict=True)})
         depth += 1
     return level
 
 
 @named("reduction-summarize")
 @dataclass(frozen=True)
-class _Summarize:
+class _SummarizeBlock:
     how: Reduction
 
-    def __call__(self, block: Array, place: Place) -> Any:
+    def __call__(self, block: Array, place: BlockPlace) -> Any:
         return self.how.summarize(block)
 
 
 @dataclass(frozen=True)
-class _Join:
+class _JoinBehind:
     how: Reduction
 
     def __call__(self, *summaries: Any) -> Any:
@@ -109,7 +109,7 @@ class _Join:
 
 
 @dataclass(frozen=True)
-class _Finish:
+class _FinishReduction:
     how: Reduction
 
     def __call__(self, *summaries: Any) -> Array:

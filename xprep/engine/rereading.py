@@ -17,10 +17,10 @@ from dask.delayed import Delayed
 
 from xprep.engine.attempts import attempt
 from xprep.engine.folds import FAN_IN
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.engine.graph import Key, Tasks, call, key_of, unique, value_of
 from xprep.engine.grid import regular_chunks, starts, tile_shape
-from xprep.engine.ledger import Ledger, Noted, Spans
+from xprep.engine.ledger import Ledger, NotingWrites, Spans
 from xprep.engine.needs import Span
 from xprep.engine.seen import Seen, together
 from xprep.engine.write import write_alone
@@ -28,7 +28,7 @@ from xprep.options import options
 from xprep.types import Array, Readable, Writable
 
 
-class Step(Protocol):
+class ShrinkStep(Protocol):
     """How a level is made from the one before."""
 
     @property
@@ -38,7 +38,7 @@ class Step(Protocol):
     def needs(self, axis: int, start: int, stop: int) -> Span:
         """Return the span of the level before that ``[start, stop)`` is made of; it may reach beyond the ends."""
 
-    def __call__(self, block: Array, place: Place) -> Array:
+    def __call__(self, block: Array, place: BlockPlace) -> Array:
         """Return the pixels of ``place.output``."""
 
 
@@ -52,7 +52,7 @@ class Restorable(Writable, Protocol):
 def write_rereading(
     array: da.Array,
     arrays: Sequence[Restorable],
-    steps: Sequence[Step],
+    steps: Sequence[ShrinkStep],
     channel: int | None,
     ledger: Ledger | None = None,
 ) -> Delayed:
@@ -77,20 +77,20 @@ def write_rereading(
     ledger = ledger or Ledger()
     written = [write_alone(array, arrays[0], channel, ledger)]
     for level, (target, step) in enumerate(zip(arrays[1:], steps, strict=True), 1):
-        how = _How(level, ledger, target, arrays[level - 1].readable(), step)
+        how = _RereadLevel(level, ledger, target, arrays[level - 1].readable(), step)
         written.append(_write_level(how, written[-1]))
     return call(together, *written, label="levels")
 
 
 @dataclass(frozen=True, eq=False)
-class _How(Noted):
+class _RereadLevel(NotingWrites):
     """How the tiles of a level are made: from what, into what."""
 
     source: Readable
-    step: Step
+    step: ShrinkStep
 
 
-def _write_level(how: _How, after: Delayed) -> Delayed:
+def _write_level(how: _RereadLevel, after: Delayed) -> Delayed:
     target = how.target
     nbytes = max(1, options().tile_bytes // prod(how.step.factors))
     unit = [min(u, n) for u, n in zip(target.unit, target.shape, strict=True)]
@@ -110,7 +110,7 @@ def _write_level(how: _How, after: Delayed) -> Delayed:
 class _MakeTile:
     """Makes and writes one tile of a level, unless an earlier run did."""
 
-    how: _How
+    how: _RereadLevel
     spans: Spans
     stored: Array | None
 
@@ -122,7 +122,7 @@ class _MakeTile:
         needs = [how.step.needs(axis, *span) for axis, span in enumerate(self.spans)]
         within = tuple((max(0, a), min(n, b)) for (a, b), n in zip(needs, how.source.shape, strict=True))
         block = attempt(how.source.read, tuple(slice(*span) for span in within))
-        made = how.step(block, Place(within, self.spans, how.source.shape))
+        made = how.step(block, BlockPlace(within, self.spans, how.source.shape))
         stored = how.fill(self.spans, made)
         how.note(self.spans, stored)
         return Seen({}, nbytes, 1, {} if stored is None else {how.level: (stored,)})

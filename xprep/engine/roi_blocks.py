@@ -39,7 +39,7 @@ class Visit:
 
 
 @dataclass(frozen=True)
-class Sums:
+class BatchSums:
     """A sum over blocks: ``join`` two or more parts, ``finish`` the parts that are left; gives ``length`` numbers."""
 
     join: Callable[[Sequence[Any]], Any]
@@ -54,7 +54,9 @@ def build_blocks(functions: Mapping[Index, Callable[[], Array]], chunks: Chunks,
     return array_of(name, tasks, chunks, dtype)
 
 
-def sum_blocks(array: da.Array, leading: int, parts: Mapping[Index, Callable[[Array], Any]], sums: Sums, token: Any) -> da.Array:
+def sum_blocks(
+    array: da.Array, leading: int, parts: Mapping[Index, Callable[[Array], Any]], sums: BatchSums, token: Any
+) -> da.Array:
     """Return sums over space, ``(leading…, length)`` in float64: every block of ``parts`` is read once, in one task."""
     name = unique("sum", array.name, token)
     tasks: Tasks = {}
@@ -64,8 +66,8 @@ def sum_blocks(array: da.Array, leading: int, parts: Mapping[Index, Callable[[Ar
             key = (f"{name}-part", *batch, *index)
             tasks[key] = (part, (array.name, *batch, *index))
             level.append(key)
-        level = _join(f"{name}-join", batch, tasks, _Join(sums), level)
-        tasks[name, *batch, 0] = (_Finish(sums, shape), *level)
+        level = _join(f"{name}-join", batch, tasks, _JoinBatch(sums), level)
+        tasks[name, *batch, 0] = (_FinishSums(sums, shape), *level)
     return array_of(name, tasks, (*array.chunks[:leading], (sums.length,)), np.float64, [array])
 
 
@@ -87,16 +89,16 @@ def _join(name: str, batch: Index, tasks: Tasks, join: Callable[..., Any], level
 
 
 @dataclass(frozen=True, eq=False)
-class _Join:
-    sums: Sums
+class _JoinBatch:
+    sums: BatchSums
 
     def __call__(self, *parts: Any) -> Any:
         return self.sums.join(parts)
 
 
 @dataclass(frozen=True, eq=False)
-class _Finish:
-    sums: Sums
+class _FinishSums:
+    sums: BatchSums
     shape: tuple[int, ...]
 
     def __call__(self, *parts: Any) -> Array:

@@ -34,7 +34,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Cut:
+class AxisCut:
     """How an axis of the result is cut; ``drifts`` says that blocks do not begin where chunks of the input, or parts, do."""
 
     chunk: int
@@ -52,12 +52,12 @@ def whole(data: Any) -> da.Array:
     return read_array(View.of(Memory(array, array.shape), f"whole-{uuid4().hex}"))
 
 
-def cuts_in_memory(shape: Sequence[int], itemsize: int) -> list[Cut]:
+def cuts_in_memory(shape: Sequence[int], itemsize: int) -> list[AxisCut]:
     """Return how a result is cut whose input is in memory as a `whole`."""
-    return [Cut(n) for n in tile_shape(shape, (1,) * len(shape), (), itemsize, EAGER_TILE_BYTES)]
+    return [AxisCut(n) for n in tile_shape(shape, (1,) * len(shape), (), itemsize, EAGER_TILE_BYTES)]
 
 
-def stretched_cuts(array: da.Array, stretches: Mapping[int, Stretch], itemsize: int) -> list[Cut]:
+def stretched_cuts(array: da.Array, stretches: Mapping[int, Stretch], itemsize: int) -> list[AxisCut]:
     """Return how the result is cut: in chunks that are stretched as the image is.
 
     Where the image shrinks, as many chunks of the input become one as give a chunk of the old length, so far as they
@@ -122,18 +122,18 @@ def _stays(length: int, chunk: int, factor: float) -> bool:
     return drift * ceil(length / chunk) < exact / 2
 
 
-def _cut(chunk: int, stretch: Stretch | None, merged: int, parts: int) -> Cut:
+def _cut(chunk: int, stretch: Stretch | None, merged: int, parts: int) -> AxisCut:
     if stretch is None:
-        return Cut(chunk)
+        return AxisCut(chunk)
     exact = chunk * merged * stretch.factor
     length = max(1, ceil(exact / parts - 1e-9))  # up: a sliver of one more group at the end would be enough to pile up
-    return Cut(length, drifts=abs(length * parts - exact) > 1e-9)
+    return AxisCut(length, drifts=abs(length * parts - exact) > 1e-9)
 
 
 def gather_cuts(
     function: BlockFunction,
     array: da.Array,
-    cuts: Sequence[Cut],
+    cuts: Sequence[AxisCut],
     shape: Sequence[int],
     needs: Needs,
     dtype: Any,

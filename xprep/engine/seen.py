@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.naming import named
 from xprep.types import Array
 
@@ -81,7 +81,7 @@ def sample_size(tiles: int) -> int:
     return max(LEAST, min(SAMPLE, 16 * SAMPLE // max(1, tiles)))
 
 
-def look(block: Array, channel: int | None, place: Place, size: int = SAMPLE) -> Seen:
+def look(block: Array, channel: int | None, place: BlockPlace, size: int = SAMPLE) -> Seen:
     """Return extremes and a sample of about ``size`` values of a block, per channel."""
     rows = [block] if channel is None else np.moveaxis(block, channel, 0)
     first = 0 if channel is None else place.output[channel][0]

@@ -22,7 +22,7 @@ INDEXING = ("getitem", "_getitem")  # of dask.array.slicing and of dask.array._s
 
 
 @dataclass(frozen=True)
-class Part:
+class SlicedPart:
     """What an array shows of a view: along each of its axes, the view's axis, and the positions that its blocks hold."""
 
     origin: Origin
@@ -56,7 +56,7 @@ def _in_whole_chunks(positions: Array, chunk: int) -> bool:
     return bool(positions[0] % chunk == 0 and (np.diff(positions) == 1).all())
 
 
-def _part_of(layers: Mapping[str, Any], name: str, numblocks: Sequence[int], within: Any = None) -> Part | None:
+def _part_of(layers: Mapping[str, Any], name: str, numblocks: Sequence[int], within: Any = None) -> SlicedPart | None:
     """Return what the array ``name``, a layer or a part of the layer ``within``, shows; None where it is more than indexing.
 
     Indexing treats each axis for itself, so the blocks along each axis, from the first block, tell everything.
@@ -82,14 +82,14 @@ def _line(axis: int, numblocks: Sequence[int]) -> list[tuple[int, ...]]:
     return [tuple(i if other == axis else 0 for other in range(len(numblocks))) for i in range(numblocks[axis])]
 
 
-def _whole(layer: Any, origin: Origin, lines: Sequence[Sequence[Any]]) -> Part | None:
+def _whole(layer: Any, origin: Origin, lines: Sequence[Sequence[Any]]) -> SlicedPart | None:
     positions = []
     for axis, line in enumerate(lines):
         reads = [layer[key][0] for key in line]
         if not all(isinstance(read, ReadBlock) for read in reads):
             return None
         positions.append(tuple(np.arange(read.region[axis].start, read.region[axis].stop) for read in reads))
-    return Part(origin, tuple(range(len(lines))), tuple(positions), {})
+    return SlicedPart(origin, tuple(range(len(lines))), tuple(positions), {})
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _is_plain(part: Any) -> bool:
     )
 
 
-def _composed(below: Part, first: _Step, steps: Sequence[Sequence[_Step]]) -> Part | None:
+def _composed(below: SlicedPart, first: _Step, steps: Sequence[Sequence[_Step]]) -> SlicedPart | None:
     """Return what is left of ``below`` after one more indexing."""
     dropped = [axis for axis, part in enumerate(first.index) if isinstance(part, int | np.integer)]
     kept = [axis for axis in range(len(first.index)) if axis not in dropped]
@@ -142,4 +142,4 @@ def _composed(below: Part, first: _Step, steps: Sequence[Sequence[_Step]]) -> Pa
         for axis, line in zip(kept, steps, strict=True)
     ]
     fixed = {below.axes[axis]: int(below.positions[axis][first.block[axis]][first.index[axis]]) for axis in dropped}
-    return Part(below.origin, tuple(below.axes[axis] for axis in kept), tuple(positions), {**below.fixed, **fixed})
+    return SlicedPart(below.origin, tuple(below.axes[axis] for axis in kept), tuple(positions), {**below.fixed, **fixed})

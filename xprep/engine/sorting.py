@@ -9,7 +9,7 @@ import dask.array as da
 import numpy as np
 
 from xprep.engine.cutting import uncut_along
-from xprep.engine.gather import Place, gather
+from xprep.engine.gather import BlockPlace, gather
 from xprep.engine.quantiles import interpolate
 from xprep.naming import named
 from xprep.types import Array
@@ -53,7 +53,7 @@ class _Sorted:
         """The axes that are sorted together."""
         return tuple(range(self.nkept, self.ndim))
 
-    def __call__(self, block: Array, place: Place) -> Array:
+    def __call__(self, block: Array, place: BlockPlace) -> Array:
         kept = block.shape[: self.nkept]
         values = block.reshape(*kept, -1)
         lost = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)

@@ -11,7 +11,7 @@ from dask.delayed import Delayed
 
 from xprep.engine.attempts import attempt
 from xprep.engine.folds import Fold, fold_work
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.engine.pacing import Work, work_on
 from xprep.engine.sources import View
 from xprep.io.scratch import Scratch
@@ -41,6 +41,6 @@ def spill(tiles: da.Array, unit: Sequence[int], *, alone: bool) -> tuple[View, D
 class _Store:
     target: Writable
 
-    def __call__(self, block: Array, place: Place) -> bool:
+    def __call__(self, block: Array, place: BlockPlace) -> bool:
         attempt(self.target.write, tuple(slice(*span) for span in place.output), block)
         return True

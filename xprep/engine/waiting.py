@@ -12,7 +12,7 @@ from dask.delayed import Delayed
 from xprep.engine.clients import outside_pool, still_wanted, working_client
 from xprep.engine.failing import explained
 from xprep.engine.importing import check_importable
-from xprep.engine.watching import Watch, name_of
+from xprep.engine.watching import ClusterWatch, name_of
 from xprep.errors import NobodyWorksError
 
 POLL_SECONDS: Final = 0.5
@@ -32,7 +32,7 @@ def compute_on_cluster(values: Sequence[Delayed], advance: Callable[[int, int], 
     if not values:
         return ()
     client = working_client()
-    watch = Watch(client, list(values[0].dask), advance, still_wanted())
+    watch = ClusterWatch(client, list(values[0].dask), advance, still_wanted())
     with _explaining(client, watch):
         check_importable(client, values[0].dask)
         watch.begin()
@@ -42,7 +42,7 @@ def compute_on_cluster(values: Sequence[Delayed], advance: Callable[[int, int], 
             return _gathered(client, futures, watch)
 
 
-def _gathered(client: Any, futures: Sequence[Any], watch: Watch) -> tuple[Any, ...]:
+def _gathered(client: Any, futures: Sequence[Any], watch: ClusterWatch) -> tuple[Any, ...]:
     try:
         while not _wait(futures, watch.pause):
             watch.look()
@@ -59,7 +59,7 @@ def _gathered(client: Any, futures: Sequence[Any], watch: Watch) -> tuple[Any, .
 
 
 @contextmanager
-def _explaining(client: Any, watch: Watch) -> Iterator[None]:
+def _explaining(client: Any, watch: ClusterWatch) -> Iterator[None]:
     """Raise errors that are the cluster's in words of what happened to it."""
     try:
         yield

@@ -37,7 +37,7 @@ def name_of(key: Any) -> str:
 
 
 @dataclass(frozen=True)
-class _Count:
+class _ClusterCount:
     """What a scheduler tells of some tasks: how many are not done, and how often a worker died at one.
 
     ``written`` are the bytes that workers wrote in the scheduler's whole life; ``alone`` is whether nobody else writes now;
@@ -52,10 +52,10 @@ class _Count:
     heard: float = 0.0
 
 
-_NOTHING: Final = _Count(0, 0, 0.0, True)
+_NOTHING: Final = _ClusterCount(0, 0, 0.0, True)
 
 
-class Watch:
+class ClusterWatch:
     """How many tasks are left, and whether anybody works on them; ``wanted`` tells whether anybody waits for them."""
 
     def __init__(
@@ -119,17 +119,17 @@ class Watch:
             self._warned.add(about)
             warnings.warn(text, UserWarning, stacklevel=2)
 
-    def _asked(self) -> _Count:
+    def _asked(self) -> _ClusterCount:
         """Return the scheduler's count; the last one where it cannot be asked."""
         if self._failures > MAX_FAILURES:
             return self._last
         try:
-            return _Count(*self._client.run_on_scheduler(_count, self.names))
+            return _ClusterCount(*self._client.run_on_scheduler(_count, self.names))
         except Exception:  # noqa: BLE001  (a gateway may forbid it; progress is then told at the end)
             self._failures += 1
             return self._last
 
-    def _advance_to(self, now: _Count) -> None:
+    def _advance_to(self, now: _ClusterCount) -> None:
         if now is self._last:
             return
         fresh = int(now.written - self._last.written) if now.alone and self._rounds >= ROUNDS else 0
@@ -139,7 +139,7 @@ class Watch:
         self._done, self._last = done, now
 
 
-    def _count_rounds(self, now: _Count) -> None:
+    def _count_rounds(self, now: _ClusterCount) -> None:
         """Count how often every worker has told its bytes since others wrote; what they tell late would pass for this run's.
 
         Until then bytes are not told, which the end makes good.
@@ -156,7 +156,7 @@ def _patience() -> float:
 
 
 def _count(names: Sequence[str], dask_scheduler: Any = None) -> tuple[int, int, float, bool, float, float]:
-    """Return a `_Count` of the tasks of some names, in parts; runs on the scheduler."""
+    """Return a `_ClusterCount` of the tasks of some names, in parts; runs on the scheduler."""
     own = {id(group): group for name in names if (group := dask_scheduler.task_groups.get(name)) is not None}
     found = (dask_scheduler.task_prefixes.get(kind) for kind in {key_split(name) for name in names})
     kinds = [kind for kind in found if kind is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.engine.needs import Span
 from xprep.naming import named
 
@@ -22,7 +22,7 @@ class Reach:
         return start - self.radii[axis], stop + self.radii[axis]
 
 
-def margins(place: Place) -> tuple[Span, ...]:
+def margins(place: BlockPlace) -> tuple[Span, ...]:
     """Return how many voxels of its neighbours a block carries, before and after it along every axis."""
     return tuple((o[0] - i[0], i[1] - o[1]) for i, o in zip(place.input, place.output, strict=True))
 

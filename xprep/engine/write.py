@@ -19,9 +19,9 @@ from xprep.engine.attempts import attempt
 from xprep.engine.axes import in_order
 from xprep.engine.cutting import cut_for
 from xprep.engine.folds import FAN_IN
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.engine.graph import Key, Tasks, unique, value_of
-from xprep.engine.ledger import Index, Layer, Ledger, Noted, add_tile, find_layers
+from xprep.engine.ledger import Index, Layer, Ledger, NotingWrites, add_tile, find_layers
 from xprep.engine.pacing import work_on, work_tasks
 from xprep.engine.seen import SAMPLE, Seen, join_seen, look, sample_size
 from xprep.naming import named
@@ -85,7 +85,7 @@ def write(
     cut = cut_for(array, whole_units(targets[0].array.unit, factors))
     tiles = cut.made(shared=shared)
     layers = find_layers(tuple(tiles.chunks[axis] for axis in cut.axes), factors, tiles.dtype, ledger)
-    hows = [_How(level, ledger, target.array, factors, shrink) for level, (target, factors) in enumerate(_steps(targets))]
+    hows = [_WriteLevel(level, ledger, target.array, factors, shrink) for level, (target, factors) in enumerate(_steps(targets))]
     fill = _WriteMade(hows[0], channel, cut.axes, sample_size(tiles.npartitions))
     made, tasks, parents, cost = work_tasks(work_on(tiles, fill, "write"))
     level = {tuple(index[axis] for axis in cut.axes): key for index, key in made.items()}
@@ -123,7 +123,7 @@ def _steps(targets: Sequence[Target]) -> list[tuple[Target, tuple[int, ...] | No
     return list(zip(targets, [*(target.factors for target in targets[1:]), None], strict=True))
 
 
-def _restored(level: Mapping[Index, Key], how: _How, layer: Layer, above: Sequence[Layer]) -> Tasks:
+def _restored(level: Mapping[Index, Key], how: _WriteLevel, layer: Layer, above: Sequence[Layer]) -> Tasks:
     """Return tasks in place of those of finished tiles: they are read back only if the tile above is not finished."""
     tasks: Tasks = {}
     for index, seen in layer.done.items():
@@ -134,7 +134,7 @@ def _restored(level: Mapping[Index, Key], how: _How, layer: Layer, above: Sequen
 
 
 @dataclass(frozen=True, eq=False)
-class _How(Noted):
+class _WriteLevel(NotingWrites):
     """How the tiles of one level are written, and by what factors they shrink to the next."""
 
     following: tuple[int, ...] | None
@@ -150,12 +150,12 @@ class _How(Noted):
 class _WriteMade:
     """Writes a tile of the first level, and looks at it."""
 
-    how: _How
+    how: _WriteLevel
     channel: int | None
     axes: tuple[int, ...]
     sample: int = SAMPLE
 
-    def __call__(self, made: Array, made_at: Place) -> _Written:
+    def __call__(self, made: Array, made_at: BlockPlace) -> _Written:
         block, place = in_order(made, self.axes), made_at.in_order(self.axes)
         stored = self.how.fill(place.output, block)
         seen = look(block, self.channel, place, self.sample)
@@ -168,7 +168,7 @@ class _WriteMade:
 class _Restore:
     """Gives a tile of an earlier run; its pixels are read back where they are wanted."""
 
-    how: _How
+    how: _WriteLevel
     spans: tuple[tuple[int, int], ...]
     seen: Seen
     wanted: bool
@@ -201,7 +201,7 @@ def _folds(children: dict[tuple[int, ...], Key]) -> tuple[int, ...]:
 class _WriteJoined:
     """Writes a tile of a further level, put together from those of the level before."""
 
-    how: _How
+    how: _WriteLevel
     spans: tuple[tuple[int, int], ...]
     folds: tuple[int, ...]
 

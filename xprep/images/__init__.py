@@ -8,7 +8,7 @@ from xprep.images.fitting import statistics_of
 from xprep.images.info import ArrayInfo, StoreInfo, describe_store
 from xprep.images.reading import open_image, open_labels, open_tree
 from xprep.images.report import Report
-from xprep.images.specifying import Options as WriteOptions
+from xprep.images.specifying import WriteOptions
 from xprep.images.validating import validate
 from xprep.images.validation import Finding, Validation
 from xprep.images.verify import Damage, Verification, verify

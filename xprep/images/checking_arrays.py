@@ -20,7 +20,7 @@ from xprep.io.groups import Group
 from xprep.io.journal import read_manifest
 from xprep.io.ome import Multiscale
 from xprep.io.stores import Place
-from xprep.io.units import Grid
+from xprep.io.units import UnitGrid
 
 KEYS: Final = 1024  # asked for at a time, where a store cannot be listed
 # More requests than this would take hours; what was not asked for is said.
@@ -112,11 +112,11 @@ def _find_objects(array: ZarrReadable) -> tuple[int, str, int, bool]:
     return count - len(sizes), array.chunk_key(first), sum(sizes.values()), True
 
 
-def _positions(grid: Grid) -> Iterator[tuple[int, ...]]:
+def _positions(grid: UnitGrid) -> Iterator[tuple[int, ...]]:
     return (grid.position(number) for number in range(prod(grid.lengths)))
 
 
-def _position(array: ZarrReadable, grid: Grid, name: str) -> tuple[int, ...] | None:
+def _position(array: ZarrReadable, grid: UnitGrid, name: str) -> tuple[int, ...] | None:
     """Return which object of the grid ``name`` is; None of one that is no part of it."""
     digits = re.findall(r"\d+", name)[-len(array.shape) or None :] if array.shape else []
     if len(digits) != len(array.shape) or any(len(one) > 19 for one in digits):
@@ -126,7 +126,7 @@ def _position(array: ZarrReadable, grid: Grid, name: str) -> tuple[int, ...] | N
     return at if inside and array.chunk_key(at) == name else None
 
 
-def _ask_for(array: ZarrReadable, grid: Grid, count: int) -> tuple[int, str, int]:
+def _ask_for(array: ZarrReadable, grid: UnitGrid, count: int) -> tuple[int, str, int]:
     """Ask for one key after the other, where nothing can be listed."""
     if count > MOST_ASKED:
         raise OSError(f"{array.place} cannot be listed, and {MOST_ASKED} requests are the most that are made.")

@@ -11,7 +11,7 @@ import xarray as xr
 
 from xprep.engine.seen import Seen
 from xprep.images.appearance import wanted_label
-from xprep.io.ome import Channel, Level, Multiscale, Window, make_axes, spell_unit
+from xprep.io.ome import Channel, ContrastWindow, Level, Multiscale, make_axes, spell_unit
 from xprep.ops.shown_channels import channel_labels, wanted_channels
 from xprep.version import version as xprep_version
 
@@ -42,11 +42,11 @@ def _channels(image: xr.DataArray, seen: Seen) -> tuple[Channel, ...]:
     return tuple(replace(one, window=one.window or _window(seen, i, image.dtype)) for i, one in enumerate(shown))
 
 
-def _window(seen: Seen, i: int, dtype: np.dtype[Any]) -> Window:
+def _window(seen: Seen, i: int, dtype: np.dtype[Any]) -> ContrastWindow:
     one = seen.channels[i]
     sample = one.sample
     low, high = (v if np.isfinite(v) else d for v, d in ((one.low, 0.0), (one.high, 1.0)))
     if not sample.size:
-        return Window(low, high, low, high)
+        return ContrastWindow(low, high, low, high)
     start, end = (float(v) for v in np.percentile(sample.astype(np.float64), DISPLAYED))
-    return Window(low, high, start, end if end > start else max(high, start + 1))
+    return ContrastWindow(low, high, start, end if end > start else max(high, start + 1))

@@ -19,7 +19,7 @@ from xprep.engine.origins import Origins, origins_of
 from xprep.engine.progress import choose_listener
 from xprep.engine.run import run
 from xprep.errors import SourceChangedError, StoreFormatError
-from xprep.images.watching import NOTE, Watch
+from xprep.images.watching import NOTE, SourceWatch
 from xprep.io.dataset_files import check_free, write_dataset
 from xprep.io.journal import VALUE, Journal
 from xprep.io.room import delete_store
@@ -54,7 +54,7 @@ def save_fit(
     names = [name for name, one in fitted.data_vars.items() if is_lazy(one.data)]
     place = open_store(f"{str(url).rstrip('/')}{BESIDE}", storage_options if "://" in str(url) else None, "r+")
     journal, origins = Journal(place), origins_of([fitted[name].data for name in names])
-    with closing(Watch()) as watch:
+    with closing(SourceWatch()) as watch:
         watch.begin([origins])
         known = _known(journal, watch, origins, str(place))
         values = _kept([as_value(fitted[name].data) for name in names], journal, known)
@@ -66,7 +66,7 @@ def save_fit(
     return done
 
 
-def _known(journal: Journal, watch: Watch, origins: Origins, where: str) -> dict[str, Any]:
+def _known(journal: Journal, watch: SourceWatch, origins: Origins, where: str) -> dict[str, Any]:
     """Return what an earlier run left that can be gone on with, by identity; the rest is forgotten."""
     notes = journal.read()
     try:

@@ -22,13 +22,13 @@ from xprep.images.leftovers import Source, kept_of, source_of
 from xprep.images.levels import Shape
 from xprep.images.needing import Written, check_needs
 from xprep.images.outputs import Output
-from xprep.images.pixels import Pixels
+from xprep.images.pixels import PyramidPixels
 from xprep.images.repairing import find_damage
 from xprep.images.report import Report, name_stored
 from xprep.images.resuming import checkpointed, fingerprint_of, no_fingerprint
-from xprep.images.specifying import Options, ordered, specify, specify_label
+from xprep.images.specifying import WriteOptions, ordered, specify, specify_label
 from xprep.images.storable import check_storable, spec_of, spec_of_label
-from xprep.images.watching import Watch
+from xprep.images.watching import SourceWatch
 from xprep.io.codec_trial import stored_as
 from xprep.io.groups import read_group
 from xprep.io.journal import Journal
@@ -52,11 +52,11 @@ class Job:
     """One image, its labels and its store."""
 
     store: ImageStore
-    image: Pixels
-    labels: dict[str, Pixels]
+    image: PyramidPixels
+    labels: dict[str, PyramidPixels]
     fit: Fit
     origins: Origins
-    watch: Watch
+    watch: SourceWatch
     codec: str
     element: Any = None
 
@@ -108,7 +108,7 @@ class Job:
             nbytes_checked=sum(one.nbytes for one in kept),
         )
 
-    def _describe(self, pixels: Pixels, seen: Any) -> Any:
+    def _describe(self, pixels: PyramidPixels, seen: Any) -> Any:
         found = describe(pixels.image, pixels.placed(self.store.level_path), pixels.method, seen)
         # Whoever made levels that were given made them by their own rules.
         said = {} if pixels.given else found.metadata
@@ -160,7 +160,7 @@ class _Order:
     codec: str
 
     @classmethod
-    def of(cls, image: xr.DataArray, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> _Order:
+    def of(cls, image: xr.DataArray, url: Any, options: WriteOptions, labels: Mapping[str, xr.DataArray]) -> _Order:
         image = ordered(image)
         if isinstance(url, str | Path):
             check_output(url)
@@ -179,7 +179,7 @@ class _Order:
         origins = origins_of([one.data for one in (image, *coarser, *labels.values())])
         return cls(image, url, levels, named, fingerprint, origins, name_stored(stored))
 
-    def written(self, options: Options) -> list[Written]:
+    def written(self, options: WriteOptions) -> list[Written]:
         """Return every pyramid that will be made, and every level that is given."""
         shapes, specs = self.levels
         levels = [self.image] if options.given is None else [ordered(level) for level in options.given.levels]
@@ -187,7 +187,7 @@ class _Order:
         pyramids = [Written(level, spec, shapes[:1] if alone else shapes) for level, spec in zip(levels, specs, strict=False)]
         return [*pyramids, *(Written(label, below[0], its) for label, its, below in self.labels.values())]
 
-    def start(self, options: Options, watch: Watch, listener: Listener | None) -> Job | Done:
+    def start(self, options: WriteOptions, watch: SourceWatch, listener: Listener | None) -> Job | Done:
         """Create the store, or find the one that an earlier run left."""
         shapes = self.levels[0]
         store, source = self._open(options, watch, listener)
@@ -203,36 +203,37 @@ class _Order:
             return self._job(store, options, source, damage, watch, listener)
 
     def _job(
-        self, store: ImageStore, options: Options, source: Source, damage: list[str], watch: Watch, listener: Listener | None
+        self, store: ImageStore, options: WriteOptions, source: Source, damage: list[str],
+        watch: SourceWatch, listener: Listener | None,
     ) -> Job:
         """Create the arrays of labels, and say that all are there."""
         pixels = {}
         for name, (label, below, levels) in self.labels.items():
             arrays = store.create_labels(name, levels, spec_of_label(label, options))
-            pixels[name] = Pixels(label, below, arrays, "mode", kept=kept_of(source, arrays, listener)).mended(damage)
+            pixels[name] = PyramidPixels(label, below, arrays, "mode", kept=kept_of(source, arrays, listener)).mended(damage)
         store.check_complete(pixels=False)
         store.mark_ready()
         given = options.given
         coarser = () if given is None else tuple(ordered(level) for level in given.levels[1:])
         method = options.method if given is None else given.method
         kept = kept_of(source, store.levels, listener)
-        image = Pixels(self.image, self.levels[0], store.levels, method, coarser, kept).mended(damage)
+        image = PyramidPixels(self.image, self.levels[0], store.levels, method, coarser, kept).mended(damage)
         if source != "as it was" and self.fingerprint is not None:
             watch.keep(self.origins, Journal(store.levels[0].place))
         return Job(store, image, pixels, fit_of(self.image.data), self.origins, watch, self.codec, options.element)
 
-    def _damage(self, place: Place, options: Options) -> list[str]:
+    def _damage(self, place: Place, options: WriteOptions) -> list[str]:
         """Return what a finished store lacks."""
         counts = {f"labels/{name}": len(shapes) for name, (_, shapes, _) in self.labels.items()}
         return find_damage(place, {"": len(self.levels[0]), **counts}, options.layout, options.zarr_format)
 
-    def _reopen(self, options: Options) -> ImageStore:
+    def _reopen(self, options: WriteOptions) -> ImageStore:
         """Return the finished store, to be filled where it lacks something."""
         target = open_store(self.url, options.storage_options, "r+")
         how: dict[str, Any] = {"layout": options.layout, "version": options.version, "fingerprint": self.fingerprint}
         return reopen_image(target, self.levels[1], spec_of(self.image, options), **how)
 
-    def _open(self, options: Options, watch: Watch, listener: Listener | None) -> tuple[ImageStore | Place, Source]:
+    def _open(self, options: WriteOptions, watch: SourceWatch, listener: Listener | None) -> tuple[ImageStore | Place, Source]:
         """Return the store to be filled, or the place of the finished one; and what is known of the source of what it holds."""
         store = _open(self.image, self.url, options, self.levels[1], self.fingerprint, listener)
         try:
@@ -244,7 +245,7 @@ class _Order:
         return _open(self.image, self.url, anew, self.levels[1], self.fingerprint, listener), "nothing"
 
 
-def start_all(outputs: Sequence[Output], watch: Watch, listener: Listener | None = None) -> Iterator[Job | Done]:
+def start_all(outputs: Sequence[Output], watch: SourceWatch, listener: Listener | None = None) -> Iterator[Job | Done]:
     """Create the stores of images, or find those that an earlier run left; all are checked before one is created."""
     orders = order_all(outputs)
     watch.begin(order.origins for order in orders)
@@ -259,7 +260,7 @@ def order_all(outputs: Sequence[Output]) -> list[_Order]:
 
 
 def _open(
-    image: xr.DataArray, url: Any, options: Options, levels: Sequence[LevelSpec], fingerprint: str | None,
+    image: xr.DataArray, url: Any, options: WriteOptions, levels: Sequence[LevelSpec], fingerprint: str | None,
     listener: Listener | None,
 ) -> ImageStore | Place:
     """Return the store to be filled, or the place of the finished one."""

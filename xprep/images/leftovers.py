@@ -11,7 +11,7 @@ import numpy as np
 
 from xprep.engine.origins import Origins
 from xprep.errors import SourceChangedError, StoreFormatError
-from xprep.images.watching import NOTE, Watch
+from xprep.images.watching import NOTE, SourceWatch
 from xprep.io.comparing import compare_bytes, known_whole
 from xprep.io.groups import read_group
 from xprep.io.journal import PARTS, Journal, Record
@@ -27,7 +27,7 @@ TOLD_BYTES = 2**28  # less is read in a second, and no bar is worth it
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class KeptTiles:
     """What an earlier run left of one pyramid.
 
     Attributes
@@ -70,7 +70,7 @@ class Kept:
 Source = Literal["as it was", "unknown", "nothing"]
 
 
-def source_of(store: ImageStore | Place, origins: Origins, watch: Watch) -> Source:
+def source_of(store: ImageStore | Place, origins: Origins, watch: SourceWatch) -> Source:
     """Return what is known of the source of what an earlier run left, or finished.
 
     Raises
@@ -104,18 +104,18 @@ def _was_used(place: Place) -> bool:
     return any(f"/{PARTS}/" in f"/{name}" and not name.endswith(".note") for name in names)
 
 
-def kept_of(source: Source, levels: Sequence[ZarrWritable], listener: Listener | None) -> Kept:
+def kept_of(source: Source, levels: Sequence[ZarrWritable], listener: Listener | None) -> KeptTiles:
     """Return what an earlier run left of the pyramid ``levels`` that can be gone on with; what cannot is forgotten."""
     if source == "as it was":
         return find_kept(levels, listener)
     if source == "nothing":
-        return Kept()
+        return KeptTiles()
     # A later run would find what the source is now beside tiles of what it was.
     Journal(levels[0].place).forget()
-    return Kept(torn=(UNKNOWN,))
+    return KeptTiles(torn=(UNKNOWN,))
 
 
-def find_kept(levels: Sequence[ZarrWritable], listener: Listener | None = None) -> Kept:
+def find_kept(levels: Sequence[ZarrWritable], listener: Listener | None = None) -> KeptTiles:
     """Return what an earlier run left of the pyramid ``levels``, each object compared with what was written.
 
     By its size, which one listing tells; and by its MD5, where the store knows that, else it is read.
@@ -131,7 +131,7 @@ def find_kept(levels: Sequence[ZarrWritable], listener: Listener | None = None) 
             nbytes += read
             wrong |= {(number, unit) for unit in bad}
     whole = [record for record in records if not any((record.level, int(unit)) in wrong for unit in record.stored["unit"])]
-    return Kept(whole, notes.values, notes.torn, sum(len(record.stored) for record in records), nbytes, len(wrong))
+    return KeptTiles(whole, notes.values, notes.torn, sum(len(record.stored) for record in records), nbytes, len(wrong))
 
 
 def _check(level: ZarrWritable, stored: Array, listener: Listener | None) -> tuple[int, set[int]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import xarray as xr
 
-from xprep.engine.cutting import Cut, cut_for
+from xprep.engine.cutting import TileCut, cut_for
 from xprep.engine.lazy import as_lazy
 from xprep.engine.plan import scratch_below
 from xprep.engine.write import whole_units
@@ -29,7 +29,7 @@ class Written:
     spec: LevelSpec
     shapes: Sequence[Shape]
 
-    def cut(self) -> Cut:
+    def cut(self) -> TileCut:
         """Return how it will be cut."""
         unit = self.spec.shards or self.spec.chunks
         return cut_for(as_lazy(self.image.data), whole_units(unit, [shape.factors for shape in self.shapes]))
@@ -52,7 +52,7 @@ def check_needs(written: Sequence[Written]) -> None:
             warnings.warn(_at_odds(one, cut), ChunksWarning, stacklevel=6)
 
 
-def _at_odds(one: Written, cut: Cut) -> str:
+def _at_odds(one: Written, cut: TileCut) -> str:
     dims = tuple(map(str, one.image.dims))
     unit = dict(zip(dims, one.spec.shards or one.spec.chunks, strict=True))
     better = default_chunk(one.image)

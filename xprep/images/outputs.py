@@ -10,12 +10,12 @@ from typing import Any
 import xarray as xr
 
 from xprep.images.given import Given, given_shapes, plan_given
-from xprep.images.specifying import Options
+from xprep.images.specifying import WriteOptions
 from xprep.io.locations import check_apart
 from xprep.io.urls import check_name, check_output, join
 from xprep.ops.coarser import KEEPING
 from xprep.ops.containers import refuse_doubtful
-from xprep.ops.contents import LABELS, Contents, Located, contents_of
+from xprep.ops.contents import LABELS, ContainerContents, LocatedImage, contents_of
 from xprep.ops.levels import first_image, join_path, nodes_of, numbered_children
 
 
@@ -25,7 +25,7 @@ class Output:
 
     image: xr.DataArray
     url: Any
-    options: Options
+    options: WriteOptions
     labels: Mapping[str, xr.DataArray]
 
     @property
@@ -35,7 +35,7 @@ class Output:
         return [self.image, *coarser, *self.labels.values()]
 
 
-def outputs_of(container: Any, url: Any, options: Options, labels: Mapping[str, xr.DataArray]) -> list[Output]:
+def outputs_of(container: Any, url: Any, options: WriteOptions, labels: Mapping[str, xr.DataArray]) -> list[Output]:
     """Return what is to be written of a DataArray, Dataset or DataTree: one image at ``url``, several below it.
 
     Raises
@@ -67,7 +67,7 @@ def outputs_of(container: Any, url: Any, options: Options, labels: Mapping[str, 
 
 
 def _output(
-    one: Located, url: Any, found: Contents, options: Options, name: Any, labels: Mapping[str, xr.DataArray]
+    one: LocatedImage, url: Any, found: ContainerContents, options: WriteOptions, name: Any, labels: Mapping[str, xr.DataArray]
 ) -> Output:
     image, given = one.array, None
     factors, method = options.scale_factors, options.method
@@ -81,11 +81,11 @@ def _output(
     return Output(image, url, replace(options, scale_factors=factors, method=method, given=given), own | dict(labels))
 
 
-def _no_levels(options: Options) -> bool:
+def _no_levels(options: WriteOptions) -> bool:
     return not isinstance(options.scale_factors, str) and len(options.scale_factors) == 0
 
 
-def _labels_of(one: Located, found: Contents) -> dict[str, xr.DataArray]:
+def _labels_of(one: LocatedImage, found: ContainerContents) -> dict[str, xr.DataArray]:
     """Return the labels of an image, the finest of each: those beside it that say so, and those below ``labels``."""
     below = join_path(one.parent, LABELS)
     labels: dict[str, xr.DataArray] = {}
@@ -98,7 +98,7 @@ def _labels_of(one: Located, found: Contents) -> dict[str, xr.DataArray]:
     return labels
 
 
-def _refuse_false_levels(tree: xr.DataTree, found: Contents) -> None:
+def _refuse_false_levels(tree: xr.DataTree, found: ContainerContents) -> None:
     """Refuse nodes that are named as levels and are none: their stores would look like the levels of one image."""
     true = {group.parent for group in found.groups}
     for path, node in nodes_of(tree).items():
@@ -112,7 +112,7 @@ def _refuse_false_levels(tree: xr.DataTree, found: Contents) -> None:
         )
 
 
-def _below(url: Any, one: Located) -> str:
+def _below(url: Any, one: LocatedImage) -> str:
     if not isinstance(url, str | Path):
         raise ValueError("several images are written below a URL or a path, not into a store object.")
     check_output(url)

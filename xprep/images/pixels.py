@@ -13,7 +13,7 @@ from xprep.engine.apart import write_apart
 from xprep.engine.lazy import as_lazy
 from xprep.engine.rereading import write_rereading
 from xprep.engine.write import Target, write
-from xprep.images.leftovers import Kept
+from xprep.images.leftovers import KeptTiles
 from xprep.images.levels import Shape, as_it_is, placement
 from xprep.images.repairing import journal_again
 from xprep.images.resuming import ledger_of
@@ -25,7 +25,7 @@ from xprep.ops.shrinking import Shrinking
 
 
 @dataclass(frozen=True, eq=False)
-class Pixels:
+class PyramidPixels:
     """One pyramid to be written."""
 
     image: xr.DataArray
@@ -33,7 +33,7 @@ class Pixels:
     levels: Sequence[Any]
     method: str
     given: Sequence[xr.DataArray] = ()
-    kept: Kept = field(default_factory=Kept)
+    kept: KeptTiles = field(default_factory=KeptTiles)
 
     def placed(self, path: Callable[[int], str]) -> list[Level]:
         """Return scale and translation of every level; those that are given lie where they say."""
@@ -41,12 +41,12 @@ class Pixels:
             return [placement(level, as_it_is(level), path(n)) for n, level in enumerate((self.image, *self.given))]
         return [placement(self.image, shape, path(n)) for n, shape in enumerate(self.shapes)]
 
-    def mended(self, damage: Sequence[str]) -> Pixels:
+    def mended(self, damage: Sequence[str]) -> PyramidPixels:
         """Return the same for a finished store with ``damage``: what is whole is kept, and noted; if tiles overlap, nothing."""
         if not damage:
             return self
         if self.given or self.method == "gaussian":
-            return replace(self, kept=Kept(lost=damage))
+            return replace(self, kept=KeptTiles(lost=damage))
         factors = [shape.factors for shape in self.shapes]
         return replace(self, kept=journal_again(self.image.data, self.levels, factors, self._channel, damage))
 

@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.engine.needs import Span
 from xprep.images.validation import Finding, State
 from xprep.io.arrays import ZarrReadable
@@ -110,7 +110,7 @@ def _recompute(first: ZarrReadable, chain: Sequence[Shrinking], region: tuple[Sp
     regions.reverse()
     block = first.read(_slices(regions[0]))
     for n, step in enumerate(chain):
-        block = step(block, Place(regions[n], regions[n + 1], shapes[n]))
+        block = step(block, BlockPlace(regions[n], regions[n + 1], shapes[n]))
     return block
 
 

@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from xprep.engine.gather import Place as Region
+from xprep.engine.gather import BlockPlace as Region
 from xprep.engine.lazy import as_lazy
 from xprep.engine.ledger import Layer, Spans
 from xprep.engine.seen import look, sample_size
 from xprep.engine.write import Target, layers_of
 from xprep.errors import StoreFormatError
-from xprep.images.leftovers import Kept
+from xprep.images.leftovers import KeptTiles
 from xprep.images.verify import compare_coords, coord_names
 from xprep.io.array_nodes import find_arrays
 from xprep.io.arrays import open_node
@@ -21,7 +21,7 @@ from xprep.io.complete import node_objects
 from xprep.io.journal import MANIFEST, Journal, Record, read_manifest
 from xprep.io.layout import Layout, level_path
 from xprep.io.stores import Place
-from xprep.io.units import Grid
+from xprep.io.units import UnitGrid
 from xprep.io.writes import STORED, ZarrWritable
 from xprep.types import Array
 
@@ -65,7 +65,7 @@ def _of_level(place: Place, path: str, nodes: Mapping[str, Any], have: Mapping[s
 
 def journal_again(
     image: Any, levels: Sequence[ZarrWritable], factors: Sequence[tuple[int, ...]], channel: int | None, damage: Sequence[str]
-) -> Kept:
+) -> KeptTiles:
     """Return what is whole of a pyramid of a finished store, and note it as an interrupted run would have.
 
     Tiles of the first level are read: what was seen of their pixels is needed again for the contrast limits.
@@ -79,7 +79,7 @@ def journal_again(
             if number or about is not None:
                 records.append(Record(number, spans, stored, about))
                 journal.add(records[-1])
-    return Kept(records, lost=damage)
+    return KeptTiles(records, lost=damage)
 
 
 def _whole_tiles(level: ZarrWritable, layer: Layer) -> Iterator[tuple[Spans, Array]]:
@@ -90,7 +90,7 @@ def _whole_tiles(level: ZarrWritable, layer: Layer) -> Iterator[tuple[Spans, Arr
         return
     if kept is None:
         return
-    have, grid = level.place.list_sizes(level.about), Grid(level.shape, level.unit)
+    have, grid = level.place.list_sizes(level.about), UnitGrid(level.shape, level.unit)
     for spans in map(layer.spans, layer.indices):
         positions = list(grid.positions(tuple(slice(*span) for span in spans)))
         numbers = np.array([grid.number(at) for at in positions])

@@ -17,8 +17,8 @@ from xprep.engine.identity import identity_of
 from xprep.engine.ledger import Ledger, Past, Spans
 from xprep.engine.seen import Seen, seen_from_json
 from xprep.engine.tokens import token
-from xprep.images.leftovers import Kept
-from xprep.images.specifying import Options
+from xprep.images.leftovers import KeptTiles
+from xprep.images.specifying import WriteOptions
 from xprep.io.journal import VALUE, Journal, Record
 from xprep.io.layout import ImageStore
 from xprep.io.specs import LevelSpec
@@ -36,7 +36,7 @@ def fingerprint_of(
     image: xr.DataArray,
     levels: Sequence[LevelSpec],
     labels: Mapping[str, xr.DataArray],
-    options: Options,
+    options: WriteOptions,
     stored: Sequence[Mapping[str, Any]],
 ) -> str | None:
     """Return a text for what a run computes and how it is stored: equal for equal runs, in any process.
@@ -111,7 +111,7 @@ class Read:
         return self.levels[level].readable("error").read(region)
 
 
-def ledger_of(store: ImageStore, levels: Sequence[ZarrWritable], kept: Kept) -> Ledger:
+def ledger_of(store: ImageStore, levels: Sequence[ZarrWritable], kept: KeptTiles) -> Ledger:
     """Return the ledger of one pyramid: of a resumed run, with all tiles that an earlier one left whole."""
     past = {(record.level, record.region): _past(record, levels) for record in kept.records}
     return Ledger(past, Note(store, Journal(levels[0].place)), Read(levels))
@@ -134,7 +134,7 @@ class _SaveStatistic:
         self.journal.save(self.name, value.to_json())
 
 
-def checkpointed(jobs: Sequence[tuple[ImageStore, Kept, Sequence[Any]]]) -> list[Any]:
+def checkpointed(jobs: Sequence[tuple[ImageStore, KeptTiles, Sequence[Any]]]) -> list[Any]:
     """Return the lazy values of all stores, whose statistics are those that were kept, or are kept when they are made."""
     values = [value for _, _, mine in jobs for value in mine]
     if not values:

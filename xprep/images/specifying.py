@@ -30,7 +30,7 @@ OME_ORDER = ("t", "c", "z", "y", "x")
 
 
 @dataclass(frozen=True)
-class Options:
+class WriteOptions:
     """How images are stored; what `to_ome_zarr` was asked for."""
 
     scale_factors: Any
@@ -97,7 +97,7 @@ def ordered(image: xr.DataArray) -> xr.DataArray:
     return one_level_of_names(image).transpose(*(dim for dim in OME_ORDER if dim in image.dims))
 
 
-def specify(image: xr.DataArray, options: Options) -> tuple[list[Shape], list[LevelSpec]]:
+def specify(image: xr.DataArray, options: WriteOptions) -> tuple[list[Shape], list[LevelSpec]]:
     """Return the levels of an image, and what is to be created for them.
 
     Raises
@@ -169,7 +169,7 @@ def check_labels(labels: Any) -> Mapping[str, xr.DataArray]:
 
 
 def specify_label(
-    name: str, label: xr.DataArray, image: xr.DataArray, options: Options
+    name: str, label: xr.DataArray, image: xr.DataArray, options: WriteOptions
 ) -> tuple[xr.DataArray, list[Shape], list[LevelSpec]]:
     """Return a label image that lies on its image, its levels, and what is to be created for them.
 

@@ -9,7 +9,7 @@ import xarray as xr
 from xprep.images.appearance import pixel_attributes, wanted_label
 from xprep.images.describing import describe
 from xprep.images.levels import Shape, placement
-from xprep.images.specifying import Options
+from xprep.images.specifying import WriteOptions
 from xprep.io.compression import DEFAULT_CODEC, LABELS_CODEC
 from xprep.io.creating import Creation, declare_levels
 from xprep.io.layout import level_path
@@ -21,20 +21,20 @@ from xprep.ops.shown_channels import wanted_channels
 Levels = tuple[Sequence[Shape], Sequence[LevelSpec]]
 
 
-def spec_of(image: xr.DataArray, options: Options) -> ArraySpec:
+def spec_of(image: xr.DataArray, options: WriteOptions) -> ArraySpec:
     """Return what the levels of an image have in common; labels may be an image of their own."""
     is_label = image.dtype.kind in "ui" and says_labels(image.attrs)
     codec = options.codec(LABELS_CODEC if is_label else DEFAULT_CODEC)
     return ArraySpec(tuple(map(str, image.dims)), image.dtype, codec, pixel_attributes(image.attrs))
 
 
-def spec_of_label(label: xr.DataArray, options: Options) -> ArraySpec:
+def spec_of_label(label: xr.DataArray, options: WriteOptions) -> ArraySpec:
     """Return the same of a label image that is stored with an image, whose attributes are not stored."""
     return ArraySpec(tuple(map(str, label.dims)), label.dtype, options.codec(LABELS_CODEC))
 
 
 def check_storable(
-    image: xr.DataArray, levels: Levels, labels: Mapping[str, tuple[xr.DataArray, Levels]], options: Options
+    image: xr.DataArray, levels: Levels, labels: Mapping[str, tuple[xr.DataArray, Levels]], options: WriteOptions
 ) -> None:
     """Refuse an image or labels with anything that has no form in a store.
 

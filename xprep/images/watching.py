@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from xprep.engine.origins import Origins
 from xprep.errors import SourceChangedError
-from xprep.io.contents import Contents, Sums, add_up, changed_since, find_change
+from xprep.io.contents import SourceContents, SourceSums, add_up, changed_since, find_change
 from xprep.io.journal import Journal
 from xprep.io.waits import WANTED
 
@@ -20,7 +20,7 @@ from xprep.io.waits import WANTED
 NOTE: Final = "source.note"
 
 
-class Watch:
+class SourceWatch:
     """Lists what the images of one run are read from: beside its first reads, which do not wait, and at its end.
 
     It begins when it is made. What is read of several images, and by several passes, is listed once. Where it travels (a lazy
@@ -31,7 +31,7 @@ class Watch:
         self._started = time()
         self._stopped = Event()
         self._pool: ThreadPoolExecutor | None = None
-        self._first: dict[str, Future[Sums | str]] = {}
+        self._first: dict[str, Future[SourceSums | str]] = {}
         self._notes: list[Future[None]] = []
         self._token = uuid4().hex
 
@@ -49,7 +49,7 @@ class Watch:
             self._save(origins, journal)
 
     def _save(self, origins: Origins, journal: Journal, changed: str = "") -> None:
-        sums = {key: one for key, one in self._sums(origins).items() if isinstance(one, Sums)}
+        sums = {key: one for key, one in self._sums(origins).items() if isinstance(one, SourceSums)}
         for contents in origins.contents:
             if contents.key in sums:
                 changed = changed or changed_since(contents, sums[contents.key], self._started)
@@ -61,7 +61,7 @@ class Watch:
             self._pool = ThreadPoolExecutor(1, "xprep-watch", WANTED.set, (lambda: not self._stopped.is_set(),))
         return self._pool.submit(work, *arguments)
 
-    def _sums(self, origins: Origins) -> dict[str, Sums | str]:
+    def _sums(self, origins: Origins) -> dict[str, SourceSums | str]:
         return {one.key: self._first[one.key].result() for one in origins.contents}
 
     def resume(self, origins: Origins, kept: Mapping[str, Any], url: str) -> None:
@@ -76,8 +76,8 @@ class Watch:
         found = self._sums(origins)
         for contents in origins.contents if not changed else ():
             before, now = kept["sources"].get(contents.key), found[contents.key]
-            if before is not None and isinstance(now, Sums):
-                changed = changed or find_change(contents, Sums.from_json(before), now, lasting=True)
+            if before is not None and isinstance(now, SourceSums):
+                changed = changed or find_change(contents, SourceSums.from_json(before), now, lasting=True)
             elif before is not None:
                 changed = changed or f"{contents.place} cannot be listed any more ({now})"
         if changed:
@@ -123,7 +123,7 @@ class Watch:
                         f"{_way_out(url)}"
                     )
 
-    def _changed(self, contents: Contents) -> str:
+    def _changed(self, contents: SourceContents) -> str:
         first = self._first[contents.key].result()
         if isinstance(first, str):
             return ""
@@ -142,7 +142,7 @@ class Watch:
             return {"source": f"not watched: {reasons[0]}"}
         if not sums:
             return {"source": "in memory"}
-        digests = sorted(f"{key} {one.digest}" for key, one in sums.items() if isinstance(one, Sums))
+        digests = sorted(f"{key} {one.digest}" for key, one in sums.items() if isinstance(one, SourceSums))
         return {"source": "watched", "source_sum": blake2b("\n".join(digests).encode(), digest_size=16).hexdigest()}
 
     def close(self) -> None:
@@ -162,10 +162,10 @@ class Watch:
 class _Done:
     """A future whose result is there."""
 
-    def __init__(self, value: Sums | str) -> None:
+    def __init__(self, value: SourceSums | str) -> None:
         self._value = value
 
-    def result(self) -> Sums | str:
+    def result(self) -> SourceSums | str:
         """Return it."""
         return self._value
 

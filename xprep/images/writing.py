@@ -21,8 +21,8 @@ from xprep.images.apart import check_outputs
 from xprep.images.jobs import Done, Job, finish_all, lazy_values, order_all, start_all
 from xprep.images.outputs import Output, outputs_of
 from xprep.images.report import Report
-from xprep.images.specifying import Options, check_labels, ordered, specify
-from xprep.images.watching import Watch
+from xprep.images.specifying import WriteOptions, check_labels, ordered, specify
+from xprep.images.watching import SourceWatch
 from xprep.io.objects import is_in_memory
 from xprep.io.stores import open_store
 from xprep.io.urls import check_output
@@ -167,7 +167,7 @@ def to_ome_zarr(
     compute = check_switch(compute, "compute")
     overwrite, resume = check_switch(overwrite, "overwrite"), check_switch(resume, "resume")
     choose_listener(progress)  # before anything is opened
-    options = Options(
+    options = WriteOptions(
         scale_factors, method, version, layout, chunks, shards, overwrite, storage_options, resume, fingerprint,
         compression=compression, checksum=checksum,
     )  # fmt: skip
@@ -197,13 +197,13 @@ class _Later:
 
 
 def write_images(
-    images: Sequence[tuple[xr.DataArray, Any]], options: Options, *, progress: Listener | bool | None = None
+    images: Sequence[tuple[xr.DataArray, Any]], options: WriteOptions, *, progress: Listener | bool | None = None
 ) -> dict[str, Report]:
     """Compute images together, shared statistics once, and write each to its own URL; return the reports by URL."""
     return write_outputs([Output(image, url, options, {}) for image, url in images], progress)
 
 
-def check_writing(images: Sequence[tuple[xr.DataArray, Any]], options: Options) -> None:
+def check_writing(images: Sequence[tuple[xr.DataArray, Any]], options: WriteOptions) -> None:
     """Refuse what `write_images` of the same would refuse of arguments and places; nothing is created."""
     check_outputs([Output(image, url, options, {}) for image, url in images])
     for image, url in images:
@@ -220,7 +220,7 @@ def write_outputs(outputs: Sequence[Output], progress: Listener | bool | None = 
     listener, elsewhere = choose_listener(progress), False
     try:
         # Closed before anything is taken back: its thread writes a note into the stores.
-        with closing(Watch()) as watch:
+        with closing(SourceWatch()) as watch:
             for job in start_all(outputs, watch, listener):
                 jobs.append(job)  # noqa: PERF402  (those that were begun are named where the next one fails)
             values = lazy_values(jobs)

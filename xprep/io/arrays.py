@@ -25,7 +25,7 @@ from xprep.io.file_stores import FileStore
 from xprep.io.keys import BYTES_PER_SECOND, read_file_into
 from xprep.io.ragged import RaggedGrid, ragged_lengths
 from xprep.io.stores import Place
-from xprep.io.units import Grid
+from xprep.io.units import UnitGrid
 from xprep.io.waits import in_time
 from xprep.options import options
 from xprep.types import Array, Region
@@ -65,7 +65,7 @@ class ZarrReadable:
     chunks: tuple[int, ...] = field(init=False)
     _chain: Chain | Shard | None = field(init=False, repr=False)
     _unbounded: str | None = field(init=False, repr=False)
-    _grid: Grid = field(init=False, repr=False)
+    _grid: UnitGrid = field(init=False, repr=False)
     _stored: np.dtype[Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class ZarrReadable:
             "chunks": tuple(self.array.chunks) if ragged is None else tuple(map(max, ragged)),
             "_chain": chain,
             "_unbounded": find_unbounded(metadata) if chain is None and not options().unbounded_codecs else None,
-            "_grid": Grid(shape, unit) if ragged is None else RaggedGrid.of(shape, ragged),
+            "_grid": UnitGrid(shape, unit) if ragged is None else RaggedGrid.of(shape, ragged),
             "_stored": stored,
         }
         for name, value in known.items():
@@ -101,7 +101,7 @@ class ZarrReadable:
         return self._grid.unit
 
     @property
-    def grid(self) -> Grid:
+    def grid(self) -> UnitGrid:
         """The stored objects over the array."""
         return self._grid
 
@@ -212,7 +212,7 @@ class ZarrReadable:
 
     def _read_shards(self, shard: Shard, region: Region, out: Array) -> None:
         positions = list(self._grid.positions(region))
-        inner = Grid(shard.shape, shard.inner.shape)
+        inner = UnitGrid(shard.shape, shard.inner.shape)
         for position in positions:
             there, here = self._grid.cut(region, position)
             with naming(self.place, self.chunk_key(position)):

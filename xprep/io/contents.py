@@ -38,7 +38,7 @@ _MASK: Final = 2**64 - 1
 
 
 @dataclass(frozen=True)
-class Contents:
+class SourceContents:
     """The objects, shards or chunks, that are read of an array.
 
     Parameters
@@ -53,11 +53,11 @@ class Contents:
     units: tuple[Sequence[int], ...] = field(compare=False)
 
     @staticmethod
-    def of(array: ZarrReadable, picks: Sequence[Sequence[int] | None]) -> Contents:
+    def of(array: ZarrReadable, picks: Sequence[Sequence[int] | None]) -> SourceContents:
         """Return the units of which some position is picked along every axis; None is all."""
         lengths = zip(picks, array.unit, array.grid.lengths, strict=True)
         every = (range(n) if some is None else sorted({i // unit for i in some}) for some, unit, n in lengths)
-        return Contents(array, tuple(every))
+        return SourceContents(array, tuple(every))
 
     @property
     def place(self) -> Place:
@@ -123,7 +123,7 @@ class Contents:
 
 
 @dataclass(frozen=True, eq=False)
-class Sums:
+class SourceSums:
     """What a listing of objects adds up to, in groups.
 
     Parameters
@@ -147,10 +147,10 @@ class Sums:
         return {"count": self.count, "names": _encode(self.names), "lasting": _encode(self.lasting)}
 
     @staticmethod
-    def from_json(value: Mapping[str, Any]) -> Sums:
+    def from_json(value: Mapping[str, Any]) -> SourceSums:
         """Return what `to_json` gave."""
         names, lasting = _decode(value["names"]), _decode(value["lasting"])
-        return Sums(int(value["count"]), names, lasting, lasting)
+        return SourceSums(int(value["count"]), names, lasting, lasting)
 
     @property
     def digest(self) -> str:
@@ -166,7 +166,7 @@ def _decode(text: str) -> np.ndarray[Any, Any]:
     return np.frombuffer(base64.b64decode(text), "<u8")
 
 
-def why_unwatched(contents: Contents) -> str:
+def why_unwatched(contents: SourceContents) -> str:
     """Return why nobody can see whether objects are changed; empty where that can be seen."""
     place, store = contents.place, contents.place.store
     if place.folder is not None or isinstance(store, ZipStore | FileStore):
@@ -183,7 +183,7 @@ def _is_http(place: Place) -> bool:
     return place.shown.startswith(("http://", "https://"))
 
 
-def add_up(contents: Contents) -> Sums | str:
+def add_up(contents: SourceContents) -> SourceSums | str:
     """List the objects and add them up; or return why that cannot be done."""
     if reason := why_unwatched(contents):
         return reason
@@ -204,10 +204,10 @@ def add_up(contents: Contents) -> Sums | str:
         if changed > newest[group][0]:
             newest[group] = (changed, name)
     sums = (np.array([value & _MASK for value in values], "<u8") for values in (names, lasting, passing))
-    return Sums(count, next(sums), next(sums), next(sums), newest)
+    return SourceSums(count, next(sums), next(sums), next(sums), newest)
 
 
-def _listed(contents: Contents) -> Iterator[Listed]:
+def _listed(contents: SourceContents) -> Iterator[Listed]:
     place = contents.place
     if (folder := place.folder) is not None:
         with place.errors("list"):
@@ -230,7 +230,7 @@ def _listed(contents: Contents) -> Iterator[Listed]:
             yield from (one for one in named if contents.holds(one.name))
 
 
-def find_change(contents: Contents, first: Sums, second: Sums, *, lasting: bool) -> str:
+def find_change(contents: SourceContents, first: SourceSums, second: SourceSums, *, lasting: bool) -> str:
     """Return what was changed between two listings: an object that was, in words; empty if nothing was.
 
     ``lasting`` compares what two runs can: not which inode a file has, and when that was changed.
@@ -248,7 +248,7 @@ def find_change(contents: Contents, first: Sums, second: Sums, *, lasting: bool)
     return f"{contents.place.url}/{name} was written" if changed else f"objects of {contents.place} are gone"
 
 
-def changed_since(contents: Contents, first: Sums, started: float) -> str:
+def changed_since(contents: SourceContents, first: SourceSums, started: float) -> str:
     """Return what was changed after a run had ``started`` and before it was listed first, as `find_change` does.
 
     Only where the store's clock is this machine's, as far as can be seen: nothing may be of the future.

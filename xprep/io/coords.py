@@ -24,7 +24,7 @@ from xprep.io.declare import declare_values
 from xprep.io.documents import encode_json, parse_json
 from xprep.io.ragged import ragged_lengths
 from xprep.io.stores import Place
-from xprep.io.units import Grid
+from xprep.io.units import UnitGrid
 from xprep.types import Array
 
 # A coordinate is read whole, at once: as many bytes as it may inflate to, a value no longer than a long name, a file each chunk.
@@ -146,7 +146,7 @@ def _units(array: zarr.Array[Any], node: ArrayNode) -> list[tuple[int, int]]:
 def _chunk_keys(array: zarr.Array[Any], node: ArrayNode) -> list[str]:
     ragged = ragged_lengths(node.metadata, str(node.place))
     unit = () if ragged is not None else array.shards or array.chunks
-    counts = Grid(array.shape, tuple(max(1, n) for n in unit)).lengths if ragged is None else tuple(map(len, ragged))
+    counts = UnitGrid(array.shape, tuple(max(1, n) for n in unit)).lengths if ragged is None else tuple(map(len, ragged))
     return [array.metadata.encode_chunk_key(at) for at in np.ndindex(*counts)]
 
 

@@ -60,7 +60,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Window:
+class ContrastWindow:
     """Contrast limits: what the pixels span, and what is shown."""
 
     min: float
@@ -79,7 +79,7 @@ class Channel:
         Its name.
     color : str
         RRGGBB.
-    window : Window, optional
+    window : ContrastWindow, optional
         Contrast limits.
     active : bool
         Whether a viewer shows it at first.
@@ -87,7 +87,7 @@ class Channel:
 
     label: str
     color: str = "FFFFFF"
-    window: Window | None = None
+    window: ContrastWindow | None = None
     active: bool = True
 
 

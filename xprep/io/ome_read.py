@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from xprep.io.node import Node, brief, is_number
-from xprep.io.ome import VERSIONS, Axis, Channel, ImageLabel, Level, Multiscale, Version, Window
+from xprep.io.ome import VERSIONS, Axis, Channel, ContrastWindow, ImageLabel, Level, Multiscale, Version
 from xprep.io.systems import Shown, Systems, choose_system, system_of
 from xprep.io.transformations import Matrix, NotAlongAxesError, along_axes, compose, product
 from xprep.io.urls import check_key
@@ -202,11 +202,11 @@ def _read_channel(entry: Mapping[str, Any], i: int) -> Channel:
     )
 
 
-def _read_window(window: Any) -> Window | None:
+def _read_window(window: Any) -> ContrastWindow | None:
     names = ("min", "max", "start", "end")
     if not isinstance(window, Mapping) or not all(is_number(window.get(name)) for name in names):
         return None
-    return Window(*(float(window[name]) for name in names))
+    return ContrastWindow(*(float(window[name]) for name in names))
 
 
 def _read_image_label(value: Any) -> ImageLabel | None:

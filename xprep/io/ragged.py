@@ -14,7 +14,7 @@ import zarr
 
 from xprep.errors import StoreFormatError
 from xprep.io.node import brief
-from xprep.io.units import Grid
+from xprep.io.units import UnitGrid
 from xprep.types import Region
 
 NAME: Final = "rectilinear"
@@ -25,7 +25,7 @@ _SETTING_LOCK: Final = threading.Lock()
 
 
 @dataclass(frozen=True)
-class RaggedGrid(Grid):
+class RaggedGrid(UnitGrid):
     """A grid of units that begin at ``edges``, the last of which are the array's ends."""
 
     edges: tuple[tuple[int, ...], ...]

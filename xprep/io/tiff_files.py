@@ -14,7 +14,7 @@ from xprep.errors import StoreFormatError
 from xprep.extras import load
 from xprep.io.file_images import FileImage, FileLevel, Opened, show_as_store
 from xprep.io.ome import Channel
-from xprep.io.tiff_metadata import About, about_series, check_xml
+from xprep.io.tiff_metadata import TiffAbout, about_series, check_xml
 from xprep.io.tiff_pixels import Axes, open_level
 
 # Of tifffile's letters, those that are ours; S, samples, are channels as well.
@@ -170,7 +170,7 @@ def _check_compression(series: Any, where: str) -> None:
         raise StoreFormatError(f"{where}: it is compressed in a way that tifffile does not decode: {said}.") from None
 
 
-def _axes(series: Any, about: About, dims: str, where: str) -> Axes:
+def _axes(series: Any, about: TiffAbout, dims: str, where: str) -> Axes:
     """Return what the axes of a series are; those of one entry are left out, but for a channel that has a name."""
     letters, shape = series.get_axes(False), tuple(series.get_shape(False))
     long = [i for i, n in enumerate(shape) if n > 1 or letters[i] in "YX"]
@@ -243,7 +243,7 @@ def _check_levels(levels: list[FileLevel], dims: str, where: str) -> None:
             )
 
 
-def _channels(series: Any, about: About, axes: Axes) -> tuple[Channel, ...]:
+def _channels(series: Any, about: TiffAbout, axes: Axes) -> tuple[Channel, ...]:
     """Return as many channels as there are, each with a name; none where the file has no names."""
     if "c" not in axes.kept:
         return ()

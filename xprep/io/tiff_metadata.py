@@ -21,7 +21,7 @@ _NO_UNIT: Final = ("", "pixel", "pixels", "reference frame", "inch", "inches", "
 
 
 @dataclass(frozen=True)
-class About:
+class TiffAbout:
     """What a file says of a series: by dim the spacing and its unit, and the channels."""
 
     spacing: Mapping[str, float] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class About:
         return any(channel.label for channel in self.channels)
 
 
-def about_series(tif: Any, series: Any, number: int, where: str) -> About:
+def about_series(tif: Any, series: Any, number: int, where: str) -> TiffAbout:
     """Return what the file ``tif`` says of ``series``, its ``number``-th of the kind.
 
     Parameters
@@ -55,7 +55,7 @@ def about_series(tif: Any, series: Any, number: int, where: str) -> About:
         return _of_svs(series)
     if any(getattr(tif, kind, False) for kind in _SCANNERS):
         return _of_scanner(tif, series)
-    return About(channels=_page_names(series))
+    return TiffAbout(channels=_page_names(series))
 
 
 def check_xml(text: str, where: str) -> None:
@@ -64,13 +64,13 @@ def check_xml(text: str, where: str) -> None:
         raise StoreFormatError(f"{where}: its OME-XML has a document type of its own, which OME's has not; it is not read.")
 
 
-def _of_ome(text: str, series: Any, number: int, where: str) -> About:
+def _of_ome(text: str, series: Any, number: int, where: str) -> TiffAbout:
     images = [element for element in ElementTree.fromstring(text) if element.tag.endswith("}Image") or element.tag == "Image"]
     named = [element for element in images if element.get("Name") == series.name]
     image = named[0] if len(named) == 1 else images[number] if number < len(images) else None
     pixels = None if image is None else next((one for one in image if one.tag.endswith("Pixels")), None)
     if pixels is None:
-        return About()
+        return TiffAbout()
     spacing, units = {}, {}
     for dim, name, usual in (("x", "PhysicalSizeX", "µm"), ("y", "PhysicalSizeY", "µm"), ("z", "PhysicalSizeZ", "µm"),
                              ("t", "TimeIncrement", "s")):  # fmt: skip
@@ -78,7 +78,7 @@ def _of_ome(text: str, series: Any, number: int, where: str) -> About:
             unit = pixels.get(f"{name}Unit", usual)
             spacing[dim], units[dim] = step, "" if unit in _NO_UNIT else unit
     channels = [one for one in pixels if one.tag.endswith("Channel")]
-    return About(spacing, units, tuple(Channel(one.get("Name") or "", _ome_color(one.get("Color"))) for one in channels))
+    return TiffAbout(spacing, units, tuple(Channel(one.get("Name") or "", _ome_color(one.get("Color"))) for one in channels))
 
 
 def _number(text: Any) -> float:
@@ -96,7 +96,7 @@ def _ome_color(text: str | None) -> str:
         return "FFFFFF"
 
 
-def _of_imagej(about: Mapping[str, Any], series: Any) -> About:
+def _of_imagej(about: Mapping[str, Any], series: Any) -> TiffAbout:
     unit = str(about.get("unit", "")).encode("latin-1", "backslashreplace").decode("unicode_escape", "replace").strip()
     unit = "" if unit.lower() in _NO_UNIT else unit
     spacing: dict[str, float] = {}
@@ -108,7 +108,7 @@ def _of_imagej(about: Mapping[str, Any], series: Any) -> About:
     units = dict.fromkeys(spacing, unit)
     if (seconds := _number(about.get("finterval"))) > 0:
         spacing["t"], units["t"] = seconds, str(about.get("tunit") or "s")
-    return About(spacing, units, _imagej_channels(about, series))
+    return TiffAbout(spacing, units, _imagej_channels(about, series))
 
 
 def _ratio(page: Any, tag: int) -> float:
@@ -130,19 +130,19 @@ def _imagej_channels(about: Mapping[str, Any], series: Any) -> tuple[Channel, ..
     return tuple(Channel(name, color) for name, color in zip(names, colors or ["FFFFFF"] * count, strict=True))
 
 
-def _of_svs(series: Any) -> About:
+def _of_svs(series: Any) -> TiffAbout:
     found = re.search(r"\bMPP\s*=\s*([0-9.]+)", series.keyframe.description or "")
     step = _number(found.group(1)) if found else 0.0
-    return About(dict.fromkeys("yx", step), dict.fromkeys("yx", "µm")) if step > 0 else About()
+    return TiffAbout(dict.fromkeys("yx", step), dict.fromkeys("yx", "µm")) if step > 0 else TiffAbout()
 
 
-def _of_scanner(tif: Any, series: Any) -> About:
+def _of_scanner(tif: Any, series: Any) -> TiffAbout:
     page = series.keyframe
     factor = _PER_UNIT.get(int(page.tags.valueof(296, 1)), 0.0)
     per_unit = {"x": _ratio(page, 282), "y": _ratio(page, 283)}
     spacing = {dim: factor / value for dim, value in per_unit.items() if value > 0 and factor}
     channels = _qpi_channels(series) if tif.is_qpi else ()
-    return About(spacing, dict.fromkeys(spacing, "µm"), channels)
+    return TiffAbout(spacing, dict.fromkeys(spacing, "µm"), channels)
 
 
 def _qpi_channels(series: Any) -> tuple[Channel, ...]:

@@ -10,7 +10,7 @@ from xprep.types import Region
 
 
 @dataclass(frozen=True)
-class Grid:
+class UnitGrid:
     """A regular grid of units over an array."""
 
     shape: tuple[int, ...]

@@ -17,7 +17,7 @@ from xprep.io.codecs import Chain, Shard, checksum_of, read_chain
 from xprep.io.declare import NewArray
 from xprep.io.encoding import ZarrEncoder
 from xprep.io.stores import Place
-from xprep.io.units import Grid
+from xprep.io.units import UnitGrid
 from xprep.types import Array, Region
 
 # What a journal keeps of an object: the unit's number in C order, the object's bytes, their crc32c, and their MD5 where the store
@@ -60,9 +60,9 @@ class ZarrWritable:
             object.__setattr__(self, name, value)
 
     @property
-    def grid(self) -> Grid:
+    def grid(self) -> UnitGrid:
         """The units over the array."""
-        return Grid(self.shape, self.unit)
+        return UnitGrid(self.shape, self.unit)
 
     def write(self, region: Region, block: Array) -> Array:
         """Write ``block`` to ``region``; both are checked before a byte is written.

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xprep.engine.deliver import deliver
-from xprep.engine.gather import Place, gather
+from xprep.engine.gather import BlockPlace, gather
 from xprep.engine.lazy import like
 from xprep.engine.needs import same
 from xprep.engine.tiling import in_tiles
@@ -186,7 +186,7 @@ class _Recipe:
     def radii(self, ndim: int) -> tuple[int, ...]:
         return (*(0,) * (ndim - 2), *(max(half[i].size for half in self.halves) - 1 for i in (0, 1)))
 
-    def __call__(self, tile: Array, place: Place) -> Array:
+    def __call__(self, tile: Array, place: BlockPlace) -> Array:
         top_bottom, left_right = margins(place)[-2:]
         around = (top_bottom, left_right)
         first, last = place.output[0]

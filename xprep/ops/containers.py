@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import xarray as xr
 
-from xprep.ops.contents import Contents, Located, Name, contents_of
+from xprep.ops.contents import ContainerContents, LocatedImage, Name, contents_of
 from xprep.ops.following import Beside, replace_images
 from xprep.ops.roles import IMAGE_LABEL
 from xprep.ops.trees import rebuild_tree
@@ -24,7 +24,7 @@ def spell_name(name: Name) -> str:
     return " ".join(str(part) for part in name if part not in (None, ""))
 
 
-def find_images(container: Any, makes: str | None = None) -> list[Located]:
+def find_images(container: Any, makes: str | None = None) -> list[LocatedImage]:
     """Return the images of a container, each with its levels.
 
     Parameters
@@ -52,7 +52,7 @@ def images_of(container: Any, makes: str | None = None) -> dict[Name, xr.DataArr
     return {one.key: one.array for one in find_images(container, makes)}
 
 
-def _refuse_labels(found: Contents, operation: str) -> None:
+def _refuse_labels(found: ContainerContents, operation: str) -> None:
     if found.only_labels:
         raise ValueError(
             f"there is no image here: {', '.join(_quoted(one.key) for one in found.labels)} are labels, by what they say "
@@ -60,7 +60,7 @@ def _refuse_labels(found: Contents, operation: str) -> None:
         )
 
 
-def refuse_doubtful(found: Contents, operation: str) -> None:
+def refuse_doubtful(found: ContainerContents, operation: str) -> None:
     """Refuse images that may be labels, in what would make labels of them that never were.
 
     Raises

@@ -26,7 +26,7 @@ class Resolution:
 
 
 @dataclass(frozen=True, eq=False)
-class Located:
+class LocatedImage:
     """One image of a container: its resolutions, finest first, and the nodes that are its levels, if it has levels."""
 
     levels: tuple[Resolution, ...]
@@ -49,7 +49,7 @@ class Located:
 
 
 @dataclass(frozen=True, eq=False)
-class Contents:
+class ContainerContents:
     """What a container holds.
 
     Attributes
@@ -64,8 +64,8 @@ class Contents:
         Paths of nodes that hold labels.
     """
 
-    images: list[Located]
-    labels: list[Located] = field(default_factory=list)
+    images: list[LocatedImage]
+    labels: list[LocatedImage] = field(default_factory=list)
     doubtful: list[Name] = field(default_factory=list)
     groups: list[Levels] = field(default_factory=list)
     below_labels: frozenset[str] = frozenset()
@@ -76,7 +76,7 @@ class Contents:
         return bool(self.labels) and self.images == self.labels
 
 
-def contents_of(container: Any) -> Contents:
+def contents_of(container: Any) -> ContainerContents:
     """Return what a DataArray, Dataset or DataTree holds.
 
     Raises
@@ -87,7 +87,7 @@ def contents_of(container: Any) -> Contents:
         It is none of xarray's three.
     """
     if isinstance(container, xr.DataArray):
-        return Contents([Located((Resolution("", container.name, container),))])
+        return ContainerContents([LocatedImage((Resolution("", container.name, container),))])
     if isinstance(container, xr.Dataset):
         found = _of_dataset(container)
     elif isinstance(container, xr.DataTree):
@@ -109,20 +109,20 @@ def _hint(container: xr.Dataset | xr.DataTree) -> str:
     return "" if array is None else f" {str(array.name)!r} has {tuple(array.dims)}; rename: {spell_rename(array, names)}."
 
 
-def _of_dataset(dataset: xr.Dataset) -> Contents:
+def _of_dataset(dataset: xr.Dataset) -> ContainerContents:
     roles = roles_of(dataset)
 
-    def located(names: Sequence[Any]) -> list[Located]:
-        return [Located((Resolution("", name, dataset[name]),)) for name in names]
+    def located(names: Sequence[Any]) -> list[LocatedImage]:
+        return [LocatedImage((Resolution("", name, dataset[name]),)) for name in names]
 
-    return Contents(located(roles.images), located(roles.labels), [("", name) for name in roles.doubtful])
+    return ContainerContents(located(roles.images), located(roles.labels), [("", name) for name in roles.doubtful])
 
 
-def _of_tree(tree: xr.DataTree) -> Contents:
+def _of_tree(tree: xr.DataTree) -> ContainerContents:
     nodes, groups = nodes_of(tree), find_levels(tree)
     finest = {group.nodes[0]: group for group in groups}
     coarser = {path for group in groups for path in group.nodes[1:]}
-    found = Contents([], [], [], groups, frozenset(_label_nodes(nodes, groups)))
+    found = ContainerContents([], [], [], groups, frozenset(_label_nodes(nodes, groups)))
     for path, node in nodes.items():
         if path in coarser or not node.data_vars:
             continue
@@ -145,17 +145,17 @@ def _label_nodes(nodes: Mapping[str, xr.DataTree], groups: Sequence[Levels]) -> 
     return found
 
 
-def _located(path: str, name: Any, group: Levels | None, nodes: Mapping[str, xr.DataTree]) -> Located:
+def _located(path: str, name: Any, group: Levels | None, nodes: Mapping[str, xr.DataTree]) -> LocatedImage:
     """Return an image with those of its coarser levels that are there: by its name, or as the only image of a level."""
     finest = Resolution(path, name, nodes[path].to_dataset()[name])
     if group is None:
-        return Located((finest,))
+        return LocatedImage((finest,))
     levels = [finest]
     for other in group.nodes[1:]:
         own = _name_in(nodes[other], name)
         if own is not None:
             levels.append(Resolution(other, own, nodes[other].to_dataset()[own]))
-    return Located(tuple(levels), group)
+    return LocatedImage(tuple(levels), group)
 
 
 def _name_in(node: xr.DataTree, name: Any) -> Any:

@@ -11,7 +11,7 @@ from xprep.dims.channels import channel_names, spell_channel
 from xprep.dims.lengths import told_unit
 from xprep.dims.spacing import spacing
 from xprep.ops.containers import find_images, spell_name
-from xprep.ops.contents import Located
+from xprep.ops.contents import LocatedImage
 from xprep.ops.layout import CHANNEL, SPACE
 from xprep.sizes import format_bytes
 from xprep.texts import html_table
@@ -35,7 +35,7 @@ def describe_html(container: Any) -> str:
     return "".join(html_table(f"xprep: {_title(one)}", _rows(one.array)) for one in images)
 
 
-def _title(found: Located) -> str:
+def _title(found: LocatedImage) -> str:
     image, levels = found.array, len(found.levels)
     sizes = ", ".join(f"{dim} {n}" for dim, n in image.sizes.items())
     return f"{spell_name(found.key) or 'image'} ({sizes}) {image.dtype}" + (f" in {levels} levels" if levels > 1 else "")

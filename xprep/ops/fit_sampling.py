@@ -21,7 +21,7 @@ from xprep.engine.sampling import Chunks, picked_blocks
 from xprep.naming import named
 from xprep.ops.fitted import SAMPLED, voxel_sizes
 from xprep.ops.layout import CHANNEL, arranged, layout_of
-from xprep.ops.normalize_passes import Field, Recipe, statistics_of_fields
+from xprep.ops.normalize_passes import Field, NormalizeParameters, statistics_of_fields
 from xprep.ops.statistics import Statistic
 from xprep.types import Array, Intermediates
 
@@ -55,7 +55,7 @@ class Sample:
 
 
 def sampled_statistics(
-    fields: Sequence[Field], recipe: Recipe, share: float, seed: int, intermediates: Intermediates | None
+    fields: Sequence[Field], recipe: NormalizeParameters, share: float, seed: int, intermediates: Intermediates | None
 ) -> tuple[dict[str, Any], str]:
     """Return the lazy statistics of a sample, with intervals, and what they were taken of, in words."""
     samples = [_drawn(field, recipe, share, seed, number) for number, field in enumerate(fields)]
@@ -89,7 +89,7 @@ def few_chunks(image: xr.DataArray, dtype: np.dtype[Any], most: int, seed: int) 
     return xr.DataArray(data, coords, dims=("c", "z", "y", "x"))
 
 
-def _drawn(field: Field, recipe: Recipe, share: float, seed: int, number: int) -> Sample:
+def _drawn(field: Field, recipe: NormalizeParameters, share: float, seed: int, number: int) -> Sample:
     chunks = Chunks(arranged(field.image, layout_of(field.image)))
     pairs = min(round(share * len(chunks) / 2), len(chunks) // 2)
     if pairs < GROUPS:

@@ -22,7 +22,7 @@ from xprep.naming import named
 from xprep.ops.containers import spell_name
 from xprep.ops.layout import CHANNEL, PLANE
 from xprep.ops.normalize_fields import Images
-from xprep.ops.normalize_passes import Recipe
+from xprep.ops.normalize_passes import NormalizeParameters
 from xprep.ops.statistics import Statistic
 from xprep.ops.units import unit_of, voxel_size
 from xprep.types import Array
@@ -74,7 +74,7 @@ class About:
 
 
 
-def about_fit(images: Images, recipe: Recipe, given: Mapping[str, Any], approximate: str = "") -> About:
+def about_fit(images: Images, recipe: NormalizeParameters, given: Mapping[str, Any], approximate: str = "") -> About:
     """Return what is to be known of a fit to ``images`` with the parameters ``given``."""
     first = next(iter(images.values()))
     sizes = [voxel_sizes(image) for image in images.values()]
@@ -92,7 +92,7 @@ def about_fit(images: Images, recipe: Recipe, given: Mapping[str, Any], approxim
     return About(titles, names if CHANNEL in first.coords else None, len(names), pixels, attrs, recipe.dtype.name)
 
 
-def _parameters(first: xr.DataArray, recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
+def _parameters(first: xr.DataArray, recipe: NormalizeParameters, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of a fit as JSON knows them: the channels only where some were chosen."""
     names = recipe.channels if CHANNEL in first.coords else np.atleast_1d(given["channels"]).tolist()  # positions in the whole
     chosen = None if given["channels"] is None else [spell_channel(one) for one in names]

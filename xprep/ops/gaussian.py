@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xprep.engine.deliver import deliver
-from xprep.engine.gather import Place, gather
+from xprep.engine.gather import BlockPlace, gather
 from xprep.engine.lazy import like
 from xprep.engine.needs import same
 from xprep.engine.tiling import in_tiles
@@ -139,7 +139,7 @@ class _Blur:
             found[axis] = len(half) - 1
         return tuple(found)
 
-    def __call__(self, block: Array, place: Place) -> Array:
+    def __call__(self, block: Array, place: BlockPlace) -> Array:
         first, last = place.output[0]  # a tile may hold some of the channels only, and each has its own sigma
         return blur_volume(block, self.halves[first:last], self.others, margins(place), self.dtype, self.mode, self.skipna)
 

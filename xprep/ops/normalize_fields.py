@@ -15,22 +15,22 @@ from xprep.ops.containers import images_of, rebuild, spell_name
 from xprep.ops.contents import Name
 from xprep.ops.labels import relabel
 from xprep.ops.layout import CHANNEL, check_image
-from xprep.ops.normalize_passes import Field, Recipe
+from xprep.ops.normalize_passes import Field, NormalizeParameters
 from xprep.ops.parameters import channel_sigmas, check_choice, check_percentile, working_dtype
 from xprep.switches import check_switch
 
 Images = Mapping[Name, xr.DataArray]
 
 
-def prepare(container: Any, operation: str, given: Mapping[str, Any]) -> tuple[dict[Name, xr.DataArray], Recipe]:
+def prepare(container: Any, operation: str, given: Mapping[str, Any]) -> tuple[dict[Name, xr.DataArray], NormalizeParameters]:
     """Return the images of a container with the channels that are asked for, and what is to be done with them."""
     images = _selected(images_of(container, operation), given["channels"], operation)
     return images, recipe_of(next(iter(images.values())), given)
 
 
-def recipe_of(first: xr.DataArray, given: Mapping[str, Any]) -> Recipe:
+def recipe_of(first: xr.DataArray, given: Mapping[str, Any]) -> NormalizeParameters:
     """Return what is to be done, checked, by the parameters of `normalize`; ``first`` is the first image."""
-    return Recipe(
+    return NormalizeParameters(
         p=check_percentile(given["p"], "p"),
         p_sum=check_percentile(given["p_sum"], "p_sum"),
         p_post=check_percentile(given["p_post"], "p_post"),
@@ -49,7 +49,7 @@ def fields_of(images: Images, sigma: Any) -> list[Field]:
     return [Field(spell_name(name), one, channel_sigmas(sigma, one), shares=nodes[name[0]] > 1) for name, one in images.items()]
 
 
-def results_of(container: Any, images: Images, arrays: Sequence[Any], step: str, recipe: Recipe) -> Any:
+def results_of(container: Any, images: Images, arrays: Sequence[Any], step: str, recipe: NormalizeParameters) -> Any:
     """Return ``container`` with its images replaced by the results ``arrays``."""
     unitless = recipe.p is not None or recipe.p_post is not None
     results = {

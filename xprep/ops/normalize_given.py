@@ -192,13 +192,13 @@ class _Fit:
             if any(is_lazy(part.data) for part in parts):
                 found[name] = _lazily(made, parts, Noted(name, about))
             else:
-                found[name] = call(_Known(made(*(part.values for part in parts))), label=name, note=Noted(name, about))
+                found[name] = call(_GivenStatistics(made(*(part.values for part in parts))), label=name, note=Noted(name, about))
         return found
 
 
 @named("normalize-known")
 @dataclass(frozen=True, eq=False)
-class _Known:
+class _GivenStatistics:
     value: Any
 
     def __call__(self) -> Any:
@@ -226,7 +226,7 @@ class _Given:
 
 
 def _lazily(made: _Given, parts: list[xr.DataArray], note: Noted) -> Any:
-    arrays = [part.data.rechunk(part.shape) if is_lazy(part.data) else call(_Known(part.values)) for part in parts]
+    arrays = [part.data.rechunk(part.shape) if is_lazy(part.data) else call(_GivenStatistics(part.values)) for part in parts]
     identities = [identity_of(part.data) for part in parts]
     known = None if None in identities else token("given", made, identities)
     return call(made, *arrays, label=made.name, identity=known, note=note)

@@ -21,7 +21,7 @@ from xprep.engine.grid import count as grid_count
 from xprep.engine.grid import regular_chunks
 from xprep.engine.guess import Guess, Sampler, join_patches
 from xprep.engine.identity import identity_of
-from xprep.engine.keep import Kept, Stream, keep
+from xprep.engine.keep import KeptImage, Stream, keep
 from xprep.engine.lazy import like
 from xprep.engine.needs import same
 from xprep.engine.quantiles import Question, quantiles
@@ -43,7 +43,7 @@ PASSES = {"p": "percentiles of the channels", "p_sum": "threshold of their sum",
 
 @named("normalize")
 @dataclass(frozen=True)
-class Recipe:
+class NormalizeParameters:
     """What is to be done, checked."""
 
     p: float | None
@@ -77,14 +77,16 @@ class Field:
     shares: bool = False
 
 
-def statistics_of_fields(fields: Sequence[Field], recipe: Recipe, intermediates: Intermediates | None) -> dict[str, Any]:
+def statistics_of_fields(
+    fields: Sequence[Field], recipe: NormalizeParameters, intermediates: Intermediates | None
+) -> dict[str, Any]:
     """Return the lazy statistics (`Statistic`) of fields that share them, by the name of their parameter."""
-    return _Steps.of(fields, recipe, None, intermediates, recipe.reads - 1).statistics()
+    return _NormalizeSteps.of(fields, recipe, None, intermediates, recipe.reads - 1).statistics()
 
 
 def normalized(
     fields: Sequence[Field],
-    recipe: Recipe,
+    recipe: NormalizeParameters,
     chunks: Any,
     intermediates: Intermediates | None,
     known: dict[str, Any] | None = None,
@@ -94,29 +96,29 @@ def normalized(
 
     ``about`` says what else a store keeps of the statistics.
     """
-    steps = replace(_Steps.of(fields, recipe, chunks, intermediates, recipe.reads if known is None else 1), about=about)
+    steps = replace(_NormalizeSteps.of(fields, recipe, chunks, intermediates, recipe.reads if known is None else 1), about=about)
     statistics = steps.statistics() if known is None else known
     results = [steps.result(i, statistics) for i in range(len(fields))]
     return [like(field.image.data, result) for field, result in zip(fields, results, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
-class _Steps:
+class _NormalizeSteps:
     fields: Sequence[Field]
-    recipe: Recipe
+    recipe: NormalizeParameters
     layouts: Sequence[Layout]
     chunks: Sequence[Chunks]
     arrays: Sequence[Any]
     tiles: Sequence[tuple[int, ...]]
-    kept: Sequence[Kept]
+    kept: Sequence[KeptImage]
     passes: Iterator[int] = field(default_factory=count)
     patches: dict[int, Any] = field(default_factory=dict)
     about: Any = None
 
     @classmethod
     def of(
-        cls, fields: Sequence[Field], recipe: Recipe, chunks: Any, intermediates: Intermediates | None, reads: int
-    ) -> _Steps:
+        cls, fields: Sequence[Field], recipe: NormalizeParameters, chunks: Any, intermediates: Intermediates | None, reads: int
+    ) -> _NormalizeSteps:
         layouts = [layout_of(field.image) for field in fields]
         arrays, tiles, kept, blocks = [], [], [], []
         for one, layout in zip(fields, layouts, strict=True):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.engine.windows import margins
 from xprep.kernels.tiles import TileRecipe
 from xprep.naming import named
@@ -23,7 +23,7 @@ class Raw:
 
     dtype: np.dtype[Any]
 
-    def __call__(self, block: Array, place: Place) -> Array:
+    def __call__(self, block: Array, place: BlockPlace) -> Array:
         """Return the tile."""
         return block.astype(self.dtype, copy=False)
 
@@ -35,7 +35,7 @@ class Total:
 
     recipe: TileRecipe
 
-    def __call__(self, block: Array, place: Place, *divisors: Statistic) -> Array:
+    def __call__(self, block: Array, place: BlockPlace, *divisors: Statistic) -> Array:
         """Return ``(1, pixels)``."""
         return self.recipe.total(block, divisors[0].values if divisors else np.ones(len(block)))
 
@@ -50,7 +50,7 @@ class Finished:
     recipe: TileRecipe
     has: tuple[str, ...]
 
-    def __call__(self, block: Array, place: Place, *states: Statistic) -> Array:
+    def __call__(self, block: Array, place: BlockPlace, *states: Statistic) -> Array:
         """Return the tile without its margins."""
         state = dict(zip(self.has, (one.values for one in states), strict=True))
         threshold = float(state["p_sum"][0]) if "p_sum" in state else None
@@ -95,4 +95,4 @@ class GuessedFinished:
     def _finish(self, pixels: Array, rim: int, states: Sequence[Statistic]) -> Array:
         whole = tuple((0, n) for n in pixels.shape)
         inside = (*whole[:-2], *((rim, n - rim) for _, n in whole[-2:]))
-        return Finished(self.recipe, self.has)(pixels, Place(whole, inside, pixels.shape), *states)
+        return Finished(self.recipe, self.has)(pixels, BlockPlace(whole, inside, pixels.shape), *states)

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xprep.engine.folds import Fold
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.naming import named
 from xprep.types import Array
 
 
 @named("padding-edges")
-def _nan_edges(block: Array, place: Place) -> NDArray[np.bool_]:
+def _nan_edges(block: Array, place: BlockPlace) -> NDArray[np.bool_]:
     """Return whether NaN is all that a block (c, …, y, x) holds of the first and the last row, and column: (axis, side)."""
     found = np.ones((2, 2), bool)
     for axis in (-2, -1):

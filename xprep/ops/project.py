@@ -86,7 +86,8 @@ def _project(image: xr.DataArray, dim: str | Sequence[str], how: str, skipna: bo
     skip = floats and (skipna is None or skipna)
     axes = tuple(sorted(image.get_axis_num(name) for name in dims))
     dtype = _result_dtype(image.dtype, how)
-    steps = Reduction(_Summarize(how, axes, skip), _Join(how, skip), _Finish(how, dtype), _summary_bytes(how, dtype))
+    made, joined, done = _SummarizeProjection(how, axes, skip), _JoinProjections(how, skip), _FinishProjection(how, dtype)
+    steps = Reduction(made, joined, done, _summary_bytes(how, dtype))
     data = like(image.data, reduce_axes(steps, merged(as_lazy(image.data)), axes, dtype, label=f"project-{how}"))
     stale = [name for name, coordinate in image.coords.items() if set(dims) & set(coordinate.dims)]
     left = image.drop_vars(stale).isel(dict.fromkeys(dims, 0))
@@ -107,7 +108,7 @@ def _result_dtype(dtype: np.dtype[Any], how: str) -> np.dtype[Any]:
 
 @named("project-summarize")
 @dataclass(frozen=True)
-class _Summarize:
+class _SummarizeProjection:
     how: str
     axes: tuple[int, ...]
     skipna: bool
@@ -118,7 +119,7 @@ class _Summarize:
 
 @named("project-join")
 @dataclass(frozen=True)
-class _Join:
+class _JoinProjections:
     how: str
     skipna: bool
 
@@ -128,7 +129,7 @@ class _Join:
 
 @named("project-finish")
 @dataclass(frozen=True)
-class _Finish:
+class _FinishProjection:
     how: str
     dtype: np.dtype[Any]
 

@@ -9,7 +9,7 @@ import xarray as xr
 
 from xprep.ops.coarser import KEEPING, make_levels, shrink_dataset
 from xprep.ops.containers import refuse_doubtful
-from xprep.ops.contents import Contents, contents_of
+from xprep.ops.contents import ContainerContents, contents_of
 from xprep.ops.labels import spell
 from xprep.ops.layout import check_image
 from xprep.ops.levels import join_path, nodes_of
@@ -97,7 +97,7 @@ def _check(images: Sequence[xr.DataArray], steps: Sequence[Any]) -> None:
         factors_of(one, images[0])
 
 
-def _holders(contents: Contents) -> dict[str, tuple[str, list[Any]]]:
+def _holders(contents: ContainerContents) -> dict[str, tuple[str, list[Any]]]:
     """Return the nodes whose images are to be shrunk, and their names, by the node that the new levels belong to.
 
     Labels have nodes of their own, or lie beside the images of one.

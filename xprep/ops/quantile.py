@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xprep.arguments import check_dim_names
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.engine.graph import as_array
 from xprep.engine.keep import Stream, keep
 from xprep.engine.lazy import as_lazy, like
@@ -146,7 +146,7 @@ class _Rows:
     def __init__(self, nkept: int) -> None:
         self.nkept = nkept
 
-    def __call__(self, block: Array, place: Place) -> Array:
+    def __call__(self, block: Array, place: BlockPlace) -> Array:
         return block.reshape(int(np.prod(block.shape[: self.nkept], dtype=int)), -1)
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:

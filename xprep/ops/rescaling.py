@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xprep.arguments import check_number
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.engine.lazy import is_lazy, like
 from xprep.engine.scaling import (
     Stretch,
@@ -197,7 +197,7 @@ class _RescaleBlock:
     working: np.dtype[Any]
     dtype: np.dtype[Any]
 
-    def __call__(self, block: Array, place: Place) -> Array:
+    def __call__(self, block: Array, place: BlockPlace) -> Array:
         wide = block.astype(np.float64) if self.working == np.float64 else block
         return cast_to(self.recipe(wide, place.input, place.output), self.dtype)
 

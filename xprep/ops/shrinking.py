@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xprep.dims.spacing import line_of, step_of
-from xprep.engine.gather import Place
+from xprep.engine.gather import BlockPlace
 from xprep.engine.needs import Span
 from xprep.kernels.downsample import shrink
 from xprep.kernels.smooth_shrink import gaussian_reach, shrink_gaussian
@@ -36,7 +36,7 @@ class Shrinking:
         reach = gaussian_reach(self.factors[axis]) if self.method == "gaussian" else 0
         return start * self.factors[axis] - reach, stop * self.factors[axis] + reach
 
-    def __call__(self, block: Array, place: Place) -> Array:
+    def __call__(self, block: Array, place: BlockPlace) -> Array:
         """Return the pixels of ``place.output``."""
         if self.method != "gaussian":
             return shrink(block, self.factors, self.method)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from xprep.ops.coarser import anew, level_attributes, level_method, may_be_labels
-from xprep.ops.contents import LABELS, Contents, Located, Name, contents_of
+from xprep.ops.contents import LABELS, ContainerContents, LocatedImage, Name, contents_of
 from xprep.ops.following import Beside, replace_images
 from xprep.ops.labels import without_place
 from xprep.ops.layout import SPACE
@@ -45,7 +45,7 @@ def _left_out(nodes: Nodes, made: Mapping[str, xr.Dataset]) -> set[str]:
     return found
 
 
-def _node(path: str, nodes: Nodes, contents: Contents, results: Results, beside: Beside) -> xr.Dataset:
+def _node(path: str, nodes: Nodes, contents: ContainerContents, results: Results, beside: Beside) -> xr.Dataset:
     own = nodes[path].to_dataset(inherit=path == "/")
     if not own.variables:
         return own
@@ -57,7 +57,7 @@ def _node(path: str, nodes: Nodes, contents: Contents, results: Results, beside:
     return replace_images(own, results.get(path, {}), beside, inherited=_lying_on(inherited, near), near=near, below=below)
 
 
-def _image_of_labels(path: str, contents: Contents) -> list[xr.DataArray]:
+def _image_of_labels(path: str, contents: ContainerContents) -> list[xr.DataArray]:
     """Return the image that the labels in a node lie on, if it is there."""
     return [one.array for one in contents.images if path.startswith(join_path(one.parent, LABELS, ""))][:1]
 
@@ -69,7 +69,7 @@ def _lying_on(labels: xr.Dataset, images: Sequence[xr.DataArray]) -> xr.Dataset:
 
 
 def _levels(
-    group: Levels, tracks: list[Located], nodes: Nodes, made: Mapping[str, xr.Dataset], results: Results, beside: Beside
+    group: Levels, tracks: list[LocatedImage], nodes: Nodes, made: Mapping[str, xr.Dataset], results: Results, beside: Beside
 ) -> dict[str, xr.Dataset]:
     """Return the coarser nodes of levels: made anew of what became of level 0, and none where that has nothing to shrink."""
     finest, coarser = group.nodes[0], group.nodes[1:]
@@ -101,7 +101,7 @@ def _with_attrs(dataset: xr.Dataset, attrs: Mapping[Any, Any]) -> xr.Dataset:
     return changed
 
 
-def tree_of_results(images: Sequence[Located], results: Mapping[Name, xr.Dataset], variable: str, name: Any) -> xr.DataTree:
+def tree_of_results(images: Sequence[LocatedImage], results: Mapping[Name, xr.Dataset], variable: str, name: Any) -> xr.DataTree:
     """Return a DataTree with a Dataset for every image, and for each of its levels, made anew of the ``variable`` of level 0."""
     nodes: dict[str, xr.Dataset] = {}
     entries: dict[str, list[dict[str, Any]]] = {}

@@ -25,7 +25,7 @@ from xprep.rois.columns import (
     unique_ids,
     whole_coordinates,
 )
-from xprep.rois.pixels import Pixels, pixels_between, pixels_of, take_ranges
+from xprep.rois.pixels import RoiPixels, pixels_between, pixels_of, take_ranges
 from xprep.rois.placement import OUTSIDE, PixelAxis, check_placement, columns_on, placement_of, refuse_outside
 from xprep.rois.planes import count_planes
 from xprep.rois.views import describe, describe_html
@@ -244,14 +244,14 @@ class RaggedPixels:
         """The columns ``lam, zpix, ypix, xpix``."""
         return self.lam, self.zpix, self.ypix, self.xpix
 
-    def pixels(self, first: int = 0, last: int | None = None) -> Pixels:
+    def pixels(self, first: int = 0, last: int | None = None) -> RoiPixels:
         """Return the pixels of ROIs ``first`` to ``last`` (exclusive), as loops want them."""
         count = len(self)
         first = check_whole(first, "first", 0, count)
         last = count if last is None else check_whole(last, "last", first, count, ", or None")
         return pixels_between(self.columns, self.starts, first, last)
 
-    def pixels_of(self, chosen: NDArray[np.int64]) -> Pixels:
+    def pixels_of(self, chosen: NDArray[np.int64]) -> RoiPixels:
         """Return the pixels of the ``chosen`` ROIs, as loops want them."""
         rois = np.asarray(chosen)
         whole = rois.ndim == 1 and (rois.dtype.kind in "iu" or not rois.size)

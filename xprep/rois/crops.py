@@ -17,7 +17,7 @@ from xprep.engine.tiling import merged_frames
 from xprep.naming import named
 from xprep.options import options
 from xprep.rois.centers import Centers
-from xprep.rois.pixels import Grid, Index, Ints
+from xprep.rois.pixels import BlockGrid, Index, Ints
 from xprep.types import Array
 
 
@@ -57,7 +57,7 @@ def crop_array(data: Any, centers: Centers, window: Window, ndim: int) -> Any:
         return crop_blocks([data], whole, centers, window, data.shape[:leading], depth)
     tail = window.tail(depth)
     data = together(data, leading, window, depth)
-    grid = Grid(tuple(starts(lengths) for lengths in data.chunks[leading:]))
+    grid = BlockGrid(tuple(starts(lengths) for lengths in data.chunks[leading:]))
     nbytes = np.dtype(window.dtype).itemsize * int(np.prod([*(c[0] for c in data.chunks[:leading]), *tail]))
     rows = regular(len(centers), max(1, options().tile_bytes // max(1, nbytes)))
     edges = starts(rows)
@@ -88,7 +88,7 @@ def check_planes(centers: Centers, depth: int) -> None:
         raise ValueError(f"the image has {depth} planes, but ROIs lie in planes {centers.z.min()} to {centers.z.max()}.")
 
 
-def boxes_of(centers: Centers, window: Window, grid: Grid) -> tuple[list[Ints], list[Ints]]:
+def boxes_of(centers: Centers, window: Window, grid: BlockGrid) -> tuple[list[Ints], list[Ints]]:
     """Return the first and the last voxel of windows about ``centers``, along each axis."""
     low, high = (
         [centers.y - window.width, centers.x - window.width],

@@ -14,7 +14,7 @@ from xprep.engine.lazy import as_lazy, like
 from xprep.rois.centers import centers_of, check_width
 from xprep.rois.crops import Window, crop_labelled, kept_coords, space_dims, together
 from xprep.rois.given import table_on
-from xprep.rois.measuring import FEATURES, How, window_type
+from xprep.rois.measuring import FEATURES, MeasureHow, window_type
 from xprep.rois.neighbours import measure_rois
 from xprep.rois.spectra import check_eps
 from xprep.rois.surround import Surround, check_iterations, check_surround
@@ -91,7 +91,7 @@ def roi_features(
     width
         Half-width of the windows about the centroids.
     iterations
-        How far the surround reaches (`xprep.rois.center_surround`).
+        MeasureHow far the surround reaches (`xprep.rois.center_surround`).
     eps
         See `xprep.rois.cross_power_spectrum`.
     surround : {"filled", "annulus"}
@@ -134,7 +134,7 @@ def roi_features(
     space = space_dims(image)
     table = table_on(image, rois)
     shape = Window(half, 0.0, table.volumetric, window_type(image.dtype))
-    how = How(shape, steps, float(eps), surround, taper_of(window, shape.tail(1)[-2:]), image.sizes.get("z", 1))
+    how = MeasureHow(shape, steps, float(eps), surround, taper_of(window, shape.tail(1)[-2:]), image.sizes.get("z", 1))
     leading = [dim for dim in image.dims if dim not in space]
     data = image.transpose(*leading, *space).data
     lazy = together(as_lazy(data), len(leading), shape, how.depth)

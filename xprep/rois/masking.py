@@ -22,7 +22,7 @@ from xprep.naming import named
 from xprep.rois.crops import space_dims
 from xprep.rois.given import table_on
 from xprep.rois.offsets import flat_offsets
-from xprep.rois.pixels import Grid, Ints, group_by_block
+from xprep.rois.pixels import BlockGrid, Ints, group_by_block
 from xprep.rois.table import RoiTable
 from xprep.switches import check_switch
 from xprep.types import Array, Chunks
@@ -108,24 +108,24 @@ def _inside_table(image: xr.DataArray, rois: RoiTable) -> xr.Variable:
     if not is_lazy(image.data):
         pixels = rois.pixels()
         offsets = flat_offsets(pixels.space(len(space)), shape)
-        return xr.Variable(space, _Inside(shape, offsets)())
+        return xr.Variable(space, _InsideTable(shape, offsets)())
     chunks: Chunks = tuple(image.chunksizes[dim] for dim in space)
     return xr.Variable(space, _lazy_inside(rois, chunks))
 
 
 def _lazy_inside(rois: RoiTable, chunks: Chunks) -> Any:
-    grid = Grid(tuple(starts(lengths) for lengths in chunks))
+    grid = BlockGrid(tuple(starts(lengths) for lengths in chunks))
     pixels = rois.pixels()
     places = pixels.space(len(chunks))
-    functions = {index: _Inside(grid.extent(index), np.empty(0, np.int64)) for index in np.ndindex(*map(len, chunks))}
+    functions = {index: _InsideTable(grid.extent(index), np.empty(0, np.int64)) for index in np.ndindex(*map(len, chunks))}
     for index, chosen in group_by_block(pixels, grid):
         local = [place[chosen] - start for place, start in zip(places, grid.origin(index), strict=True)]
-        functions[index] = _Inside(grid.extent(index), flat_offsets(local, grid.extent(index)))
+        functions[index] = _InsideTable(grid.extent(index), flat_offsets(local, grid.extent(index)))
     return build_blocks(functions, chunks, bool, ("inside", rois.fingerprint))
 
 
 @dataclass(frozen=True, eq=False)
-class _Inside:
+class _InsideTable:
     shape: tuple[int, ...]
     offsets: Ints
 

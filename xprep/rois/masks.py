@@ -17,7 +17,7 @@ from xprep.kernels.rois import fill_pixels
 from xprep.options import options
 from xprep.rois.centers import Centers, centers_of, check_width
 from xprep.rois.offsets import fill_windows, flat_offsets
-from xprep.rois.pixels import Pixels
+from xprep.rois.pixels import RoiPixels
 from xprep.switches import check_switch
 from xprep.types import Array
 
@@ -64,7 +64,7 @@ def _rows(count: int, nbytes: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, eq=False)
 class _Mask:
-    pixels: Pixels
+    pixels: RoiPixels
     region: tuple[tuple[int, int], ...]
 
     def __call__(self) -> Array:
@@ -112,7 +112,7 @@ def build_centered_masks(
 
 @dataclass(frozen=True, eq=False)
 class _Windows:
-    pixels: Pixels
+    pixels: RoiPixels
     centers: Centers
     width: int
     fill_value: float
@@ -122,7 +122,7 @@ class _Windows:
         return windows_of(self.pixels, self.centers, self.width, self.fill_value, self.depth)
 
 
-def windows_of(pixels: Pixels, centers: Centers, width: int, fill_value: float, depth: int | None) -> Array:
+def windows_of(pixels: RoiPixels, centers: Centers, width: int, fill_value: float, depth: int | None) -> Array:
     """Return the windows of some ROIs about their centers."""
     places = (pixels.z, pixels.y, pixels.x)
     return fill_windows(pixels.lam, pixels.rois, places, centers, width, fill_value, depth)

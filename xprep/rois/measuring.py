@@ -14,7 +14,7 @@ from xprep.kernels.rois_windows import correlate, dilate, sum_inside_and_around
 from xprep.rois.centers import Centers
 from xprep.rois.crops import Window
 from xprep.rois.masks import windows_of
-from xprep.rois.pixels import Index, Pixels, take_ranges
+from xprep.rois.pixels import Index, RoiPixels, take_ranges
 from xprep.rois.surround import Surround, ratio
 from xprep.rois.traces import BlockSums, Weighing
 from xprep.types import Array
@@ -35,7 +35,7 @@ def window_type(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
 
 
 @dataclass(frozen=True, eq=False)
-class How:
+class MeasureHow:
     """The parameters of `roi_features`, and how many planes the image has."""
 
     window: Window
@@ -52,7 +52,7 @@ class How:
 
 
 def measure(
-    pixels: Pixels, centers: Centers, how: How, crop: Callable[[slice], Array], sums: Floats, leading: tuple[int, ...]
+    pixels: RoiPixels, centers: Centers, how: MeasureHow, crop: Callable[[slice], Array], sums: Floats, leading: tuple[int, ...]
 ) -> Floats:
     """Return the features of ROIs, (roi, leading…, feature); ``crop(rows)`` gives the image in the windows of some.
 
@@ -70,14 +70,14 @@ def measure(
     return found.reshape(count, *leading, len(FEATURES))
 
 
-def _masks(pixels: Pixels, centers: Centers, how: How, rows: slice) -> Array:
+def _masks(pixels: RoiPixels, centers: Centers, how: MeasureHow, rows: slice) -> Array:
     where, fresh = take_ranges(pixels.starts, np.arange(rows.start, rows.stop))
-    some = Pixels(pixels.lam[where], pixels.z[where], pixels.y[where], pixels.x[where], fresh)
+    some = RoiPixels(pixels.lam[where], pixels.z[where], pixels.y[where], pixels.x[where], fresh)
     depth = how.depth if how.window.volumetric else None
     return windows_of(some, centers.between(rows.start, rows.stop), how.window.width, 0.0, depth)
 
 
-def sum_pixels(pixels: Pixels, block: Array, origin: Index) -> Floats:
+def sum_pixels(pixels: RoiPixels, block: Array, origin: Index) -> Floats:
     """Return Σ lam·I of every ROI over its pixels in one block, (frame, roi)."""
     extent = block.shape[block.ndim - len(origin) :]
     places = pixels.space(len(origin))
@@ -90,7 +90,7 @@ def sum_pixels(pixels: Pixels, block: Array, origin: Index) -> Floats:
     return sums
 
 
-def measure_windows(masks: Array, crops: Array, how: How) -> Array:
+def measure_windows(masks: Array, crops: Array, how: MeasureHow) -> Array:
     """Return the features of windows, (roi, frame, feature); ``dot_product`` is left empty.
 
     ``masks`` is (roi, [z], y, x), ``crops`` (roi, leading…, [z], y, x); the surround of a mask is made once.

@@ -17,18 +17,18 @@ from xprep.engine.grid import starts
 from xprep.engine.roi_blocks import Visit, merge_rows, visit_blocks
 from xprep.rois.centers import Centers, centers_of
 from xprep.rois.crops import boxes_of, check_planes, crop_blocks
-from xprep.rois.measuring import FEATURES, Floats, How, measure, sum_pixels
-from xprep.rois.pixels import Grid, Index, Ints, Pixels, take_ranges
+from xprep.rois.measuring import FEATURES, Floats, MeasureHow, measure, sum_pixels
+from xprep.rois.pixels import BlockGrid, Index, Ints, RoiPixels, take_ranges
 from xprep.rois.table import RoiTable
 from xprep.types import Array
 
 GROUP = 512  # ROIs a task: enough to pay for it, few enough that 2000 ROIs of one small plane keep two threads busy
 
 
-def measure_rois(image: Any, rois: RoiTable, how: How, ndim: int) -> Any:
+def measure_rois(image: Any, rois: RoiTable, how: MeasureHow, ndim: int) -> Any:
     """Return the lazy features, (roi, leading…, feature), of an image whose last ``ndim`` axes are space."""
     leading = image.ndim - ndim
-    grid = Grid(tuple(starts(lengths) for lengths in image.chunks[leading:]))
+    grid = BlockGrid(tuple(starts(lengths) for lengths in image.chunks[leading:]))
     centers = centers_of(rois)
     if not how.window.volumetric:
         check_planes(centers, how.depth)
@@ -36,7 +36,7 @@ def measure_rois(image: Any, rois: RoiTable, how: How, ndim: int) -> Any:
     groups = touches.groups()
     visits = [_visit(chosen, touches, rois, centers, how, grid) for chosen in groups]
     cuts = {
-        grid.unravel(block): _Cut(some, rois.pixels_of(some), centers.of(some), grid.origin(grid.unravel(block)), how)
+        grid.unravel(block): _CutWindows(some, rois.pixels_of(some), centers.of(some), grid.origin(grid.unravel(block)), how)
         for block, some in touches.shared()
     }
     token = (rois.fingerprint, how.token)
@@ -53,7 +53,7 @@ class Touches:
     blocks: Ints
 
     @classmethod
-    def of(cls, pixels: Pixels, centers: Centers, how: How, grid: Grid) -> Touches:
+    def of(cls, pixels: RoiPixels, centers: Centers, how: MeasureHow, grid: BlockGrid) -> Touches:
         """Return the touches of ROIs and their windows on a grid of blocks."""
         places = pixels.space(len(grid.edges))
         some, blocks = grid.touches(*boxes_of(centers, how.window, grid))
@@ -63,7 +63,7 @@ class Touches:
 
     @cached_property
     def times(self) -> Ints:
-        """How many blocks each ROI touches."""
+        """MeasureHow many blocks each ROI touches."""
         return np.bincount(self.rois, minlength=self.count)
 
     @cached_property
@@ -94,22 +94,22 @@ class Touches:
         return [(int(blocks[part[0]]), rois[part]) for part in parts if part.size]
 
 
-def _visit(chosen: Ints, touches: Touches, rois: RoiTable, centers: Centers, how: How, grid: Grid) -> Visit:
+def _visit(chosen: Ints, touches: Touches, rois: RoiTable, centers: Centers, how: MeasureHow, grid: BlockGrid) -> Visit:
     blocks = tuple(grid.unravel(number) for number in touches.of_rois(chosen).tolist())
     pixels, part = rois.pixels_of(chosen), centers.of(chosen)
     if len(blocks) > 1:
         return Visit(_Joined(chosen, pixels, part, how), blocks, chosen.size, cut=True)
-    return Visit(_Inside(pixels, part, tuple(map(grid.origin, blocks)), how), blocks, chosen.size)
+    return Visit(_InsideGroup(pixels, part, tuple(map(grid.origin, blocks)), how), blocks, chosen.size)
 
 
 @dataclass(frozen=True, eq=False)
-class _Inside:
+class _InsideGroup:
     """The features of ROIs that touch one block only (or none)."""
 
-    pixels: Pixels
+    pixels: RoiPixels
     centers: Centers
     origins: tuple[Index, ...]
-    how: How
+    how: MeasureHow
 
     def __call__(self, blocks: Sequence[Array], leading: tuple[int, ...]) -> Array:
         def crop(rows: slice) -> Array:
@@ -122,7 +122,7 @@ class _Inside:
         return measure(self.pixels, self.centers, self.how, crop, sums, leading)
 
 
-class Part(NamedTuple):
+class WorkGroup(NamedTuple):
     """What one block gives to ROIs that touch others too: their windows, 0 outside the block, and their sums."""
 
     rois: Ints
@@ -131,19 +131,19 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class _Cut:
+class _CutWindows:
     """Cuts from one block its parts of ``rois``."""
 
     rois: Ints
-    pixels: Pixels
+    pixels: RoiPixels
     centers: Centers
     origin: Index
-    how: How
+    how: MeasureHow
 
-    def __call__(self, block: Array) -> Part:
+    def __call__(self, block: Array) -> WorkGroup:
         leading = block.shape[: block.ndim - len(self.origin)]
         crops = crop_blocks([block], [self.origin], self.centers, self.how.window, leading, self.how.depth)
-        return Part(self.rois, crops, sum_pixels(self.pixels, block, self.origin))
+        return WorkGroup(self.rois, crops, sum_pixels(self.pixels, block, self.origin))
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,11 +151,11 @@ class _Joined:
     """The features of ROIs that touch several blocks, from the parts of each."""
 
     rois: Ints
-    pixels: Pixels
+    pixels: RoiPixels
     centers: Centers
-    how: How
+    how: MeasureHow
 
-    def __call__(self, parts: Sequence[Part], leading: tuple[int, ...]) -> Array:
+    def __call__(self, parts: Sequence[WorkGroup], leading: tuple[int, ...]) -> Array:
         crops = np.zeros((self.rois.size, *leading, *self.how.window.tail(self.how.depth)), self.how.window.dtype)
         sums = np.zeros((int(np.prod(leading)), self.rois.size))
         order = np.argsort(self.rois)

@@ -16,8 +16,8 @@ Index = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Pixels:
-    """Pixels of ROIs: weights in float64, positions in int64, ROI i at ``starts[i]:starts[i + 1]``."""
+class RoiPixels:
+    """RoiPixels of ROIs: weights in float64, positions in int64, ROI i at ``starts[i]:starts[i + 1]``."""
 
     lam: NDArray[np.float64]
     z: Ints
@@ -46,26 +46,26 @@ def take_ranges(starts: Ints, chosen: Ints) -> tuple[Ints, Ints]:
     return np.repeat(starts[chosen] - fresh[:-1], counts) + np.arange(fresh[-1]), fresh
 
 
-def pixels_between(columns: Sequence[Array], starts: Ints, first: int, last: int) -> Pixels:
+def pixels_between(columns: Sequence[Array], starts: Ints, first: int, last: int) -> RoiPixels:
     """Return the pixels of ROIs ``first`` to ``last`` (exclusive); ``columns`` are lam, z, y, x."""
     span = slice(int(starts[first]), int(starts[last]))
     return _pixels([column[span] for column in columns], starts[first : last + 1] - starts[first])
 
 
-def pixels_of(columns: Sequence[Array], starts: Ints, chosen: Ints) -> Pixels:
+def pixels_of(columns: Sequence[Array], starts: Ints, chosen: Ints) -> RoiPixels:
     """Return the pixels of the ``chosen`` ROIs, in that order."""
     where, fresh = take_ranges(starts, chosen)
     return _pixels([column[where] for column in columns], fresh)
 
 
-def _pixels(columns: Iterable[Array], starts: Ints) -> Pixels:
+def _pixels(columns: Iterable[Array], starts: Ints) -> RoiPixels:
     lam, *space = columns
     z, y, x = (np.ascontiguousarray(column, np.int64) for column in space)
-    return Pixels(np.ascontiguousarray(lam, np.float64), z, y, x, starts)
+    return RoiPixels(np.ascontiguousarray(lam, np.float64), z, y, x, starts)
 
 
 @dataclass(frozen=True)
-class Grid:
+class BlockGrid:
     """Blocks in space: where they start, and where the last one ends, along each axis."""
 
     edges: tuple[tuple[int, ...], ...]
@@ -135,7 +135,7 @@ def _joined(parts: Sequence[Ints]) -> Ints:
     return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
 
-def group_by_block(pixels: Pixels, grid: Grid) -> list[tuple[Index, Ints]]:
+def group_by_block(pixels: RoiPixels, grid: BlockGrid) -> list[tuple[Index, Ints]]:
     """Return the blocks that hold pixels, each with the positions of its pixels in the columns, ROI by ROI."""
     if all(len(edge) == 2 for edge in grid.edges):
         whole = (0,) * len(grid.edges)

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from xprep.engine.grid import starts as edges_of
 from xprep.engine.lazy import EAGER_TILE_BYTES, as_lazy, is_lazy, like
-from xprep.engine.roi_blocks import Sums, sum_blocks
+from xprep.engine.roi_blocks import BatchSums, sum_blocks
 from xprep.engine.tiling import merged
 from xprep.kernels.rois import sum_frames, sum_frames_skipping_nan
 from xprep.naming import named
 from xprep.rois.crops import kept_coords, space_dims
 from xprep.rois.given import table_on
 from xprep.rois.offsets import flat_offsets
-from xprep.rois.pixels import Grid, Ints, Pixels, group_by_block
+from xprep.rois.pixels import BlockGrid, Ints, RoiPixels, group_by_block
 from xprep.rois.table import RoiTable
 from xprep.switches import check_switch
 from xprep.types import Array
@@ -61,7 +61,7 @@ def traces(image: xr.DataArray, rois: Any, *, how: How = "weighted_mean", skipna
 
     Notes
     -----
-    Sums are in float64: parts per block, joined in a fixed order. Blocks without a ROI are not read.
+    BatchSums are in float64: parts per block, joined in a fixed order. Blocks without a ROI are not read.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def traces(image: xr.DataArray, rois: Any, *, how: How = "weighted_mean", skipna
     return xr.DataArray(summed, coords, (*leading, "roi"), attrs=image.attrs).rename(image.name)
 
 
-class Part(NamedTuple):
+class TracedPart(NamedTuple):
     """What blocks gave so far: their ROIs, and their sums, (frame, roi); shares only where NaN is skipped."""
 
     rois: Ints
@@ -125,25 +125,25 @@ def _sum_rois(movie: Any, rois: RoiTable, weighing: Weighing, ndim: int) -> Any:
     """Return the traces of a movie whose last ``ndim`` axes are space, as lazy as it is."""
     pixels = rois.pixels()
     owners, leading = pixels.rois, movie.ndim - ndim
-    finish = _Finish(weighing, weighing.totals(pixels.lam, owners, len(rois)))
+    finish = _FinishTraces(weighing, weighing.totals(pixels.lam, owners, len(rois)))
     if not is_lazy(movie) and movie.nbytes <= EAGER_TILE_BYTES:  # one tile: nothing to share among threads
         whole = BlockSums.of_all(pixels, movie.shape[leading:], weighing)
         return finish([whole(movie)] if pixels.lam.size else [], movie.shape[:leading])
     # What is computed now needs no name that equal tables share: digesting the table would take longer than the sums.
     token = rois.fingerprint if is_lazy(movie) else str(id(rois))
     lazy = merged(as_lazy(movie))
-    grid = Grid(tuple(edges_of(lengths) for lengths in lazy.chunks[leading:]))
+    grid = BlockGrid(tuple(edges_of(lengths) for lengths in lazy.chunks[leading:]))
     parts = {
         index: BlockSums.of(pixels, owners, chosen, grid.origin(index), grid.extent(index), weighing)
         for index, chosen in group_by_block(pixels, grid)
     }
-    sums = Sums(join_parts, finish, len(rois))
+    sums = BatchSums(join_parts, finish, len(rois))
     return like(movie, sum_blocks(lazy, leading, parts, sums, (token, weighing)))
 
 
 @dataclass(frozen=True, eq=False)
 class BlockSums:
-    """Sums the ROIs of one block, whose last axes have the shape ``extent``."""
+    """BatchSums the ROIs of one block, whose last axes have the shape ``extent``."""
 
     rois: Ints
     starts: Ints
@@ -155,7 +155,7 @@ class BlockSums:
     @classmethod
     def of(
         cls,
-        pixels: Pixels,
+        pixels: RoiPixels,
         owners: Ints,
         chosen: Ints,
         origin: Sequence[int],
@@ -170,22 +170,22 @@ class BlockSums:
         return cls(touched[firsts[:-1]], firsts, offsets, pixels.lam[chosen], extent, weighing)
 
     @classmethod
-    def of_all(cls, pixels: Pixels, extent: tuple[int, ...], weighing: Weighing) -> BlockSums:
+    def of_all(cls, pixels: RoiPixels, extent: tuple[int, ...], weighing: Weighing) -> BlockSums:
         """Return what sums the only block: every pixel lies in it, and none need be picked."""
         filled = np.flatnonzero(np.diff(pixels.starts))
         offsets = np.ascontiguousarray(flat_offsets(pixels.space(len(extent)), extent))
         return cls(filled, np.append(pixels.starts[filled], pixels.lam.size), offsets, pixels.lam, extent, weighing)
 
-    def __call__(self, block: Array) -> Part:
+    def __call__(self, block: Array) -> TracedPart:
         """Return the block's part of the sums."""
         if block.shape[block.ndim - len(self.extent) :] != self.extent:
             raise ValueError(f"expected a block of {self.extent} pixels, got one of shape {block.shape}.")
         frames = np.ascontiguousarray(compiled_type(block)).reshape(-1, int(np.prod(self.extent)))
         weights = self.weighing.weights(self.lam)
         if not self.weighing.skipna:
-            return Part(self.rois, sum_frames(frames, self.offsets, weights, self.starts), None)
+            return TracedPart(self.rois, sum_frames(frames, self.offsets, weights, self.starts), None)
         shares = self.weighing.shares(self.lam)
-        return Part(self.rois, *sum_frames_skipping_nan(frames, self.offsets, weights, shares, self.starts))
+        return TracedPart(self.rois, *sum_frames_skipping_nan(frames, self.offsets, weights, shares, self.starts))
 
 
 def compiled_type(block: Array) -> Array:
@@ -197,7 +197,7 @@ def compiled_type(block: Array) -> Array:
     return block.astype(block.dtype.newbyteorder("="), copy=False)
 
 
-def join_parts(parts: Sequence[Part]) -> Part:
+def join_parts(parts: Sequence[TracedPart]) -> TracedPart:
     """Add parts, ROI by ROI."""
     rois = np.unique(np.concatenate([part.rois for part in parts]))
     frames = parts[0].sums.shape[0]
@@ -208,17 +208,17 @@ def join_parts(parts: Sequence[Part]) -> Part:
         sums[:, where] += part.sums
         if shares is not None and part.shares is not None:
             shares[:, where] += part.shares
-    return Part(rois, sums, shares)
+    return TracedPart(rois, sums, shares)
 
 
 @dataclass(frozen=True, eq=False)
-class _Finish:
+class _FinishTraces:
     """From the last parts to the values of all ROIs, (leading…, roi)."""
 
     weighing: Weighing
     shares: Floats
 
-    def __call__(self, parts: Sequence[Part], leading: tuple[int, ...]) -> Array:
+    def __call__(self, parts: Sequence[TracedPart], leading: tuple[int, ...]) -> Array:
         frames = int(np.prod(leading))
         sums = np.zeros((frames, self.shares.size))
         left = np.zeros_like(sums) if self.weighing.skipna else self.shares

@@ -12,7 +12,7 @@ import xarray as xr
 from xprep.engine.identity import identity_of
 from xprep.errors import StoreExistsError
 from xprep.images.outputs import Output, outputs_of
-from xprep.images.specifying import Options
+from xprep.images.specifying import WriteOptions
 from xprep.images.writing import write_outputs
 from xprep.io.consolidate import write_group
 from xprep.io.groups import read_group
@@ -188,7 +188,7 @@ def _output(place: Place, element: Any, overwrite: bool, zarr_format: int, chunk
     version, raster = library.FORMATS[zarr_format]
     finest = element if isinstance(element, xr.DataArray) else element["scale0"].to_dataset()[IMAGE]
     said = library.to_json(library.transformations_of(element), [str(dim) for dim in finest.dims])
-    options = Options(
+    options = WriteOptions(
         scale_factors=() if isinstance(element, xr.DataArray) else "auto",
         method="mean",
         version=version,
