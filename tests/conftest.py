@@ -14,12 +14,12 @@ import dask
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.servers import rclone, s3
-from tests.sources import refuse
+from tests.helpers.servers import rclone, s3
+from tests.helpers.sources import refuse
 from xprep import set_options
 from xprep.options import options
 
-__all__ = ["rclone", "s3"]  # fixtures of tests.servers
+__all__ = ["rclone", "s3"]  # fixtures of tests.helpers.servers
 
 SLOW_DATA = [
     HealthCheck.too_slow,

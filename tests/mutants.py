@@ -132,7 +132,7 @@ def mutants(path: Path) -> list[Mutant]:
 
 def collect(folder: Path, tests: list[str]) -> None:
     """Write to ``folder`` which test runs which line of `modules`; files of tests that are there already are not run again."""
-    for path in tests or sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("test_*.py")):
+    for path in tests or sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")):
         data = folder / path.replace("/", "-")
         if not data.with_suffix(".json").exists():
             status = _forked(lambda path=path, data=data: _recorded(path, data), ROOT, folder / "log", 1800)

@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 
 import xprep
-from xprep.engine.run import count_tasks
-from xprep.engine.sources import read_array
+from xprep.engine.running.run import count_tasks
+from xprep.engine.sources.readable import read_array
 
 DIMS = ("c", "y", "x")
 

@@ -25,11 +25,11 @@ def with_xprep(source: str, out: str, codec: str, labels: bool) -> None:
         image.prep.to_ome_zarr(out, scale_factors=(2,) * steps, method=method, chunks=chunk, progress=False)
         return
     # The codec is no option of to_ome_zarr: the same writing, one layer below.
-    from xprep.engine.run import run
-    from xprep.engine.write import Target, write
-    from xprep.io.compression import Codec
-    from xprep.io.outputs import create_image
-    from xprep.io.specs import ArraySpec, LevelSpec
+    from xprep.engine.filling.write import Target, write
+    from xprep.engine.running.run import run
+    from xprep.io.arrays.specs import ArraySpec, LevelSpec
+    from xprep.io.codecs.compression import Codec
+    from xprep.io.commit.begin import create_image
     from xprep.kernels.downsample import shrink
 
     shapes = [(*image.shape[:-2], *(-(-n // 2**k) for n in image.shape[-2:])) for k in range(steps + 1)]

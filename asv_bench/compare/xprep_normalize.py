@@ -6,7 +6,7 @@ import argparse
 from contextlib import nullcontext
 
 import xprep
-from xprep.engine.cluster import connect
+from xprep.engine.running.cluster import connect
 
 
 def main() -> None:

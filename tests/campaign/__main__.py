@@ -20,7 +20,7 @@ from tests.campaign.damages import damage_trials
 from tests.campaign.faults import LONG_FAULTS, fault_trials
 from tests.campaign.kills import kill_trials
 from tests.campaign.lab import THREADS, Lab, Outcome, be_quiet, expected_objects, make_source
-from tests.servers import Server, moto
+from tests.helpers.servers import Server, moto
 
 Campaign = Callable[[Callable[[str], None]], Outcome]
 

@@ -16,7 +16,7 @@ import zarr
 import xprep
 from tests.campaign.lab import Outcome, job
 from xprep.errors import SourceChangedError
-from xprep.io.stores import Place, open_store
+from xprep.io.store.places import Place, open_store
 
 SHAPE, CHUNK, SHARD = (2, 160, 128), (1, 32, 64), (1, 64, 128)
 KINDS = ("in place", "renamed", "in place, time set back", "renamed, time set back")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.campaign.changes import KillAt, Killed
 from tests.campaign.lab import Lab, Outcome, job
-from tests.crashes import objects
+from tests.helpers.crashes import objects
 from xprep.errors import StoreExistsError, StoreFormatError
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.campaign.lab import Lab, Outcome, finish, job, look_at_error, look_at_ruin, make_source
-from tests.crashes import objects
-from tests.faulty import FaultProxy, Rule
-from tests.servers import Server
+from tests.helpers.crashes import objects
+from tests.helpers.faulty import FaultProxy, Rule
+from tests.helpers.servers import Server
 
 # What a server or network can do to one request; the rest of the pattern says to which.
 FAULTS = (

@@ -28,7 +28,7 @@ from tests.campaign.lab import (
     make_source,
     pixels,
 )
-from tests.crashes import objects
+from tests.helpers.crashes import objects
 
 
 def kill_trials(

@@ -14,10 +14,10 @@ from typing import Any
 import dask
 
 import xprep
-from tests.crashes import objects
-from tests.servers import SECRET
-from xprep.io.journal import Journal, Record
-from xprep.io.stores import open_store
+from tests.helpers.crashes import objects
+from tests.helpers.servers import SECRET
+from xprep.io.commit.journal import Journal, Record
+from xprep.io.store.places import open_store
 
 THREADS = 2
 CHUNKS = {"y": 32, "x": 32}

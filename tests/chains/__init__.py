@@ -4,7 +4,8 @@ A chain is data (`tests.chains.model`): an image of a seed, a source (`tests.cha
 drawn by hypothesis (`tests.chains.drawing`), run on a lazy and on a plain numpy image beside each other (`tests.chains.running`),
 and one that fails is made smaller and prints itself as a program (`tests.chains.shrinking`).
 
-Small in the test suite (tests/test_chains.py); large by hand: ``python -m tests.chains --minutes 60 --seed 1 --s3 --cluster``.
+Small in the test suite (tests/laws/test_chains.py); large by hand:
+``python -m tests.chains --minutes 60 --seed 1 --s3 --cluster``.
 """
 
 from tests.chains.model import Chain, Image, Step

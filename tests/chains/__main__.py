@@ -14,7 +14,7 @@ from tests.chains.drawing import drawn
 from tests.chains.places import lab
 from tests.chains.running import DifferentError, check
 from tests.chains.shrinking import shrunk
-from tests.servers import moto
+from tests.helpers.servers import moto
 
 BATCH = 10  # chains of one seed
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.chains.model import Chain, Image, Step
 from tests.chains.steps import ARITHMETIC, NAMED, SELECTIONS, TABLES, WAYS, do, operate
-from tests.operations import OPERATIONS
-from tests.strategies import chunkings
+from tests.laws.operations import OPERATIONS
+from tests.laws.strategies import chunkings
 
 ORDERS = (
     ("c", "y", "x"),

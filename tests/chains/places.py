@@ -20,9 +20,9 @@ import zarr
 from zarr.storage import MemoryStore, ZipStore
 
 import xprep
-from tests.dense import DoubtfulError, pyramid
-from tests.operations import assert_close
-from tests.servers import Server
+from tests.helpers.servers import Server
+from tests.laws.dense import DoubtfulError, pyramid
+from tests.laws.operations import assert_close
 
 
 @dataclass(frozen=True)

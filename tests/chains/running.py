@@ -12,8 +12,8 @@ import xprep
 from tests.chains.model import Chain, Step
 from tests.chains.places import PLACES, Lab, lab, same_pixels
 from tests.chains.steps import NAMED, SELECTIONS, do, operate
-from tests.dense import DoubtfulError
-from tests.operations import assert_matches, assert_same_bits, input_scale
+from tests.laws.dense import DoubtfulError
+from tests.laws.operations import assert_matches, assert_same_bits, input_scale
 
 REFUSALS = (ValueError, TypeError, KeyError, NotImplementedError)
 

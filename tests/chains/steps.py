@@ -13,7 +13,7 @@ import xarray as xr
 
 from tests.chains.model import Step
 from tests.chains.places import PLACES, Lab
-from tests.operations import OPERATIONS, Operation
+from tests.laws.operations import OPERATIONS, Operation
 
 NAMED: Mapping[str, Operation] = {operation.name: operation for operation in OPERATIONS}
 TABLES = ("traces", "centered", "roi_features", "quantile")  # results that are no image

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tests import dense
-from tests.test_images_pyramids import image_of, labels_of
+from tests.images.test_pyramids import image_of, labels_of
+from tests.laws import dense
 
 FACTORS: dict[str, Sequence[Any]] = {"yx": (2, 2), "cyx": (2, 3), "zyx": ({"z": 2, "y": 2, "x": 2}, 2), "tczyx": (2, 2)}
 

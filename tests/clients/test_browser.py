@@ -21,9 +21,9 @@ import pytest
 import xarray as xr
 
 import xprep
-from tests import dense
 from tests.clients.packages import HERE, find_modules
 from tests.clients.server import serve
+from tests.laws import dense
 
 pytestmark = [pytest.mark.clients, pytest.mark.filterwarnings("ignore")]
 SHAPE = (301, 403)  # odd, and odd again in the second level

@@ -14,7 +14,7 @@ import zarr
 
 import xprep
 from tests.clients.test_python import client
-from tests.plates import fields_of, write_plate, write_series
+from tests.helpers.plates import fields_of, write_plate, write_series
 
 pytestmark = [pytest.mark.clients, pytest.mark.filterwarnings("ignore")]
 WELLS = [f"{row}/{column}" for row in "AB" for column in (1, 2, 10)]

@@ -144,7 +144,7 @@ def test_spatialdata_elements_come_in(tmp_path: Path, lazy: bool) -> None:
     client("spatialdata")
     from spatialdata.models import Image2DModel, Labels2DModel
 
-    from tests.test_images_pyramids import image_of, labels_of
+    from tests.images.test_pyramids import image_of, labels_of
 
     image = image_of("cyx").drop_vars(["y", "x"]).drop_attrs()
     image = image.chunk({"y": 16}) if lazy else image
@@ -168,7 +168,7 @@ def test_a_multiscale_element_of_spatialdata_comes_in_with_its_levels(tmp_path: 
     from spatialdata import SpatialData, read_zarr
     from spatialdata.models import Image2DModel
 
-    from tests.test_images_pyramids import image_of
+    from tests.images.test_pyramids import image_of
 
     image = image_of("cyx").drop_vars(["y", "x"]).drop_attrs()
     element = Image2DModel.parse(image, c_coords=["DAPI", "CD3", "x"], scale_factors=[2, 2])
@@ -186,7 +186,7 @@ def test_a_multiscale_element_of_spatialdata_comes_in_with_its_levels(tmp_path: 
 
 def test_the_code_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client("spatialdata")
-    from tests.test_docs import PAGE, blocks
+    from tests.house.test_docs import PAGE, blocks
 
     monkeypatch.chdir(tmp_path)
     exec(compile("".join(blocks()), str(PAGE), "exec"), {})

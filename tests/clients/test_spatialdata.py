@@ -17,8 +17,8 @@ import pytest
 import xarray as xr
 
 import xprep
-from tests.crashes import objects
-from tests.sources import refuse
+from tests.helpers.crashes import objects
+from tests.helpers.sources import refuse
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -226,7 +226,7 @@ def test_overwriting(stored: Any, backed: bool) -> None:
 
 def _killed(path: str, writes: int) -> None:
     """Normalise in a process of its own, and kill it when it has written some objects."""
-    from xprep.io.stores import Place
+    from xprep.io.store.places import Place
 
     left, write = iter(range(writes)), Place.set_many
 

@@ -18,11 +18,11 @@ from xprep.batch.plates import Plate
 from xprep.batch.recipe import Recipe
 from xprep.batch.shared import statistics_for
 from xprep.batch.steps import prepare, steps_with
-from xprep.engine.clients import computing_alone
+from xprep.engine.machine.clients import computing_alone
 from xprep.images import Report, WriteOptions
-from xprep.images.outputs import Output, outputs_of
-from xprep.images.writing import write_outputs
-from xprep.io.urls import redact, redact_text
+from xprep.images.writing.outputs import Output, outputs_of
+from xprep.images.writing.to_ome_zarr import write_outputs
+from xprep.io.store.urls import redact, redact_text
 from xprep.options import set_options
 from xprep.types import Listener
 

@@ -12,12 +12,12 @@ from typing import Any
 from xprep.batch.located import LocatedText
 from xprep.batch.places import check_places
 from xprep.batch.recipe import SHARING, Recipe
-from xprep.io.find import find_urls, has_pattern
-from xprep.io.groups import list_images, read_group
-from xprep.io.locations import locate
-from xprep.io.paths import stem, take_apart
-from xprep.io.stores import open_store
-from xprep.io.urls import join, redact
+from xprep.io.ome.groups import list_images, read_group
+from xprep.io.store.local_paths import stem, take_apart
+from xprep.io.store.locations import locate
+from xprep.io.store.patterns import find_urls, has_pattern
+from xprep.io.store.places import open_store
+from xprep.io.store.urls import join, redact
 
 
 @dataclass(frozen=True, repr=False)

@@ -10,12 +10,12 @@ import xarray as xr
 
 from xprep.batch.inputs import Task
 from xprep.dims.alignment import aligned
+from xprep.dims.axes import SPACE
+from xprep.dims.containers.roles import IMAGE_LABEL
 from xprep.errors import StoreFormatError, StoreFormatWarning
 from xprep.images import open_image
-from xprep.io.groups import list_labels, read_group
-from xprep.io.stores import open_store
-from xprep.ops.layout import SPACE
-from xprep.ops.roles import IMAGE_LABEL
+from xprep.io.ome.groups import list_labels, read_group
+from xprep.io.store.places import open_store
 
 IMAGE = "image"  # name of the variable in a DataTree of an image and its labels
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from xprep.io.coords import plain
+from xprep.io.arrays.coordinates import plain
 from xprep.texts import html_table
 from xprep.types import Listener
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xprep.batch.recipe import Recipe
-from xprep.io.locations import Location, describe_overlap, locate, overlaps
+from xprep.io.store.locations import Location, describe_overlap, locate, overlaps
 from xprep.options import options, set_options
 
 

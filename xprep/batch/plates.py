@@ -12,22 +12,22 @@ from xprep.batch.opening import find_absent
 from xprep.batch.outcome import Outcome
 from xprep.batch.recipe import Recipe
 from xprep.batch.reports import Account
-from xprep.engine.tokens import token
+from xprep.engine.graph.tokens import token
 from xprep.errors import StoreExistsError, StoreFormatError
 from xprep.images import WriteOptions
-from xprep.io.collecting import (
+from xprep.io.commit.collecting import (
     CollectionStore,
     begin_collection,
     finish_collection,
     withdraw_collection,
     write_listed,
 )
-from xprep.io.collections import Attributes, list_whole, read_collection
-from xprep.io.collections import Collection as Images
-from xprep.io.groups import read_group
-from xprep.io.paths import take_apart
-from xprep.io.stores import Place, open_store
-from xprep.io.urls import redact, redact_text
+from xprep.io.commit.collections import Attributes, list_whole, read_collection
+from xprep.io.commit.collections import Collection as Images
+from xprep.io.ome.groups import read_group
+from xprep.io.store.local_paths import take_apart
+from xprep.io.store.places import Place, open_store
+from xprep.io.store.urls import redact, redact_text
 from xprep.types import Listener
 from xprep.version import version
 

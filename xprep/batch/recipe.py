@@ -16,7 +16,7 @@ from xprep.batch.recipe_store import STORE, check_kind, read_options, read_setti
 from xprep.batch.variables import expand
 from xprep.batch.yaml import read_yaml
 from xprep.images import WriteOptions
-from xprep.io.urls import check_output
+from xprep.io.store.urls import check_output
 from xprep.redaction import without_secrets
 from xprep.types import WrittenName
 

@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 
 from xprep.batch.located import LocatedText
 from xprep.images import WriteOptions
-from xprep.io.ome import VERSIONS
+from xprep.io.ome_model import VERSIONS
 from xprep.options import Options
 from xprep.redaction import redact_text
 

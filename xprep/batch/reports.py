@@ -13,9 +13,9 @@ from typing import Any
 from xprep.batch.inputs import Task
 from xprep.batch.outcome import BatchReport, Outcome
 from xprep.batch.recipe import Recipe
-from xprep.io.owner import Owner
-from xprep.io.stores import Place, open_store
-from xprep.io.urls import redact, redact_text
+from xprep.io.commit.owner import Owner
+from xprep.io.store.places import Place, open_store
+from xprep.io.store.urls import redact, redact_text
 from xprep.version import version
 
 

@@ -19,7 +19,7 @@ from xprep.batch.reports import Account, ReportFile
 from xprep.batch.shared import read_statistics
 from xprep.batch.steps import check_values
 from xprep.batch.turns import in_turns, run_turn
-from xprep.engine.progress import choose_listener
+from xprep.engine.machine.progress import choose_listener
 from xprep.images import WriteOptions
 from xprep.options import set_options
 from xprep.switches import check_switch

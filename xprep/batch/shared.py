@@ -11,7 +11,7 @@ from xprep.batch.inputs import Task
 from xprep.batch.recipe import SHARING, Recipe
 from xprep.images import open_image, statistics_of
 from xprep.io.dataset_files import read_dataset
-from xprep.io.urls import redact_text
+from xprep.io.store.urls import redact_text
 from xprep.ops import check_fitted, fit_normalize
 
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from xprep.batch.inputs import Task, find_tasks
 from xprep.batch.recipe import Recipe, load_recipe
-from xprep.io.groups import read_group
-from xprep.io.status import describe_owner, read_status
-from xprep.io.stores import open_store
-from xprep.io.urls import redact, redact_text
+from xprep.io.commit.mark import describe_owner, read_status
+from xprep.io.ome.groups import read_group
+from xprep.io.store.places import open_store
+from xprep.io.store.urls import redact, redact_text
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from xprep.batch.opening import IMAGE
 from xprep.batch.recipe import STEPS, Recipe, RecipeStep, find_needed
 from xprep.dims.channels import channel_names
 from xprep.images import open_image
-from xprep.io.urls import redact
+from xprep.io.store.urls import redact
 from xprep.options import set_options
 
 _ERRORS: Final = (ValueError, KeyError, TypeError, ArithmeticError)

@@ -9,10 +9,10 @@ from xprep.batch.experiments import Experiments, RunApart, failed
 from xprep.batch.inputs import Task
 from xprep.batch.outcome import Outcome
 from xprep.batch.recipe import Recipe
-from xprep.engine.clients import working_client
-from xprep.engine.graph import call
-from xprep.engine.memory import worker_threads
-from xprep.engine.run import run
+from xprep.engine.graph.tasks import call
+from xprep.engine.machine.clients import working_client
+from xprep.engine.machine.memory import worker_threads
+from xprep.engine.running.run import run
 from xprep.images import open_image
 from xprep.options import options
 from xprep.types import Listener

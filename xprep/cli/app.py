@@ -24,11 +24,11 @@ from xprep.cli.tables import make_console, print_plan, print_reports, print_stor
 from xprep.cli.validate import validate
 from xprep.cli.values import parse_storage_options
 from xprep.cli.verify import verify
-from xprep.engine.cluster import connect
+from xprep.engine.running.cluster import connect
 from xprep.images import WriteOptions, check_writing, describe_store, open_fields, write_images
+from xprep.io.commit.scratch import Leftover, find_scratch
 from xprep.io.dataset_files import read_dataset
-from xprep.io.paths import stem
-from xprep.io.scratch import Leftover, find_scratch
+from xprep.io.store.local_paths import stem
 from xprep.ops import normalize as normalize_images
 from xprep.ops import plan as plan_images
 from xprep.options import set_options

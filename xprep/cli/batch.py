@@ -35,8 +35,8 @@ from xprep.cli.interrupts import interruptible
 from xprep.cli.lines import Progress, listening
 from xprep.cli.request import Request
 from xprep.cli.tables import make_console, print_batch_failure, print_batch_plan, print_batch_total
-from xprep.engine.cluster import connect
-from xprep.io.urls import redact, redact_text
+from xprep.engine.running.cluster import connect
+from xprep.io.store.urls import redact, redact_text
 from xprep.ops import Plan
 from xprep.ops import plan as plan_images
 from xprep.options import set_options

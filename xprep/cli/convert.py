@@ -14,7 +14,7 @@ from xprep.cli.interrupts import interruptible
 from xprep.cli.request import output_urls
 from xprep.cli.tables import make_console, print_reports
 from xprep.cli.values import parse_storage_options
-from xprep.engine.cluster import connect
+from xprep.engine.running.cluster import connect
 from xprep.errors import ChunkError
 from xprep.images import Report, open_image, open_labels, to_ome_zarr, verify
 from xprep.options import set_options

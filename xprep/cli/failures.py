@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from xprep.errors import EmptyChannelWarning, PercentileWarning
-from xprep.io.urls import redact_text
+from xprep.io.store.urls import redact_text
 
 FAILED: Final = 1
 BAD_INPUT: Final = 2

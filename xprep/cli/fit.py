@@ -16,7 +16,7 @@ from xprep.cli.request import settings_of
 from xprep.cli.tables import make_console
 from xprep.cli.values import parse_storage_options
 from xprep.dims.channels import channel_names
-from xprep.engine.cluster import connect
+from xprep.engine.running.cluster import connect
 from xprep.images import open_fields, save_fit
 from xprep.ops import fit_normalize
 from xprep.options import set_options

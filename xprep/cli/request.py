@@ -13,7 +13,7 @@ import typer
 from xprep.batch.recipe import SHARING
 from xprep.cli import arguments as given
 from xprep.cli.values import parse_storage_options
-from xprep.io.paths import stem
+from xprep.io.store.local_paths import stem
 
 P = ParamSpec("P")
 RECIPES: Final = (".yaml", ".yml", ".json")
@@ -38,7 +38,7 @@ class Request:
     settings : dict
         Of `xprep.set_options`.
     scheduler, workers
-        Of `xprep.engine.cluster.connect`.
+        Of `xprep.engine.running.cluster.connect`.
     source : dict
         Of `xprep.open_image`: which image of a file, and what its axes are.
     quiet, debug : bool

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from xprep.io.urls import parse as parse_url
+from xprep.io.store.urls import parse as parse_url
 from xprep.sizes import parse_bytes
 from xprep.types import WrittenName
 

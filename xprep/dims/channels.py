@@ -17,8 +17,8 @@ import xarray as xr
 
 from xprep.dims.labelled import ByLabel
 from xprep.dims.names import CHANNEL
-from xprep.engine.lazy import as_lazy, is_lazy
-from xprep.engine.sources import pick
+from xprep.engine.sources.lazy import as_lazy, is_lazy
+from xprep.engine.sources.readable import pick
 from xprep.types import WrittenName
 
 SHOWN = 12  # names that an error lists

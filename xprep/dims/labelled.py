@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from xprep.engine.lazy import is_lazy
+from xprep.engine.sources.lazy import is_lazy
 
 
 @dataclass(frozen=True)

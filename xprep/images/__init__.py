@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from xprep.images.fields import open_fields
-from xprep.images.fit_saving import save_fit
-from xprep.images.fitting import statistics_of
-from xprep.images.info import ArrayInfo, StoreInfo, describe_store
-from xprep.images.reading import open_image, open_labels, open_tree
-from xprep.images.report import Report
-from xprep.images.specifying import WriteOptions
-from xprep.images.validating import validate
-from xprep.images.validation import Finding, Validation
-from xprep.images.verify import Damage, Verification, verify
-from xprep.images.writing import check_writing, to_ome_zarr, write_images
+from xprep.images.checking.findings import Finding, Validation
+from xprep.images.checking.info import ArrayInfo, StoreInfo, describe_store
+from xprep.images.checking.validate import validate
+from xprep.images.checking.verify import Damage, Verification, verify
+from xprep.images.opening.fields import open_fields
+from xprep.images.opening.reading import open_image, open_labels, open_tree
+from xprep.images.writing.fit_saving import save_fit
+from xprep.images.writing.fitting import statistics_of
+from xprep.images.writing.report import Report
+from xprep.images.writing.specification import WriteOptions
+from xprep.images.writing.to_ome_zarr import check_writing, to_ome_zarr, write_images
 
 __all__ = [
     "ArrayInfo", "Damage", "Finding", "Report", "StoreInfo", "Validation", "Verification", "WriteOptions",

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import xarray as xr
 
-from xprep.io.ome import ImageLabel, Multiscale
-from xprep.io.ome_read import read_appearance
-from xprep.io.ome_write import write_channel, write_image_label
+from xprep.io.ome.reading import read_appearance
+from xprep.io.ome.writing import write_channel, write_image_label
+from xprep.io.ome_model import ImageLabel, Multiscale
 
 ATTRIBUTES: Final = ("omero", "image-label")
 

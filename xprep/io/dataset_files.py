@@ -14,10 +14,10 @@ import numpy as np
 import xarray as xr
 
 from xprep.errors import StoreExistsError, StoreFormatError
-from xprep.io.coords import plain
-from xprep.io.documents import parse_json
-from xprep.io.groups import read_group
-from xprep.io.stores import Place, open_store
+from xprep.io.arrays.coordinates import plain
+from xprep.io.json_documents import parse_json
+from xprep.io.ome.groups import read_group
+from xprep.io.store.places import Place, open_store
 from xprep.redaction import redact
 
 ENDINGS: Final = (".zarr", ".nc", ".json")

@@ -1,7 +1,7 @@
 """Counting and gathering of keys, for exact quantiles of streams.
 
 A quantile is found digit by digit, 16 bits of the key a round: count the digits of all values, take the digit in which
-the wanted rank falls (`xprep.engine.quantiles`), then count the next digit of the values that share it. Values of 16
+the wanted rank falls (`xprep.engine.passes.quantiles`), then count the next digit of the values that share it. Values of 16
 bits need one round, of 32 two, of 64 four, and the counts of blocks are simply added. Where a good guess is at hand,
 `collect_keys` does it in one.
 

@@ -12,8 +12,8 @@ from xprep.ops.plan import Plan, plan
 from xprep.ops.project import project
 from xprep.ops.pyramid import pyramid
 from xprep.ops.quantile import quantile
-from xprep.ops.regions import centered, mask, roi_features, traces
 from xprep.ops.rescale import rescale, to_isotropic
+from xprep.rois.in_containers import centered, mask, roi_features, traces
 
 __all__ = [
     "Plan",

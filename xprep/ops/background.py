@@ -8,12 +8,18 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from xprep.engine.deliver import deliver
-from xprep.engine.gather import BlockPlace, gather
-from xprep.engine.lazy import like
-from xprep.engine.needs import same
-from xprep.engine.tiling import in_tiles
-from xprep.engine.windows import margins, reach_or_same
+from xprep.dims.axes import CHANNEL, PLANE, arranged, check_image, layout_of
+from xprep.dims.containers.apply import Container, find_images, map_images
+from xprep.dims.containers.trees import tree_of_results
+from xprep.dims.parameters import check_choice, working_dtype
+from xprep.dims.provenance import attributes, relabel, spell
+from xprep.dims.radii import Radius, radii_of
+from xprep.engine.blocks.deliver import deliver
+from xprep.engine.blocks.gather import BlockPlace, gather
+from xprep.engine.blocks.halos import margins, reach_or_same
+from xprep.engine.blocks.needs import same
+from xprep.engine.blocks.tiling import in_tiles
+from xprep.engine.sources.lazy import like
 from xprep.kernels.background import (
     Taps,
     correction_taps,
@@ -24,12 +30,6 @@ from xprep.kernels.background import (
     noise_gain,
     subtract_mean_tile,
 )
-from xprep.ops.containers import Container, find_images, map_images
-from xprep.ops.labels import attributes, relabel, spell
-from xprep.ops.layout import CHANNEL, PLANE, arranged, check_image, layout_of
-from xprep.ops.parameters import check_choice, working_dtype
-from xprep.ops.radii import Radius, radii_of
-from xprep.ops.trees import tree_of_results
 from xprep.switches import check_switch
 from xprep.types import Array
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import xarray as xr
 
-from xprep.ops.layout import PLANE, chunks_for
+from xprep.dims.axes import PLANE, chunks_for
 
 CHUNK: Final = 1024  # pixels along y and x: 2 MiB of uint16, 6 ms to decode
 CHUNK_BYTES: Final = 32 * 2**20

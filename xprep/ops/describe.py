@@ -7,12 +7,12 @@ from typing import Any
 
 import xarray as xr
 
+from xprep.dims.axes import CHANNEL, SPACE
 from xprep.dims.channels import channel_names, spell_channel
+from xprep.dims.containers.apply import find_images, spell_name
+from xprep.dims.containers.contents import LocatedImage
 from xprep.dims.lengths import told_unit
 from xprep.dims.spacing import spacing
-from xprep.ops.containers import find_images, spell_name
-from xprep.ops.contents import LocatedImage
-from xprep.ops.layout import CHANNEL, SPACE
 from xprep.sizes import format_bytes
 from xprep.texts import html_table
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xprep.engine.lazy import compute_here, is_lazy
-from xprep.ops.containers import Container
+from xprep.dims.containers.apply import Container
+from xprep.dims.parameters import check_choice
+from xprep.engine.sources.lazy import compute_here, is_lazy
 from xprep.ops.fit_sampling import sampled_statistics
 from xprep.ops.fitted import about_fit, dataset_of, taken_of
 from xprep.ops.normalize_fields import fields_of, prepare
 from xprep.ops.normalize_passes import statistics_of_fields
-from xprep.ops.parameters import check_choice
 from xprep.types import Intermediates, Sigma
 
 

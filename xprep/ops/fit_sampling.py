@@ -15,12 +15,12 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from xprep.engine.graph import call
-from xprep.engine.memory import memory_limit
-from xprep.engine.sampling import Chunks, picked_blocks
+from xprep.dims.axes import CHANNEL, arranged, layout_of
+from xprep.engine.graph.tasks import call
+from xprep.engine.machine.memory import memory_limit
+from xprep.engine.passes.sampling import Chunks, picked_blocks
 from xprep.naming import named
 from xprep.ops.fitted import SAMPLED, voxel_sizes
-from xprep.ops.layout import CHANNEL, arranged, layout_of
 from xprep.ops.normalize_passes import Field, NormalizeParameters, statistics_of_fields
 from xprep.ops.statistics import Statistic
 from xprep.types import Array, Intermediates

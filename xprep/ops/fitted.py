@@ -11,20 +11,20 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
+from xprep.dims.axes import CHANNEL, PLANE
 from xprep.dims.channels import channel_names, spell_channel, values_by_position
+from xprep.dims.containers.apply import spell_name
 from xprep.dims.labelled import ByLabel, labelled
-from xprep.engine.foreign import parts_below, places_below
-from xprep.engine.graph import as_array, call
-from xprep.engine.identity import identity_of
-from xprep.engine.lazy import as_lazy, is_lazy
-from xprep.engine.tokens import token
+from xprep.dims.voxel_sizes import unit_of, voxel_size
+from xprep.engine.filling.identity import identity_of
+from xprep.engine.graph.tasks import as_array, call
+from xprep.engine.graph.tokens import token
+from xprep.engine.sources.foreign_graphs import parts_below, places_below
+from xprep.engine.sources.lazy import as_lazy, is_lazy
 from xprep.naming import named
-from xprep.ops.containers import spell_name
-from xprep.ops.layout import CHANNEL, PLANE
 from xprep.ops.normalize_fields import Images
 from xprep.ops.normalize_passes import NormalizeParameters
 from xprep.ops.statistics import Statistic
-from xprep.ops.units import unit_of, voxel_size
 from xprep.types import Array
 from xprep.version import version
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
+from xprep.dims.axes import CHANNEL
 from xprep.ops.fitted import FORMAT, STATISTICS
-from xprep.ops.layout import CHANNEL
 from xprep.types import Array
 
 PARAMETERS: Final = ("p", "p_sum", "p_post", "sigma", "norm_sum", "cap_max", "channels", "dtype", "pool", "empty")

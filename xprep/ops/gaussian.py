@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xprep.engine.deliver import deliver
-from xprep.engine.gather import BlockPlace, gather
-from xprep.engine.lazy import like
-from xprep.engine.needs import same
-from xprep.engine.tiling import in_tiles
-from xprep.engine.windows import margins, reach_or_same
+from xprep.dims.axes import CHANNEL, PLANE, Layout, arranged, check_image, layout_of
+from xprep.dims.containers.apply import Container, map_images
+from xprep.dims.parameters import check_choice, check_sigma, dim_sigmas
+from xprep.dims.provenance import relabel, spell
+from xprep.engine.blocks.deliver import deliver
+from xprep.engine.blocks.gather import BlockPlace, gather
+from xprep.engine.blocks.halos import margins, reach_or_same
+from xprep.engine.blocks.needs import same
+from xprep.engine.blocks.tiling import in_tiles
+from xprep.engine.sources.lazy import like
 from xprep.kernels.blur import gaussian_half
 from xprep.kernels.tiles import blur_volume
-from xprep.ops.containers import Container, map_images
-from xprep.ops.labels import relabel, spell
-from xprep.ops.layout import CHANNEL, PLANE, Layout, arranged, check_image, layout_of
-from xprep.ops.parameters import check_choice, check_sigma, dim_sigmas
 from xprep.types import Array, Boundary, Sigma
 
 MODES = ("reflect", "nearest", "mirror", "wrap", "constant")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from xprep.ops.containers import Container
+from xprep.dims.containers.apply import Container
+from xprep.dims.parameters import check_choice
+from xprep.dims.provenance import spell
 from xprep.ops.fitted import about_fit
-from xprep.ops.labels import spell
 from xprep.ops.normalize_fields import fields_of, prepare, results_of
 from xprep.ops.normalize_given import with_statistics
 from xprep.ops.normalize_passes import normalized
-from xprep.ops.parameters import check_choice
 from xprep.types import Intermediates, Sigma
 
 DEFAULTS = {

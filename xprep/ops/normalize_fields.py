@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.dims.axes import CHANNEL, check_image
 from xprep.dims.channels import channel_names, channel_positions, matching_positions, pick_channels
+from xprep.dims.containers.apply import images_of, rebuild, spell_name
+from xprep.dims.containers.contents import Name
 from xprep.dims.names import check_no_other_dims
-from xprep.ops.containers import images_of, rebuild, spell_name
-from xprep.ops.contents import Name
-from xprep.ops.labels import relabel
-from xprep.ops.layout import CHANNEL, check_image
+from xprep.dims.parameters import channel_sigmas, check_choice, check_percentile, working_dtype
+from xprep.dims.provenance import relabel
 from xprep.ops.normalize_passes import Field, NormalizeParameters
-from xprep.ops.parameters import channel_sigmas, check_choice, check_percentile, working_dtype
 from xprep.switches import check_switch
 
 Images = Mapping[Name, xr.DataArray]

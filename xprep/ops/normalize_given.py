@@ -14,24 +14,24 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import xarray as xr
 
+from xprep.dims.axes import CHANNEL
 from xprep.dims.channels import channel_names, channel_positions, channel_titles, matching_positions, spell_channel
+from xprep.dims.containers.apply import images_of, spell_name
+from xprep.dims.containers.contents import Name
 from xprep.dims.lengths import metres, parse_length, units_apart
-from xprep.engine.graph import Noted, call
-from xprep.engine.identity import identity_of
-from xprep.engine.lazy import is_lazy
-from xprep.engine.tokens import token
+from xprep.dims.parameters import check_choice
+from xprep.dims.provenance import spell
+from xprep.engine.filling.identity import identity_of
+from xprep.engine.graph.tasks import Noted, call
+from xprep.engine.graph.tokens import token
+from xprep.engine.sources.lazy import is_lazy
 from xprep.errors import PercentileWarning
 from xprep.io.dataset_files import read_dataset
 from xprep.naming import named
-from xprep.ops.containers import images_of, spell_name
-from xprep.ops.contents import Name
 from xprep.ops.fitted import STATISTICS, About, sigma_as_given, voxel_sizes
 from xprep.ops.fitted_checks import check_fitted, check_numbers
-from xprep.ops.labels import spell
-from xprep.ops.layout import CHANNEL
 from xprep.ops.normalize_fields import check_fields, fields_of, picked, recipe_of, results_of
 from xprep.ops.normalize_passes import normalized
-from xprep.ops.parameters import check_choice
 from xprep.ops.statistics import Statistic
 from xprep.redaction import redact
 from xprep.types import Array, WrittenName

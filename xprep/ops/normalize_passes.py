@@ -14,24 +14,24 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xprep.engine.deliver import deliver
-from xprep.engine.folds import Fold, both, first, second
-from xprep.engine.graph import Noted, call, itself
-from xprep.engine.grid import count as grid_count
-from xprep.engine.grid import regular_chunks
-from xprep.engine.guess import Guess, Sampler, join_patches
-from xprep.engine.identity import identity_of
-from xprep.engine.keep import KeptImage, Stream, keep
-from xprep.engine.lazy import like
-from xprep.engine.needs import same
-from xprep.engine.quantiles import Question, quantiles
-from xprep.engine.tiling import tile_of
-from xprep.engine.tokens import token
-from xprep.engine.windows import reach_or_same
+from xprep.dims.axes import Layout, arranged, chunks_for, layout_of
+from xprep.engine.blocks.deliver import deliver
+from xprep.engine.blocks.folds import Fold, both, first, second
+from xprep.engine.blocks.halos import reach_or_same
+from xprep.engine.blocks.needs import same
+from xprep.engine.blocks.tiling import tile_of
+from xprep.engine.filling.identity import identity_of
+from xprep.engine.graph.grid import count as grid_count
+from xprep.engine.graph.grid import regular_chunks
+from xprep.engine.graph.tasks import Noted, call, itself
+from xprep.engine.graph.tokens import token
+from xprep.engine.passes.guesses import Guess, Sampler, join_patches
+from xprep.engine.passes.keep import KeptImage, Stream, keep
+from xprep.engine.passes.quantiles import Question, quantiles
+from xprep.engine.sources.lazy import like
 from xprep.kernels.blur import gaussian_half
 from xprep.kernels.tiles import TileRecipe
 from xprep.naming import named
-from xprep.ops.layout import Layout, arranged, chunks_for, layout_of
 from xprep.ops.normalize_tiles import Finished, GuessedFinished, GuessedTotal, Raw, Total
 from xprep.ops.padding import NAN_EDGES
 from xprep.ops.statistics import Collect, Mean

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from xprep.engine.gather import BlockPlace
-from xprep.engine.windows import margins
+from xprep.engine.blocks.gather import BlockPlace
+from xprep.engine.blocks.halos import margins
 from xprep.kernels.tiles import TileRecipe
 from xprep.naming import named
 from xprep.ops.statistics import Statistic

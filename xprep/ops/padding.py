@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from xprep.engine.folds import Fold
-from xprep.engine.gather import BlockPlace
+from xprep.engine.blocks.folds import Fold
+from xprep.engine.blocks.gather import BlockPlace
 from xprep.naming import named
 from xprep.types import Array
 

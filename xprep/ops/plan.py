@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xprep.engine.cutting import cut_for
-from xprep.engine.lazy import as_lazy, check_known, is_lazy
-from xprep.engine.origins import origins_of
-from xprep.engine.plan import Pass, estimate
+from xprep.dims.axes import PLANE
+from xprep.dims.containers.apply import images_of
+from xprep.engine.blocks.cutting import cut_for
+from xprep.engine.running.plan import Pass, estimate
+from xprep.engine.sources.lazy import as_lazy, check_known, is_lazy
+from xprep.engine.sources.origins import origins_of
 from xprep.ops.chunking import stored_chunk
-from xprep.ops.containers import images_of
-from xprep.ops.layout import PLANE
 from xprep.sizes import format_bytes
 from xprep.texts import html_table
 

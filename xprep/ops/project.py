@@ -10,16 +10,16 @@ import numpy as np
 import xarray as xr
 
 from xprep.arguments import check_dim_names
-from xprep.engine.lazy import as_lazy, like
-from xprep.engine.reductions import Reduction, reduce_axes
-from xprep.engine.tiling import merged
+from xprep.dims.axes import PLANE, check_dims, check_image
+from xprep.dims.containers.apply import Container, map_images
+from xprep.dims.containers.following import Beside
+from xprep.dims.parameters import check_choice
+from xprep.dims.provenance import relabel, spell
+from xprep.engine.blocks.reductions import Reduction, reduce_axes
+from xprep.engine.blocks.tiling import merged
+from xprep.engine.sources.lazy import as_lazy, like
 from xprep.kernels.project import PROJECTIONS, Summary
 from xprep.naming import named
-from xprep.ops.containers import Container, map_images
-from xprep.ops.following import Beside
-from xprep.ops.labels import relabel, spell
-from xprep.ops.layout import PLANE, check_dims, check_image
-from xprep.ops.parameters import check_choice
 from xprep.switches import check_switch
 from xprep.types import Array
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import xarray as xr
 
-from xprep.ops.coarser import KEEPING, make_levels, shrink_dataset
-from xprep.ops.containers import refuse_doubtful
-from xprep.ops.contents import ContainerContents, contents_of
-from xprep.ops.labels import spell
-from xprep.ops.layout import check_image
-from xprep.ops.levels import join_path, nodes_of
-from xprep.ops.parameters import check_choice
-from xprep.ops.shrinking import METHODS, check_steps, factors_of
+from xprep.dims.axes import check_image
+from xprep.dims.containers.apply import refuse_doubtful
+from xprep.dims.containers.coarser import KEEPING, make_levels, shrink_dataset
+from xprep.dims.containers.contents import ContainerContents, contents_of
+from xprep.dims.containers.levels import join_path, nodes_of
+from xprep.dims.containers.shrinking import METHODS, check_steps, factors_of
+from xprep.dims.parameters import check_choice
+from xprep.dims.provenance import spell
 
 IMAGE = "image"  # the variable of a DataArray in its pyramid, as in stores
 

@@ -9,19 +9,19 @@ import numpy as np
 import xarray as xr
 
 from xprep.arguments import check_dim_names
-from xprep.engine.gather import BlockPlace
-from xprep.engine.graph import as_array
-from xprep.engine.keep import Stream, keep
-from xprep.engine.lazy import as_lazy, like
-from xprep.engine.quantiles import Question, quantiles
-from xprep.engine.sorting import block_quantiles
-from xprep.engine.sources import arrange
-from xprep.engine.tiling import tile_of
-from xprep.ops.containers import Container, collect, images_of
-from xprep.ops.labels import attributes, spell
-from xprep.ops.layout import CHANNEL, check_dims, check_image
-from xprep.ops.parameters import check_choice, check_quantiles
-from xprep.rois.crops import kept_coords
+from xprep.dims.axes import CHANNEL, check_dims, check_image
+from xprep.dims.containers.apply import Container, collect, images_of
+from xprep.dims.parameters import check_choice, check_quantiles
+from xprep.dims.provenance import attributes, spell
+from xprep.engine.blocks.gather import BlockPlace
+from xprep.engine.blocks.tiling import tile_of
+from xprep.engine.graph.tasks import as_array
+from xprep.engine.passes.keep import Stream, keep
+from xprep.engine.passes.quantiles import Question, quantiles
+from xprep.engine.passes.sorting import block_quantiles
+from xprep.engine.sources.lazy import as_lazy, like
+from xprep.engine.sources.readable import arrange
+from xprep.rois.images.crops import kept_coords
 from xprep.switches import check_switch
 from xprep.types import Array
 

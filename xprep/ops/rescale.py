@@ -8,12 +8,12 @@ from typing import Any, Literal, TypedDict, Unpack
 
 import xarray as xr
 
+from xprep.dims.axes import SPACE, check_dims
+from xprep.dims.containers.apply import Container
 from xprep.dims.lengths import Length, parse_length
-from xprep.ops.containers import Container
-from xprep.ops.labels import spell
-from xprep.ops.layout import SPACE, check_dims
+from xprep.dims.provenance import spell
+from xprep.dims.voxel_sizes import edge_of, in_pixels, is_positive, isotropic_sizes
 from xprep.ops.rescaling import Way, real_type, rescale_everywhere
-from xprep.ops.units import edge_of, in_pixels, is_positive, isotropic_sizes
 from xprep.switches import check_switch
 
 

@@ -10,9 +10,15 @@ import numpy as np
 import xarray as xr
 
 from xprep.arguments import check_number
-from xprep.engine.gather import BlockPlace
-from xprep.engine.lazy import is_lazy, like
-from xprep.engine.scaling import (
+from xprep.dims.axes import SPACE, check_image
+from xprep.dims.containers.apply import Container, rebuild, refuse_doubtful
+from xprep.dims.containers.contents import contents_of
+from xprep.dims.containers.following import Beside
+from xprep.dims.parameters import check_choice
+from xprep.dims.provenance import attributes, without_place
+from xprep.dims.scaled_coordinates import rescaled_coordinates
+from xprep.engine.blocks.gather import BlockPlace
+from xprep.engine.blocks.scaling import (
     Stretch,
     check_room,
     cuts_in_memory,
@@ -21,16 +27,10 @@ from xprep.engine.scaling import (
     stretched_shape,
     whole,
 )
+from xprep.engine.sources.lazy import is_lazy, like
 from xprep.kernels.positions import Scale, scaled_size
 from xprep.kernels.rescale import Rescaling
 from xprep.naming import named
-from xprep.ops.containers import Container, rebuild, refuse_doubtful
-from xprep.ops.contents import contents_of
-from xprep.ops.coordinates import rescaled_coordinates
-from xprep.ops.following import Beside
-from xprep.ops.labels import attributes, without_place
-from xprep.ops.layout import SPACE, check_image
-from xprep.ops.parameters import check_choice
 from xprep.switches import check_switch
 from xprep.types import Array
 

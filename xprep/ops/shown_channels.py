@@ -6,10 +6,10 @@ from collections import Counter
 
 import xarray as xr
 
+from xprep.dims.axes import CHANNEL
 from xprep.dims.channels import channel_names, spell_channel
-from xprep.io.ome import Channel
-from xprep.io.ome_read import read_appearance
-from xprep.ops.layout import CHANNEL
+from xprep.io.ome.reading import read_appearance
+from xprep.io.ome_model import Channel
 
 
 def channel_labels(image: xr.DataArray) -> list[str]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from xprep.dims.axes import CHANNEL, PLANE
 from xprep.dims.channels import channel_names, channel_titles
-from xprep.ops.layout import CHANNEL, PLANE
 from xprep.ops.project import project
 from xprep.ops.rescale import rescale
 from xprep.plot.library import load_matplotlib

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from xprep.ops.layout import PLANE
+from xprep.dims.axes import PLANE
 from xprep.plot.library import load_matplotlib
 from xprep.plot.panels import MOST_PIXELS, extent_of, finished, new_figure, window_of
 from xprep.plot.scale_bars import add_scale_bar

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import xarray as xr
 
+from xprep.dims.axes import arranged, check_image, layout_of
 from xprep.dims.channels import channel_names, channel_titles
-from xprep.engine.histograms import histogram
-from xprep.engine.lazy import compute_here
-from xprep.ops.containers import images_of, spell_name
-from xprep.ops.layout import arranged, check_image, layout_of
+from xprep.dims.containers.apply import images_of, spell_name
+from xprep.engine.passes.histograms import histogram
+from xprep.engine.sources.lazy import compute_here
 from xprep.plot.library import load_matplotlib
 from xprep.plot.panels import finished, new_figure
 from xprep.types import Array

@@ -10,14 +10,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.dims.axes import CHANNEL, PLANE, SPACE, check_image
+from xprep.dims.containers.apply import find_images, spell_name
+from xprep.dims.containers.roles import says_labels
 from xprep.dims.lengths import metres
 from xprep.dims.spacing import spacing
-from xprep.ops.containers import find_images, spell_name
-from xprep.ops.layout import CHANNEL, PLANE, SPACE, check_image
-from xprep.ops.roles import says_labels
-from xprep.ops.units import unit_of
+from xprep.dims.voxel_sizes import unit_of
+from xprep.images.opening.coarser_levels import fitting_level
 from xprep.plot.colors import label_colors
-from xprep.plot.levels import fitting_level
 from xprep.plot.library import load_matplotlib
 from xprep.switches import check_switch
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import xarray as xr
 
 from xprep.arguments import check_mapping
+from xprep.dims.axes import CHANNEL, PLANE
 from xprep.dims.channels import channel_names, channel_positions, channel_titles
+from xprep.dims.parameters import plane_sigmas, working_dtype
 from xprep.ops.fit import check_seed, fit_normalize
 from xprep.ops.fit_sampling import few_chunks
-from xprep.ops.layout import CHANNEL, PLANE
 from xprep.ops.normalize import normalize
-from xprep.ops.parameters import plane_sigmas, working_dtype
 from xprep.plot.comparison import draw_with_nan
 from xprep.plot.library import load_matplotlib
 from xprep.plot.panels import drawable, finished, new_figure

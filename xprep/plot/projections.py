@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from xprep.dims.axes import CHANNEL, SPACE
 from xprep.dims.channels import channel_names, channel_titles
-from xprep.ops.layout import CHANNEL, SPACE
 from xprep.ops.project import project
 from xprep.plot.library import load_matplotlib
 from xprep.plot.panels import (

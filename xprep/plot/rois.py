@@ -9,14 +9,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xprep.arguments import check_number
-from xprep.ops.layout import PLANE
+from xprep.dims.axes import PLANE
 from xprep.plot.channels import plot_channels
 from xprep.plot.colors import label_colors
 from xprep.plot.library import load_matplotlib
 from xprep.plot.panels import check_cmap, check_figure, drawable, extent_of, finished
 from xprep.rois import RoiTable
-from xprep.rois.given import as_table
-from xprep.rois.outlines import outline_segments
+from xprep.rois.images.as_table import as_table
+from xprep.rois.table.outlines import outline_segments
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

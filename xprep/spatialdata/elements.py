@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xprep.engine.identity import identity_of
+from xprep.dims.axes import SPACE
+from xprep.engine.filling.identity import identity_of
 from xprep.errors import StoreExistsError
-from xprep.images.outputs import Output, outputs_of
-from xprep.images.specifying import WriteOptions
-from xprep.images.writing import write_outputs
-from xprep.io.consolidate import write_group
-from xprep.io.groups import read_group
-from xprep.io.ome import Element
-from xprep.io.stores import Place, open_store
-from xprep.ops.layout import SPACE
+from xprep.images.writing.outputs import Output, outputs_of
+from xprep.images.writing.specification import WriteOptions
+from xprep.images.writing.to_ome_zarr import write_outputs
+from xprep.io.arrays.consolidated import write_group
+from xprep.io.ome.groups import read_group
+from xprep.io.ome_model import Element
+from xprep.io.store.places import Place, open_store
 from xprep.spatialdata import library
 
 IMAGE = "image"  # the variable of a level

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from xprep.extras import load
-from xprep.io.ome import Version
+from xprep.io.ome_model import Version
 
 ATTRIBUTE: Final = "spatialdata_attrs"
 TRANSFORM: Final = "transform"

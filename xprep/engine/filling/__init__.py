@@ -1,0 +1,1 @@
+"""Filling stores: tiles and levels written once, what was seen of them, what an earlier run left."""

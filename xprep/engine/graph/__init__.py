@@ -1,0 +1,1 @@
+"""Graphs: tasks and layers, the grid of blocks, tokens."""

@@ -1,0 +1,1 @@
+"""What computes: clients, forked processes, memory and its limits, attempts, progress."""

@@ -1,0 +1,1 @@
+"""Several passes over one image: what is kept between them, exact quantiles."""

@@ -1,0 +1,1 @@
+"""Looking at stores: what they hold, whether they are valid, whether they still hold what was written."""

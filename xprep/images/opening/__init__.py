@@ -1,0 +1,1 @@
+"""Opening: images, levels, coordinates and channels from stores, as lazy xarray objects."""

@@ -1,0 +1,1 @@
+"""Arrays of a store: their metadata, reading and writing, new ones, coordinates, and sums of what they are read from."""

@@ -1,0 +1,42 @@
+"""Chunks to bytes through zarr-python: those in codecs that `xprep.io.codecs.chains` has no chain for."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import zarr
+from zarr.core.array import AsyncArray
+from zarr.core.buffer import Buffer
+from zarr.storage import MemoryStore, StorePath
+
+from xprep.types import Array
+
+
+@dataclass(frozen=True, eq=False)
+class ZarrEncoder:
+    """What zarr-python makes of the units of an array.
+
+    Parameters
+    ----------
+    array : zarr.Array
+        The array.
+    """
+
+    array: zarr.Array[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a unit: the shard, or the chunk where there are none."""
+        return tuple(self.array.shards or self.array.chunks)
+
+    def encode(self, block: Array) -> bytes:
+        """Return ``block``, of a unit's shape, as bytes."""
+        objects: dict[str, Buffer] = {}
+        metadata: Any = copy.copy(self.array.metadata)
+        object.__setattr__(metadata, "shape", self.shape)  # a copy of our own; its constructors differ from version to version
+        config = replace(self.array.async_array.config, write_empty_chunks=True)
+        zarr.Array(AsyncArray(metadata=metadata, store_path=StorePath(MemoryStore(objects)), config=config))[...] = block
+        (data,) = objects.values()
+        return data.to_bytes()

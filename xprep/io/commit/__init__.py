@@ -1,0 +1,1 @@
+"""How a store comes to be finished: begun, claimed by one writer, noted in a journal, completed; or resumed, or taken back."""

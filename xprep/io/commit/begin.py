@@ -1,0 +1,150 @@
+"""Where images go: a store that is created, or one that an earlier run left and that is filled further."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zarr.abc.store import Store
+
+from xprep.io.arrays.specs import ArraySpec, LevelSpec
+from xprep.io.commit.bucket.replacing import go_on_moving
+from xprep.io.commit.image_store import ImageStore, Layout, level_path
+from xprep.io.commit.journal import PARTS
+from xprep.io.commit.lock import hold
+from xprep.io.commit.overwrite import delete_old, make_room
+from xprep.io.commit.resuming import find_begun
+from xprep.io.commit.withdrawing import withdrawn_on_error
+from xprep.io.ome_model import Version
+from xprep.io.store.places import Place, open_store
+from xprep.types import Listener
+
+
+def create_image(
+    url: str | Path | Store | Place,
+    levels: Sequence[LevelSpec],
+    spec: ArraySpec,
+    *,
+    layout: Layout = "dual",
+    version: Version = "0.5",
+    overwrite: bool = False,
+    fingerprint: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    aside: bool = False,
+) -> ImageStore:
+    """Create the store of an image, marked as unfinished, and return its arrays to be filled.
+
+    A store that is overwritten stays until the new one is finished, which is written beside it: on a local disk it is
+    then renamed, in a bucket copied (`xprep.io.commit.bucket.moving`). Where neither can be done
+    (`xprep.io.commit.bucket.copying`) the old one is deleted first, with a warning.
+
+    Parameters
+    ----------
+    url : str, Path, zarr store or Place
+        Where.
+    levels : sequence of LevelSpec
+        Finest first.
+    spec : ArraySpec
+        Dims, dtype, codec, attributes.
+    layout : {"dual", "flat"}
+        ``scaleN/image`` with coordinates, or bare arrays ``N``.
+    version : {"0.4", "0.5", "0.6"}
+        Of OME-Zarr; 0.4 is Zarr v2, the others v3.
+    overwrite : bool
+        Whether a Zarr store there may go.
+    fingerprint : str, optional
+        Of what is being computed.
+    storage_options : mapping, optional
+        For fsspec.
+    aside : bool
+        Whether it is made beside its place also where nothing is there.
+
+    Raises
+    ------
+    StoreExistsError
+        Something is there and ``overwrite`` is off, or is no Zarr store (never deleted), or is being written.
+    OSError
+        The store cannot be written: no bucket, no permission.
+    """
+    if layout not in ("dual", "flat"):
+        raise ValueError(f"layout must be 'dual' or 'flat'; got {layout!r}.")
+    target = open_store(url, storage_options, "r+")
+    with hold(target):
+        if overwrite:
+            go_on_moving(target, None, overwrite)
+        store = ImageStore(make_room(target, overwrite, aside), target, version, layout, fingerprint=fingerprint)
+        store.claim()
+    return _with_levels(store, levels, spec)
+
+
+def resume_image(
+    target: Place,
+    levels: Sequence[LevelSpec],
+    spec: ArraySpec,
+    *,
+    layout: Layout,
+    version: Version,
+    overwrite: bool,
+    fingerprint: str,
+    listener: Listener | None = None,
+    aside: bool = False,
+) -> ImageStore | Place:
+    """Take over what an earlier run of the same ``fingerprint``, so of these ``levels`` and ``spec``, left; or begin.
+
+    Returns
+    -------
+    ImageStore or Place
+        The store to be filled; or where the finished one is.
+
+    Raises
+    ------
+    StoreExistsError
+        Another's store is there and ``overwrite`` is off; or another process is writing it.
+    """
+    with hold(target):
+        found = find_begun(target, fingerprint, overwrite, level_path(layout, 0), listener)
+        if found.state == "finished":
+            return found.place
+        place = make_room(target, overwrite, aside) if found.state == "nothing" else found.place
+        resumed = found.state == "begun"
+        store = ImageStore(place, target, version, layout, fingerprint=fingerprint, resumed=resumed)
+        store.claim()
+    return _with_levels(store, levels, spec)
+
+
+def _with_levels(store: ImageStore, levels: Sequence[LevelSpec], spec: ArraySpec) -> ImageStore:
+    """Return a claimed store with its arrays; where they cannot be created, nothing of it stays."""
+    with withdrawn_on_error(store):
+        store.levels = store.create_levels("", levels, spec)
+    return store
+
+
+def reopen_image(
+    target: Place,
+    levels: Sequence[LevelSpec],
+    spec: ArraySpec,
+    *,
+    layout: Layout,
+    version: Version,
+    fingerprint: str,
+) -> ImageStore:
+    """Take over a finished store of which something was lost: from now on it is unfinished.
+
+    Raises
+    ------
+    StoreExistsError
+        Another run did so at the same moment.
+    """
+    with hold(target):
+        store = ImageStore(target, target, version, layout, fingerprint=fingerprint, resumed=True)
+        store.claim()
+    store.levels = store.create_levels("", levels, spec)
+    return store
+
+
+def tidy(place: Place, images: Sequence[str], layout: Layout) -> None:
+    """Delete what a run that was killed in its last moment left in the finished store ``place``, of the given ``images``."""
+    for name in images:
+        place.child(f"{name}/{level_path(layout, 0)}/{PARTS}").delete()
+    delete_old(place)

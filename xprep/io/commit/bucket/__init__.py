@@ -1,0 +1,1 @@
+"""Replacing a store in a bucket, which renames nothing: copies on the server's side, and going on after a kill."""

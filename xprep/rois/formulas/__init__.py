@@ -1,0 +1,1 @@
+"""What is computed of one window at a time."""

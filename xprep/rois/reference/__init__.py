@@ -1,0 +1,1 @@
+"""Functions of the reference that go through whole tables and images."""

@@ -1,0 +1,1 @@
+"""The table of ROIs: made, checked, joined, stored and shown."""
