@@ -26,24 +26,21 @@ from xprep.images import Report, Validation, Verification, open_image, open_tree
 from xprep.ops import (
     Plan,
     background,
-    centered,
     fit_normalize,
     gaussian_filter,
-    mask,
     normalize,
     plan,
     project,
     pyramid,
     quantile,
     rescale,
-    roi_features,
     subtract_background,
     to_isotropic,
-    traces,
 )
 from xprep.options import set_options
 from xprep.plot import compare, plot_channels, plot_histograms, plot_projections, plot_rois
 from xprep.rois import RoiTable
+from xprep.rois.in_containers import centered, mask, roi_features, traces
 from xprep.version import show_versions, version
 
 __version__ = version()

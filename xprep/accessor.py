@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 import xarray as xr
 
 from xprep import images, ops, plot
+from xprep.rois import in_containers
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,10 +45,10 @@ class _Prep:
     to_isotropic = _method(ops.to_isotropic)
     project = _method(ops.project)
     pyramid = _method(ops.pyramid)
-    mask = _method(ops.mask)
-    traces = _method(ops.traces)
-    centered = _method(ops.centered)
-    roi_features = _method(ops.roi_features)
+    mask = _method(in_containers.mask)
+    traces = _method(in_containers.traces)
+    centered = _method(in_containers.centered)
+    roi_features = _method(in_containers.roi_features)
     to_ome_zarr = _method(images.to_ome_zarr)
     plan = _method(ops.plan)
     plot_projections = _method(plot.plot_projections)

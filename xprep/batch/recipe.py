@@ -18,6 +18,7 @@ from xprep.batch.yaml import read_yaml
 from xprep.images import WriteOptions
 from xprep.io.store.urls import check_output
 from xprep.redaction import without_secrets
+from xprep.rois import in_containers
 from xprep.types import WrittenName
 
 # What makes an image of an image.
@@ -28,7 +29,7 @@ STEPS: Final[Mapping[str, Callable[..., Any]]] = {
     "rescale": ops.rescale,
     "to_isotropic": ops.to_isotropic,
     "project": ops.project,
-    "mask": ops.mask,
+    "mask": in_containers.mask,
 }
 KEYS: Final = ("inputs", "steps", "output", "statistics", "fit", "store", "settings", "storage_options")
 OF_CHANNELS: Final = ("channels", "sigma", "radius")  # parameters that name channels, in lists or as keys

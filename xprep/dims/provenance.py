@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -107,3 +107,9 @@ def _spell(value: Any) -> str:
         return f"<{'×'.join(map(str, value.shape))} {value.dtype}>"
     text = repr(value)
     return text if len(text) <= 120 else f"{text[:117]}…"
+
+
+def kept_coords(image: xr.DataArray, dims: Sequence[Any], **more: Any) -> xr.Coordinates:
+    """Return the coordinates of ``image`` that only need ``dims``, with their indexes, and ``more``."""
+    others = [name for name, coord in image.coords.items() if not set(coord.dims) <= set(dims)]
+    return image.coords.to_dataset().drop_vars(others).assign_coords(more).coords

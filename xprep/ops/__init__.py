@@ -13,26 +13,21 @@ from xprep.ops.project import project
 from xprep.ops.pyramid import pyramid
 from xprep.ops.quantile import quantile
 from xprep.ops.rescale import rescale, to_isotropic
-from xprep.rois.in_containers import centered, mask, roi_features, traces
 
 __all__ = [
     "Plan",
     "background",
-    "centered",
     "check_fitted",
     "describe",
     "describe_html",
     "fit_normalize",
     "gaussian_filter",
-    "mask",
     "normalize",
     "plan",
     "project",
     "pyramid",
     "quantile",
     "rescale",
-    "roi_features",
     "subtract_background",
     "to_isotropic",
-    "traces",
 ]

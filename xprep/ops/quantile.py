@@ -12,7 +12,7 @@ from xprep.arguments import check_dim_names
 from xprep.dims.axes import CHANNEL, check_dims, check_image
 from xprep.dims.containers.apply import Container, collect, images_of
 from xprep.dims.parameters import check_choice, check_quantiles
-from xprep.dims.provenance import attributes, spell
+from xprep.dims.provenance import attributes, kept_coords, spell
 from xprep.engine.blocks.gather import BlockPlace
 from xprep.engine.blocks.tiling import tile_of
 from xprep.engine.graph.tasks import as_array
@@ -21,7 +21,6 @@ from xprep.engine.passes.quantiles import Question, quantiles
 from xprep.engine.passes.sorting import block_quantiles
 from xprep.engine.sources.lazy import as_lazy, like
 from xprep.engine.sources.readable import arrange
-from xprep.rois.images.crops import kept_coords
 from xprep.switches import check_switch
 from xprep.types import Array
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xprep.dims.provenance import kept_coords
 from xprep.engine.blocks.tiling import merged_frames
 from xprep.engine.graph.grid import regular, starts
 from xprep.engine.running.roi_blocks import Visit, visit_blocks
@@ -187,9 +188,3 @@ def space_dims(image: xr.DataArray) -> tuple[str, ...]:
             "image.rename({'dim_0': 'y', 'dim_1': 'x'})."
         )
     return ("z", "y", "x") if "z" in image.dims else ("y", "x")
-
-
-def kept_coords(image: xr.DataArray, dims: Sequence[Any], **more: Any) -> xr.Coordinates:
-    """Return the coordinates of ``image`` that only need ``dims``, with their indexes, and ``more``."""
-    others = [name for name, coord in image.coords.items() if not set(coord.dims) <= set(dims)]
-    return image.coords.to_dataset().drop_vars(others).assign_coords(more).coords

@@ -10,11 +10,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xprep.arguments import check_number
+from xprep.dims.provenance import kept_coords
 from xprep.engine.sources.lazy import as_lazy, like
 from xprep.rois.formulas.spectra import check_eps
 from xprep.rois.formulas.surround import Surround, check_iterations, check_surround
 from xprep.rois.images.as_table import table_on
-from xprep.rois.images.crops import Window, crop_labelled, kept_coords, space_dims, together
+from xprep.rois.images.crops import Window, crop_labelled, space_dims, together
 from xprep.rois.images.measuring import FEATURES, MeasureHow, window_type
 from xprep.rois.images.work_groups import measure_rois
 from xprep.rois.table.window_centers import centers_of, check_width

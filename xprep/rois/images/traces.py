@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.dims.provenance import kept_coords
 from xprep.engine.blocks.tiling import merged
 from xprep.engine.graph.grid import starts as edges_of
 from xprep.engine.running.roi_blocks import BatchSums, sum_blocks
@@ -17,7 +18,7 @@ from xprep.engine.sources.lazy import EAGER_TILE_BYTES, as_lazy, is_lazy, like
 from xprep.kernels.rois import sum_frames, sum_frames_skipping_nan
 from xprep.naming import named
 from xprep.rois.images.as_table import table_on
-from xprep.rois.images.crops import kept_coords, space_dims
+from xprep.rois.images.crops import space_dims
 from xprep.rois.table.flat_pixels import BlockGrid, Ints, RoiPixels, group_by_block
 from xprep.rois.table.offsets import flat_offsets
 from xprep.rois.table.roi_table import RoiTable
