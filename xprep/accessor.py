@@ -7,8 +7,6 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-import xarray as xr
-
 from xprep import images, ops, plot
 from xprep.rois import in_containers
 
@@ -64,16 +62,13 @@ class _Prep:
         return ops.describe_html(self._obj)
 
 
-@xr.register_dataarray_accessor("prep")
 class ImagePrep(_Prep):
     """``DataArray.prep``: preprocessing of an image."""
 
 
-@xr.register_dataset_accessor("prep")
 class DatasetPrep(_Prep):
     """``Dataset.prep``: preprocessing of every image of a Dataset; in `normalize` they share statistics."""
 
 
-@xr.register_datatree_accessor("prep")
 class TreePrep(_Prep):
     """``DataTree.prep``: preprocessing of every image of a DataTree; in `normalize` they share statistics."""
