@@ -106,7 +106,7 @@ def test_the_python_of_the_readme_runs(lab: Path) -> None:
     names: dict[str, Any] = {}
     for block in blocks(README):
         exec(compile(block, str(README), "exec"), names)
-    assert xprep.open_image("s3://lab/slide_norm.ome.zarr").dtype == np.float32
+    assert xprep.open_image("normalized.ome.zarr").dtype == np.float32
     assert names["embryo"].sizes == {"y": 20, "x": 24}
     assert names["traces"].compute().sizes == {"t": 6, "roi": 2}
     assert names["spots"].compute().sizes == names["frames"].sizes
@@ -114,12 +114,12 @@ def test_the_python_of_the_readme_runs(lab: Path) -> None:
     np.testing.assert_array_equal(xprep.open_image("tiff.ome.zarr").values, slide.values)
 
 
-def test_the_commands_of_the_readme_run(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_of_the_page_run(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """But the demo, which has tests of its own."""
     runner = pytest.importorskip("typer.testing", reason="the extra 'cli' is not installed").CliRunner()
     from xprep.cli.app import app
 
-    (block,) = [block for block in blocks(README, "bash") if "xprep info" in block]
+    (block,) = [block for block in blocks(ROOT / "docs" / "command_line.md", "bash") if "xprep info" in block]
     commands = [shlex.split(line, comments=True) for line in block.splitlines()]
     names = "demo info convert plan normalize normalize fit normalize run validate scratch"
     assert [words[1] for words in commands] == names.split()
