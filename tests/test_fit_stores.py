@@ -370,7 +370,7 @@ def test_a_recipe_takes_a_file(name: str, stored: Path, tmp_path: Path, monkeypa
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "a word": ({"statistics": "eech"}, "statistics: must be each, folder, all, or a file of statistics; there is no file eech"),
+    "a word": ({"statistics": "eech"}, "must be each, folder, well, plate, all, or a file of statistics; there is no file eech"),
     "an image": ({"statistics": "{in}/train 1.zarr"}, "statistics: .*no fitted Dataset"),
     "no JSON": ({"statistics": "{out}.json"}, "statistics: .*is not JSON"),
     "no step for them": ({"statistics": "{out}.json", "steps": ["to_isotropic"]}, "statistics: .*one step normalize"),

@@ -332,7 +332,7 @@ def test_of_two_machines_that_replace_one_store_one_wins(
             again.started("", 0)
             return announced(*which)
 
-        monkeypatch.setattr("xprep.io.layout.announced", late)
+        monkeypatch.setattr("xprep.io.claimed.announced", late)
     with pytest.raises(StoreExistsError, match=r"a\.zarr was written by another run while this one"):
         run(source, mortal("a.zarr"), 1, overwrite=True, progress=Meanwhile(lambda: None) if at_the_end else again)
     monkeypatch.undo()

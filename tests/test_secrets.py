@@ -218,7 +218,7 @@ def test_a_command_lets_no_secret_through(tmp_path: Path, options: dict[str, Any
     """The last net, below all others: whatever an error or a warning says of what a command was given."""
     from rich.console import Console
 
-    import xprep.batch.running
+    import xprep.batch.opening
     import xprep.batch.state
     import xprep.cli.batch
     from xprep.cli.failures import reported
@@ -239,13 +239,12 @@ def test_a_command_lets_no_secret_through(tmp_path: Path, options: dict[str, Any
     def tell(*_: Any, **__: Any) -> Any:
         raise ValueError(text)
 
-    monkeypatch.setattr(xprep.cli.batch, "open_image", tell)
+    monkeypatch.setattr(xprep.batch.opening, "open_image", tell)
     recipe = {"inputs": "s3://lab/a.zarr", "steps": ["normalize"], "output": "s3://lab/out", "storage_options": options}
     (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
     result = CliRunner().invoke(app, ["plan", str(tmp_path / "recipe.yaml")])
     assert "would fail: *** in https://lab/x" in result.output
     assert CANARY not in result.output + result.stderr
-    monkeypatch.setattr(xprep.batch.running, "open_image", tell)
     (outcome,) = xprep.run(tmp_path / "recipe.yaml", progress=False).outcomes
     assert outcome.reason == "*** in https://lab/x"
     monkeypatch.setattr(xprep.batch.state, "open_store", tell)

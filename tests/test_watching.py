@@ -26,7 +26,9 @@ from tests.crashes import objects
 from tests.servers import Server
 from xprep.engine.origins import origins_of
 from xprep.errors import SourceChangedError
+from xprep.images.watching import Watch
 from xprep.io.contents import GROUPS, Sums, add_up
+from xprep.io.layout import ImageStore
 from xprep.io.stores import Place, open_store
 
 CHUNKS = {"t": 1, "y": 32, "x": 32}
@@ -400,3 +402,31 @@ def test_a_sum_does_not_depend_on_order_nor_grow(tmp_path: Path, s3: Server) -> 
     after = add_up(origins_of([xprep.open_image(f"{root}/s.zarr", storage_options=options).data]).contents[0])
     assert isinstance(after, Sums)
     assert after.count == 95
+
+
+def test_the_note_of_a_source_is_written_before_its_folder_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread writes it; that of a small image was at it when the run deleted the folder, and the run failed."""
+    make(tmp_path / "a.zarr")
+    order, checking, finishing = [], threading.Event(), threading.Event()
+    save, check, finish = Watch._save, Watch.check, ImageStore.finish
+
+    def slow(watch: Any, *arguments: Any) -> None:
+        checking.wait(60)
+        finishing.wait(0.5)  # where nobody waits for the note, the store is finished meanwhile
+        save(watch, *arguments)
+        order.append("note")
+
+    def checked(watch: Any, *arguments: Any) -> None:
+        checking.set()
+        check(watch, *arguments)
+
+    def noted(store: Any, *arguments: Any) -> None:
+        order.append("finish")
+        finishing.set()
+        finish(store, *arguments)
+
+    monkeypatch.setattr(Watch, "_save", slow)
+    monkeypatch.setattr(Watch, "check", checked)
+    monkeypatch.setattr(ImageStore, "finish", noted)
+    write(xprep.open_image(tmp_path / "a.zarr"), tmp_path / "b.zarr")
+    assert order == ["note", "finish"]

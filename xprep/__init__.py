@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from xprep import datasets, rois, ufuncs
+from xprep import datasets, rois, spatialdata, ufuncs
 from xprep.accessor import DatasetPrep, ImagePrep, TreePrep
 from xprep.batch import BatchInterruptedError, BatchReport, RecipeError, run, status
 from xprep.errors import (
@@ -97,6 +97,7 @@ __all__ = [
     "run",
     "set_options",
     "show_versions",
+    "spatialdata",
     "statistics_of",
     "status",
     "subtract_background",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 from xprep.batch.located import Located
 from xprep.batch.places import check_places
@@ -21,15 +22,30 @@ from xprep.io.urls import join, redact
 
 @dataclass(frozen=True, repr=False)
 class Task:
-    """One image of a batch: where it is, where its result goes, of which experiment it is, and the plate that holds it.
+    """One image of a batch.
 
-    ``fits`` says whether others get the statistics of its experiment.
+    Attributes
+    ----------
+    input, output : str
+        Where it is, and where its result goes.
+    experiment : str
+        Of which it is one: those of one share statistics.
+    plate : str
+        The plate, or other group of images, that holds it; empty where none does.
+    made : str
+        The plate that is made of that, and holds the result; empty where results are stores of their own.
+    path : str
+        Of the image in its plate.
+    fits : bool
+        Whether others get the statistics of its experiment.
     """
 
     input: str
     output: str
     experiment: str
     plate: str = ""
+    made: str = ""
+    path: str = ""
     fits: bool = False
 
     def __repr__(self) -> str:
@@ -47,12 +63,17 @@ class Task:
 
 
 @dataclass(frozen=True)
-class _Image:
+class Image:
+    """An image that was found: where, what its result is called, what it lies in; of a plate its path and well there."""
+
     url: str
     name: str
     parent: str
     folder: str
     plate: str = ""
+    path: str = ""
+    well: str = ""
+    is_element: bool = False
 
 
 def find_tasks(recipe: Recipe) -> list[Task]:
@@ -66,21 +87,67 @@ def find_tasks(recipe: Recipe) -> list[Task]:
         A bucket that cannot be listed.
     """
     images = [image for given in recipe.inputs for image in _images(given, recipe)]
-    outputs = [_output(recipe.output, image, index, len(images)) for index, image in enumerate(images)]
+    if recipe.statistics in ("well", "plate") and not any(image.plate for image in images):
+        recipe.refuse("statistics", f"{recipe.statistics}: no input is a plate, nor a store of several series; give each or all.")
+    if is_whole := _is_one_plate(recipe.output, images):
+        outputs = [join(recipe.output, image.path) for image in images]
+    else:
+        outputs = [_output(recipe.output, image, index, len(images)) for index, image in enumerate(images)]
     twice = [url for url, count in Counter(outputs).items() if count > 1]
     if twice:
         recipe.refuse("output", f"several results would go to {redact(twice[0])}; use {{name}}, {{parent}} or {{index}}.")
-    cohort = _cohort(recipe, images)
-    tasks = [
-        Task(one.url, url, "" if one.url in cohort else _experiment(recipe, one), one.plate, one.url in cohort)
-        for one, url in zip(images, outputs, strict=True)
-    ]
+    made, cohort = recipe.output if is_whole else "", _cohort(recipe, images)
+    tasks = [_task(one, url, made, recipe.statistics, one.url in cohort) for one, url in zip(images, outputs, strict=True)]
+    return _checked(recipe, tasks)
+
+
+def find_fields(inputs: Sequence[str], outputs: Sequence[str], recipe: Recipe) -> list[Task]:
+    """Return the images at ``inputs``, which are no patterns, with one of ``outputs`` for each: a plate's results are a plate.
+
+    Raises
+    ------
+    RecipeError
+        As of `find_tasks`.
+    """
+    tasks: list[Task] = []
+    for url, output in zip(inputs, outputs, strict=True):
+        for one in find_images(url, recipe.storage_options):
+            if one.is_element:
+                recipe.refuse(
+                    "inputs",
+                    f"{redact(url)} is a SpatialData object: xprep.spatialdata gives back one in Python; or give one of its "
+                    f"images, {redact(one.url)}.",
+                )
+            target, made = (join(output, one.path), output) if one.plate else (output, "")
+            tasks.append(_task(one, target, made, recipe.statistics))
+    return _checked(recipe, tasks)
+
+
+def _checked(recipe: Recipe, tasks: list[Task]) -> list[Task]:
+    if twice := [url for url, count in Counter(task.input for task in tasks).items() if count > 1]:
+        recipe.refuse("inputs", f"{redact(twice[0])} is there more than once; give it once.")
     file = [] if recipe.statistics in SHARING else [recipe.statistics]
-    check_places(recipe, outputs, [*find_inputs(tasks), *file])
+    check_places(recipe, find_outputs(tasks), [*find_inputs(tasks), *file])
     return tasks
 
 
-def _cohort(recipe: Recipe, images: Sequence[_Image]) -> set[str]:
+def _task(image: Image, output: str, made: str, sharing: str, fits: bool = False) -> Task:
+    experiment = "" if fits else _experiment(sharing, image)
+    return Task(image.url, output, experiment, image.plate, made, image.path, fits)
+
+
+def _is_one_plate(output: str, images: Sequence[Image]) -> bool:
+    """Whether ``images`` are those of one plate, and ``output`` the name of one store."""
+    plates = {"" if image.is_element else image.plate for image in images}
+    return len(plates) == 1 and plates != {""} and not _has_fields(output) and output.rstrip("/").endswith(".zarr")
+
+
+def find_outputs(tasks: Sequence[Task]) -> list[str]:
+    """Return all stores that are written, a plate as one."""
+    return list(dict.fromkeys(task.made or task.output for task in tasks))
+
+
+def _cohort(recipe: Recipe, images: Sequence[Image]) -> set[str]:
     """Return the URLs of the images that are fitted to, which must be among the inputs."""
     found: set[str] = set()
     located = [(locate(one.url, recipe.storage_options), one.url) for one in images] if recipe.fit else []
@@ -109,37 +176,51 @@ def group_tasks(tasks: Sequence[Task]) -> list[list[Task]]:
     return list(groups.values())
 
 
-def _experiment(recipe: Recipe, image: _Image) -> str:
-    return {"folder": image.folder, "all": ""}.get(recipe.statistics, image.url)
+def _experiment(sharing: str, image: Image) -> str:
+    """Return the name of an image's experiment; the folder of a plate's field is its well, and an element is of no plate."""
+    plate = image.url if image.is_element else image.plate or image.url
+    well = join(plate, image.well) if image.well else plate
+    folder = well if image.well else image.plate or image.folder
+    return {"each": image.url, "folder": folder, "well": well, "plate": plate, "all": ""}.get(sharing, image.url)
 
 
-def _images(given: Located, recipe: Recipe) -> list[_Image]:
+def _images(given: Located, recipe: Recipe) -> list[Image]:
     text = given.text()
     if not has_pattern(text):
-        return _parts(text, recipe)
+        return find_images(text, recipe.storage_options)
     found = find_urls(text, recipe.storage_options)
     if not found:
         here = "" if "://" in text else f" (looked for {Path(text).absolute()})"
         given.refuse(f"nothing fits {redact(text)!r}{here}.")
-    return [image for url in found for image in _parts(url, recipe)]
+    return [image for url in found for image in find_images(url, recipe.storage_options)]
 
 
-def _parts(url: str, recipe: Recipe) -> list[_Image]:
+def find_images(url: str, storage_options: Mapping[str, Any]) -> list[Image]:
     """Return the image at ``url``, or those of the plate or series there; what cannot be read is an image that fails later."""
     folder, name = take_apart(url)[0], stem(url)
     parent = folder.rpartition("/")[2]
     try:
-        group = read_group(open_store(url, recipe.storage_options))
+        group = read_group(open_store(url, storage_options))
         entries = list_images(group) if group is not None else []
     except (ValueError, OSError, ImportError):
         entries = []
     if len(entries) < 2 and (not entries or not entries[0].path):
-        return [_Image(url, name, parent, folder)]
-    return [_Image(join(url, one.path), f"{name}_{one.path.replace('/', '_')}", parent, url, url) for one in entries]
+        return [Image(url, name, parent, folder)]
+    return [
+        Image(
+            join(url, one.path), f"{name}_{one.path.replace('/', '_')}", parent, url, url, one.path,
+            one.name if one.kind == "field" else "", one.kind == "element",
+        )
+        for one in entries
+    ]  # fmt: skip
 
 
-def _output(pattern: str, image: _Image, index: int, count: int) -> str:
-    if any(name is not None for _, name, _, _ in Formatter().parse(pattern)):
+def _has_fields(pattern: str) -> bool:
+    return any(name is not None for _, name, _, _ in Formatter().parse(pattern))
+
+
+def _output(pattern: str, image: Image, index: int, count: int) -> str:
+    if _has_fields(pattern):
         return pattern.format(name=image.name, parent=image.parent, index=index)
     if count == 1 and pattern.rstrip("/").endswith(".zarr"):
         return pattern

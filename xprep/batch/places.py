@@ -14,6 +14,8 @@ from xprep.options import options, set_options
 def check_places(recipe: Recipe, outputs: Iterable[str], inputs: Iterable[str]) -> None:
     """Refuse outputs that are, hold or lie in an input or another output, and a scratch folder that lies in one of these.
 
+    Two inputs that are one place by two names are refused as well: their images would be made, and count, twice.
+
     Raises
     ------
     RecipeError
@@ -28,6 +30,9 @@ def check_places(recipe: Recipe, outputs: Iterable[str], inputs: Iterable[str]) 
             f"the output {one.shown} and the input {other.shown} {describe_overlap(one, other)}: the input would be lost. Give "
             "another output.",
         )
+    for one, other in overlaps(read, read):
+        if one.lies_in(other) and other.lies_in(one):
+            recipe.refuse("inputs", f"{one.shown} and {other.shown} are one place; give it once.")
     with set_options(**recipe.settings):
         scratch = _located(filter(None, [options().scratch_url]), options().scratch_options or {})
     for one, other in overlaps(scratch, [*made, *read]):

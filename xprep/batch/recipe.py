@@ -36,7 +36,7 @@ FIELDS: Final = ("name", "parent", "index")
 # Of a text no form; of a number a width, with zeros before it or without: names stay below 256 bytes.
 _FORMS: Final = ("", r"0?[0-9]{0,2}d?")
 
-SHARING: Final = ("each", "folder", "all")
+SHARING: Final = ("each", "folder", "well", "plate", "all")
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,9 +67,10 @@ class Recipe:
     steps : tuple of Step
         In this order.
     output : str
-        Where a result goes: a folder, or a URL with ``{name}``, ``{parent}``, ``{index}``.
+        Where a result goes: a folder, or a URL with ``{name}``, ``{parent}``, ``{index}``; of one plate the new plate's URL.
     statistics : str
-        Which images are one experiment and share statistics: every image is its own (``each``), those of one ``folder``, ``all``.
+        Which images are one experiment and share statistics: every image is its own (``each``), those of one ``folder``, ``all``;
+        of plates those of one ``well``, which is a field's folder, or of one ``plate``: images of no plate are each their own.
         Anything else is a file of statistics, that all images are normalised with.
     fit : tuple of Located
         URLs and patterns of those inputs that share statistics, which are then the statistics of all others too.

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Final
 
 import xarray as xr
 
-from xprep.batch.inputs import Task, find_inputs, find_tasks, group_tasks
+from xprep.batch.experiments import Experiments, not_run
+from xprep.batch.inputs import Task, find_inputs, find_outputs, find_tasks, group_tasks
 from xprep.batch.outcome import BatchInterruptedError, BatchReport, Outcome, OutcomeListener
 from xprep.batch.places import check_report
+from xprep.batch.plates import begin_plates, finish_plates, list_wells
 from xprep.batch.recipe import Recipe, load_recipe
 from xprep.batch.reports import Account, ReportFile
-from xprep.batch.shared import read_statistics, statistics_for
-from xprep.batch.steps import check_values, prepare, steps_with
+from xprep.batch.shared import read_statistics
+from xprep.batch.steps import check_values
+from xprep.batch.turns import in_turns, run_turn
 from xprep.engine.progress import choose_listener
-from xprep.images import Report, WriteOptions, open_image, write_images
-from xprep.io.urls import redact, redact_text
+from xprep.images import WriteOptions
 from xprep.options import set_options
 from xprep.switches import check_switch
 from xprep.types import Listener
@@ -94,27 +93,36 @@ def run(
     resume, overwrite = check_switch(resume, "resume"), check_switch(overwrite, "overwrite", None)
     listener = choose_listener(progress)
     checked = load_recipe(recipe)
-    groups = group_tasks(find_tasks(checked))
+    how = replace(checked.store, resume=resume, overwrite=checked.store.overwrite if overwrite is None else overwrite)
+    itself = [recipe] if isinstance(recipe, str | Path) else []
+    return run_tasks(replace(checked, store=how), find_tasks(checked), listener, report, itself)
+
+
+def run_tasks(
+    recipe: Recipe,
+    tasks: Sequence[Task],
+    listener: Listener | None,
+    report: str | Path | None = None,
+    itself: Sequence[str | Path] = (),
+) -> BatchReport:
+    """Run a checked recipe over its ``tasks``; ``itself`` is its file, if it has one, that a report must not go to."""
+    groups = group_tasks(tasks)
     tasks = [task for group in groups for task in group]
-    file = None if report is None else _report_file(report, recipe, checked, tasks)
-    statistics = read_statistics(checked)
-    check_values(checked, groups, statistics)
-    account = Account(checked, tasks, file)
-    how = replace(
-        checked.store,
-        resume=resume,
-        overwrite=checked.store.overwrite if overwrite is None else overwrite,
-        storage_options=checked.storage_options,
-    )
-    with set_options(**checked.settings):
+    file = None if report is None else _report_file(report, recipe, tasks, itself)
+    statistics = read_statistics(recipe)
+    check_values(recipe, groups, statistics)
+    account = Account(recipe, tasks, file)
+    how = replace(recipe.store, storage_options=recipe.storage_options)
+    with set_options(**recipe.settings):
         return _run_all(groups, account, how, listener, statistics)
 
 
-def _report_file(report: str | Path, recipe: Any, checked: Recipe, tasks: Sequence[Task]) -> ReportFile:
+def _report_file(
+    report: str | Path, recipe: Recipe, tasks: Sequence[Task], itself: Sequence[str | Path]
+) -> ReportFile:
     """Return the file for the report, which is none of the files and stores of the batch."""
-    itself = [recipe] if isinstance(recipe, str | Path) else []
-    check_report(report, checked, [*itself, *find_inputs(tasks), *(task.output for task in tasks)])
-    return ReportFile.at(report, checked.storage_options)
+    check_report(report, recipe, [*itself, *find_inputs(tasks), *find_outputs(tasks)])
+    return ReportFile.at(report, recipe.storage_options)
 
 
 def _run_all(
@@ -125,21 +133,25 @@ def _run_all(
     statistics: xr.Dataset | None,
 ) -> BatchReport:
     total = len(account.tasks)
-    for group in groups:
+    plates = begin_plates(account.tasks, account.recipe, how, listener)
+    for turn in in_turns(groups, account.recipe):
         done = len(account.outcomes)
-        account.keep(account.report(group))
+        account.keep(account.report([task for group in turn for task in group]))
         try:
-            if unfit := _unfit(group, account):
-                account.outcomes += [_not_run(task, unfit) for task in group]
+            experiments = Experiments(account.recipe, how, plates, groups[0], statistics)
+            named = _named(listener, [task for group in turn for task in group], done, total)
+            if unfit := _unfit(turn[0], account):
+                account.outcomes += [not_run(task, unfit) for task in turn[0]]
             else:
-                given = partial(statistics_for, group, groups, account.recipe, statistics)
-                account.outcomes += _run_group(group, account.recipe, how, _named(listener, group, done, total), given)
+                account.outcomes += run_turn(turn, experiments, named)
+            plates = list_wells(plates, account)
         except KeyboardInterrupt:
-            account.outcomes += [_not_run(task, "interrupted") for task in account.tasks[done:]]
+            account.outcomes += [not_run(task, "interrupted") for task in account.tasks[len(account.outcomes) :]]
             _tell(listener, account.outcomes, told=done, total=total)
             raise BatchInterruptedError(account.keep(account.report(ended=True, interrupted=True))) from None
         account.keep(account.report())
         _tell(listener, account.outcomes, told=done, total=total)
+    finish_plates(list_wells(plates, account, ended=True), account, listener)
     return account.keep(account.report(ended=True))
 
 
@@ -154,58 +166,6 @@ def _unfit(tasks: Sequence[Task], account: Account) -> str:
     """Return why there are no statistics for images that get those of others; an empty text where there are."""
     wrong = [one for task, one in zip(account.tasks, account.outcomes, strict=False) if task.fits and one.state in _NO_RESULT]
     return f"its statistics are fitted to {wrong[0].input}, which has no result" if wrong and not tasks[0].fits else ""
-
-
-def _run_group(
-    tasks: Sequence[Task], recipe: Recipe, how: WriteOptions, progress: Any, statistics: Callable[[], xr.Dataset | None]
-) -> list[Outcome]:
-    start = perf_counter()
-    culprit: Task | None = None
-    try:
-        images = []
-        for task in tasks:
-            culprit = task
-            images.append(open_image(task.input, storage_options=recipe.storage_options))
-        culprit = None
-        steps = steps_with(recipe.steps, statistics())
-        results = prepare(images, steps, recipe.storage_options, [task.input for task in tasks])
-        targets = [(image, task.output) for image, task in zip(results, tasks, strict=True)]
-        reports = list(write_images(targets, how, progress=progress).values())
-    except Exception as error:  # noqa: BLE001  (whatever it is, the other images go on)
-        return _failed(tasks, culprit, error, recipe, perf_counter() - start)
-    return [_written(task, report) for task, report in zip(tasks, reports, strict=True)]
-
-
-def _written(task: Task, report: Report) -> Outcome:
-    done = "written" if report.units else "finished before"
-    notes = report.notes if report.units else ()
-    return Outcome(
-        task.shown, report.url, done, "", "", report.seconds, report.nbytes, notes, report.statistics, _now()  # type: ignore[arg-type]
-    )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _failed(tasks: Sequence[Task], culprit: Task | None, error: Exception, recipe: Recipe, seconds: float) -> list[Outcome]:
-    """Return the outcomes of an experiment that failed: of the image that did it, if that is known, and of the others."""
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    reason = redact_text(text, recipe.secrets) or type(error).__name__
-    named = [task for task in tasks if task is culprit or task.shown in reason or redact(task.output) in reason]
-    guilty = named if named else tasks
-    kind = type(error).__name__
-    outcomes = []
-    for task in tasks:
-        if task in guilty:
-            outcomes.append(Outcome(task.shown, redact(task.output), "failed", reason, kind, seconds, ended=_now()))
-        else:
-            outcomes.append(_not_run(task, f"it shares statistics with {guilty[0].shown}, which failed"))
-    return outcomes
-
-
-def _not_run(task: Task, reason: str) -> Outcome:
-    return Outcome(task.shown, redact(task.output), "not run", reason)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import xarray as xr
 
@@ -29,17 +30,15 @@ def read_statistics(recipe: Recipe) -> xr.Dataset | None:
         check_fitted(found, "it")
     except (OSError, ValueError, TypeError) as error:
         text = redact_text(str(error), recipe.secrets)
-        recipe.refuse("statistics", f"must be each, folder, all, or a file of statistics; {text}")
+        recipe.refuse("statistics", f"must be {', '.join(SHARING)}, or a file of statistics; {text}")
     return found
 
 
-def statistics_for(
-    tasks: Sequence[Task], groups: Sequence[Sequence[Task]], recipe: Recipe, of_file: xr.Dataset | None
-) -> xr.Dataset | None:
-    """Return the statistics of the images that ``recipe`` fits to, None for these; where it fits to none, ``of_file``."""
+def statistics_for(tasks: Sequence[Task], recipe: Recipe, of_file: xr.Dataset | None, fitted: Any) -> xr.Dataset | None:
+    """Return the statistics of the store ``fitted``, None for the images that made them; where none are fitted, ``of_file``."""
     if not recipe.fit or tasks[0].fits:
         return of_file
-    return statistics_of(groups[0][0].output, storage_options=recipe.storage_options)
+    return statistics_of(fitted, storage_options=recipe.storage_options)
 
 
 def statistics_to_come(tasks: Sequence[Task], groups: Sequence[Sequence[Task]], recipe: Recipe) -> xr.Dataset | None:

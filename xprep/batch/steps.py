@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 import numpy as np
 import xarray as xr
 
 from xprep.batch.inputs import Task
 from xprep.batch.located import RecipeError
+from xprep.batch.opening import IMAGE
 from xprep.batch.recipe import STEPS, Recipe, Step, find_needed
 from xprep.dims.channels import channel_names
 from xprep.images import open_image
@@ -21,22 +22,46 @@ from xprep.options import set_options
 _ERRORS: Final = (ValueError, KeyError, TypeError, ArithmeticError)
 
 
+Image: TypeAlias = xr.DataArray | xr.DataTree
+
+
 def prepare(
-    images: Sequence[xr.DataArray], steps: Sequence[Step], storage_options: Mapping[str, Any], urls: Sequence[str]
-) -> list[xr.DataArray]:
-    """Return the lazy results of ``steps``; several images are one experiment and share statistics."""
-    if len(images) == 1:
-        result = images[0]
-        for step in steps:
-            result = _apply(_with_labels(step, urls[0], storage_options), result)
-        return [result]
+    images: Sequence[Image], steps: Sequence[Step], storage_options: Mapping[str, Any], urls: Sequence[str]
+) -> list[Image]:
+    """Return the lazy results of ``steps``; several images are one experiment and share statistics.
+
+    An image with labels is a DataTree of both, and so is its result.
+    """
+    results = list(images)
+    for step in steps:
+        if len(results) == 1 or isinstance(step.parameters.get("rois"), str):
+            results = [_apply(_with_labels(step, url, storage_options), one) for url, one in zip(urls, results, strict=True)]
+        else:
+            results = _apply_together(step, results, urls)
+    return results
+
+
+def _apply_together(step: Step, images: Sequence[Image], urls: Sequence[str]) -> list[Image]:
     # As errors and warnings tell them.
     names = [f"/{n} {redact(url).rstrip('/').rpartition('/')[2]}" for n, url in enumerate(urls)]
-    nodes = {name: image.rename("image").to_dataset() for name, image in zip(names, images, strict=True)}
-    tree = xr.DataTree.from_dict(nodes)
-    for step in steps:
-        tree = _apply(step, tree)
-    return [tree[name]["image"].rename(image.name) for name, image in zip(names, images, strict=True)]
+    nodes = {path: node for name, image in zip(names, images, strict=True) for path, node in _nodes(name, image).items()}
+    tree = _apply(step, xr.DataTree.from_dict(nodes))
+    return [_taken(tree[name], image) for name, image in zip(names, images, strict=True)]
+
+
+def _nodes(name: str, image: Image) -> dict[str, xr.Dataset]:
+    if isinstance(image, xr.DataArray):
+        return {name: image.to_dataset(name=IMAGE)}
+    return {f"{name}/{node.path.strip('/')}".rstrip("/"): node.to_dataset(inherit=False) for node in image.subtree}
+
+
+def _taken(node: xr.DataTree, image: Image) -> Image:
+    """Return a result in the form of its ``image``, and under its name."""
+    if isinstance(image, xr.DataArray):
+        return node[IMAGE].rename(image.name)
+    alone = node.copy()
+    alone.name = image.name
+    return alone
 
 
 def _with_labels(step: Step, url: str, storage_options: Mapping[str, Any]) -> Step:

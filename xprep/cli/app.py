@@ -18,6 +18,7 @@ from xprep.cli.examples import epilog
 from xprep.cli.failures import reported
 from xprep.cli.fit import fit
 from xprep.cli.interrupts import interruptible
+from xprep.cli.plates import find_batch
 from xprep.cli.request import Request, taking_request
 from xprep.cli.tables import make_console, print_plan, print_reports, print_store
 from xprep.cli.validate import validate
@@ -82,12 +83,16 @@ def info(
 def normalize(request: Request) -> None:
     """Normalise an image for pixel clustering, and write it as OME-Zarr with its pyramid.
 
-    Several inputs are the fields of view of one experiment: they share statistics, and OUT is their results' folder.
+    Several inputs are the fields of view of one experiment: they share statistics, and OUT is their results' folder. So are the
+    fields of a plate, of which OUT is a plate.
     """
     if request.recipe is not None:
         raise typer.BadParameter(f"a recipe is run by: xprep run {request.recipe}", param_hint="IN… OUT")
     err = make_console(stderr=True)
     with reported(err, debug=request.debug, secrets=request.secrets), interruptible():
+        if (many := find_batch("normalize", request)) is not None:
+            batch.run_found(*many, request, err)
+            return
         how = WriteOptions(storage_options=request.storage_options, **request.store)
         with set_options(**request.settings), connect(request.scheduler, request.workers):
             results = _normalized(request)
@@ -107,6 +112,10 @@ def plan(request: Request) -> None:
         return
     err = make_console(stderr=True)
     with reported(err, debug=request.debug, secrets=request.secrets):
+        if (many := find_batch("normalize", request)) is not None:
+            with connect(request.scheduler, request.workers):
+                batch.print_plans(*many)
+            return
         how = WriteOptions(storage_options=request.storage_options, **request.store)
         with set_options(**request.settings), connect(request.scheduler, request.workers):
             images = _normalized(request)

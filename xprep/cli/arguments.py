@@ -33,7 +33,7 @@ _PERCENTILE = "0-100|none"
 
 Urls = Annotated[
     list[str],
-    typer.Argument(metavar="IN… OUT", help="One image or more, and where the result goes: paths or URLs."),
+    typer.Argument(metavar="IN… OUT", help="One image or plate, or more, and where the result goes: paths or URLs."),
 ]
 
 P = Annotated[Any, _statistics("Percentile that a channel is divided by.", _PERCENTILE)]
@@ -49,6 +49,11 @@ Channels = Annotated[
 Pool = Annotated[
     str,
     _option("Normalisation", "Statistics of several images: the mean of theirs, or over all pixels.", metavar="mean|exact"),
+]
+Share = Annotated[
+    str,
+    _option("Normalisation", "Which images share statistics: all of them, those of a plate, a well, or none.",
+            metavar="all|plate|well|each"),
 ]
 Empty = Annotated[
     str, _option("Normalisation", "A channel without signal: leave it, or NaN as the reference.", metavar="skip|nan")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import xarray as xr
+from rich.console import Console
 from rich.text import Text
 
 from xprep.batch import (
@@ -21,18 +22,20 @@ from xprep.batch import (
     load_recipe,
     prepare,
     read_statistics,
+    run_tasks,
     statistics_to_come,
     status,
     steps_with,
 )
 from xprep.batch import run as run_recipe
+from xprep.batch.opening import IMAGE, open_input, split_absent
 from xprep.cli.arguments import Debug, Overwrite, Quiet, Scheduler, Workers
 from xprep.cli.failures import FAILED, describe, in_command_words, reported
 from xprep.cli.interrupts import interruptible
 from xprep.cli.lines import Progress, listening
+from xprep.cli.request import Request
 from xprep.cli.tables import make_console, print_batch_failure, print_batch_plan, print_batch_total
 from xprep.engine.cluster import connect
-from xprep.images import open_image
 from xprep.io.urls import redact, redact_text
 from xprep.ops import Plan
 from xprep.ops import plan as plan_images
@@ -113,24 +116,37 @@ def _run(
         recipe = load_recipe(path)
         with reported(err, debug=debug, secrets=(recipe.secrets, scheduler)), interruptible(), connect(scheduler, workers):
             if plan:
-                _print_plans(recipe)
+                print_plans(recipe, find_tasks(recipe))
                 return
             with listening(progress, err, quiet=quiet) as listener:
-                found = _report(recipe, progress=listener, **how)
+                found = _report(lambda: run_recipe(recipe, progress=listener, **how))
+    _finish(found, f"xprep resume {path}", err, quiet)
+
+
+def run_found(recipe: Recipe, tasks: Sequence[Task], request: Request, err: Console) -> None:
+    """Run a command for one image over those that it was given."""
+    with connect(request.scheduler, request.workers), listening("bar", err, quiet=request.quiet) as listener:
+        told = None if isinstance(listener, bool) else listener
+        found = _report(lambda: run_tasks(recipe, tasks, told))
+    _finish(found, "the same command with --resume", err, request.quiet)
+
+
+def _report(work: Callable[[], BatchReport]) -> BatchReport:
+    """Return what became of the images of a batch, also where it was interrupted."""
+    try:
+        return work()
+    except BatchInterruptedError as stopped:
+        return stopped.report
+
+
+def _finish(found: BatchReport, again: str, err: Console, quiet: bool) -> None:
+    """Print what became of a batch, and end with its exit code."""
     if not quiet:
         make_console().print(Text(in_command_words(str(found))), soft_wrap=True)
     if not found.ok:
         before = "interrupted. " if found.interrupted else ""
-        err.print(f"{before}xprep resume {path} runs what has no result, and nothing else.", style="yellow", soft_wrap=True)
+        err.print(f"{before}{again} runs what has no result, and nothing else.", style="yellow", soft_wrap=True)
     raise typer.Exit(found.exit_code)
-
-
-def _report(recipe: Recipe, **how: Any) -> BatchReport:
-    """Return what became of a recipe's images, also where the run was interrupted."""
-    try:
-        return run_recipe(recipe, **how)
-    except BatchInterruptedError as stopped:
-        return stopped.report
 
 
 def plan_recipe(path: Path, scheduler: str | None, workers: int | None, debug: bool) -> None:
@@ -138,10 +154,10 @@ def plan_recipe(path: Path, scheduler: str | None, workers: int | None, debug: b
     _run(path, {}, "none", scheduler, workers, False, debug, plan=True)
 
 
-def _print_plans(recipe: Recipe) -> None:
+def print_plans(recipe: Recipe, tasks: Sequence[Task]) -> None:
     """Print the plan of every experiment; one that cannot be planned does not stop the others."""
     out, plans = make_console(), list[Plan]()
-    groups = group_tasks(find_tasks(recipe))
+    groups = [part for group in group_tasks(tasks) for part in split_absent(group, recipe.storage_options)]
     statistics = read_statistics(recipe)
     check_values(recipe, groups, statistics)
     with set_options(**recipe.settings):
@@ -160,7 +176,8 @@ def _print_plans(recipe: Recipe) -> None:
 
 
 def _plan(recipe: Recipe, tasks: Sequence[Task], statistics: xr.Dataset | None) -> Plan:
-    images = [open_image(task.input, storage_options=recipe.storage_options) for task in tasks]
+    images = [open_input(task, recipe.storage_options) for task in tasks]
     results = prepare(images, steps_with(recipe.steps, statistics), recipe.storage_options, [task.input for task in tasks])
-    nodes = {f"/{n}": one.to_dataset(name="image") for n, one in enumerate(results)}
+    alone = [one if isinstance(one, xr.DataArray) else one.to_dataset()[IMAGE] for one in results]
+    nodes = {f"/{n}": one.to_dataset(name=IMAGE) for n, one in enumerate(alone)}
     return plan_images(xr.DataTree.from_dict(nodes), chunks=recipe.store.chunks, shards=recipe.store.shards)

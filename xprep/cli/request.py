@@ -10,6 +10,7 @@ from typing import Any, Final, ParamSpec
 
 import typer
 
+from xprep.batch.recipe import SHARING
 from xprep.cli import arguments as given
 from xprep.cli.values import parse_storage_options
 from xprep.io.paths import stem
@@ -44,6 +45,8 @@ class Request:
         No bar and no summary; show tracebacks.
     recipe : Path, optional
         A recipe's file, given instead of images.
+    share : str
+        Which images share statistics.
     """
 
     inputs: tuple[str, ...]
@@ -58,6 +61,7 @@ class Request:
     debug: bool
     source: dict[str, Any] = field(default_factory=dict)
     recipe: Path | None = None
+    share: str = "all"
 
     @property
     def secrets(self) -> tuple[Any, ...]:
@@ -92,6 +96,7 @@ def _request(
     channels: given.Channels = None,
     pool: given.Pool = "mean",
     empty: given.Empty = "skip",
+    share: given.Share = "all",
     dtype: given.Dtype = "float32",
     series: given.Series = None,
     dims: given.Dims = None,
@@ -118,6 +123,8 @@ def _request(
 ) -> Request:
     if len(urls) < 2 and not urls[0].endswith(RECIPES):
         raise typer.BadParameter("give one input or more, and then the output.", param_hint="IN… OUT")
+    if share not in SHARING:
+        raise typer.BadParameter(f"one of {', '.join(SHARING)}; got {share!r}.", param_hint="--share")
     parameters = {
         "p": p, "p_sum": p_sum, "p_post": p_post, "sigma": sigma, "norm_sum": norm_sum, "cap_max": cap_max,
         "channels": channels, "dtype": dtype, "chunks": chunks, "pool": pool, "empty": empty,
@@ -143,6 +150,7 @@ def _request(
         debug=debug,
         source={"series": series, "dims": dims},
         recipe=Path(urls[0]) if len(urls) == 1 else None,
+        share=share,
     )
 
 

@@ -15,6 +15,7 @@ from xprep.sizes import format_bytes
 from xprep.texts import make_safe, make_safe_lines
 
 MANY = 20  # rows of a list that is cut
+SHOWN = 4  # names in a cell
 
 
 class SafeConsole(Console):
@@ -130,8 +131,23 @@ def _print_images(console: Console, info: StoreInfo) -> None:
     paths = [entry.path for entry in info.images]
     shown = "  ".join(paths[:MANY]) + (f"  … ({len(paths)} in all)" if len(paths) > MANY else "")
     console.print(f"images  {make_safe(shown)}", soft_wrap=True)
+    if info.others:
+        console.print(f"others  {make_safe('  '.join(info.others))}", soft_wrap=True)
+    _print_table(console, _members(info))
+    console.print()
     first = next(path for path in paths if path not in info.missing)
     console.print(f"the first, {first}:", style="dim")
+
+
+def _members(info: StoreInfo) -> list[list[str | Text]]:
+    """Return the images of a plate or an object as rows; a column that is empty for all is left out."""
+    table: list[list[str]] = [["image", "shape", "type", "levels", "channels", "labels", "coordinate systems", ""]]
+    for one in info.members:
+        shape = f"{','.join(one.dims)} {_sizes(one.shape)}" if one.dims else "-"
+        names = [", ".join(some[:SHOWN]) + ", …" * (len(some) > SHOWN) for some in (one.channels, one.labels, one.systems)]
+        table.append([one.path, shape, one.dtype, str(one.levels or "-"), *names, one.about])
+    kept = [n for n in range(len(table[0])) if any(row[n] for row in table[1:])]
+    return [[row[n] for n in kept] for row in table]
 
 
 def _print_rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from importlib import import_module
 from multiprocessing.pool import Pool, ThreadPool
@@ -27,6 +28,24 @@ _ASYNCHRONOUS: Final = (
 )
 
 
+_ALONE: ContextVar[bool] = ContextVar("xprep_computes_alone", default=False)
+
+
+@contextmanager
+def computing_alone() -> Iterator[None]:
+    """Compute on one thread of this process, whatever dask's settings and clients say: many small runs are at it at once."""
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
+
+
+def computes_alone() -> bool:
+    """Whether this is within `computing_alone`."""
+    return _ALONE.get()
+
+
 def loaded(name: str) -> Any:
     """Return a module that somebody imported, None if nobody did; while another thread imports it, wait.
 
@@ -37,7 +56,7 @@ def loaded(name: str) -> Any:
 
 def chosen_scheduler() -> Any:
     """Return dask's setting ``scheduler``: a name in lower case, a function, an executor, a client, or None."""
-    chosen = dask.config.get("scheduler", None) or None
+    chosen = "threads" if _ALONE.get() else dask.config.get("scheduler", None) or None
     return chosen.lower() if isinstance(chosen, str) else chosen
 
 
@@ -112,7 +131,7 @@ def computes_elsewhere() -> bool:
     """Whether tasks run in other processes, which have copies of what is in the memory of this one."""
     if active_client() is not None:
         return True
-    chosen, pool = chosen_scheduler(), dask.config.get("pool", None)
+    chosen, pool = chosen_scheduler(), None if _ALONE.get() else dask.config.get("pool", None)
     if isinstance(chosen, Executor):
         return isinstance(chosen, ProcessPoolExecutor)
     get = get_scheduler(scheduler=chosen) if chosen else dask.threaded.get

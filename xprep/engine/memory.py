@@ -9,7 +9,7 @@ import dask
 import psutil
 from dask.system import CPU_COUNT
 
-from xprep.engine.clients import answering_client
+from xprep.engine.clients import answering_client, computes_alone
 from xprep.engine.control_groups import group_room
 from xprep.options import options
 
@@ -49,6 +49,8 @@ def cluster_memory() -> int | None:
 
 def worker_threads() -> int:
     """Return how many threads will work: those of the active client's workers, or of this machine."""
+    if computes_alone():
+        return 1
     client = answering_client()
     if client is not None:
         return sum(client.nthreads().values()) or 1

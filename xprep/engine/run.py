@@ -18,7 +18,7 @@ from dask.core import flatten
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
-from xprep.engine.clients import chosen_scheduler, working_client
+from xprep.engine.clients import chosen_scheduler, computes_alone, working_client
 from xprep.engine.memory import worker_threads
 from xprep.engine.seen import Seen
 from xprep.engine.waiting import compute_on_cluster
@@ -88,7 +88,7 @@ def run(values: Sequence[Delayed], stage: str, listener: Listener | None = None)
 
 def _here(values: Sequence[Delayed], advance: Advance) -> tuple[Any, ...]:
     with Callback(posttask=lambda _, result, *more: advance(1, _bytes_of(result))):
-        chosen, pool = chosen_scheduler(), dask.config.get("pool", None)
+        chosen, pool = chosen_scheduler(), None if computes_alone() else dask.config.get("pool", None)
         # Asking dask which scheduler it would take imports distributed (0.3 s, 11 MiB), though no client is active here.
         if chosen in THREADS and pool is None:
             return _on_threads(values)

@@ -41,15 +41,17 @@ def check_document(report: Collected, group: Group, where: str, above: str = "")
         report.add("rules", where, wrong, f"and more: only the first {MOST_FAULTS} are told.")
     if not faults:
         report.add("rules", where, "ok", f"those of OME-Zarr {version} are kept.")
-    _ask_model(report, group, version, where, broken=any(not isinstance(fault, Doubt) for fault in faults))
+    broken = any(not isinstance(fault, Doubt) for fault in faults)
+    excuse = "By the rules of the specification it is right." if not broken else f"{said} is derived from OME-Zarr {version}."
+    _ask_model(report, group, version, where, "" if broken and wrong == "failed" else excuse)
     return version
 
 
-def _ask_model(report: Collected, group: Group, version: Version, where: str, *, broken: bool) -> None:
-    """Add what a model of others says; against the rules, which are the specification's, it is a warning only."""
+def _ask_model(report: Collected, group: Group, version: Version, where: str, excuse: str) -> None:
+    """Add what a model of others says; where there is an ``excuse`` (the rules, a derived format), it is a warning only."""
     found = check_model(group.attributes, version, where)
-    if found.state == "failed" and not broken:
-        report.add(found.what, where, "warning", f"{found.detail} By the rules of the specification it is right.")
+    if found.state == "failed" and excuse:
+        report.add(found.what, where, "warning", f"{found.detail} {excuse}")
     else:
         report.findings.append(found)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from xprep.errors import StoreFormatError
 from xprep.images.ome_images import open_stored
@@ -14,10 +14,22 @@ from xprep.io.array_nodes import find_arrays
 from xprep.io.arrays import ZarrReadable, open_array, open_node
 from xprep.io.codec_names import name_codecs
 from xprep.io.file_stores import codec_of_file, kind_of_file
-from xprep.io.groups import Entry, Group, list_images, list_labels, list_members, read_group, read_groups, read_image
+from xprep.io.groups import (
+    Entry,
+    Group,
+    list_elements,
+    list_images,
+    list_labels,
+    list_members,
+    read_group,
+    read_groups,
+    read_image,
+)
 from xprep.io.ome import Channel
 from xprep.io.status import describe_owner, read_status
 from xprep.io.stores import open_store
+
+MEMBERS: Final = 20  # images of a plate that are described one by one
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,43 @@ class ArrayInfo:
 
 
 @dataclass(frozen=True)
+class MemberInfo:
+    """An image of a plate, of several series or of a SpatialData object.
+
+    Attributes
+    ----------
+    path : str
+        Below the store's root.
+    dims : tuple of str
+        Of its finest level.
+    shape : tuple of int
+        The same.
+    dtype : str
+        The same.
+    levels : int
+        How many it has.
+    channels : tuple of str
+        Their names.
+    labels : tuple of str
+        Names of its label images.
+    systems : tuple of str
+        Coordinate systems that it can be opened in.
+    about : str
+        Why nothing else is known of it.
+    """
+
+    path: str
+    dims: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    levels: int = 0
+    channels: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
+    about: str = ""
+
+
+@dataclass(frozen=True)
 class StoreInfo:
     """What is in a store.
 
@@ -76,7 +125,8 @@ class StoreInfo:
     labels : tuple of str
         Names of the label images.
     images : tuple of Entry
-        Of a plate, a well, or a store of several series: where each image is. The rest then tells of the first that is there.
+        Of a plate, a well, several series, or a SpatialData object: where each image is. The rest then tells of the first that
+        is there.
     missing : tuple of str
         Those of them that are listed and not there.
     systems : tuple of str
@@ -85,6 +135,10 @@ class StoreInfo:
         The one that it is opened in unless another is asked for.
     unsaid : str
         A clause about a transformation that coordinates do not hold; mostly empty.
+    members : tuple of MemberInfo
+        Of several images the first `MEMBERS`, one by one.
+    others : tuple of str
+        Of a SpatialData object the paths of its elements that are no images.
     """
 
     url: str
@@ -100,6 +154,8 @@ class StoreInfo:
     systems: tuple[str, ...] = ()
     system: str = ""
     unsaid: str = ""
+    members: tuple[MemberInfo, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 def describe_store(url: str | Path | Any, storage_options: Mapping[str, Any] | None = None) -> StoreInfo:
@@ -108,7 +164,7 @@ def describe_store(url: str | Path | Any, storage_options: Mapping[str, Any] | N
     Parameters
     ----------
     url : str, Path or zarr store
-        An OME-Zarr image, plate, well or store of several series; a group that xarray wrote; a Zarr array.
+        An OME-Zarr image, plate, well or store of several series; a SpatialData object; a group that xarray wrote; an array.
     storage_options : mapping, optional
         For fsspec.
 
@@ -146,9 +202,27 @@ def describe_store(url: str | Path | Any, storage_options: Mapping[str, Any] | N
     first = next((one for one in groups if one is not None and one.is_image), None)
     if first is None:
         raise StoreFormatError(f"{place} lists {len(entries)} images, of which none is there: {', '.join(missing[:3])}, …")
-    what = "plate or well" if entries[0].kind == "field" else "store"
+    what = {"field": "plate or well", "element": "SpatialData object"}.get(entries[0].kind, "store")
     kind = f"OME-Zarr {read_image(first).version} {what} of {len(entries)} image{'s' * (len(entries) > 1)}"
-    return replace(_image(first, place.url, status), kind=kind, images=entries, missing=missing)
+    members = [_member(entry.path, one) for entry, one in zip(entries[:MEMBERS], groups, strict=False)]
+    others = list_elements(group, "labels", "shapes", "points", "tables")
+    found = _image(first, place.url, status)
+    return replace(found, kind=kind, images=entries, missing=missing, members=tuple(members), others=tuple(others))
+
+
+def _member(path: str, group: Group | None) -> MemberInfo:
+    """Return what is known of an image; one that cannot be opened does not hide the others."""
+    if group is None or not group.is_image:
+        return MemberInfo(path, about="not there")
+    try:
+        found = _image(group, "", "")
+    except (ValueError, OSError) as error:
+        return MemberInfo(path, about=str(error))
+    finest, names = found.arrays[0], tuple(channel.label for channel in found.channels)
+    about = "not finished" if read_status(group) == "writing" else ""
+    return MemberInfo(
+        path, finest.dims, finest.shape, finest.dtype, len(found.arrays), names, found.labels, found.systems, about
+    )
 
 
 def _status(group: Group) -> str:

@@ -58,6 +58,7 @@ class Job:
     origins: Origins
     watch: Watch
     codec: str
+    element: Any = None
 
     def values(self) -> list[Any]:
         """Return what has to be computed: the writing of all pyramids, and the statistics on the way."""
@@ -94,12 +95,9 @@ class Job:
         return Report(
             url=self.store.url,
             shapes=tuple(shape.shape for shape in self.image.shapes),
-            nbytes=sum(one.nbytes - one.before for one in seen),
-            nbytes_before=sum(one.before for one in seen),
+            nbytes=sum(one.nbytes - one.before for one in seen), nbytes_before=sum(one.before for one in seen),
             units=sum(one.units for one in seen),
-            seconds=seconds,
-            peak_memory=peak_memory(),
-            codec=self.codec,
+            seconds=seconds, peak_memory=peak_memory(), codec=self.codec,
             notes=tuple(dict.fromkeys(note for some in notes for note in some)),
             statistics=fit.values(),
             left_out=fit.left_out(),
@@ -113,7 +111,8 @@ class Job:
     def _describe(self, pixels: Pixels, seen: Any) -> Any:
         found = describe(pixels.image, pixels.placed(self.store.level_path), pixels.method, seen)
         # Whoever made levels that were given made them by their own rules.
-        return replace(found, metadata={}) if pixels.given else found
+        said = {} if pixels.given else found.metadata
+        return replace(found, metadata=said, element=self.element if pixels is self.image else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +219,7 @@ class _Order:
         image = Pixels(self.image, self.levels[0], store.levels, method, coarser, kept).mended(damage)
         if source != "as it was" and self.fingerprint is not None:
             watch.keep(self.origins, Journal(store.levels[0].place))
-        return Job(store, image, pixels, fit_of(self.image.data), self.origins, watch, self.codec)
+        return Job(store, image, pixels, fit_of(self.image.data), self.origins, watch, self.codec, options.element)
 
     def _damage(self, place: Place, options: Options) -> list[str]:
         """Return what a finished store lacks."""
@@ -271,6 +270,7 @@ def _open(
     spec = spec_of(image, options)
     target = open_store(url, options.storage_options, "r+")
     how: dict[str, Any] = {"layout": options.layout, "version": options.version, "overwrite": options.overwrite}
+    how["aside"] = options.element is not None
     if options.overwrite and go_on_moving(target, fingerprint, True, listener):
         return target
     if options.resume and fingerprint is not None:

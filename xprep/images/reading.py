@@ -164,8 +164,9 @@ def open_tree(
     Returns
     -------
     DataTree
-        ``scale0 … scaleN``, each with the variable ``image``, and ``labels/NAME/scale0 …``. Of a plate, or a store of several
-        series, a node per image. Wells, fields and labels that are listed and not there are left out, with a warning.
+        ``scale0 … scaleN``, each with the variable ``image``, and ``labels/NAME/scale0 …``. Of a plate, a store of several
+        series or a SpatialData object, a node per image. Wells, fields and labels that are listed and not there are left out,
+        with a warning.
 
     Raises
     ------

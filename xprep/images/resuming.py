@@ -57,7 +57,8 @@ def fingerprint_of(
     how = (options.scale_factors, options.method, options.version, options.layout, options.chunks, options.shards)
     about = [_about(one) for one in (image, *labels.values())]
     made_by = (version(), current_options().tile_bytes)
-    return token(pixels, shapes, how, about, sorted(labels), json.dumps(stored, sort_keys=True), made_by)
+    said = () if options.element is None else (vars(options.element),)
+    return token(pixels, shapes, how, about, sorted(labels), json.dumps(stored, sort_keys=True), made_by, *said)
 
 
 def _about(image: xr.DataArray) -> Any:

@@ -72,8 +72,9 @@ def _refuse_several(group: Group) -> None:
     """Refuse to choose among the images of a plate, a well, or of a store or file of several series: say which there are."""
     if not (entries := list_images(group)):
         return
-    is_field = entries[0].kind == "field"
-    kind = "plate or well" if is_field else "file of several series" if _is_file(group.place) else "store of several series"
+    is_field = entries[0].kind in ("field", "element")  # which have paths, and no numbers
+    series = f"{'file' if _is_file(group.place) else 'store'} of several series"
+    kind = {"field": "plate or well", "element": "SpatialData object"}.get(entries[0].kind, series)
     shown = _listed(_names(group, entries)) if _is_file(group.place) else _paths(entries)
     way = f"open_image({f'{group.place}/{entries[0].path}'!r})" + ("" if is_field else " or series=0")
     count = f"{len(entries)} image{'s' * (len(entries) > 1)}"

@@ -17,6 +17,7 @@ from xprep.dims.names import spell_rename
 from xprep.images.given import Given, given_shapes
 from xprep.images.levels import Shape, as_it_is, check_flat, coords_of, lost_in_flat, plan_levels, spacing_of
 from xprep.io.compression import DEFAULT_CODEC, Codec
+from xprep.io.ome import Element
 from xprep.io.specs import LevelSpec
 from xprep.io.urls import check_name
 from xprep.ops.chunking import stored_chunk
@@ -43,6 +44,7 @@ class Options:
     resume: bool = False
     fingerprint: str | None = None
     given: Given | None = field(default=None, repr=False)
+    element: Element | None = field(default=None, repr=False)
     compression: Any = None
     checksum: bool | None = None
 

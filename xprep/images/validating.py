@@ -14,7 +14,18 @@ from xprep.images.recomputing import check_levels, check_placement, find_grown, 
 from xprep.images.validation import Collected, Finding, State, Validation, join
 from xprep.io.array_nodes import find_arrays
 from xprep.io.arrays import ZarrReadable
-from xprep.io.groups import MAX_WELLS, Group, list_images, list_labels, list_paths, read_group, read_groups, read_image
+from xprep.io.groups import (
+    MAX_WELLS,
+    Group,
+    is_spatialdata,
+    list_elements,
+    list_images,
+    list_labels,
+    list_paths,
+    read_group,
+    read_groups,
+    read_image,
+)
 from xprep.io.node import brief
 from xprep.io.ome import Multiscale
 from xprep.io.ome_read import find_ome
@@ -87,6 +98,10 @@ _HOLDERS = tuple(key for key in KEYS if key != "omero")
 def _check_all(report: Collected, group: Group) -> None:
     """Check what the root is: an image, or one of the groups that hold images."""
     ome = find_ome(group.attributes)
+    if is_spatialdata(group.attributes):
+        for path in list_elements(group, "images", "labels"):
+            _check_listed(report, group, path, path, "")
+        return
     if not any(key in ome for key in _HOLDERS):
         raise StoreFormatError(f"{group.place} holds no OME-Zarr image (no multiscales, plate, well, series or labels).")
     version = check_document(report, group, "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from hashlib import blake2b
 from threading import Event
 from time import time
@@ -32,6 +32,7 @@ class Watch:
         self._stopped = Event()
         self._pool: ThreadPoolExecutor | None = None
         self._first: dict[str, Future[Sums | str]] = {}
+        self._notes: list[Future[None]] = []
         self._token = uuid4().hex
 
     def begin(self, origins: Iterable[Origins]) -> None:
@@ -43,7 +44,7 @@ class Watch:
     def keep(self, origins: Origins, journal: Journal) -> None:
         """Keep what the source is, once it is listed, for a run that goes on with this one's work."""
         if origins.contents:
-            self._submit(self._save, origins, journal)
+            self._notes.append(self._submit(self._save, origins, journal))
         else:
             self._save(origins, journal)
 
@@ -108,6 +109,7 @@ class Watch:
         SourceChangedError
             It names an object.
         """
+        wait(self._notes)  # who finishes a store deletes the folder that they are written to
         found: dict[str, str] = {}
         for origins, url, journal in jobs:
             for contents in origins.contents:
@@ -154,7 +156,7 @@ class Watch:
 
     def __getstate__(self) -> dict[str, Any]:
         first = {key: _Done(one.result()) for key, one in self._first.items()}
-        return {"_started": self._started, "_first": first, "_token": self._token}
+        return {"_started": self._started, "_first": first, "_notes": [], "_token": self._token}
 
 
 class _Done:

@@ -35,13 +35,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Entry:
-    """An image that a group lists: its path, what it is a part of, and the name found there (a well's, a series').
+    """An image that a group lists: its path, what it is a part of, and the name found there (a well's, a series', an element's).
 
     It may not be there; of a well that is not there, the path is the well's.
     """
 
     path: str
-    kind: Literal["image", "series", "field"]
+    kind: Literal["image", "series", "field", "element"]
     name: str = ""
 
 
@@ -135,8 +135,14 @@ def list_paths(group: Group, key: str) -> list[str]:
     return paths
 
 
+def is_spatialdata(attributes: Mapping[str, Any]) -> bool:
+    """Whether a group is a SpatialData object, and not an element of one: its tables and points go with it."""
+    elements = ("encoding-type", "multiscales", "ome", "image-label")
+    return "spatialdata_attrs" in attributes and not any(name in attributes for name in elements)
+
+
 def list_images(group: Group) -> list[Entry]:
-    """Return the images that a group holds: itself, the fields of a plate or well, the series of bioformats2raw.
+    """Return the images that a group holds: itself, the fields of a plate or well, series, image elements of SpatialData.
 
     Raises
     ------
@@ -152,7 +158,14 @@ def list_images(group: Group) -> list[Entry]:
         return _list_well(ome.at("well"), "")
     if "bioformats2raw.layout" in ome.value:
         return _list_series(group.place)
-    return []
+    return [Entry(path, "element", path.partition("/")[2]) for path in list_elements(group, "images")]
+
+
+def list_elements(group: Group, *kinds: str) -> list[str]:
+    """Return the paths of the elements of some ``kinds`` that a SpatialData object has; another group has none."""
+    holders = [read_group(group.place.child(kind)) for kind in kinds] if is_spatialdata(group.attributes) else []
+    found = zip(kinds, holders, strict=False)
+    return [f"{kind}/{name}" for kind, holder in found if holder is not None for name in list_members(holder)]
 
 
 def list_members(group: Group) -> list[str]:

@@ -22,9 +22,9 @@ _HARMLESS: Final = re.compile(r"(\.ds_store|\._.*|thumbs\.db|desktop\.ini|\.nfs[
 _JOURNAL: Final = rf"{re.escape(FOLDER)}/([^/]+/)*[^/]+\.(npy|json|jsonl|value|note)"
 _OTHERS: Final = re.compile(rf"(.*/)?(OME/METADATA\.ome\.xml|{_JOURNAL})", re.DOTALL)
 _INDEX: Final = r"(0|[1-9][0-9]*)"
-# What is left of an array, in our layout, whose metadata are torn or gone.
+# What is left of an array, in our layout, whose metadata are torn or gone; of a plate, below row, well and field.
 _ORPHAN: Final = re.compile(
-    rf"(labels/([^/]+/)?)?((scale[0-9]+/[^/]+|[0-9]+)/(c|(c[/.])?{_INDEX}([/.]{_INDEX})*)"
+    rf"([^/]+/){{0,3}}(labels/([^/]+/)?)?((scale[0-9]+/[^/]+|[0-9]+)/(c|(c[/.])?{_INDEX}([/.]{_INDEX})*)"
     r"|(scale[0-9]+/([^/]+/)?|[0-9]+/)?(zarr\.json|\.zgroup|\.zarray))"
 )
 
@@ -60,12 +60,6 @@ def check_removable(place: Place) -> None:
                     f"{place} holds {name!r}, which is no part of a Zarr store, so nothing there is deleted. Move it "
                     "elsewhere, or give another URL."
                 )
-
-
-def is_spatialdata(attributes: Mapping[str, Any]) -> bool:
-    """Whether a group is a SpatialData object, and not an element of one: its tables and points go with it."""
-    elements = ("encoding-type", "multiscales", "ome", "image-label")
-    return "spatialdata_attrs" in attributes and not any(name in attributes for name in elements)
 
 
 def _is_strange(place: Place, name: str, known: dict[str, _Node | None], ours: bool) -> bool:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from xprep.errors import StoreExistsError, UnfinishedStoreError
-from xprep.io.claims import begin, hold, is_mine, state_of
+from xprep.errors import UnfinishedStoreError
+from xprep.io.claimed import Claim, check_owned, claimed, putting_in_place
+from xprep.io.claims import begin
 from xprep.io.complete import check_pyramids
 from xprep.io.consolidate import below, group_objects, write_group, write_root
 from xprep.io.coords import plain
 from xprep.io.creating import Creation, create_levels
 from xprep.io.groups import read_group
 from xprep.io.journal import COPY, MANIFEST, PARTS, Journal, encode_manifest
-from xprep.io.moving import Move
 from xprep.io.ome import Multiscale, Version
 from xprep.io.ome_write import write_labels, write_multiscale
 from xprep.io.owner import Owner
-from xprep.io.replacing import announced
-from xprep.io.room import delete_partial, delete_store, put_in_place
+from xprep.io.room import delete_partial, delete_store
 from xprep.io.specs import ArraySpec, LevelSpec
 from xprep.io.status import MARK, mark_finished, mark_writing, read_status
 from xprep.io.stores import Place
@@ -110,7 +108,7 @@ class ImageStore:
 
     def claim(self) -> None:
         """Begin: mark the store as this run's, or learn that another was first; a resumed one is taken over."""
-        self.replaced = state_of(self.target) if self._is_beside else None
+        self.replaced = claimed(self.place, self.target, self.run).replaced
         if self.resumed:
             self._mark_ready()
             delete_partial(self.place)
@@ -128,25 +126,13 @@ class ImageStore:
         Journal(self.place.child(self.level_path(0))).save(COPY, mark[MARK])
 
     def check_owned(self) -> None:
-        """Refuse to go on with a store that another run took over, or that shall replace what another run replaced.
+        """Refuse to go on with a store that is no longer this run's; see `xprep.io.claimed.check_owned`."""
+        check_owned(self.claimed)
 
-        Raises
-        ------
-        StoreExistsError
-            Another run writes there, or the store is gone; or there is another store now where this one was to be.
-        """
-        if not is_mine(self.place, self.run):
-            raise StoreExistsError(
-                f"{self.place} was taken over, or deleted, by another run while this one wrote it; this one stops."
-            )
-        self._check_replaced()
-
-    def _check_replaced(self) -> None:
-        if self._is_beside and state_of(self.target) not in (self.replaced, None):
-            raise StoreExistsError(
-                f"{self.target} was written by another run while this one made a store to replace it; this one stops. The "
-                "same command with overwrite=True and resume=True replaces what is there now."
-            )
+    @property
+    def claimed(self) -> Claim:
+        """What this run claims."""
+        return Claim(self.place, self.target, self.run, self.replaced)
 
     def finish(
         self,
@@ -185,14 +171,12 @@ class ImageStore:
         attributes = {**write_multiscale(image, self.version), **mark_finished({**plain(about or {}, "about"), **known})}
         self.place.set_many({**self._manifests(stored or {}), **self._finished_groups(given)}, lasting=True)
         self.check_complete(stored)
-        self.check_owned()
-        with self._announced() as move:
-            self._check_replaced()
+        with putting_in_place(self.claimed, listener):
             write_root(self.place, attributes, self.zarr_format, self._node_paths())
             self._check_marked()
             for levels in self.pyramids.values() if stored else ():
                 levels[0].place.child(PARTS).delete()
-            self._move_into_place(move, listener)
+        self.place = self.target
 
     def _manifests(self, stored: Mapping[str, Sequence[Array]]) -> dict[str, bytes]:
         """Return what is kept beside the pixels of what was written."""
@@ -269,27 +253,3 @@ class ImageStore:
             self._mark(prefix)
         how = Creation(self.layout == "dual", self.zarr_format, self.resumed)
         return create_levels(base, {self.level_path(n): level for n, level in enumerate(levels)}, spec, how)
-
-    @property
-    def _is_beside(self) -> bool:
-        return (self.place.path, self.place.shown) != (self.target.path, self.target.shown)
-
-    def _announced(self) -> AbstractContextManager[Move | None]:
-        """Return a context in which, in a bucket, this store and no other may replace what is at ``target``."""
-        if not self._is_beside or self.target.folder is not None:
-            return nullcontext()
-        return announced(self.place, self.target, self.run)
-
-    def _move_into_place(self, move: Move | None, listener: Listener | None) -> None:
-        if not self._is_beside:
-            return
-        if move is not None:
-            move.carry_out(listener)
-            self.place = self.target
-            return
-        with hold(self.target):
-            self._check_replaced()
-            aside = put_in_place(self.place, self.target, self.run)
-        self.place = self.target
-        if aside is not None:
-            delete_store(aside)

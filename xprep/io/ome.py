@@ -111,6 +111,25 @@ class ImageLabel:
 
 
 @dataclass(frozen=True)
+class Element:
+    """What an image says besides as part of a SpatialData object, in which it is never half at its place.
+
+    Parameters
+    ----------
+    transformations : tuple of mapping
+        Of the whole image to coordinate systems, as JSON.
+    attributes : mapping
+        Of its group.
+    version : str
+        How it calls its version of OME-Zarr.
+    """
+
+    transformations: tuple[Mapping[str, Any], ...]
+    attributes: Mapping[str, Any]
+    version: str
+
+
+@dataclass(frozen=True)
 class Multiscale:
     """An image of OME-Zarr.
 
@@ -140,6 +159,8 @@ class Multiscale:
         Whether a transformation led there from the coordinates of the levels.
     unsaid : str
         A clause about a transformation that the coordinates do not hold; mostly empty.
+    element : Element, optional
+        What it says besides as part of a SpatialData object; only written.
     """
 
     axes: tuple[Axis, ...]
@@ -154,6 +175,7 @@ class Multiscale:
     systems: tuple[str, ...] = ()
     is_moved: bool = False
     unsaid: str = ""
+    element: Element | None = None
 
     @property
     def dims(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from xprep.io.ome import VERSIONS, Axis, Channel, ImageLabel, Level, Multiscale, Version
+from xprep.io.ome import VERSIONS, Axis, Channel, Element, ImageLabel, Level, Multiscale, Version
 
 _ORDER: Final[Mapping[str, int]] = {"time": 0, "channel": 1, "": 1, "space": 2}
 _SYSTEM: Final = "physical"
@@ -28,7 +28,14 @@ def write_multiscale(image: Multiscale, version: Version) -> dict[str, Any]:
         ome["omero"] = _omero(image)
     if image.image_label is not None:
         ome["image-label"] = write_image_label(image.image_label)
-    return wrap(ome, version)
+    return wrap(ome, version) if image.element is None else _as_element(wrap(ome, version), image.element)
+
+
+def _as_element(attributes: dict[str, Any], element: Element) -> dict[str, Any]:
+    (entry,) = attributes.get("ome", attributes)["multiscales"]
+    entry["coordinateTransformations"] = [dict(one) for one in element.transformations]
+    attributes.get("ome", entry)["version"] = element.version
+    return {**element.attributes, **attributes}
 
 
 def wrap(ome: dict[str, Any], version: Version) -> dict[str, Any]:

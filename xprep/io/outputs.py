@@ -31,6 +31,7 @@ def create_image(
     overwrite: bool = False,
     fingerprint: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    aside: bool = False,
 ) -> ImageStore:
     """Create the store of an image, marked as unfinished, and return its arrays to be filled.
 
@@ -56,6 +57,8 @@ def create_image(
         Of what is being computed.
     storage_options : mapping, optional
         For fsspec.
+    aside : bool
+        Whether it is made beside its place also where nothing is there.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def create_image(
     with hold(target):
         if overwrite:
             go_on_moving(target, None, overwrite)
-        store = ImageStore(make_room(target, overwrite), target, version, layout, fingerprint=fingerprint)
+        store = ImageStore(make_room(target, overwrite, aside), target, version, layout, fingerprint=fingerprint)
         store.claim()
     return _with_levels(store, levels, spec)
 
@@ -85,6 +88,7 @@ def resume_image(
     overwrite: bool,
     fingerprint: str,
     listener: Listener | None = None,
+    aside: bool = False,
 ) -> ImageStore | Place:
     """Take over what an earlier run of the same ``fingerprint``, so of these ``levels`` and ``spec``, left; or begin.
 
@@ -102,7 +106,7 @@ def resume_image(
         found = find_begun(target, fingerprint, overwrite, level_path(layout, 0), listener)
         if found.state == "finished":
             return found.place
-        place = make_room(target, overwrite) if found.state == "nothing" else found.place
+        place = make_room(target, overwrite, aside) if found.state == "nothing" else found.place
         resumed = found.state == "begun"
         store = ImageStore(place, target, version, layout, fingerprint=fingerprint, resumed=resumed)
         store.claim()

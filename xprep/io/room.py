@@ -15,8 +15,8 @@ from xprep import platforms
 from xprep.errors import StoreExistsError, StoreFormatError
 from xprep.io.consolidate import write_group
 from xprep.io.copying import split, try_copy
-from xprep.io.groups import Group, read_marked
-from xprep.io.hierarchy import check_removable, is_node, is_spatialdata
+from xprep.io.groups import Group, is_spatialdata, read_marked
+from xprep.io.hierarchy import check_removable, is_node
 from xprep.io.journal import COPY, Journal
 from xprep.io.keys import is_partial
 from xprep.io.moving import delete_whole
@@ -30,8 +30,10 @@ from xprep.io.stores import Place, open_store
 _OLD = ".xprep-old"
 
 
-def make_room(target: Place, overwrite: bool) -> Place:
+def make_room(target: Place, overwrite: bool, aside: bool = False) -> Place:
     """Return where to write a store that shall be at ``target``: there, or beside what it will replace.
+
+    One that is made ``aside`` is so, on this machine, also where nothing is there: no half of it is ever at ``target``.
 
     Raises
     ------
@@ -41,7 +43,8 @@ def make_room(target: Place, overwrite: bool) -> Place:
     """
     names = target.list_folder()
     if _is_nothing(target, names):
-        return target
+        beside = _room_beside(target) if aside and target.folder is not None else target
+        return beside if isinstance(beside, Place) else target
     group = read_marked(target)
     if not is_node(target) and not _is_ours(target, group):
         raise StoreExistsError(f"{target} exists and is not a Zarr store ({_some(names)}): xprep never deletes such.")
@@ -88,7 +91,7 @@ def _is_ours(target: Place, group: Group | None) -> bool:
     if group is not None and MARK in group.attributes:
         return True
     with suppress(StoreFormatError):
-        return any(Journal(target.child(path)).load(COPY) for path in ("scale0/image", "0"))
+        return any(Journal(target.child(path)).load(COPY) for path in ("scale0/image", "0", ""))
     return False
 
 

@@ -1,0 +1,41 @@
+"""Commands for one image, given plates or images that do not share statistics: run as a recipe of one step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from xprep.batch import Recipe, Task, find_fields
+from xprep.batch.located import Located
+from xprep.batch.recipe import Step
+from xprep.cli.request import Request
+from xprep.images import WriteOptions
+
+SHARED: Final = "all"  # of several inputs, unless somebody says otherwise
+
+
+def find_batch(name: str, request: Request) -> tuple[Recipe, Sequence[Task]] | None:
+    """Return the recipe and the images of a command; None where its inputs are images that share statistics.
+
+    Raises
+    ------
+    RecipeError
+        A result would be, hold or lie in another or an input; an input is there by two names.
+    """
+    recipe = _recipe(name, request)
+    tasks = find_fields(request.inputs, request.outputs, recipe)
+    return None if request.share == SHARED and not any(task.plate for task in tasks) else (recipe, tasks)
+
+
+def _recipe(name: str, request: Request) -> Recipe:
+    given = {key: Located(value, f"xprep {name}", f"--{key.replace('_', '-')}") for key, value in request.parameters.items()}
+    return Recipe(
+        inputs=tuple(Located(url, f"xprep {name}", "IN") for url in request.inputs),
+        steps=(Step(name, request.parameters, f"xprep {name}", given),),
+        output=", ".join(request.outputs),
+        statistics=request.share,
+        store=WriteOptions(**request.store),
+        settings=request.settings,
+        storage_options=request.storage_options,
+        given={key: Located(None, f"xprep {name}", shown) for key, shown in (("inputs", "IN…"), ("output", "OUT"))},
+    )
