@@ -253,6 +253,9 @@ def test_dims_can_be_said(pixels: np.ndarray, how: dict[str, Any], dims: str, tm
     write(tmp_path / "a.tif", pixels, **how)
     image = xprep.open_image(tmp_path / "a.tif", dims=dims)
     assert image.dims == tuple(dims)
+    done = CliRunner().invoke(app, ["convert", str(tmp_path / "a.tif"), str(tmp_path / "a.zarr"), "--dims", dims])
+    assert done.exit_code == 0, done.output
+    assert xprep.open_image(tmp_path / "a.zarr").sizes == image.sizes
     np.testing.assert_array_equal(image, pixels)
     swapped = dims[1] + dims[0] + dims[2:]
     if dims[:1] not in ("t",) and len(dims) == 4:

@@ -58,7 +58,7 @@ def convert(
         with set_options(**settings), connect(scheduler, workers), Bar(err, quiet=quiet) as bar:
             # All are opened before the first is written: a name or an axis that is wrong is told at once.
             images = [(open_image(url, series=series, dims=dims, storage_options=options), url, out) for url, out in pairs]
-            reports = [_copy(image, open_labels(url, series, options), out, {**how, "storage_options": options}, bar)
+            reports = [_copy(image, open_labels(url, series, dims, options), out, {**how, "storage_options": options}, bar)
                        for image, url, out in images]  # fmt: skip
         if not quiet:
             print_reports(make_console(), reports, sum(image.nbytes for image, _, _ in images))

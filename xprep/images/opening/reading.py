@@ -131,10 +131,13 @@ def open_image(
 
 
 def open_labels(
-    url: str | Path | Any, series: int | str | None = None, storage_options: Mapping[str, Any] | None = None
+    url: str | Path | Any,
+    series: int | str | None = None,
+    dims: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> dict[str, xr.DataArray]:
     """Open the label images of an image lazily, by their names; none where there are none."""
-    group = read_group(open_store(url, storage_options))
+    group = read_group(open_store(url, storage_options, dims=dims or ""))
     if group is None:
         return {}
     group = choose_series(group, series)
