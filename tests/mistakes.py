@@ -247,12 +247,14 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
         "channel": ("CD8", 7, 1.5), "crop": ({"w": 3}, {"y": 3}, {"y": slice(0, 9, 2)}, {"y": slice(90, 99)}, 5, "y"),
         "seed": (-1, 0.5, "0", None, True),
     },
-    "plot_channels": {"image": NO_IMAGE, "labels": SWITCH_OR_NONE, "cmap": CMAP, "figure": (5, "figure")},
+    "plot_channels": {
+        "image": NO_IMAGE, "merge": SWITCH, "labels": SWITCH_OR_NONE, "cmap": CMAP, "figure": (5, "figure")
+    },
     "plot_projections": {"image": NO_IMAGE, "labels": SWITCH_OR_NONE, "cmap": CMAP, "figure": (5, "figure")},
     "plot_rois": {
         "image": NO_IMAGE, "rois": (Told([1, 2], "list"), Told("cells", "str|cells")), "feature": ("area", Told(5, r"\(\)"),
         Told([1, 2, 3], "3")),
-        "cmap": CMAP, "linewidth": (-1, "thick", NAN, None), "figure": (5, "figure"),
+        "cmap": CMAP, "linewidth": (-1, "thick", NAN), "figure": (5, "figure"),
     },
     "datasets.blobs": {
         "channels": (0, -1, 1.5, "2", None, True), "shape": ((0, 9), 9, "yx", (1.5, 2), (9,), None), "seed": (-1, 1.5, "0", True),

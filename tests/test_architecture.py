@@ -116,7 +116,10 @@ from numba.core.registry import CPUDispatcher
 import gc
 loops = [one for one in gc.get_objects() if isinstance(one, CPUDispatcher) and one.__module__.startswith("xprep")]
 compiled = sum(bool(one.overloads) for one in loops)
-heavy = ("matplotlib", "distributed", "s3fs", "gcsfs", "adlfs", "botocore", "aiohttp", "typer", "rich", "scipy.signal")
+heavy = (
+    "matplotlib", "distributed", "s3fs", "gcsfs", "adlfs", "botocore", "aiohttp", "typer", "rich", "scipy.signal", "tifffile",
+    "imagecodecs", "bioio",
+)
 loaded = [name for name in heavy if name in sys.modules]
 print(json.dumps({"others": middle - before, "own": after - middle, "loaded": loaded, "compiled": compiled}))
 """

@@ -12,7 +12,9 @@ import xarray as xr
 
 import xprep
 from tests.sources import counted
+from xprep.engine.gather import Place
 from xprep.engine.histograms import histogram
+from xprep.engine.seen import join_seen, look
 from xprep.plot.histograms import bars_of
 
 
@@ -29,6 +31,12 @@ def test_the_report_counts_what_was_capped(dtype: str, tmp_path: Path) -> None:
     assert min(report.capped.values()) > 0
     again = image.prep.normalize(cap_max=1e6, dtype=dtype).prep.to_ome_zarr(tmp_path / "b.zarr")
     assert again.capped == dict.fromkeys(image.c.values.tolist(), 0)
+
+
+def test_of_tiles_only_those_that_reach_the_largest_value_count() -> None:
+    tiles = [np.array([[[1.0, 0.5, 1.0]]]), np.array([[[0.25, 0.25, np.nan]]]), np.array([[[1.0, 0.0, 0.0]]])]
+    place = Place(((0, 1), (0, 1), (0, 3)), ((0, 1), (0, 1), (0, 3)), (1, 1, 3))
+    assert join_seen([look(tile, 0, place) for tile in tiles]).channels[0].at_high == 3
 
 
 def test_without_a_cap_or_with_steps_behind_it_nothing_is_counted(tmp_path: Path) -> None:

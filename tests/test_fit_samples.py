@@ -97,6 +97,21 @@ def test_a_sample_of_everything_is_the_image() -> None:
         assert (known.isel(bound=0) == known.isel(bound=-1)).all() or known.isnull().any(), "nothing is left to chance"
 
 
+def test_what_a_blur_reaches_beyond_a_chunk_is_left_out() -> None:
+    """The pixels that remain are blurred as those of the whole image are."""
+    pixels = tissue(np.random.default_rng(0))[:, :90, :96].round()
+    image = image_of(pixels).chunk({"y": 16, "x": 16})
+    fitted = image.prep.fit_normalize(sigma=1, p_post=90, sample=1.0).compute()
+    scaled = scipy.ndimage.gaussian_filter(pixels / fitted.p.values[:, None, None], (0, 1, 1))
+    total = scaled.sum(axis=0)
+    inside = [np.arange(n) % 16 for n in total.shape]
+    rows, columns = ((one >= 4) & (one < 12) for one in inside)
+    rows[80:] = [4 <= row < 6 for row in range(10)]  # the last chunks are of ten rows
+    kept = np.logical_and.outer(rows, columns)
+    expected = [np.percentile((one / total)[kept & (total > float(fitted.p_sum))], 90) for one in scaled]
+    np.testing.assert_allclose(fitted.p_post, expected, rtol=1e-4)
+
+
 def test_fields_of_view_and_planes_of_stacks() -> None:
     pixels = tissue(np.random.default_rng(0))[:, :256, :256].reshape(2, 4, 64, 256)
     stack = xr.DataArray(pixels.round().astype("uint16"), dims=("c", "z", "y", "x")).chunk({"z": 2, "y": 16, "x": 16})

@@ -36,6 +36,7 @@ def written(url: str, **how: Any) -> Any:
 Call = Callable[..., Any]
 CALLS: dict[str, Call] = {
     "normalize": lambda url, **given: xprep.normalize(IMAGE, **given),
+    "fit_normalize": lambda url, **given: xprep.fit_normalize(IMAGE, **given),
     "quantile": lambda url, **given: xprep.quantile(IMAGE, 0.5, **given),
     "subtract_background": lambda url, **given: xprep.subtract_background(IMAGE, **given),
     "rescale": lambda url, **given: xprep.rescale(IMAGE, {"y": 0.5}, **given),

@@ -161,7 +161,7 @@ def line_style(sides: int, share: float) -> tuple[float, float]:
 
 def _points_a_pixel(panel: Axes, image: xr.DataArray) -> float:
     """Return the share of a picture that a line of one pixel's side covers, one point wide."""
-    width, height = panel.get_window_extent().size / panel.figure.dpi * POINTS_AN_INCH
+    width, height = np.asarray(panel.get_window_extent().size, float) / panel.figure.dpi * POINTS_AN_INCH
     down, across = (image.sizes[dim] for dim in PLANE)
     return float(1 / (across * height) + 1 / (down * width)) / 2
 
