@@ -551,3 +551,17 @@ def test_a_plate_in_a_bucket(source: Path, tmp_path: Path, s3: Server) -> None:
     assert run(write_plate(tmp_path / "new.zarr", ("B/2",), 1), urls[1], storage_options=options, overwrite=True).ok
     assert list(xprep.open_tree(urls[1], storage_options=options).children) == ["B"]
     assert not [name for name in objects(bucket, options) if "/A/" in f"/{name}" and name.startswith("b.zarr")]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_statistics_of_some_fields_for_all(source: Path, tmp_path: Path, overwrite: bool) -> None:
+    """The fields that are fitted to are read where they are written, which is beside the plate that they will replace."""
+    target = tmp_path / "o.zarr"
+    if overwrite:
+        assert run(write_plate(tmp_path / "old.zarr", ("C/3",), 1), target).ok
+    found = run(source, target, {"normalize": {"sigma": 1}}, fit=[f"{source}/A/1/0"], overwrite=overwrite)
+    assert found.ok, found
+    fitted = xprep.open_image(source / "A/1/0").prep.fit_normalize(sigma=1).compute()
+    for path in ("A/1/0", "B/1/1"):
+        wanted = xprep.open_image(source / path).prep.normalize(statistics=fitted).values
+        np.testing.assert_array_equal(xprep.open_image(target / path).values, wanted)
