@@ -18,13 +18,8 @@ from tests.helpers.sources import counted
 from xprep.ops.fit_sampling import WithInterval, _student
 from xprep.ops.statistics import Statistic
 
-<<<<<<< HEAD:tests/ops/test_fit_samples.py
 # By hand, for all 200 draws (a quarter of an hour): XPREP_DRAWS=200 pytest tests/ops/test_fit_samples.py -k holds
-DRAWS = int(os.environ.get("XPREP_DRAWS", "8"))
-=======
-# By hand, for all 200 draws (a quarter of an hour): XPREP_DRAWS=200 pytest tests/test_fit_samples.py -k holds
 DRAWS = int(os.environ.get("XPREP_DRAWS", "3"))
->>>>>>> fit:tests/test_fit_samples.py
 SIDE, CHUNK = 768, 32
 
 
