@@ -145,6 +145,38 @@ def test_importing_is_cheap() -> None:
     assert min(one["own"] / one["others"] for one in done) < 0.5
 
 
+def test_importing_brings_nothing_but_xarray() -> None:
+    """What the public names need is imported when one of them is used; documentation and completion see them before."""
+    program = """
+import sys
+import xarray
+before = set(sys.modules)
+import xprep
+heavy = {"dask", "dask.array", "numba", "zarr", "scipy", "fsspec", "distributed"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+assert "normalize" in dir(xprep) and "io" not in dir(xprep), dir(xprep)
+assert xarray.DataArray.prep.normalize.__doc__ and "normalize" in dir(xarray.DataArray.prep)
+assert "numba" in sys.modules
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_classes_are_called_apart() -> None:
+    """One meaning a word: no two classes of one name, private ones too."""
+    found = [
+        node.name for module in MODULES for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.ClassDef)
+    ]
+    assert sorted({name for name in found if found.count(name) > 1}) == []
+
+
 def test_importing_leaves_the_process_as_it_was() -> None:
     """No environment variable, signal handler, warning filter, logger or random state is touched."""
     program = """

@@ -25,7 +25,7 @@ IMAGE = "image"  # the variable of a level
 
 
 @dataclass(frozen=True)
-class Request:
+class ElementRequest:
     """Which images of an object are read, and what their results are called.
 
     Attributes
@@ -49,7 +49,7 @@ class Request:
         return [self.sdata.images[name] for name in self.inputs]
 
 
-def check_request(sdata: Any, image_name: Any, output_image_name: Any, overwrite: bool) -> Request:
+def check_request(sdata: Any, image_name: Any, output_image_name: Any, overwrite: bool) -> ElementRequest:
     """Return what is asked for, checked before anything is computed.
 
     Raises
@@ -74,7 +74,7 @@ def check_request(sdata: Any, image_name: Any, output_image_name: Any, overwrite
     for name in outputs:
         _check_output(name, inputs, kinds, overwrite)
     library.check_names(sdata, outputs, sdata.images[inputs[0]])
-    return Request(sdata, inputs, outputs, overwrite)
+    return ElementRequest(sdata, inputs, outputs, overwrite)
 
 
 def _names(given: str | Iterable[str], what: str) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ def _check_output(name: str, inputs: Sequence[str], kinds: Mapping[str, str], ov
         raise StoreExistsError(f"the object has an image {name!r}: overwrite=True replaces it; or give another name.")
 
 
-def together(request: Request) -> xr.DataTree:
+def together(request: ElementRequest) -> xr.DataTree:
     """Return the images as the fields of view of one experiment, each below its name."""
     nodes: dict[str, xr.Dataset] = {}
     for name, element in zip(request.inputs, request.elements, strict=True):
@@ -112,7 +112,7 @@ def together(request: Request) -> xr.DataTree:
     return xr.DataTree.from_dict(nodes)
 
 
-def apart(request: Request, results: xr.DataTree, scale_factors: Sequence[Any] | None) -> list[Any]:
+def apart(request: ElementRequest, results: xr.DataTree, scale_factors: Sequence[Any] | None) -> list[Any]:
     """Return the results as elements, one for each image: in levels as it was, or in those that ``scale_factors`` say."""
     elements = []
     for name, before in zip(request.inputs, request.elements, strict=True):
@@ -159,7 +159,7 @@ def _line(image: xr.DataArray, dim: Any) -> tuple[float, float]:
     return (1.0, 0.0) if abs(step - 1) < 1e-9 and abs(first) < 1e-9 else (step, 0.0 if abs(first) < 1e-9 else first)
 
 
-def put_back(request: Request, elements: Sequence[Any], chunks: Any = None) -> Any:
+def put_back(request: ElementRequest, elements: Sequence[Any], chunks: Any = None) -> Any:
     """Add elements to the object: lazily where it is in memory, written into its store where it has one; return the object."""
     if request.sdata.is_backed():
         elements = _written(request, elements, chunks)
@@ -170,7 +170,7 @@ def put_back(request: Request, elements: Sequence[Any], chunks: Any = None) -> A
     return request.sdata
 
 
-def _written(request: Request, elements: Sequence[Any], chunks: Any) -> list[Any]:
+def _written(request: ElementRequest, elements: Sequence[Any], chunks: Any) -> list[Any]:
     """Write elements into the object's store, together, and return them as they are read from there."""
     sdata, root = request.sdata, open_store(request.sdata.path, mode="r+")
     zarr_format = 3 if (group := read_group(root)) is None else group.zarr_format

@@ -50,7 +50,7 @@ class Chunks:
         frame, origin = _Frame(height, width, np.dtype(dtype)), source_of(self.array)
         chunks = ((self.array.shape[0],), planes, (height,), (width,))
         if origin is not None and origin.after is None:
-            make: Any = _MakeRead(origin.view, regions, frame)
+            make: Any = _MakeSample(origin.view, regions, frame)
             parents, view = [], origin.view
         else:
             whole = self.array.rechunk({0: -1}, method="tasks")
@@ -77,7 +77,7 @@ class _Frame:
 
 
 @dataclass(frozen=True, eq=False)
-class _MakeRead:
+class _MakeSample:
     view: View
     regions: Sequence[Region]
     frame: _Frame
