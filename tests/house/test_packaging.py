@@ -51,8 +51,7 @@ def declared(*lists: list[str]) -> set[str]:
 def test_every_import_is_declared() -> None:
     """Not by what brings it today: zarr 3.1.3 and older bring no google-crc32c, and nothing could be imported beside them."""
     own = {"xprep", "__future__", *sys.stdlib_module_names}
-    optional = ("s3", "gcs", "azure", "distributed", "cli", "plot", "tiff", "bioio", "validate")
-    names = declared(PROJECT["dependencies"], *(EXTRAS[extra] for extra in optional))
+    names = declared(PROJECT["dependencies"], *(EXTRAS[extra] for extra in set(EXTRAS) - {"test", "bench", "docs", "all"}))
     found = {name for module in (ROOT / "xprep").rglob("*.py") for name in imported(module)} - own - set(BROUGHT)
     distributions = packages_distributions()
     brings = {one: distributions.get(one, [one.replace("_", "-")]) for one in found}
