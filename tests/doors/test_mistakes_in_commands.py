@@ -41,7 +41,7 @@ SECRET: Final = (Told("hush", "KEY=VALUE"), Told("@hush.json", "KEY=VALUE"), Tol
 COUNT: Final = ("0", "-3", "x", "1.5", "")
 SCHEDULER: Final = ("nope://x",)
 REQUEST: Final[dict[str, tuple[Any, ...]]] = {
-    "urls": (Told(["in.zarr"], "one input or more"), "no.zarr", Told(["in.zarr", "in.zarr"], "lie in each other"),
+    "urls": (Told(["in.zarr"], "one input or more"), "no.zarr", Told(["in.zarr", "in.zarr"], "one place"),
              Told(["in.zarr", "x/in.zarr", "o"], "called 'in'"), "o.zip", "http://h/o.zarr", Told("", "empty")),
     "--p": ("101", "-1", "x", "0.99", Told("1,2", "1, 2"), "nan", Told("", "variable")),
     "--p-sum": ("101", "x", Told("", "variable")),
@@ -55,6 +55,7 @@ REQUEST: Final[dict[str, tuple[Any, ...]]] = {
     "--empty": ("zero", ""),
     "--dtype": ("int7", "uint8", Told("", "variable")),
     "--chunks": ("0", "w=3", "y=x", "32.0", Told("y=", "empty part"), "=3", "1,2", "y=1,y=2", Told("", "variable")),
+    "--share": ("some", ""),
     "--statistics": ("none.json", Told("in.zarr", "xprep_statistics")),
     "--series": ("x", "-1", "1.5"),
     "--dims": ("cyq", Told("yy", "yy"), "c"),
@@ -88,7 +89,7 @@ BATCH: Final[dict[str, tuple[Any, ...]]] = {
     "--debug": SWITCH,
 }
 UNFITTED: Final = (
-    "--compression", "--checksum",
+    "--compression", "--checksum", "--share",
     "urls", "--chunks", "--statistics", "--resume", "--fingerprint", "--scale-factors", "--method", "--version", "--layout",
         "--shards",
 )  # fmt: skip
@@ -106,6 +107,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
         "urls": (Told(["in.zarr"], "output"), Told(["no.zarr", "-o", "f.json"], "no.zarr"),
                  Told(["in.zarr", "in.zarr", "-o", "f.json"], "called 'in'")),
         "--output": ("f.txt", "in.zarr"),
+        "--sample": ("x", "2", "0"), "--seed": (Told("x", "valid integer"),),
         **{option: values for option, values in REQUEST.items() if option not in UNFITTED},
     },
     "convert": {option: values[:1] for option, values in REQUEST.items() if option in CONVERTED},

@@ -217,7 +217,7 @@ def test_objects_that_are_no_place_to_write(source: Path) -> None:
         write(source, MemoryStore(read_only=True))
     with pytest.raises(ValueError, match="storage_options go with a URL"):
         write(source, MemoryStore(), storage_options={"key": "x"})
-    with pytest.raises(TypeError, match="a store object of zarr; got dict"):
+    with pytest.raises(TypeError, match="a store object of zarr; got a dict"):
         write(source, {})
 
 

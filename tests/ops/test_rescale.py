@@ -487,7 +487,7 @@ def test_bad_input(monkeypatch):
         to_isotropic(image, sharp=True)
     with pytest.raises(ValueError, match=r"'y', but the image has|needs the dim 'y'"):
         rescale(image.isel(y=0), {"x": 2})
-    with pytest.raises(ValueError, match=r"result would have the shape \(2, 80000000, 60000000\).*PiB"):
+    with pytest.raises(ValueError, match=r"makes 8e\+07 voxels of 8, more than 8388608"):
         rescale(image.chunk(), {"y": 1e7, "x": 1e7})
     with pytest.raises(ValueError, match="of memory are free"):
         rescale(image, {"y": 1e6, "x": 1e5})

@@ -195,7 +195,7 @@ def test_not_a_table(function):
     ],
 )
 def test_bad_options(function, options, text):
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises((ValueError, TypeError), match=text):
         function(IMAGE, TABLE, **options)
 
 

@@ -22,9 +22,10 @@ _HARMLESS: Final = re.compile(r"(\.ds_store|\._.*|thumbs\.db|desktop\.ini|\.nfs[
 _JOURNAL: Final = rf"{re.escape(FOLDER)}/([^/]+/)*[^/]+\.(npy|json|jsonl|value|note)"
 _OTHERS: Final = re.compile(rf"(.*/)?(OME/METADATA\.ome\.xml|{_JOURNAL})", re.DOTALL)
 _INDEX: Final = r"(0|[1-9][0-9]*)"
+_NAME: Final = "[A-Za-z0-9]+"  # of a row, a column, a field
 # What is left of an array, in our layout, whose metadata are torn or gone; of a plate, below row, well and field.
 _ORPHAN: Final = re.compile(
-    rf"([^/]+/){{0,3}}(labels/([^/]+/)?)?((scale[0-9]+/[^/]+|[0-9]+)/(c|(c[/.])?{_INDEX}([/.]{_INDEX})*)"
+    rf"(({_NAME}/{_NAME}|{_NAME}/{_NAME}/{_NAME})/)?(labels/([^/]+/)?)?((scale[0-9]+/[^/]+|[0-9]+)/(c|(c[/.])?{_INDEX}([/.]{_INDEX})*)"
     r"|(scale[0-9]+/([^/]+/)?|[0-9]+/)?(zarr\.json|\.zgroup|\.zarray))"
 )
 
