@@ -216,7 +216,7 @@ def test_nobody_answers() -> None:
 
 
 def test_importing_loads_no_backend() -> None:
-    modules = ("store.places", "arrays.reads", "arrays.writes", "commit.image_store", "ome.groups", "commit.scratch", "commit.mark")
+    modules = ("store.places", "arrays.reads", "arrays.writes", "commit.image_store", "ome.groups", "commit.scratch")
     wanted = "".join(f"import xprep.io.{name}\n" for name in modules)
     heavy = "{'s3fs', 'gcsfs', 'adlfs', 'aiohttp', 'distributed', 'matplotlib'}"
     program = f"{wanted}import sys; print({heavy} & set(sys.modules))"

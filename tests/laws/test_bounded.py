@@ -273,7 +273,7 @@ TABLES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("source", SOURCES if EVERY else ["z-major"])  # of tiny chunks behind a graph of dask's, a task each stays
+@pytest.mark.parametrize("source", SOURCES if EVERY else ["z-major"])  # of tiny chunks behind dask's own graph, a task each stays
 @pytest.mark.parametrize("operation", TABLES)
 def test_tables_are_bounded(operation: str, source: str) -> None:
     """Of labels of a few pixels: memory is that of the tiles which are read, and of the table."""
