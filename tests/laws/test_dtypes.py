@@ -44,7 +44,9 @@ IMAGES: dict[str, Callable[[xr.DataArray], Any]] = {
 }
 # Functions that draw an image, and make nothing of it: what they refuse.
 SHOWN: dict[str, Callable[[xr.DataArray], Any]] = {
+    "compare": lambda image: xprep.compare(image, [{"p": 99}], channel=0, crop={"y": slice(0, 8), "x": slice(0, 8)}),
     "plot_channels": xprep.plot_channels,
+    "plot_histograms": lambda image: xprep.plot_histograms(image),
     "plot_projections": lambda image: xprep.plot_projections(image.rename(c="z")),
     "plot_rois": lambda image: xprep.plot_rois(image, TABLE),
 }
