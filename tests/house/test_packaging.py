@@ -55,7 +55,7 @@ def test_every_import_is_declared() -> None:
     found = {name for module in (ROOT / "xprep").rglob("*.py") for name in imported(module)} - own - set(BROUGHT)
     distributions = packages_distributions()
     brings = {one: distributions.get(one, [one.replace("_", "-")]) for one in found}
-    assert {one: some for one, some in brings.items() if names.isdisjoint(map(str.lower, some))} == {}
+    assert {one: some for one, some in brings.items() if names.isdisjoint(declared(some))} == {}
     assert {"google_crc32c", "numcodecs", "psutil", "filelock", "matplotlib", "typer", "yaml"} <= found
 
 
