@@ -105,6 +105,14 @@ def test_layers() -> None:
     assert "0 broken" in done.stdout
 
 
+def run_program(program: str) -> str:
+    """Run a program in a process of its own, with this xprep; return what it printed."""
+    where = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, env=where, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 IMPORTS = """
 import json, sys, time
 before = time.process_time()
@@ -112,6 +120,8 @@ import dask.array, numba, xarray, zarr
 middle = time.process_time()
 import xprep
 after = time.process_time()
+for name in xprep.__all__:  # all that is imported when it is used
+    getattr(xprep, name)
 from numba.core.registry import CPUDispatcher
 import gc
 loops = [one for one in gc.get_objects() if isinstance(one, CPUDispatcher) and one.__module__.startswith("xprep")]
@@ -127,19 +137,7 @@ print(json.dumps({"others": middle - before, "own": after - middle, "loaded": lo
 
 def test_importing_is_cheap() -> None:
     """No plotting, no cluster, no client of a bucket; nothing compiled; a fraction of what the foundations take."""
-    done = [
-        json.loads(
-            subprocess.run(
-                [sys.executable, "-c", IMPORTS],
-                cwd=ROOT,
-                capture_output=True,
-                text=True,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                check=True,
-            ).stdout
-        )
-        for _ in range(3)
-    ]
+    done = [json.loads(run_program(IMPORTS)) for _ in range(3)]
     assert done[0]["loaded"] == []
     assert done[0]["compiled"] == 0
     assert min(one["own"] / one["others"] for one in done) < 0.5
@@ -149,24 +147,14 @@ def test_importing_brings_nothing_but_xarray() -> None:
     """What the public names need is imported when one of them is used; documentation and completion see them before."""
     program = """
 import sys
-import xarray
-before = set(sys.modules)
-import xprep
+import xprep, xarray
 heavy = {"dask", "dask.array", "numba", "zarr", "scipy", "fsspec", "distributed"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 assert "normalize" in dir(xprep) and "io" not in dir(xprep), dir(xprep)
 assert xarray.DataArray.prep.normalize.__doc__ and "normalize" in dir(xarray.DataArray.prep)
 assert "numba" in sys.modules
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_program(program)
 
 
 def test_classes_are_called_apart() -> None:
@@ -189,17 +177,11 @@ def state():
     return dict(os.environ), handlers, list(warnings.filters), logs, dice, threading.active_count()
 before = state()
 import xprep
+for name in xprep.__all__:  # all that is imported when it is used
+    getattr(xprep, name)
 assert state() == before
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_program(program)
 
 
 def test_signatures_are_those_of_the_operations() -> None:
