@@ -25,6 +25,7 @@ from zarr.storage import MemoryStore
 import xprep
 from tests import paths
 from tests.helpers.crashes import objects, wait_for
+from tests.helpers.listeners import Heard
 from tests.helpers.sources import CountingSource
 from xprep.engine.blocks.deliver import deliver
 from xprep.engine.running.cluster import connect
@@ -221,32 +222,18 @@ def test_a_worker_keeps_nothing_of_a_run(on_cluster: Any, tmp_path: Path) -> Non
 
 
 def test_progress_has_bytes_on_a_cluster(on_cluster: Any, tmp_path: Path) -> None:
-    heard = _Heard()
+    heard = Heard()
     report = write(image(), tmp_path / "a.zarr", progress=heard)
     assert heard.steps == heard.total
     assert heard.nbytes == report.nbytes
 
 
 def test_progress_has_bytes_on_threads(tmp_path: Path) -> None:
-    heard = _Heard()
+    heard = Heard()
     with xprep.set_options(**SETUP):
         report = write(image(), tmp_path / "a.zarr", progress=heard)
     assert heard.steps == heard.total
     assert heard.nbytes == report.nbytes
-
-
-class _Heard:
-    def __init__(self) -> None:
-        self.total = self.steps = self.nbytes = 0
-
-    def started(self, stage: str, total: int) -> None:
-        self.total = total
-
-    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
-        self.steps, self.nbytes = self.steps + steps, self.nbytes + nbytes
-
-    def finished(self, stage: str) -> None:
-        pass
 
 
 # Ctrl-C: the whole group of processes gets it, as in a terminal

@@ -14,6 +14,7 @@ import pytest
 import xprep
 from tests.conftest import IDLE
 from tests.helpers.crashes import wait_for
+from tests.helpers.listeners import Heard
 
 THREADS = 2
 FILES = 5  # more than there are threads, so that tasks hold all of them
@@ -135,7 +136,7 @@ def test_tasks_of_processes_compute(
 def test_progress_is_that_of_the_own_run(threads: Any, source: str, tmp_path: Path) -> None:
 
     def write(number: int) -> tuple[int, int, int, int]:
-        heard = _Heard()
+        heard = Heard()
         image = xprep.open_image(source).prep.gaussian_filter(1 + number)
         report = image.prep.to_ome_zarr(tmp_path / f"{number}.zarr", **{**STORE, "progress": heard})
         return heard.nbytes, report.nbytes, heard.steps, heard.total
@@ -144,20 +145,6 @@ def test_progress_is_that_of_the_own_run(threads: Any, source: str, tmp_path: Pa
         nbytes, written, steps, total = future.result(timeout=SECONDS)
         assert steps == total
         assert nbytes == written
-
-
-class _Heard:
-    def __init__(self) -> None:
-        self.total = self.steps = self.nbytes = 0
-
-    def started(self, stage: str, total: int) -> None:
-        self.total = total
-
-    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
-        self.steps, self.nbytes = self.steps + steps, self.nbytes + nbytes
-
-    def finished(self, stage: str) -> None:
-        pass
 
 
 def test_a_cancelled_task_stops_what_it_waits_for(threads: Any, source: str, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import xarray as xr
 
 import xprep
 from tests.helpers.crashes import kill_after, objects, start, wait_for
+from tests.helpers.listeners import Heard
 from tests.helpers.servers import Server
 from xprep.errors import ChunkError, StoreExistsError, UnfinishedStoreError
 from xprep.images.writing.resuming import fingerprint_of
@@ -124,20 +125,6 @@ def test_resumed_equals_unbroken_to_the_byte(source: Path, tmp_path: Path) -> No
     assert report.statistics == write(job(source), tmp_path / "third.zarr").statistics
     kept = [path for path, stamp in before.items() if path.stat().st_mtime_ns == stamp]
     assert len(kept) >= sum(len(record.stored) for record in done), "finished chunks were written again"
-
-
-class Heard:
-    """Adds up the bytes that it is told."""
-
-    def __init__(self) -> None:
-        self.nbytes = 0
-
-    def started(self, stage: str, total: int) -> None: ...
-
-    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
-        self.nbytes += nbytes
-
-    def finished(self, stage: str) -> None: ...
 
 
 def test_what_is_told_as_written_is_what_this_run_wrote(source: Path, tmp_path: Path) -> None:

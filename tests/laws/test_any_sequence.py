@@ -17,28 +17,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 import xprep
 from tests.helpers.crashes import objects
+from tests.helpers.listeners import Interrupt
 from xprep.errors import StoreExistsError, UnfinishedStoreError
 from xprep.io.commit import journal
 from xprep.io.store import keys
 
 CHUNKS = {"y": 16, "x": 16}
 PARAMETERS = (90, 99)
-
-
-class Interrupt:
-    """Ends a run after some steps, by an error or as Ctrl-C does."""
-
-    def __init__(self, steps: int, error: type[BaseException]) -> None:
-        self.left, self.error = steps, error
-
-    def started(self, stage: str, total: int) -> None: ...
-
-    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
-        self.left -= steps
-        if self.left < 0:
-            raise self.error("interrupted")
-
-    def finished(self, stage: str) -> None: ...
 
 
 class Dying:

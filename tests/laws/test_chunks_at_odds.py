@@ -15,6 +15,7 @@ import xarray as xr
 
 import xprep
 from tests.helpers.crashes import objects
+from tests.helpers.listeners import Interrupt
 from tests.helpers.sources import SyntheticSource, counted
 from tests.laws.test_laws import python
 from xprep.engine.sources.readable import read_array
@@ -100,29 +101,13 @@ def test_chunks_that_cost_more_than_double_warn_and_the_others_do_not(tmp_path: 
     assert not (tmp_path / "out.zarr").exists()
 
 
-class Stop:
-    """Ends a run after some steps."""
-
-    def __init__(self, steps: int, error: type[BaseException]) -> None:
-        self.left, self.error = steps, error
-
-    def started(self, stage: str, total: int) -> None: ...
-
-    def advanced(self, stage: str, steps: int, nbytes: int) -> None:
-        self.left -= steps
-        if self.left < 0:
-            raise self.error("stopped")
-
-    def finished(self, stage: str) -> None: ...
-
-
 @pytest.mark.parametrize(("steps", "error"), [(0, OSError), (9, KeyboardInterrupt), (40, OSError)])
 def test_interrupted_and_resumed_it_is_the_same_and_scratch_is_empty(steps: int, error: Any, tmp_path: Path) -> None:
     image = mismatched(tmp_path / "in.zarr").prep.gaussian_filter(1)
     how: dict[str, Any] = {"chunks": PLANES, "scale_factors": (2,)}
     image.prep.to_ome_zarr(tmp_path / "whole.zarr", **how)
     with pytest.raises(error):
-        image.prep.to_ome_zarr(tmp_path / "out.zarr", progress=Stop(steps, error), **how)
+        image.prep.to_ome_zarr(tmp_path / "out.zarr", progress=Interrupt(steps, error), **how)
     image.prep.to_ome_zarr(tmp_path / "out.zarr", resume=True, **how)
     assert objects(tmp_path / "out.zarr") == objects(tmp_path / "whole.zarr")
     assert not list((tmp_path / "scratch").glob("*"))
