@@ -15,7 +15,8 @@ import numpy as np
 import xarray as xr
 
 from xprep.dims.axes import CHANNEL
-from xprep.dims.channels import channel_names, channel_positions, channel_titles, matching_positions, spell_channel
+from xprep.dims.channel_titles import channel_titles, spell_channel
+from xprep.dims.channels import channel_names, channel_positions, matching_positions
 from xprep.dims.containers.apply import images_of, spell_name
 from xprep.dims.containers.contents import Name
 from xprep.dims.lengths import metres, parse_length, units_apart
