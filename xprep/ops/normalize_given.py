@@ -76,6 +76,11 @@ def _apply(container: Any, given: Mapping[str, Any]) -> Any:
     return results_of(container, chosen, arrays, spell("normalize", {"statistics": fit.shown, **fit.told}), recipe)
 
 
+def fitted_dataset(statistics: Any) -> xr.Dataset:
+    """Return the fitted Dataset that was given, or that in the file that was given, checked."""
+    return _Fit.of(statistics).dataset
+
+
 @dataclass(frozen=True, eq=False)
 class _Fit:
     """A fitted Dataset, checked."""
