@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import os
+import pkgutil
 import re
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
 
+import xprep
 from tests import paths
+from xprep.cli.examples import EXAMPLES
 
 ROOT = paths.ROOT
 MODULES = sorted((ROOT / "xprep").rglob("*.py"))
@@ -167,6 +174,59 @@ assert "numba" in sys.modules
     run_program(program)
 
 
+HEAVY = ("numba", "dask", "scipy", "distributed", "matplotlib", "s3fs", "imagecodecs", "tifffile", "bioio")
+OF_STORES = ("zarr", "numcodecs", "fsspec")
+SMALL_COMMANDS = {
+    "help": (["--help", "normalize", *(f"{command} --help" for command in EXAMPLES)], (*HEAVY, *OF_STORES)),
+    "versions": (["--version", "versions"], (*HEAVY, *OF_STORES)),
+    "refused": (["plan one.zarr", "normalize a b --memory much", "nothing"], (*HEAVY, *OF_STORES)),
+    "stores": (["info FOLDER/a.zarr", "info FOLDER/missing.zarr", "scratch FOLDER"], HEAVY),
+}
+
+
+@pytest.mark.parametrize("kind", SMALL_COMMANDS)
+def test_small_commands_import_what_they_need(kind: str, tmp_path: Path) -> None:
+    """A command that computes nothing starts without what computes: importing that took two thirds of its time."""
+    commands, heavy = SMALL_COMMANDS[kind]
+    if kind == "stores":
+        xprep.to_ome_zarr(xr.DataArray(np.zeros((2, 8, 8), "u2"), dims=("c", "y", "x")), f"{tmp_path}/a.zarr")
+    program = f"""
+import sys
+from xprep.cli import main
+for words in {[command.replace("FOLDER", str(tmp_path)).split() for command in commands]!r}:
+    sys.argv = ["xprep", *words]
+    try:
+        main()
+    except SystemExit as end:
+        sys.stderr.write(f"{{words[0]}}: {{end.code}}\\n")
+assert "typer" in sys.modules
+print("\\nimported:", *sorted(name for name in sys.modules if name in {heavy!r}))
+"""
+    assert run_program(program).splitlines()[-1] == "imported:"
+
+
+def test_completing_imports_as_little() -> None:
+    where = {"_XPREP_COMPLETE": "complete_bash", "COMP_WORDS": "xprep no", "COMP_CWORD": "1"}
+    program = f"""
+import atexit, os, sys
+os.environ.update({where!r})
+atexit.register(lambda: print("imported:", *sorted(name for name in sys.modules if name in {(*HEAVY, *OF_STORES)!r})))
+sys.argv = ["xprep"]
+from xprep.cli import main
+main()
+"""
+    assert run_program(program).splitlines() == ["normalize", "imported:"]
+
+
+@pytest.mark.parametrize("package", ["xprep", "xprep.batch", "xprep.engine.running", "xprep.images"])
+def test_lazy_names_are_what_they_say(package: str) -> None:
+    """A module called as a name beside it would take its place once somebody has imported that module."""
+    found = import_module(package)
+    below = {one.name for one in pkgutil.iter_modules(found.__path__)}
+    for name in set(found.__all__) - {"__version__"}:
+        assert inspect.ismodule(getattr(found, name)) == (name in below), name
+
+
 def test_classes_are_called_apart() -> None:
     """One meaning a word: no two classes of one name, private ones too."""
     found = [
@@ -175,10 +235,10 @@ def test_classes_are_called_apart() -> None:
     assert sorted({name for name in found if found.count(name) > 1}) == []
 
 
-# What other libraries call, by these names: of Python's logging, of zarr's stores and codecs, of numba's caches, of notebooks.
+# What others call, by these names: Python's logging and http.server, zarr of stores and codecs, numba of caches, notebooks.
 CALLED_BY_OTHERS = {
-    "emit", "get_partial_values", "supports_deletes", "supports_listing", "supports_writes", "_decode_single", "save_overload",
-    "_repr_html_",
+    "emit", "handle_error", "log_message", "get_partial_values", "supports_deletes", "supports_listing", "supports_writes",
+    "_decode_single", "save_overload", "_repr_html_",
 }  # fmt: skip
 
 
@@ -222,10 +282,6 @@ assert state() == before
 
 
 def test_signatures_are_those_of_the_operations() -> None:
-    import inspect
-
-    import xprep
-
     for name in ("normalize", "quantile", "gaussian_filter", "to_ome_zarr", "plan"):
         function = inspect.signature(getattr(xprep, name))
         for accessor in (xprep.ImagePrep, xprep.DatasetPrep, xprep.TreePrep):

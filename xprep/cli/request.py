@@ -10,7 +10,7 @@ from typing import Any, Final, ParamSpec
 
 import typer
 
-from xprep.batch.recipe import SHARING
+from xprep import batch
 from xprep.cli import arguments as given
 from xprep.cli.values import parse_storage_options
 from xprep.io.store.local_paths import stem
@@ -128,8 +128,8 @@ def _request(
     chosen = locals()
     if len(urls) > 1 or not urls[0].endswith(RECIPES):
         check_urls(urls)
-    if share not in SHARING:
-        raise typer.BadParameter(f"one of {', '.join(SHARING)}; got {share!r}.", param_hint="--share")
+    if share not in batch.SHARING:
+        raise typer.BadParameter(f"one of {', '.join(batch.SHARING)}; got {share!r}.", param_hint="--share")
     parameters = {
         "p": p, "p_sum": p_sum, "p_post": p_post, "sigma": sigma, "norm_sum": norm_sum, "cap_max": cap_max,
         "channels": channels, "dtype": dtype, "chunks": chunks, "pool": pool, "empty": empty,

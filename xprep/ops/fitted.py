@@ -12,7 +12,8 @@ import numpy as np
 import xarray as xr
 
 from xprep.dims.axes import CHANNEL, PLANE
-from xprep.dims.channels import channel_names, spell_channel, values_by_position
+from xprep.dims.channel_titles import spell_channel
+from xprep.dims.channels import channel_names, values_by_position
 from xprep.dims.containers.apply import spell_name
 from xprep.dims.labelled import ByLabel, labelled
 from xprep.dims.voxel_sizes import unit_of, voxel_size

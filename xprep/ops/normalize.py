@@ -11,6 +11,7 @@ from xprep.ops.fitted import about_fit
 from xprep.ops.normalize_fields import fields_of, prepare, results_of
 from xprep.ops.normalize_given import with_statistics
 from xprep.ops.normalize_passes import normalized
+from xprep.ops.recorded import recorded
 from xprep.types import INTERMEDIATES, Intermediates, Sigma
 
 DEFAULTS = {
@@ -19,6 +20,7 @@ DEFAULTS = {
 }  # fmt: skip
 
 
+@recorded
 @with_statistics
 def normalize(
     image: Container,

@@ -15,7 +15,8 @@ import numpy as np
 import xarray as xr
 
 from xprep.dims.axes import CHANNEL
-from xprep.dims.channels import channel_names, channel_positions, channel_titles, matching_positions, spell_channel
+from xprep.dims.channel_titles import channel_titles, spell_channel
+from xprep.dims.channels import channel_names, channel_positions, matching_positions
 from xprep.dims.containers.apply import images_of, spell_name
 from xprep.dims.containers.contents import Name
 from xprep.dims.lengths import metres, parse_length, units_apart
@@ -73,6 +74,11 @@ def _apply(container: Any, given: Mapping[str, Any]) -> Any:
     about = fit.about()
     arrays = normalized(fields, parameters, given.get("chunks"), given.get("intermediates"), fit.statistics(about), about)
     return results_of(container, chosen, arrays, spell("normalize", {"statistics": fit.shown, **fit.told}), parameters)
+
+
+def fitted_dataset(statistics: Any) -> xr.Dataset:
+    """Return the fitted Dataset that was given, or that in the file that was given, checked."""
+    return _Fit.of(statistics).dataset
 
 
 @dataclass(frozen=True, eq=False)

@@ -125,6 +125,7 @@ class NamedLayer(MaterializedLayer):  # type: ignore[misc]
     ) -> None:
         super().__init__(tasks)
         self.origin, self.cost, self.identity, self.partial = origin, cost, identity, partial
+        self.step: Any = None  # see `xprep.engine.graph.steps`
 
 
 def unique(prefix: str, *parts: Any) -> str:

@@ -14,7 +14,7 @@ import dask.array as da
 import numpy as np
 
 from xprep.engine.machine.private_dask import INDEXED, indexing
-from xprep.engine.sources.readable import Origin, ReadBlock, read_array, source_of
+from xprep.engine.sources.readable import Origin, ReadBlock, View, read_array, source_of
 from xprep.types import Array
 
 
@@ -31,19 +31,33 @@ class SlicedPart:
 def follow(array: da.Array) -> da.Array:
     """Return ``array`` as a reading of its source, if it is a part of one in whole chunks; otherwise itself."""
     part = None if source_of(array) else _part_of(array.dask.layers, array.name, array.numblocks)
-    if part is None:
+    view = None if part is None else _shown_by(part, whole_chunks=True)
+    if part is None or view is None or view.shape != array.shape:
         return array
+    return read_array(view, chunks=array.chunks, after=part.origin.after)
+
+
+def view_of(array: da.Array) -> View | None:
+    """Return what ``array`` shows of its source, in whole chunks or not; None where it is more than a part of one."""
+    if origin := source_of(array):
+        return origin.view if origin.after is None else None
+    part = _part_of(array.dask.layers, array.name, array.numblocks)
+    view = None if part is None or part.origin.after is not None else _shown_by(part, whole_chunks=False)
+    return view if view is not None and view.shape == array.shape else None
+
+
+def _shown_by(part: SlicedPart, *, whole_chunks: bool) -> View | None:
+    """Return the view of a part; None where that cannot be, or needs more than whole chunks."""
     view = part.origin.view
     for axis, blocks in zip(part.axes, part.positions, strict=True):
         positions = np.concatenate(blocks)
         if not np.array_equal(positions, np.arange(view.shape[axis])):
-            if view.axes[axis] is None or not _in_whole_chunks(positions, view.chunks[axis]):
-                return array
+            if view.axes[axis] is None or (whole_chunks and not _in_whole_chunks(positions, view.chunks[axis])):
+                return None
             view = view.picked(axis, positions.tolist())
     for axis, position in part.fixed.items():
         view = view.picked(axis, [position])
-    view = view.arranged(part.axes)
-    return read_array(view, chunks=array.chunks, after=part.origin.after) if view.shape == array.shape else array
+    return view.arranged(part.axes)
 
 
 def _in_whole_chunks(positions: Array, chunk: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from xprep.engine.machine.progress import choose_listener
 from xprep.errors import StoreFormatError, XprepError
-from xprep.images.opening.ome_images import open_stored
+from xprep.images.opening.stored_levels import open_stored
 from xprep.io.arrays.coordinates import read_coord
 from xprep.io.arrays.reads import ZarrReadable, open_array
 from xprep.io.commit.journal import read_manifest

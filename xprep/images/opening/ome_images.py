@@ -14,10 +14,10 @@ from xprep.dims.lengths import Length
 from xprep.errors import StoreFormatError, StoreFormatWarning
 from xprep.images.appearance import appearance_of
 from xprep.images.opening.level_choice import choose_level
+from xprep.images.opening.stored_levels import open_stored
 from xprep.images.opening.variables import coordinates, decoded, lazy_image
 from xprep.io.arrays.metadata import find_arrays
-from xprep.io.arrays.reads import Missing, ZarrReadable, open_array
-from xprep.io.commit.mark import read_status
+from xprep.io.arrays.reads import ZarrReadable
 from xprep.io.ome.groups import Group, read_image
 from xprep.io.ome_model import AXIS_TYPES, Axis, Level, Multiscale
 from xprep.io.store.urls import check_key
@@ -67,25 +67,6 @@ def open_level(group: Group, image: Multiscale, level: int | Mapping[str, Length
     # What lies beside the pixels is exact, and of every dtype; but it does not follow to another coordinate system.
     coords = {**stored, **placed} if image.is_moved else {**placed, **stored}
     return lazy_image(array, shown.dims, coords, image.name or None, chunks).assign_attrs(appearance_of(image))
-
-
-def open_stored(group: Group, image: Multiscale, chosen: Level) -> ZarrReadable:
-    """Open the array of one resolution.
-
-    Raises
-    ------
-    StoreFormatError
-        It is not there, or none that can be opened.
-    """
-    # xprep writes every chunk, also one of zeros: in a store that it finished, a chunk that is not there was lost.
-    missing: Missing = "error" if read_status(group) == "finished" else "fill"
-    try:
-        return open_array(group.place.child(chosen.path), missing)
-    except FileNotFoundError:
-        raise StoreFormatError(
-            f"{group.place} has {len(image.levels)} levels by its metadata, but that at {chosen.path!r} is not there. Copy the "
-            "store again; or open another level, e.g. level=-1."
-        ) from None
 
 
 def _our_axes(axes: Sequence[Axis]) -> tuple[Axis, ...]:

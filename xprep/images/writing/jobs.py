@@ -11,7 +11,8 @@ from typing import Any
 
 import xarray as xr
 
-from xprep.dims.channels import channel_names, channel_titles
+from xprep.dims.channel_titles import channel_titles
+from xprep.dims.channels import channel_names
 from xprep.dims.containers.shrinking import check_method
 from xprep.dims.provenance import history_line
 from xprep.engine.machine.clients import computes_elsewhere
