@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import typer
 import xarray as xr
 
 from xprep import images
@@ -12,7 +11,7 @@ from xprep.cli import arguments as given
 from xprep.cli.bar import Bar
 from xprep.cli.failures import reported
 from xprep.cli.interrupts import interruptible
-from xprep.cli.request import output_urls
+from xprep.cli.request import check_urls, output_urls, store_options
 from xprep.cli.tables import make_console, print_reports
 from xprep.cli.values import parse_storage_options
 from xprep.engine import running
@@ -48,13 +47,9 @@ def convert(
 
     Several inputs go to the folder OUT. What was written is read again and compared before it is called done.
     """
-    if len(urls) < 2:
-        raise typer.BadParameter("give one input or more, and then the output.", param_hint="IN… OUT")
+    how = store_options(locals())
+    check_urls(urls)
     options, err = parse_storage_options(storage_options or []), make_console(stderr=True)
-    how = {
-        "chunks": chunks, "overwrite": overwrite, "resume": resume, "scale_factors": scale_factors, "method": method,
-        "version": version, "layout": layout, "shards": shards, "compression": compression, "checksum": checksum,
-    }  # fmt: skip
     settings = {} if scratch is None else {"scratch_url": scratch}
     with reported(err, debug=debug, secrets=[options, *urls, scheduler, scratch]), interruptible():
         pairs = zip(urls[:-1], output_urls(urls[:-1], urls[-1]), strict=True)

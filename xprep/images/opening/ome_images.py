@@ -115,13 +115,13 @@ def _stored_coords(array: ZarrReadable, dims: Sequence[str], ours: Sequence[str]
     place = array.place
     if not place.path or not place.path.endswith("/image"):
         return {}
-    beside = replace(place, path=place.path.rpartition("/")[0])
     others = str(array.attributes.get("coordinates", "")).split()
-    nodes = find_arrays(beside, [check_key(name) for name in dict.fromkeys((*dims, *others))], array.array.metadata.zarr_format)
+    names = [check_key(name) for name in dict.fromkeys((*dims, *others))]
+    nodes = find_arrays(place.parent, names, array.array.metadata.zarr_format)
     if array.missing == "error" and (gone := set(others).difference(nodes)):
         raise StoreFormatError(f"{place} has the coordinate {min(gone)!r}, which is not in the store: it was lost.")
     called = dict(zip(dims, ours, strict=True))
-    found = coordinates(beside, nodes, "value", array.missing)
+    found = coordinates(place.parent, nodes, "value", array.missing)
     return {
         called.get(name, name): xr.Variable([called.get(str(dim), dim) for dim in one.dims], one.values, one.attrs)
         for name, one in found.items()
