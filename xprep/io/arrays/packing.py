@@ -43,6 +43,9 @@ class Decoding:
     attributes: Mapping[str, Any]
     stored: np.dtype[Any]
 
+    def __post_init__(self) -> None:
+        _ = self.dtype  # what xarray does not decode by is refused now
+
     @cached_property
     def dtype(self) -> np.dtype[Any]:
         """Of the numbers after."""
