@@ -119,9 +119,9 @@ def _name_icechunk(store: Any) -> str:
 
 
 def drop_finalizers(system: Any) -> None:
-    """Let an asynchronous filesystem of adlfs go without its farewell at Python's end.
+    """Keep an asynchronous filesystem of adlfs from closing its clients when Python ends.
 
-    It would close its clients on the loop of its own that it does not have (2026.8): a traceback after every run.
+    It would do so on an event loop that it does not have (2026.8): a traceback after every run.
     """
     registry: Mapping[Any, Any] = getattr(weakref.finalize, "_registry", {})
     for finalizer, info in list(registry.items()):
@@ -130,9 +130,9 @@ def drop_finalizers(system: Any) -> None:
 
 
 def forget_client(store: Store) -> None:
-    """Let the next store of this kind be opened anew: fsspec keeps clients, also one that found no credentials or wrong ones.
+    """Have the next store of this kind opened with a new client: fsspec keeps clients, also those with wrong credentials.
 
-    Who then sets them in the environment, in a notebook, would be refused as before.
+    Credentials that are set afterwards, in the same notebook, would otherwise not be used.
     """
     if isinstance(store, FsspecStore):
         type(store.fs).clear_instance_cache()
