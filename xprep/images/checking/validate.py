@@ -45,8 +45,8 @@ def validate(url: str | Path | Any, *, samples: int = SAMPLES, storage_options: 
     that one document can break; by the models of a maintained library too, where one is installed (the extra ``validate``: what
     a model refuses against the rules is a warning); whether each level opens as `open_image` opens it; that every chunk (or
     shard) is there, by its key, or that this cannot be known; that levels have the sizes and places that they say, and pixels
-    that are their method's of the first level, on some regions; coordinates; and the same of labels, which must fit their image. Whether
-    bytes are still those that were written is `verify`'s to say, which reads them all.
+    that are their method's of the first level, on some regions; coordinates; and the same of labels, which must fit their
+    image. Whether bytes are still those that were written is `verify`'s to say, which reads them all.
 
     Parameters
     ----------
