@@ -1,4 +1,13 @@
-"""Writing OME-Zarr: arrays and coordinates first, pixels with all their levels in one pass, the metadata last."""
+"""Writing OME-Zarr: arrays and coordinates first, pixels with all their levels in one pass, the metadata last.
+
+1. `order_all`: everything is checked, for all images of a call; nothing is created;
+2. `start_all`: the sources are listed (`SourceWatch`), and store after store is created, or found and taken over;
+3. `lazy_values`: what has to be computed, for all images together, so that shared statistics are computed once;
+4. `run`: tiles are written, with their levels, and noted;
+5. `finish_all`: the sources are listed again, and every store gets its metadata.
+
+Where a step fails, stores that no pixel was written to are taken back, and the error says what becomes of the others.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,15 @@
-"""The store of an image to be written: groups, arrays and coordinates first, the OME metadata last."""
+"""The store of an image to be written: groups, arrays and coordinates first, the OME metadata last.
+
+Its life, and what a kill leaves at each step:
+
+1. `claim`: the root says "writing", by this run. A kill leaves a store that does not open and cannot be resumed;
+2. `create_levels`, `create_labels`: arrays and coordinates, without pixels. The same;
+3. `mark_ready`: the root has the fingerprint, too. From here on, a run of the same fingerprint goes on with it;
+4. the caller writes units and notes each in the journal;
+5. `finish`: lists of checksums and metadata of all groups but the root; a listing shows that every unit is there; the root's OME
+   metadata with "finished"; the journal's parts are deleted. Beside an older store, both are then exchanged. A kill before the
+   root's metadata leaves a store that is resumed; after it, a finished one.
+"""
 
 from __future__ import annotations
 
