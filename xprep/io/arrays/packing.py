@@ -98,7 +98,7 @@ def find_decoding(metadata: Mapping[str, Any], dtype: np.dtype[Any], fill: Fill,
         decoding = Decoding(found, dtype)
     except (ValueError, TypeError, KeyError, OverflowError, struct.error) as error:
         raise StoreFormatError(
-            f"{where} is packed by {found}, which xarray does not decode by: {error}. Mend these attributes, or delete them to "
+            f"{where} is packed by {found}, which xarray cannot decode: {error}. Correct these attributes, or delete them to "
             "read the stored numbers."
         ) from None
     if decoding.dtype.kind not in "biufc":
