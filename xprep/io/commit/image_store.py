@@ -2,7 +2,7 @@
 
 A straight line, of which every step gives the next value. What a kill leaves at each:
 
-1. `xprep.io.commit.begin` claims: the root says "writing", by this run. The store does not open and cannot be resumed;
+1. `xprep.io.commit.begin` claims it: the root says "writing", by this run. It does not open and cannot be resumed;
 2. `with_levels`, `with_labels`: arrays and coordinates, without pixels. The same;
 3. `mark_ready`: the root has the fingerprint, too. From here on, a run of the same fingerprint goes on with it;
 4. the caller writes units and notes each in the journal;
