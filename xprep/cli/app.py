@@ -24,6 +24,7 @@ from xprep.cli.tables import make_console, print_plan, print_reports, print_stor
 from xprep.cli.validate import validate
 from xprep.cli.values import parse_storage_options
 from xprep.cli.verify import verify
+from xprep.cli.view import view
 from xprep.engine.running.cluster import connect
 from xprep.images import WriteOptions, check_writing, describe_store, open_fields, write_images
 from xprep.io.commit.scratch import Leftover, find_scratch
@@ -142,7 +143,7 @@ def _nodes(images: list[xr.DataArray]) -> dict[str, xr.Dataset]:
 
 _COMMANDS: dict[str, Any] = {
     "convert": convert, "fit": fit, "run": batch.run, "resume": batch.resume, "status": batch.show_status,
-    "validate": validate, "verify": verify,
+    "validate": validate, "verify": verify, "view": view,
 }  # fmt: skip
 for _name, _action in _COMMANDS.items():
     app.command(_name, no_args_is_help=True, epilog=epilog(_name))(_action)

@@ -141,8 +141,9 @@ def _normalized(step: OperationStep, image: xr.DataArray, name: str) -> Resoluti
     own = below.get(step.key)
     if own is None:
         raise _UnscalableError("what normalize was made of is no image")
+    remarks: list[str] = []
     if given["statistics"] is not None:
-        fitted, remarks = fitted_dataset(given["statistics"]), []
+        fitted = fitted_dataset(given["statistics"])
         sigmas = _given_sigmas(fitted, own.levels[0])
     else:
         sigmas = _sigmas(given, step.container)
@@ -199,8 +200,8 @@ def _fit(given: Arguments, below: Mapping[Any, Resolutions], sigmas: list[float]
     share = _share(images)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        lazy = fit_normalize(images[0] if len(images) == 1 else xr.DataTree.from_dict(nodes), **parameters, sample=share)
-        fitted = lazy.compute(scheduler="threads")
+        several: Any = images[0] if len(images) == 1 else xr.DataTree.from_dict(nodes)
+        fitted = fit_normalize(several, **parameters, sample=share).compute(scheduler="threads")
     told = [] if level == 0 and share is None else [_approximate(name, level, images[0], share)]
     return fitted, [*told, *dict.fromkeys(f"{name}: {one.message}" for one in caught)]
 
