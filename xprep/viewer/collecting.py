@@ -10,11 +10,12 @@ from typing import Any
 
 import xarray as xr
 
-from xprep.arguments import check_mapping, check_whole
+from xprep.arguments import check_mapping, check_text, check_whole
 from xprep.dims.axes import SPACE
 from xprep.dims.containers.contents import LocatedImage, contents_of
 from xprep.dims.containers.roles import says_labels
 from xprep.images import open_image, open_labels
+from xprep.images.opening.level_choice import check_asked
 from xprep.io.store.local_paths import stem
 from xprep.ops.recorded import recorded_step
 from xprep.sizes import parse_bytes
@@ -31,18 +32,26 @@ LEAST_MEMORY = 2**20
 def make_view(given: Sequence[Any], labels: Any, opened: Mapping[str, Any], **how: Any) -> View:
     """Return the page of what was ``given``: see `xprep.viewer.showing.view`."""
     wanted = _wanted(**how)
-    client = client_folder()
     options = check_mapping(opened["storage_options"], "storage_options", "{'anon': True}", secret=True)
+    check_asked(0, None, None, None, opened["series"], opened["dims"])
+    _check_stores(given, opened)
     opened = {**opened, "storage_options": options or None}
     items = [one for each in given for one in _items(each, opened)]
     items += _given_labels(labels, items)
     for one in items:
         check_shown(one.array, "view", is_label=one.is_label)
+    client = client_folder()
     shown = [one.shown() for one in sorted(items, key=lambda one: one.is_label)]
     found = View(shown, client, port=wanted.port, memory=wanted.memory, side_by_side=wanted.side_by_side)
     if wanted.browser:
         found.open_browser()
     return found
+
+
+def _check_stores(given: Sequence[Any], opened: Mapping[str, Any]) -> None:
+    said = [name for name in ("series", "dims") if opened[name] is not None]
+    if said and not any(isinstance(one, str | Path) for one in given):
+        raise ValueError(f"{said[0]}={opened[said[0]]!r} is of stores and files, and only images are given: leave it out.")
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,7 @@ def _located(one: LocatedImage, is_label: bool) -> _Item:
 def _given_labels(labels: Any, items: list[_Item]) -> list[_Item]:
     given = check_mapping(labels, "labels", "{'cells': label_image}")
     for name, array in given.items():
+        check_text(name, "a name in labels")
         if not isinstance(array, xr.DataArray):
             raise TypeError(f"labels are DataArrays; got a {type(array).__name__} for {name!r}.")
     return [_Item(str(name), _beside(array, items[0].array), is_label=True) for name, array in given.items()]
