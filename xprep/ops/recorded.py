@@ -13,6 +13,7 @@ import xarray as xr
 from xprep.dims.containers.contents import Name
 from xprep.dims.containers.levels import nodes_of
 from xprep.engine.graph.steps import remember_step, step_of
+from xprep.io.private_xarray import unread_data
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,16 +61,16 @@ def recorded(operation: F) -> F:
 
 def recorded_step(image: xr.DataArray) -> OperationStep | None:
     """Return the call that made ``image``; None where it was not recorded, or anything was done to the pixels since."""
-    found = step_of(image.variable._data)
+    found = step_of(unread_data(image.variable))
     return found if isinstance(found, OperationStep) else None
 
 
 def _arrays(container: Any) -> Iterator[tuple[Name, Any]]:
     """Yield what holds the pixels, by node and name; nothing is read."""
     if isinstance(container, xr.DataArray):
-        yield ("", container.name), container.variable._data
+        yield ("", container.name), unread_data(container.variable)
     elif isinstance(container, xr.Dataset):
-        yield from ((("", name), one.variable._data) for name, one in container.data_vars.items())
+        yield from ((("", name), unread_data(one.variable)) for name, one in container.data_vars.items())
     elif isinstance(container, xr.DataTree):
         for path, node in nodes_of(container).items():
-            yield from (((path, name), one.variable._data) for name, one in node.data_vars.items())
+            yield from (((path, name), unread_data(one.variable)) for name, one in node.data_vars.items())

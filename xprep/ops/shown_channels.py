@@ -8,7 +8,8 @@ from typing import Final
 import xarray as xr
 
 from xprep.dims.axes import CHANNEL
-from xprep.dims.channels import channel_names, spell_channel
+from xprep.dims.channel_titles import spell_channel
+from xprep.dims.channels import channel_names
 from xprep.io.ome.reading import read_appearance
 from xprep.io.ome_model import Channel
 

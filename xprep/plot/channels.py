@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from xprep.dims.axes import CHANNEL, PLANE
-from xprep.dims.channels import channel_names, channel_titles
+from xprep.dims.channel_titles import channel_titles
+from xprep.dims.channels import channel_names
 from xprep.ops.project import project
 from xprep.ops.rescale import rescale
 from xprep.ops.shown_channels import colors_of

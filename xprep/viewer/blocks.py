@@ -75,11 +75,6 @@ class BlockCache:
         self._blocks.clear()
 
     @property
-    def busy(self) -> int:
-        """How many blocks are being computed or wait for it."""
-        return len(self._jobs)
-
-    @property
     def nbytes(self) -> int:
         """Bytes of the blocks that are kept."""
         return sum(block.nbytes for block in self._blocks.values())

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import dask.array as da
 import numpy as np
-from dask._task_spec import Alias, DataNode, Task, TaskRef
 
+from xprep.engine.machine.private_dask import INDEXED, indexing
 from xprep.engine.sources.readable import Origin, ReadBlock, View, read_array, source_of
 from xprep.types import Array
-
-NAMES = ("getitem-", "slice-")  # how dask names what indexing makes; slices before a list are in the list's layer
-INDEXING = ("getitem", "_getitem")  # of dask.array.slicing and of dask.array._shuffle
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ def _part_of(layers: Mapping[str, Any], name: str, numblocks: Sequence[int], wit
     lines = [[(name, *at) for at in _line(axis, numblocks)] for axis in range(len(numblocks))]
     if isinstance(origin, Origin):
         return _whole(layer, origin, lines)
-    if layer is None or origin is not None or not name.startswith(NAMES):
+    if layer is None or origin is not None or not name.startswith(INDEXED):
         return None
     first = _step(layer, (name, *(0,) * len(numblocks)))
     steps = [[_step(layer, key) for key in line] for line in lines]
@@ -116,27 +113,11 @@ class _Step:
 
 
 def _step(layer: Any, key: Any) -> _Step | None:
-    task = layer.get(key)
-    if isinstance(task, Alias):
-        source, index = task.target, cast("Any", ())
-    elif isinstance(task, Task) and task.func.__name__ in INDEXING and len(task.args) == 2 and isinstance(task.args[0], TaskRef):
-        source, index = task.args[0].key, _index_of(layer, task.args[1])
-    else:
-        return None
-    source = getattr(source, "key", source)
+    source, index = indexing(layer, key) or (None, None)
     if not isinstance(source, tuple) or not isinstance(index, tuple):
         return None
     whole = (*index, *(slice(None) for _ in range(len(source) - 1 - len(index))))
     return _Step(source[0], source[1:], whole) if all(map(_is_plain, whole)) else None
-
-
-def _index_of(layer: Any, index: Any) -> Any:
-    """Return the index that a task takes: its own, or (lists of positions) the second half of one that tasks share."""
-    if not isinstance(index, TaskRef):
-        return index
-    node = layer.get(index.key)
-    pair = node.value if isinstance(node, DataNode) else ()
-    return tuple(pair[1]) if isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[1], tuple | list) else None
 
 
 def _is_plain(part: Any) -> bool:

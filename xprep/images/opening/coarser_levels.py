@@ -83,13 +83,13 @@ def _coarse_picks(view: View, axis: int, array: ZarrReadable, own: Level, level:
 
 def _group_of(place: Place) -> tuple[Group, Level] | None:
     """Return the OME-Zarr image that lists the array at ``place`` among its levels, and that level."""
-    parts = place.path.split("/") if place.path else []
-    for depth in range(len(parts) - 1, -1, -1):
-        group = read_group(Place(place.store, "/".join(parts[:depth]), place.shown, place.secrets))
-        if group is None or not group.is_image:
-            continue
-        path = "/".join(parts[depth:])
-        return next(((group, level) for level in read_image(group).levels if level.path == path), None)
+    above = place
+    while above.path:
+        above = above.parent
+        group = read_group(above)
+        if group is not None and group.is_image:
+            path = place.path.removeprefix(above.path).lstrip("/")
+            return next(((group, level) for level in read_image(group).levels if level.path == path), None)
     return None
 
 
