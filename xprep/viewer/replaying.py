@@ -53,7 +53,7 @@ def resolutions_of(image: xr.DataArray, name: str = "image") -> Resolutions:
 def _mapped(step: OperationStep, image: xr.DataArray, name: str) -> Resolutions:
     """Return the result of a step that looks at each image for itself."""
     images = images_of(step.container)
-    source = images.get(step.key)
+    source = step.container if isinstance(step.container, xr.DataArray) else images.get(step.key)
     if source is None:
         raise _UnscalableError(f"what {step.operation} was made of is no image")
     below = resolutions_of(source, name)
@@ -138,7 +138,7 @@ def _normalized(step: OperationStep, image: xr.DataArray, name: str) -> Resoluti
     """Return the result of `normalize`: with its statistics, or such of a coarse level of all images that share them."""
     given = step.arguments
     below = {key: resolutions_of(one, name) for key, one in images_of(step.container, "normalize").items()}
-    own = below.get(step.key)
+    own = next(iter(below.values())) if isinstance(step.container, xr.DataArray) else below.get(step.key)
     if own is None:
         raise _UnscalableError("what normalize was made of is no image")
     remarks: list[str] = []
