@@ -234,7 +234,7 @@ def test_a_closed_connection_gives_its_tile_up(show: Any) -> None:
         path = urlsplit(page.url).path
         connection.sendall(f"GET {path}images/0/0/c/1/0 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
         assert steps.begun.wait(120)
-    while page._cache.busy:
+    while page._cache._jobs:
         threading.Event().wait(0.05)
     steps.go.set()
     page.close()  # waits for what is under way
