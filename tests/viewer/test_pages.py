@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -171,6 +172,32 @@ def test_many_who_ask_at_once_wait_for_the_same() -> None:
     assert len(found) == 5
     assert len(begun) == 1
     cache.close()
+
+
+class AtOnce(Executor):
+    """Runs what is submitted before anybody can wait for it."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except LookupError as error:
+            future.set_exception(error)
+        return future
+
+
+def test_a_block_is_wanted_from_its_beginning() -> None:
+    cache, seen = BlockCache(2**20), []
+    cache._pool.shutdown()
+    cache._pool = AtOnce()  # type: ignore[assignment]
+
+    def make(wanted: Callable[[], bool]) -> np.ndarray:
+        seen.append(wanted())
+        raise LookupError("far enough")
+
+    with pytest.raises(LookupError):
+        cache.get("a", make, lambda: True)
+    assert seen == [True]
 
 
 def test_memory_is_bounded() -> None:

@@ -7,8 +7,8 @@ A straight line, of which every step gives the next value. What a kill leaves at
 3. `mark_ready`: the root has the fingerprint, too. From here on, a run of the same fingerprint goes on with it;
 4. the caller writes units and notes each in the journal;
 5. `xprep.io.commit.finishing`: lists of checksums and metadata of all groups but the root; a listing shows that every unit is
-   there; the root's OME metadata with "finished"; the journal's parts are deleted. Beside an older store, both are then exchanged.
-   A kill before the root's metadata leaves a store that is resumed; after it, a finished one.
+   there; the root's OME metadata with "finished"; the journal's parts are deleted. Beside an older store, both are then
+   exchanged. A kill before the root's metadata leaves a store that is resumed; after it, a finished one.
 """
 
 from __future__ import annotations
