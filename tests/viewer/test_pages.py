@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -173,6 +174,32 @@ def test_many_who_ask_at_once_wait_for_the_same() -> None:
     cache.close()
 
 
+class AtOnce(Executor):
+    """Runs what is submitted before anybody can wait for it."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except LookupError as error:
+            future.set_exception(error)
+        return future
+
+
+def test_a_block_is_wanted_from_its_beginning() -> None:
+    cache, seen = BlockCache(2**20), []
+    cache._pool.shutdown()
+    cache._pool = AtOnce()  # type: ignore[assignment]
+
+    def make(wanted: Callable[[], bool]) -> np.ndarray:
+        seen.append(wanted())
+        raise LookupError("far enough")
+
+    with pytest.raises(LookupError):
+        cache.get("a", make, lambda: True)
+    assert seen == [True]
+
+
 def test_memory_is_bounded() -> None:
     cache = BlockCache(10_000)
     for n in range(50):
@@ -234,7 +261,7 @@ def test_a_closed_connection_gives_its_tile_up(show: Any) -> None:
         path = urlsplit(page.url).path
         connection.sendall(f"GET {path}images/0/0/c/1/0 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
         assert steps.begun.wait(120)
-    while page._cache.busy:
+    while page._cache._jobs:
         threading.Event().wait(0.05)
     steps.go.set()
     page.close()  # waits for what is under way
