@@ -68,7 +68,7 @@ class AssembledArray(da.Array):  # type: ignore[misc]  # dask has no types
 
 def assembled(array: da.Array, assemble: Callable[[Any], Array]) -> AssembledArray:
     """Return ``array``, put together by ``assemble``: it is given the blocks in nested lists, as `dask.array` nests them."""
-    found: AssembledArray = AssembledArray(array.dask, array.name, array.chunks, meta=array._meta)
+    found: AssembledArray = AssembledArray(array.dask, array.name, array.chunks, dtype=array.dtype)
     found.assemble = assemble
     return found
 
