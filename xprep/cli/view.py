@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,8 +12,9 @@ from xprep.cli.arguments import Debug, Dims, Series, StorageOptions
 from xprep.cli.failures import reported
 from xprep.cli.tables import make_console
 from xprep.cli.values import parse_memory, parse_storage_options
-from xprep.viewer import View
-from xprep.viewer import view as view_images
+
+if TYPE_CHECKING:
+    from xprep.viewer import View
 
 
 def view(
@@ -33,6 +34,8 @@ def view(
 
     The address has a random token, and answers on this machine only. From elsewhere: ssh -L PORT:127.0.0.1:PORT machine.
     """
+    from xprep.viewer import view as view_images
+
     options = parse_storage_options(storage_options or [])
     with reported(make_console(stderr=True), debug=debug, secrets=[options, *urls]):
         how: dict[str, Any] = {"memory": memory, "series": series, "dims": dims, "storage_options": options}
