@@ -29,7 +29,7 @@ Tasks: TypeAlias = dict[Key, tuple[Any, ...]]
 
 
 class Skipped:
-    """What a task returns when nobody needs its result any more; whoever gets it passes it on."""
+    """What a task returns when its result is no longer needed; tasks that receive it return it too."""
 
 
 SKIPPED = Skipped()

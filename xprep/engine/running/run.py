@@ -1,4 +1,4 @@
-"""Running graphs: on threads, or on the cluster of an active client; whoever wants to know is told."""
+"""Running graphs: on threads, or on the cluster of an active client; listeners are told of progress."""
 
 from __future__ import annotations
 

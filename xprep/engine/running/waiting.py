@@ -1,4 +1,4 @@
-"""Computing on a cluster: told how far it is, and not waiting for ever where no worker works any more."""
+"""Computing on a cluster: progress is told, and nobody waits for ever where no worker works any more."""
 
 from __future__ import annotations
 
