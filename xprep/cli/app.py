@@ -14,6 +14,7 @@ from xprep import images
 from xprep.cli import batch
 from xprep.cli.arguments import Debug, StorageOptions
 from xprep.cli.bar import Bar
+from xprep.cli.compile import compile_kernels
 from xprep.cli.convert import convert
 from xprep.cli.examples import epilog
 from xprep.cli.failures import reported
@@ -150,6 +151,9 @@ _COMMANDS: dict[str, Any] = {
 }  # fmt: skip
 for _name, _action in _COMMANDS.items():
     app.command(_name, no_args_is_help=True, epilog=epilog(_name))(_action)
+
+
+app.command("compile", epilog=epilog("compile"))(compile_kernels)
 
 
 @app.command(epilog=epilog("scratch"))
