@@ -30,6 +30,7 @@ from xprep.kernels.background import (
     noise_gain,
     subtract_mean_tile,
 )
+from xprep.ops.recorded import recorded
 from xprep.switches import check_switch
 from xprep.types import Array
 
@@ -73,7 +74,7 @@ def background(
         ``correction_kernel_y``, ``correction_kernel_x`` : (c, tap)
             One at the centre minus the mean's weights, float32; ``tap`` counts pixels from the centre.
 
-        Without ``c`` in the image there is none here.
+        Without ``c`` in the image, none of them has it.
 
     Raises
     ------
@@ -114,6 +115,7 @@ def background(
     return tree_of_results(images, found, "background", name=image.name if isinstance(image, xr.DataTree) else None)
 
 
+@recorded
 def subtract_background(
     image: Container,
     radius: Radius = 7.0,
@@ -127,7 +129,7 @@ def subtract_background(
     Parameters
     ----------
     image, radius, dtype, nan
-        As for `background`, where the factor is that tells the noise of the result. With ``nan="normalize"`` only the
+        As for `background`, which also has the factor for the noise of the result. With ``nan="normalize"`` only the
         NaNs themselves stay NaN.
     clip : bool
         Whether negative differences become 0. Half of the noise is negative: do not clip what will be averaged.

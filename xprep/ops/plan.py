@@ -39,7 +39,7 @@ class Plan:
     peak_memory : int
         Estimate of the process's largest resident size, writing the result block by block; in bytes.
     source : str
-        Whether a run that writes it would see that what it reads is changed meanwhile: ``"watched"``, ``"in memory"``, or
+        Whether a run would notice that its source is changed meanwhile: ``"watched"``, ``"in memory"``, or
         ``"not watched: "`` and why.
     """
 
@@ -107,7 +107,7 @@ def plan(image: Any, *, chunks: Any = None, shards: Any = None) -> Plan:
     ValueError
         There is nothing in it.
     TypeError
-        It is none of xarray's three.
+        It is not a DataArray, Dataset or DataTree.
 
     Examples
     --------

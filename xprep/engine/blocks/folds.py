@@ -12,11 +12,10 @@ from dask.delayed import Delayed
 from xprep.engine.blocks.gather import BlockPlace
 from xprep.engine.blocks.needs import Needs, same
 from xprep.engine.blocks.pacing import Work, wait_for_joins, work_tasks
-from xprep.engine.graph.tasks import SKIPPED, Key, is_skipped, unique, value_of
+from xprep.engine.graph.joining import FAN_IN, join_into
+from xprep.engine.graph.tasks import SKIPPED, is_skipped, unique, value_of
 from xprep.naming import named
 from xprep.types import Array, Chunks
-
-FAN_IN = 4  # summaries joined by one task: at most 3 a level wait, and each may be MiBs of histogram
 
 
 @named("fold")
@@ -73,23 +72,11 @@ def fold_work(work: Work, how: Fold, label: str, scratch: int = 0) -> Delayed:
     keys, tasks, parents, cost = work_tasks(work)
     name = unique(label, how, next(iter(keys.values()))[0])
     made = list(keys.values())
-    joins = _joins(name, made)
+    joins = join_into(name, made)
     wait_for_joins(tasks, made, joins)
     tasks |= {key: (_JoinSummaries(how), *parts) for key, parts in joins.items()}
     waiting = how.waiting(len(made), int(work.array.size))
     return value_of(name, tasks, name, parents, replace(cost, scratch=scratch, front=cost.front + waiting))
-
-
-def _joins(name: str, level: list[Key]) -> dict[Key, list[Key]]:
-    """Return what is joined to what, from the first summaries up to the one called ``name``."""
-    joins: dict[Key, list[Key]] = {}
-    depth = 0
-    while len(level) > 1 or depth == 0:
-        groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
-        level = [name if len(groups) == 1 else (f"{name}-join", depth, i) for i in range(len(groups))]
-        joins |= zip(level, groups, strict=True)
-        depth += 1
-    return joins
 
 
 @dataclass(frozen=True)

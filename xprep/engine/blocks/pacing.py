@@ -124,7 +124,7 @@ class _Side:
 
     @property
     def reads(self) -> int:
-        """GatherHow many blocks are read along it."""
+        """How many blocks are read along it."""
         return len(self.edges) - 1
 
 

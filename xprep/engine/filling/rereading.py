@@ -15,14 +15,14 @@ from typing import Any, Protocol
 import dask.array as da
 from dask.delayed import Delayed
 
-from xprep.engine.blocks.folds import FAN_IN
 from xprep.engine.blocks.gather import BlockPlace
 from xprep.engine.blocks.needs import Span
 from xprep.engine.filling.ledger import Ledger, NotingWrites, Spans
 from xprep.engine.filling.summaries import Seen, together
 from xprep.engine.filling.write import write_alone
 from xprep.engine.graph.grid import regular_chunks, starts, tile_shape
-from xprep.engine.graph.tasks import Key, Tasks, call, key_of, unique, value_of
+from xprep.engine.graph.joining import join_into
+from xprep.engine.graph.tasks import Tasks, call, key_of, unique, value_of
 from xprep.engine.machine.attempts import attempt
 from xprep.options import options
 from xprep.types import Array, Readable, Writable
@@ -103,7 +103,8 @@ def _write_level(how: _RereadLevel, after: Delayed) -> Delayed:
         past = how.ledger.past.get((how.level, spans))
         make = _MakeTile(how, spans, None if past is None else past.stored)
         tasks[f"{name}-tile", *index] = (make, key_of(after))
-    return value_of(name, tasks, _join(name, tasks), [after])
+    joins: Tasks = {key: (together, *parts) for key, parts in join_into(name, list(tasks)).items()}
+    return value_of(name, tasks | joins, name, [after])
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,14 +127,3 @@ class _MakeTile:
         stored = how.fill(self.spans, made)
         how.note(self.spans, stored)
         return Seen({}, nbytes, 1, {} if stored is None else {how.level: (stored,)})
-
-
-def _join(name: str, tasks: Tasks) -> Key:
-    level: list[Key] = list(tasks)
-    depth = 0
-    while len(level) > 1 or depth == 0:
-        groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
-        level = [name if len(groups) == 1 else (f"{name}-join", depth, i) for i in range(len(groups))]
-        tasks.update({key: (together, *group) for key, group in zip(level, groups, strict=True)})
-        depth += 1
-    return level[0]

@@ -16,11 +16,11 @@ import numpy as np
 from dask.delayed import Delayed
 
 from xprep.engine.blocks.cutting import cut_for
-from xprep.engine.blocks.folds import FAN_IN
 from xprep.engine.blocks.gather import BlockPlace
 from xprep.engine.blocks.pacing import work_on, work_tasks
 from xprep.engine.filling.ledger import Index, Layer, Ledger, NotingWrites, add_tile, find_layers
 from xprep.engine.filling.summaries import SAMPLE, Seen, join_seen, look, sample_size
+from xprep.engine.graph.joining import join_into
 from xprep.engine.graph.tasks import Key, Tasks, unique, value_of
 from xprep.engine.machine.attempts import attempt
 from xprep.engine.sources.axes import in_order
@@ -39,7 +39,7 @@ class Target:
 
 
 @dataclass(frozen=True, eq=False)
-class _Written:
+class WrittenTile:
     """A tile after it was written: what it becomes in the next level, what was seen, and how many bytes were written."""
 
     smaller: Array | None
@@ -96,8 +96,8 @@ def write(
             level = {index: (f"{name}-{depth}", *index) for index in groups}
             tasks |= {level[i]: (_WriteJoined(how, layer.spans(i), _folds(g)), *g.values()) for i, g in groups.items()}
         tasks |= _restored(level, how, layer, layers[depth + 1 :])
-    key = _join(name, tasks, list(level.values()))
-    return value_of(name, tasks, key, parents, cost)
+    tasks |= {key: (_finish, *parts) for key, parts in join_into(name, list(level.values())).items()}
+    return value_of(name, tasks, name, parents, cost)
 
 
 def layers_of(array: da.Array, targets: Sequence[Target]) -> list[Layer]:
@@ -155,13 +155,13 @@ class _WriteMade:
     axes: tuple[int, ...]
     sample: int = SAMPLE
 
-    def __call__(self, made: Array, made_at: BlockPlace) -> _Written:
+    def __call__(self, made: Array, made_at: BlockPlace) -> WrittenTile:
         block, place = in_order(made, self.axes), made_at.in_order(self.axes)
         stored = self.how.fill(place.output, block)
         seen = look(block, self.channel, place, self.sample)
         self.how.note(place.output, stored, seen)
         kept = seen if stored is None else replace(seen, stored={0: (stored,)})
-        return _Written(self.how.smaller(block), kept, block.nbytes)
+        return WrittenTile(self.how.smaller(block), kept, block.nbytes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,11 +173,11 @@ class _Restore:
     seen: Seen
     wanted: bool
 
-    def __call__(self) -> _Written:
+    def __call__(self) -> WrittenTile:
         if not self.wanted:
-            return _Written(None, self.seen)
+            return WrittenTile(None, self.seen)
         block = attempt(self.how.ledger.read, self.how.level, tuple(slice(*span) for span in self.spans))
-        return _Written(self.how.smaller(block), self.seen)
+        return WrittenTile(self.how.smaller(block), self.seen)
 
 
 def whole_units(unit: Sequence[int], factors: Sequence[tuple[int, ...]]) -> list[int]:
@@ -205,13 +205,13 @@ class _WriteJoined:
     spans: tuple[tuple[int, int], ...]
     folds: tuple[int, ...]
 
-    def __call__(self, *children: _Written) -> _Written:
+    def __call__(self, *children: WrittenTile) -> WrittenTile:
         how = self.how
         block = _joined([child.smaller for child in children if child.smaller is not None], self.folds)
         stored = how.fill(self.spans, block)
         how.note(self.spans, stored)
         seen = add_tile([child.seen for child in children], how.level, stored, block.nbytes)
-        return _Written(how.smaller(block), seen, block.nbytes)
+        return WrittenTile(how.smaller(block), seen, block.nbytes)
 
 
 def _joined(blocks: Sequence[Array], folds: tuple[int, ...]) -> Array:
@@ -225,14 +225,4 @@ def _joined(blocks: Sequence[Array], folds: tuple[int, ...]) -> Array:
 
 
 def _finish(*children: Any) -> Seen:
-    return join_seen([child.seen if isinstance(child, _Written) else child for child in children])
-
-
-def _join(name: str, tasks: Tasks, level: list[Key]) -> Key:
-    depth = 0
-    while len(level) > 1 or depth == 0:
-        groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
-        level = [name if len(groups) == 1 else (f"{name}-join", depth, i) for i in range(len(groups))]
-        tasks.update({key: (_finish, *group) for key, group in zip(level, groups, strict=True)})
-        depth += 1
-    return level[0]
+    return join_seen([child.seen if isinstance(child, WrittenTile) else child for child in children])

@@ -15,6 +15,7 @@ import dask.array as da
 import numpy as np
 
 from xprep.engine.graph.grid import starts
+from xprep.engine.graph.joining import FAN_IN, join_until
 from xprep.engine.graph.tasks import Key, Tasks, array_of, unique, value_of
 from xprep.engine.running.run import optimized, run
 from xprep.engine.running.workers import check_machinery
@@ -22,7 +23,6 @@ from xprep.engine.sources.lazy import compute_here
 from xprep.types import Array, Chunks
 
 Index: TypeAlias = tuple[int, ...]
-FAN_IN = 4  # sums of one block hold only the ROIs that touch it, so many may wait at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +54,25 @@ def build_blocks(functions: Mapping[Index, Callable[[], Array]], chunks: Chunks,
     return array_of(name, tasks, chunks, dtype)
 
 
+class AssembledArray(da.Array):  # type: ignore[misc]  # dask has no types
+    """An array that ``assemble(blocks)`` puts together where it is computed whole; in all else an array of these blocks.
+
+    dask holds every block beside the array that it copies them to: of masks, most of which are zeros, twice the memory and time.
+    """
+
+    assemble: Callable[[Any], Array]
+
+    def __dask_postcompute__(self) -> tuple[Callable[[Any], Array], tuple[()]]:
+        return self.assemble, ()
+
+
+def assembled(array: da.Array, assemble: Callable[[Any], Array]) -> AssembledArray:
+    """Return ``array``, put together by ``assemble``: it is given the blocks in nested lists, as `dask.array` nests them."""
+    found: AssembledArray = AssembledArray(array.dask, array.name, array.chunks, meta=array._meta)
+    found.assemble = assemble
+    return found
+
+
 def sum_blocks(
     array: da.Array, leading: int, parts: Mapping[Index, Callable[[Array], Any]], sums: BatchSums, token: Any
 ) -> da.Array:
@@ -66,7 +85,8 @@ def sum_blocks(
             key = (f"{name}-part", *batch, *index)
             tasks[key] = (part, (array.name, *batch, *index))
             level.append(key)
-        level = _join(f"{name}-join", batch, tasks, _JoinBatch(sums), level)
+        joins, level = join_until(level, FAN_IN, (f"{name}-join", *batch))
+        tasks |= {key: (_JoinBatch(sums), *some) for key, some in joins.items()}
         tasks[name, *batch, 0] = (_FinishSums(sums, shape), *level)
     return array_of(name, tasks, (*array.chunks[:leading], (sums.length,)), np.float64, [array])
 
@@ -75,17 +95,6 @@ def _batches(array: da.Array, leading: int) -> Iterator[tuple[Index, tuple[int, 
     """Yield the index and the shape of every block along the leading axes."""
     for index in product(*(range(n) for n in array.numblocks[:leading])):
         yield index, tuple(lengths[i] for lengths, i in zip(array.chunks[:leading], index, strict=True))
-
-
-def _join(name: str, batch: Index, tasks: Tasks, join: Callable[..., Any], level: list[Key]) -> list[Key]:
-    """Add tasks that join neighbours until few are left; return those."""
-    depth = 0
-    while len(level) > FAN_IN:
-        groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
-        level = [(name, *batch, depth, i) for i in range(len(groups))]
-        tasks.update({key: (join, *group) for key, group in zip(level, groups, strict=True)})
-        depth += 1
-    return level
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +158,8 @@ def merge_rows(array: da.Array, order: Array) -> da.Array:
     tasks: Tasks = {}
     for index in product(*(range(n) for n in array.numblocks[1:])):
         level: list[Key] = [(array.name, row, *index) for row in range(array.numblocks[0])]
-        level = _join(f"{name}-join", index, tasks, _concatenate, level)
+        joins, level = join_until(level, FAN_IN, (f"{name}-join", *index))
+        tasks |= {key: (_concatenate, *some) for key, some in joins.items()}
         tasks[name, 0, *index] = (_Merge(order), *level)
     return array_of(name, tasks, ((order.size,), *array.chunks[1:]), array.dtype, [array])
 

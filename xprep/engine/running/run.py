@@ -1,4 +1,4 @@
-"""Running graphs: on threads, or on the cluster of an active client; whoever wants to know is told."""
+"""Running graphs: on threads, or on the cluster of an active client; listeners are told of progress."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import dask
 import dask.threaded
 from dask.array.optimization import optimize
 from dask.callbacks import Callback
-from dask.core import flatten
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
 from xprep.engine.filling.summaries import Seen
+from xprep.engine.filling.write import WrittenTile
 from xprep.engine.machine.clients import chosen_scheduler, computes_alone, working_client
 from xprep.engine.machine.memory import worker_threads
+from xprep.engine.machine.private_dask import threads_of
 from xprep.engine.running.waiting import compute_on_cluster
 from xprep.io.store.deadlines import WANTED
 from xprep.types import Listener
@@ -129,7 +130,7 @@ class _Followed(Executor):
     """An executor that knows which of its tasks are not done."""
 
     def __init__(self, pool: Executor) -> None:
-        self._pool, self._max_workers = pool, getattr(pool, "_max_workers", None) or worker_threads()
+        self._pool, self._max_workers = pool, threads_of(pool, worker_threads())
         self.begun: set[Future[Any]] = set()
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -147,11 +148,4 @@ def _computed(values: Sequence[Delayed], **how: Any) -> tuple[Any, ...]:
 
 def _bytes_of(result: Any) -> int:
     """Return how many bytes a task wrote, if it was one that writes."""
-    written = getattr(result, "nbytes", 0) if type(result).__name__ == "_Written" else 0
-    return written if isinstance(written, int) else 0
-
-
-def count_tasks(value: Any) -> int:
-    """Return how many tasks the graph of a lazy value has after dask's optimisation."""
-    keys = list(flatten(value.__dask_keys__()))
-    return len(optimize(value.__dask_graph__(), keys))
+    return result.nbytes if isinstance(result, WrittenTile) else 0

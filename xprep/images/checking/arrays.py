@@ -64,7 +64,7 @@ def _check_chunks(report: Collected, array: ZarrReadable, where: str) -> None:
         report.add("chunks", where, "failed", str(error))
         return
     except OSError as error:
-        report.add("chunks", where, "skipped", f"nobody can say which of {count} objects are there: {error}")
+        report.add("chunks", where, "skipped", f"it cannot be known which of {count} objects are there: {error}")
         _read_first(report, array, where)
         return
     report.arrays.append(ArrayDigest(where, array.shape, str(array.dtype), count, missing, nbytes, checksum))
@@ -81,7 +81,7 @@ def _check_chunks(report: Collected, array: ZarrReadable, where: str) -> None:
 
 
 def _read_first(report: Collected, array: ZarrReadable, where: str) -> None:
-    """Read a pixel at the beginning and at the end, as whoever opens the image does."""
+    """Read a pixel at the beginning and at the end, as any reader that opens the image does."""
     if not prod(array.shape):
         return
     try:
@@ -141,7 +141,7 @@ def _check_coords(report: Collected, image: Multiscale, array: ZarrReadable, pat
     """Compare the coordinates beside an array of the dual layout with what the metadata say."""
     if not path.endswith("/image"):
         return
-    beside = Place(array.place.store, array.place.path.rpartition("/")[0], array.place.shown, array.place.secrets)
+    beside = array.place.parent
     level = next(one for one in image.levels if one.path == path)
     for dim, scale, shift, length in zip(image.dims, level.scale, level.translation, array.shape, strict=True):
         there = beside.child(dim)

@@ -44,14 +44,14 @@ def validate(url: str | Path | Any, *, samples: int = SAMPLES, storage_options: 
     What is looked at: the metadata of every group, images, labels, plates and wells, by every MUST of its version of OME-Zarr
     that one document can break; by the models of a maintained library too, where one is installed (the extra ``validate``: what
     a model refuses against the rules is a warning); whether each level opens as `open_image` opens it; that every chunk (or
-    shard) is there, by its key, or that nobody can say; that levels have the sizes and places that they say, and pixels that are
-    their method's of the first level, on some regions; coordinates; and the same of labels, which must fit their image. Whether
-    bytes are still those that were written is `verify`'s to say, which reads them all.
+    shard) is there, by its key, or that this cannot be known; that levels have the sizes and places that they say, and pixels
+    that are their method's of the first level, on some regions; coordinates; and the same of labels, which must fit their
+    image. Whether bytes are still those that were written is `verify`'s to say, which reads them all.
 
     Parameters
     ----------
     url : str, Path or zarr store
-        An OME-Zarr image, a plate, a well, a store of several series, the group of an image's labels, a scene; whoever wrote it.
+        An OME-Zarr image, a plate, a well, a store of several series, the group of an image's labels, a scene; of any program.
     samples : int
         Regions of every level that are recomputed: the first and the last corner, then others.
     storage_options : mapping, optional

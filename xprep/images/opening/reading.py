@@ -137,7 +137,7 @@ def open_labels(
     dims: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> dict[str, xr.DataArray]:
-    """Open the label images of an image lazily, by their names; none where there are none."""
+    """Open the label images of an image lazily, by their names; an empty mapping where there are none."""
     group = read_group(open_store(url, storage_options, dims=dims or ""))
     if group is None:
         return {}

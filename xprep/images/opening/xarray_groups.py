@@ -81,7 +81,7 @@ def _refuse(group: Group, dims: Mapping[str, Any], images: Sequence[str]) -> Non
 def _check_dims(array: ZarrReadable, name: str) -> None:
     dims = array.dims or ()
     if names := _renaming(dims):
-        raise StoreFormatError(_rename(array.place.url.rpartition("/")[0], name, dims, names))
+        raise StoreFormatError(_rename(array.place.parent.url, name, dims, names))
 
 
 def _renaming(dims: Sequence[str]) -> dict[str, str]:
@@ -115,7 +115,7 @@ def open_bare(array: ZarrReadable, chunks: Any, label: str | None) -> xr.DataArr
         raise KeyError(f"{array.place} is a bare array and has no labels; got label={label!r}.")
     if array.dims is None:
         raise StoreFormatError(
-            f"{array.place} is a Zarr array of shape {array.shape} without dimension names, so nobody knows which axis is "
+            f"{array.place} is a Zarr array of shape {array.shape} without dimension names, so it is not known which axis is "
             "which. Name them: xarray.DataArray(dask.array.from_zarr(url), dims=('c', 'y', 'x'))."
         )
     return lazy_image(decoded(array, "missing but 0"), array.dims, {}, None, chunks)

@@ -79,7 +79,7 @@ class Fit:
 
 
 def fit_of(data: Any) -> Fit:
-    """Return the statistics that pixels are made with: by the last step, or by one before; of several, nobody can say."""
+    """Return the statistics that pixels are made with: by the last step, or by one before; None of several."""
     made = made_of(data)
     if made is not None and made.statistics:
         return Fit(made.statistics, made.about, is_last=True)

@@ -73,7 +73,7 @@ def _check_extent(before: xr.DataArray, level: xr.DataArray, dim: str, n: int) -
     if level.sizes[dim] > 1 and max(abs(a - b) for a, b in zip(ends, own_ends, strict=True)) > 1.5 * coarse:
         raise ValueError(
             f"level {n} reaches from {own_ends[0]:g} to {own_ends[1]:g} along {dim!r}, the level before from {ends[0]:g} to "
-            f"{ends[1]:g}. Levels of a pyramid show the same; mend the coordinates, or drop them: tree.drop_vars({dim!r})."
+            f"{ends[1]:g}. Levels of a pyramid show the same; correct the coordinates, or drop them: tree.drop_vars({dim!r})."
         )
 
 

@@ -10,8 +10,9 @@ from typing import Any, Final, Literal
 import numcodecs
 import numpy as np
 import zarr
+from zarr.abc.buffer import Buffer
+from zarr.buffer import default_buffer_prototype
 from zarr.codecs import Crc32cCodec, ZstdCodec
-from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.errors import NodeTypeValidationError
 from zarr.storage import MemoryStore
 
@@ -198,4 +199,4 @@ def plain(value: Any, where: str = "an attribute") -> Any:
         return str(value)
     if value is None or isinstance(value, str | bool | int | float):
         return value
-    raise TypeError(f"{where} is a {type(value).__name__}, which JSON does not know; make it text or a number.")
+    raise TypeError(f"{where} is a {type(value).__name__}, which JSON cannot hold; make it a text or a number.")

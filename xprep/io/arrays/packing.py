@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -35,16 +36,20 @@ class Decoding:
     ----------
     attributes : mapping
         What xarray decodes by.
-    stored, dtype : dtype
-        Of the numbers before and after.
+    stored : dtype
+        Of the numbers before.
     """
 
     attributes: Mapping[str, Any]
     stored: np.dtype[Any]
-    dtype: np.dtype[Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dtype", self(np.zeros(1, self.stored)).dtype)
+        _ = self.dtype  # what xarray does not decode by is refused now
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the numbers after."""
+        return self(np.zeros(1, self.stored)).dtype
 
     def __call__(self, block: Array) -> Array:
         """Return the numbers that ``block`` stands for."""
@@ -93,7 +98,7 @@ def find_decoding(metadata: Mapping[str, Any], dtype: np.dtype[Any], fill: Fill,
         decoding = Decoding(found, dtype)
     except (ValueError, TypeError, KeyError, OverflowError, struct.error) as error:
         raise StoreFormatError(
-            f"{where} is packed by {found}, which xarray does not decode by: {error}. Mend these attributes, or delete them to "
+            f"{where} is packed by {found}, which xarray cannot decode: {error}. Correct these attributes, or delete them to "
             "read the stored numbers."
         ) from None
     if decoding.dtype.kind not in "biufc":

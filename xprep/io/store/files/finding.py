@@ -101,7 +101,7 @@ def _elsewhere(where: urls.Url, options: Mapping[str, Any], dims: str) -> FoundF
         if not system.isfile(path):
             return None  # a folder that is called so
         if kind.reader != "tiff":
-            raise StoreFormatError(f"{shown} is called like {kind.name}, which is read from this machine only: copy it here.")
+            raise StoreFormatError(f"{shown} has the name of {kind.name}, which is read from this machine only: copy it here.")
         store = _opened(source)
     except (StoreFormatError, ImportError, ValueError):
         raise
