@@ -46,6 +46,7 @@ CALLS: dict[str, Call] = {
     "plot_channels": lambda url, **given: xprep.plot_channels(IMAGE, **given),
     "plot_projections": lambda url, **given: xprep.plot_projections(VOLUME, **given),
     "to_ome_zarr": written,
+    "view": lambda url, **given: xprep.view(IMAGE, **{"browser": False, **given}).close() or (),
     "run": lambda url, **given: xprep.run(
         {"inputs": url, "steps": ["to_isotropic"], "output": f"{url}-out.zarr", "store": {"overwrite": True}}, **given
     ),

@@ -7,7 +7,7 @@ Steps, the first three while the folder is held (`xprep.io.commit.lock`):
 3. the place is claimed: the root says "writing", and by which run;
 4. arrays and coordinates are created. Where that fails, what this run created is deleted again.
 
-Then the caller fills the arrays, and `ImageStore.finish` ends it.
+Then the caller fills the arrays, and `xprep.io.commit.finishing` ends it.
 """
 
 from __future__ import annotations
