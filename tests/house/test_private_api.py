@@ -79,7 +79,7 @@ class Surroundings:
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     distributed = pytest.importorskip("distributed", reason="the extra 'distributed' is not installed")
-    how = {"processes": False, "n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    how = {"processes": False, "n_workers": 1, "threads_per_worker": 2, "dashboard_address": ":0"}
     with distributed.LocalCluster(**how) as cluster, distributed.Client(cluster, set_as_default=False) as client:
         yield client
 
@@ -376,9 +376,13 @@ def _array_below(have: Surroundings, there: bool) -> None:
 # Python, tifffile, spatialdata
 
 
+class _Owner:
+    """What a finalizer can be of: before Python 3.13, a SimpleNamespace cannot."""
+
+
 @row(private_weakref, "drop_finalizers", lambda patch: patch.delattr(private_weakref.weakref.finalize, "_registry"))
 def _drop_finalizers(have: Surroundings, there: bool) -> None:
-    owner, other, called = SimpleNamespace(), SimpleNamespace(), list[Any]()
+    owner, other, called = _Owner(), _Owner(), list[Any]()
     finalizers = [private_weakref.weakref.finalize(one, called.append, one) for one in (owner, other)]
     private_weakref.drop_finalizers(owner)
     if there:

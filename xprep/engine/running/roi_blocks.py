@@ -54,6 +54,25 @@ def build_blocks(functions: Mapping[Index, Callable[[], Array]], chunks: Chunks,
     return array_of(name, tasks, chunks, dtype)
 
 
+class AssembledArray(da.Array):  # type: ignore[misc]  # dask has no types
+    """An array that ``assemble(blocks)`` puts together where it is computed whole; in all else an array of these blocks.
+
+    dask holds every block beside the array that it copies them to: of masks, most of which are zeros, twice the memory and time.
+    """
+
+    assemble: Callable[[Any], Array]
+
+    def __dask_postcompute__(self) -> tuple[Callable[[Any], Array], tuple[()]]:
+        return self.assemble, ()
+
+
+def assembled(array: da.Array, assemble: Callable[[Any], Array]) -> AssembledArray:
+    """Return ``array``, put together by ``assemble``: it is given the blocks in nested lists, as `dask.array` nests them."""
+    found: AssembledArray = AssembledArray(array.dask, array.name, array.chunks, meta=array._meta)
+    found.assemble = assemble
+    return found
+
+
 def sum_blocks(
     array: da.Array, leading: int, parts: Mapping[Index, Callable[[Array], Any]], sums: BatchSums, token: Any
 ) -> da.Array:
