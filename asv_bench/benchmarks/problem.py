@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 import xprep
-from xprep.engine.running.run import count_tasks
+from xprep.engine.running.optimizing import count_tasks
 from xprep.engine.sources.readable import read_array
 
 DIMS = ("c", "y", "x")

@@ -30,7 +30,7 @@ from xprep.engine.blocks.folds import Fold, fold
 from xprep.engine.blocks.gather import BlockPlace, gather
 from xprep.engine.graph.tasks import SKIPPED, call, clone, is_skipped
 from xprep.engine.passes.keep import choose, keep
-from xprep.engine.running.run import count_tasks
+from xprep.engine.running.optimizing import count_tasks
 from xprep.engine.sources.readable import arrange, pick, read_array, retile
 from xprep.io.arrays.reads import open_array
 from xprep.io.commit.scratch import find_scratch

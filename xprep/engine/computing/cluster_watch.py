@@ -12,9 +12,9 @@ from typing import Any, Final
 import dask
 from dask.utils import key_split
 
+from xprep.engine.computing.cluster_failures import died, nobody
+from xprep.engine.computing.cluster_processes import workers_of
 from xprep.engine.machine.progress import WRITTEN
-from xprep.engine.running.cluster_failures import died, nobody
-from xprep.engine.running.workers import workers_of
 from xprep.errors import NobodyWorksError
 
 LOOK_SECONDS: Final = 0.5
