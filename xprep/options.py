@@ -55,6 +55,8 @@ class Options:
         register (imagecodecs). Of all others xprep refuses what is more than the chunk that the metadata declare.
     deadline : float
         Seconds that one request to a bucket may take, with all that its client tries; writing has one more for every MiB.
+    patience : float
+        Seconds that a run on a cluster waits where no worker works, before it says so and ends: spot machines may come back.
     """
 
     intermediates: Intermediates = "auto"
@@ -69,23 +71,17 @@ class Options:
     outside_links: bool = False
     unbounded_codecs: bool = False
     deadline: float = 50.0
+    patience: float = 45.0
 
     def __post_init__(self) -> None:
-        for name in ("memory_limit", "tile_bytes"):
-            if name == "tile_bytes" or getattr(self, name) is not None:
-                object.__setattr__(self, name, _bytes(name, getattr(self, name)))
-        for one in ("history", "timestamps", "chained_urls", "outside_links", "unbounded_codecs"):
-            object.__setattr__(self, one, check_switch(getattr(self, one), one))
         if np.ndim(self.intermediates) or self.intermediates not in get_args(Intermediates):
             raise ValueError(f"intermediates must be one of {get_args(Intermediates)}; got {self.intermediates!r}.")
         if self.memory_limit is not None and self.memory_limit <= 0:
             raise ValueError(f"memory_limit must be a positive number of bytes or None; got {self.memory_limit!r}.")
         if self.tile_bytes <= 0:
             raise ValueError(f"tile_bytes must be positive; got {self.tile_bytes!r}.")
-        if isinstance(self.deadline, bool) or not isinstance(self.deadline, int | float | np.number):
-            raise TypeError(f"deadline must be a number of seconds; got {self.deadline!r}.")
-        if not _is_positive(self.deadline):
-            raise ValueError(f"deadline must be a positive number of seconds; got {self.deadline!r}.")
+        for name in ("deadline", "patience"):
+            _check_seconds(name, getattr(self, name))
         if isinstance(self.scratch_url, str) and not self.scratch_url.strip():
             raise ValueError(f"scratch_url must be a folder, a URL or None; got {self.scratch_url!r}.")
         if not isinstance(self.scratch_url, str | Path | None):
@@ -94,6 +90,23 @@ class Options:
             raise TypeError(f"scratch_options must be a mapping or None; got a {type(self.scratch_options).__name__}.")
         if np.ndim(self.progress) or self.progress not in ("auto", "on", "off"):
             raise ValueError(f"progress must be 'auto', 'on' or 'off'; got {self.progress!r}.")
+
+    @staticmethod
+    def checked(changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return fields as they are kept: sizes in bytes as numbers, switches as bool.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A value that its field does not take.
+        """
+        kept = dict(changes)
+        for name in kept.keys() & {"memory_limit", "tile_bytes"}:
+            kept[name] = None if name == "memory_limit" and kept[name] is None else _bytes(name, kept[name])
+        for name in kept.keys() & {"history", "timestamps", "chained_urls", "outside_links", "unbounded_codecs"}:
+            kept[name] = check_switch(kept[name], name)
+        replace(Options(), **kept)
+        return kept
 
     def __repr__(self) -> str:
         shown = {one.name: getattr(self, one.name) for one in fields(self) if one.repr}
@@ -109,9 +122,11 @@ def _bytes(name: str, given: Any) -> int:
         raise type(error)(f"{name}: {error}") from None
 
 
-def _is_positive(value: Any) -> bool:
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return number and 0 < float(value) < float("inf")
+def _check_seconds(name: str, given: Any) -> None:
+    if isinstance(given, bool) or not isinstance(given, int | float | np.number):
+        raise TypeError(f"{name} must be a number of seconds; got {given!r}.")
+    if not 0 < float(given) < float("inf"):
+        raise ValueError(f"{name} must be a positive number of seconds; got {given!r}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +190,7 @@ class set_options:
     **changes
         Fields of `Options`: ``intermediates``, ``memory_limit``, ``scratch_url``, ``scratch_options``,
         ``tile_bytes``, ``history``, ``timestamps``, ``progress``, ``chained_urls``,
-        ``outside_links``, ``unbounded_codecs``, ``deadline``.
+        ``outside_links``, ``unbounded_codecs``, ``deadline``, ``patience``.
 
     Raises
     ------
@@ -195,7 +210,7 @@ class set_options:
         known = [one.name for one in fields(Options)]
         if unknown := [name for name in changes if name not in known]:
             raise ValueError(f"unknown option {unknown[0]!r}; the options are {known}.")
-        replace(options(), **changes)
+        changes = Options.checked(changes)
         _fold()
         blocks = [one for one in _MINE.get() if one.block is None and one in _Holder.changes]
         self._add(_Change(changes, blocks[-1] if blocks else None, weakref.ref(self)), bool(blocks))

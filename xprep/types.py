@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ Floats: TypeAlias = NDArray[np.floating[Any]]
 Region: TypeAlias = tuple[slice, ...]
 Chunks: TypeAlias = tuple[tuple[int, ...], ...]
 Intermediates = Literal["auto", "recompute", "persist", "spill"]
+INTERMEDIATES: tuple[str, ...] = get_args(Intermediates)
+METHODS = ("mean", "max", "nearest", "mode", "gaussian")  # by which levels of a pyramid are made
 Boundary = Literal["reflect", "nearest", "mirror", "wrap", "constant"]
 Sigma: TypeAlias = float | str | Sequence[float | str] | Mapping[Any, float | str]
 

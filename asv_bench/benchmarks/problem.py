@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from dask.array.optimization import optimize
+from dask.core import flatten
 
 import xprep
-from xprep.engine.running.optimizing import count_tasks
 from xprep.engine.sources.readable import read_array
 
 DIMS = ("c", "y", "x")
@@ -84,7 +85,7 @@ class Problem:
 
     def tasks_per_chunk(self, *params: Any) -> float:
         result = self.opened(*params)
-        return count_tasks(result.data) / self.number_of_chunks()
+        return len(optimize(result.data.dask, list(flatten(result.data.__dask_keys__())))) / self.number_of_chunks()
 
     def reads_per_chunk(self, *params: Any) -> float:
         """Return how often a chunk is read, on average."""

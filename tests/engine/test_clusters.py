@@ -121,7 +121,7 @@ def test_paused_workers_are_not_waited_for(small_cluster: Any, tmp_path: Path) -
     # Nobody would wait for ever for this test to fail: after five minutes the worker goes on, and nothing is raised.
     waking = threading.Timer(300, small_cluster.run, [wake])
     waking.start()
-    with dask.config.set({"xprep.patience": 1}), pytest.raises(NobodyWorksError, match="all 1 workers have been paused for 1 s"):
+    with xprep.set_options(patience=1), pytest.raises(NobodyWorksError, match="all 1 workers have been paused for 1 s"):
         write(image(), tmp_path / "a.zarr")
     waking.cancel()
     with pytest.raises(xprep.UnfinishedStoreError):
@@ -131,7 +131,7 @@ def test_paused_workers_are_not_waited_for(small_cluster: Any, tmp_path: Path) -
 def test_workers_that_are_gone_are_not_waited_for(small_cluster: Any, tmp_path: Path) -> None:
     """Nobody restarts them here: a batch system killed them."""
     source = xr.DataArray(read_array(_Slow(np.ones((64, 64)), (32, 32)), token="slow"), dims=("y", "x"))
-    with dask.config.set({"xprep.patience": 1}), pytest.raises(NobodyWorksError, match="no worker has been left for 1 s"):
+    with xprep.set_options(patience=1), pytest.raises(NobodyWorksError, match="no worker has been left for 1 s"):
         source.prep.to_ome_zarr(tmp_path / "a.zarr", progress=_Closing(small_cluster))
 
 

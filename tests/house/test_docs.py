@@ -46,6 +46,23 @@ def test_the_code_about_containers_runs(tmp_path: Path, monkeypatch: pytest.Monk
     assert xprep.open_image(tmp_path / "both.ome.zarr", label="cells").dtype == np.int64
 
 
+def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib", reason="the extra 'plot' is not installed").use("agg")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in blocks(ROOT / "docs" / "tutorial.md"):
+        exec(compile(block, "tutorial.md", "exec"), names)
+    assert {path.name for path in tmp_path.glob("*.png")} == {"compare.png", "channels.png", "histograms.png"}
+    before = xprep.open_image("cells_norm.ome.zarr")[:, :100].compute()
+    np.testing.assert_allclose(xprep.open_image("next_norm.ome.zarr")[:, :100], before, rtol=2e-5)
+
+
+def test_the_code_about_the_noise_gain_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = blocks(ROOT / "docs" / "noise_gain.md")
+    exec(compile(block, "noise_gain.md", "exec"), {})
+    assert capsys.readouterr().out == "0.9902 0.8527\n"
+
+
 def test_the_code_about_fits_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = pytest.importorskip("typer.testing", reason="the extra 'cli' is not installed").CliRunner()
     from xprep.cli.app import app
@@ -166,7 +183,7 @@ INNER = {"RoiTable.pixels", "RoiTable.pixels_of"}  # for loops
 
 @pytest.mark.parametrize("place", PUBLIC)
 def test_every_public_name_is_in_the_reference(place: str) -> None:
-    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / ("options.md" if place == "options" else "api.md")).read_text(encoding="utf-8")
     assert [name for name in PUBLIC[place] if name not in INNER and not re.search(rf"\b{re.escape(name)}\b", page)] == []
 
 

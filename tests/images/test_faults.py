@@ -261,11 +261,11 @@ def test_a_cluster_without_workers_is_an_error(tmp_path: Path, workers: Any) -> 
     ones = da.ones((2, 64, 64), chunks=(1, 32, 64), dtype="uint16")
     pixels = ones.map_blocks(behind_a_gate, tmp_path / "open", meta=np.empty((0, 0, 0), "uint16"))
     image = xr.DataArray(pixels, dims=("c", "y", "x"))
-    with dask.config.set({"xprep.patience": 1}), pytest.raises(RuntimeError, match="no worker has been left for 1 s") as caught:
+    with xprep.set_options(patience=1), pytest.raises(RuntimeError, match="no worker has been left for 1 s") as caught:
         image.prep.to_ome_zarr(tmp_path / "x.zarr", progress=After(3, nannies.kill_all))
     assert "resume=True" in caught.value.__notes__[0]
     (tmp_path / "open").touch()
-    with dask.config.set({"xprep.patience": 1}), pytest.warns(UserWarning, match="waiting for the first"):
+    with xprep.set_options(patience=1), pytest.warns(UserWarning, match="waiting for the first"):
         image.prep.to_ome_zarr(tmp_path / "x.zarr", resume=True, progress=After(6, nannies.start))
     assert (xprep.open_image(tmp_path / "x.zarr") == 1).all()
 
@@ -274,9 +274,10 @@ def test_a_cluster_without_workers_is_an_error(tmp_path: Path, workers: Any) -> 
 def test_workers_that_are_all_paused_are_an_error(source: str, tmp_path: Path) -> None:
     """Their memory is full from the start; dask would wait for ever."""
     memory = {f"distributed.worker.memory.{name}": False for name in ("target", "spill", "terminate")}
-    settings = {**memory, "distributed.worker.memory.pause": 0.01, "xprep.patience": 3}
+    settings = {**memory, "distributed.worker.memory.pause": 0.01}
     with (
         dask.config.set(settings),
+        xprep.set_options(patience=3),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, memory_limit="1GiB", dashboard_address=None, silence_logs=50
         ) as found,

@@ -26,9 +26,9 @@ from tests.helpers.crashes import objects
 from tests.helpers.servers import Server
 from xprep.engine.sources.origins import origins_of
 from xprep.errors import SourceChangedError
+from xprep.images.writing import jobs
 from xprep.images.writing.source_watch import SourceWatch
 from xprep.io.arrays.source_sums import GROUPS, SourceSums, add_up
-from xprep.io.commit.image_store import ImageStore
 from xprep.io.store.places import Place, open_store
 
 CHUNKS = {"t": 1, "y": 32, "x": 32}
@@ -408,7 +408,7 @@ def test_the_note_of_a_source_is_written_before_its_folder_is_deleted(tmp_path: 
     """A thread writes it; that of a small image was at it when the run deleted the folder, and the run failed."""
     make(tmp_path / "a.zarr")
     order, checking, finishing = [], threading.Event(), threading.Event()
-    save, check, finish = SourceWatch._save, SourceWatch.check, ImageStore.finish
+    save, check, finish = SourceWatch._save, SourceWatch.check, jobs.finish_image
 
     def slow(watch: Any, *arguments: Any) -> None:
         checking.wait(60)
@@ -427,6 +427,6 @@ def test_the_note_of_a_source_is_written_before_its_folder_is_deleted(tmp_path: 
 
     monkeypatch.setattr(SourceWatch, "_save", slow)
     monkeypatch.setattr(SourceWatch, "check", checked)
-    monkeypatch.setattr(ImageStore, "finish", noted)
+    monkeypatch.setattr(jobs, "finish_image", noted)
     write(xprep.open_image(tmp_path / "a.zarr"), tmp_path / "b.zarr")
     assert order == ["note", "finish"]

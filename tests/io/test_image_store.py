@@ -15,9 +15,12 @@ import xprep
 from xprep.errors import StoreExistsError, UnfinishedStoreError
 from xprep.io.arrays.coordinates import Coord, encode_coord, plain, read_coord
 from xprep.io.arrays.reads import open_array
+from xprep.io.arrays.specs import ArraySpec, LevelSpec
 from xprep.io.commit.begin import create_image
-from xprep.io.commit.image_store import ArraySpec, ImageStore, LevelSpec
+from xprep.io.commit.finishing import finish_image
+from xprep.io.commit.image_store import ImageStore
 from xprep.io.commit.mark import check_finished, mark_writing, read_status
+from xprep.io.commit.overwrite import delete_store
 from xprep.io.commit.owner import Owner
 from xprep.io.ome.groups import list_labels, read_group, read_image
 from xprep.io.ome_model import Channel, ContrastWindow, ImageLabel, Level, Multiscale, make_axes
@@ -59,7 +62,7 @@ CHANNELS = (Channel("DAPI", "0000FF", ContrastWindow(0, 65535, 3, 99)), Channel(
 
 def fill(store: ImageStore, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
-    arrays = [*store.levels, *(level for found in store.labels.values() for level in found)]
+    arrays = [*store.levels, *(level for name in store.labels for level in store.pyramids[name])]
     blocks = [rng.integers(0, 99, array.shape).astype(array.dtype) for array in arrays]
     for array, block in zip(arrays, blocks, strict=True):
         array.write((slice(None),) * len(array.shape), block)
@@ -69,7 +72,7 @@ def fill(store: ImageStore, seed: int = 0) -> list[np.ndarray]:
 def write(url: Any, seed: int = 0, **options: Any) -> np.ndarray:
     store = create_image(url, levels(), spec(), **options)
     blocks = fill(store, seed)
-    store.finish(metadata(store, channels=CHANNELS), about={"steps": ["normalize"]})
+    finish_image(store, metadata(store, channels=CHANNELS), about={"steps": ["normalize"]})
     return blocks[0]
 
 
@@ -83,10 +86,10 @@ def test_plain_xarray_opens_the_dual_layout(tmp_path: Path, version: Any, shards
         return
     store = create_image(tmp_path / "x.zarr", levels(shards), spec(), version=version)
     if labelled:
-        store.create_labels("cells", levels(shards, ("y", "x")), spec("uint32", ("y", "x")))
+        store = store.with_labels("cells", levels(shards, ("y", "x")), spec("uint32", ("y", "x")))
     blocks = fill(store)
     labels = {"cells": metadata(store, ("y", "x"), image_label=ImageLabel())} if labelled else {}
-    store.finish(metadata(store, channels=CHANNELS), labels)
+    finish_image(store, metadata(store, channels=CHANNELS), labels)
     with xr.open_datatree(tmp_path / "x.zarr", engine="zarr") as tree:
         for n in range(2):
             image = tree[f"scale{n}/image"]
@@ -133,15 +136,15 @@ def test_unfinished_until_the_very_end(tmp_path: Path, version: Any) -> None:
     refused()
     store.levels[0].write(FULL, np.ones(SHAPES["scale0"], np.uint16))
     with pytest.raises(UnfinishedStoreError, match=r"scale1/image lacks \d+ of its chunks"):
-        store.finish(metadata(store))
+        finish_image(store, metadata(store))
     refused()
     fill(store)
     next((tmp_path / "x.zarr" / "scale0" / "image").rglob("0/0/0")).unlink()
     with pytest.raises(UnfinishedStoreError, match="scale0/image lacks 1 of"):
-        store.finish(metadata(store))
+        finish_image(store, metadata(store))
     refused()
     fill(store)
-    store.finish(metadata(store))
+    finish_image(store, metadata(store))
     check_finished(read_group(open_store(tmp_path / "x.zarr")))  # type: ignore[arg-type]
 
 
@@ -152,11 +155,11 @@ def test_an_existing_store_needs_overwrite(tmp_path: Path) -> None:
     store = create_image(tmp_path / "x.zarr", levels(), spec(), overwrite=True)
     fill(store, 1)
     np.testing.assert_array_equal(open_array(open_store(tmp_path / "x.zarr").child("scale0/image")).read(FULL), pixels)
-    store.finish(metadata(store))
+    finish_image(store, metadata(store))
     assert (open_array(open_store(tmp_path / "x.zarr").child("scale0/image")).read(FULL) != pixels).any()
     assert os.listdir(tmp_path) == ["x.zarr"]
     fallen = create_image(tmp_path / "x.zarr", levels(), spec(), overwrite=True)
-    fallen.discard()
+    delete_store(fallen.place)
     assert os.listdir(tmp_path) == ["x.zarr"]
 
 
@@ -199,13 +202,13 @@ def test_labels_need_names_and_metadata(tmp_path: Path) -> None:
     store = create_image(tmp_path / "x.zarr", levels(), spec())
     for name in ("../x", "a/b", "", ".x"):
         with pytest.raises(ValueError, match="cannot be a name"):
-            store.create_labels(name, levels(), spec())
-    store.create_labels("cells", levels(), spec("int32"))
+            store.with_labels(name, levels(), spec())
+    store = store.with_labels("cells", levels(), spec("int32"))
     with pytest.raises(ValueError, match="already"):
-        store.create_labels("cells", levels(), spec("int32"))
+        store.with_labels("cells", levels(), spec("int32"))
     fill(store)
     with pytest.raises(ValueError, match=r"needed for the labels \['cells'\]"):
-        store.finish(metadata(store))
+        finish_image(store, metadata(store))
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

@@ -8,12 +8,14 @@ import http.server
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,16 @@ import s3fs
 import xarray as xr
 from zarr.storage import LocalStore, MemoryStore
 
+import xprep
+from tests import paths
 from tests.helpers.servers import KEY, SECRET, Server
 from xprep.errors import ChunkError, ScratchFullError, StoreExistsError, StoreFormatError, UnfinishedStoreError
 from xprep.io.arrays.coordinates import Coord, read_coord
 from xprep.io.arrays.reads import open_array
+from xprep.io.arrays.specs import ArraySpec, LevelSpec
 from xprep.io.commit.begin import create_image
-from xprep.io.commit.image_store import ArraySpec, ImageStore, LevelSpec
+from xprep.io.commit.finishing import finish_image
+from xprep.io.commit.image_store import ImageStore
 from xprep.io.commit.mark import check_finished
 from xprep.io.commit.scratch import Scratch, find_scratch
 from xprep.io.ome.groups import read_group, read_image
@@ -50,7 +56,7 @@ def finish(store: ImageStore) -> None:
     for level in store.levels:
         level.write(FULL, PIXELS)
     levels = tuple(Level(store.level_path(n), (1.0, 1.0), (0.0, 0.0)) for n in range(2))
-    store.finish(Multiscale(make_axes(("y", "x")), levels))
+    finish_image(store, Multiscale(make_axes(("y", "x")), levels))
 
 
 def check(url: Any, options: dict[str, Any] | None = None) -> None:
@@ -126,7 +132,7 @@ def test_lost_and_torn_chunks_in_a_bucket(rclone: Server) -> None:
     with pytest.raises(ChunkError, match=r"'c/1/2' .* not in the store"):
         store.levels[0].readable().read(FULL)
     with pytest.raises(UnfinishedStoreError, match="lacks 1 of its chunks"):
-        store.finish(Multiscale(make_axes(("y", "x")), (Level("scale0/image", (1, 1), (0, 0)),)))
+        finish_image(store, Multiscale(make_axes(("y", "x")), (Level("scale0/image", (1, 1), (0, 0)),)))
 
 
 def test_scratch_in_a_bucket(server: Server) -> None:
@@ -310,6 +316,25 @@ def test_read_only_and_full_disks(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a file")
     with pytest.raises(OSError, match=rf"cannot write {tmp_path}/a"):
         place.set("x", b"")
+
+
+PARENTS = {"scale0/image": "scale0", "a/b/c": "a/b", "image": "", "": ""}
+
+
+@pytest.mark.parametrize(("path", "above"), PARENTS.items(), ids=str)
+def test_the_folder_above_keeps_what_a_place_was_opened_with(path: str, above: str) -> None:
+    """Whatever the options say by then: a store that was opened with ``outside_links`` is checked with them."""
+    with xprep.set_options(outside_links=True, deadline=7.0):
+        place = Place(MemoryStore(), path, "memory://lab", {"secret": "x"}, reads_only=True)
+    assert place.parent == replace(place, path=above)
+    assert (place.parent.outside_links, place.parent.deadline, place.parent.reads_only) == (True, 7.0, True)
+    assert place.parent.secrets == place.secrets
+
+
+def test_no_place_is_made_of_the_parts_of_another() -> None:
+    """What is not named is forgotten; `child`, `parent` and `dataclasses.replace` forget nothing."""
+    for module in sorted((paths.ROOT / "xprep").rglob("*.py")):
+        assert not re.search(r"\bPlace\([\w.]*place\.store\b", module.read_text()), module
 
 
 def test_ranges_and_missing_names(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn, get_args, get_type_hints
 
 from xprep import ops
 from xprep.batch.located import LocatedText, RecipeError, locate
-from xprep.batch.recipe_store import STORE, check_kind, read_options, read_settings, read_store
+from xprep.batch.recipe_store import check_kind, read_options, read_settings, read_store
 from xprep.batch.variables import expand
 from xprep.batch.yaml import read_yaml
 from xprep.images import WriteOptions
@@ -90,7 +90,7 @@ class Recipe:
     output: str
     statistics: str = "each"
     fit: tuple[LocatedText, ...] = ()
-    store: WriteOptions = field(default_factory=lambda: WriteOptions(**STORE))
+    store: WriteOptions = field(default_factory=WriteOptions)
     settings: Mapping[str, Any] = field(default_factory=dict)
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     given: Mapping[str, LocatedText] = field(default_factory=dict, repr=False)
@@ -160,7 +160,7 @@ def _check(root: LocatedText) -> Recipe:
         output=_output(found["output"]),
         statistics=found["statistics"].text() if "statistics" in found else "each",
         fit=_urls(found["fit"], "image to fit to") if "fit" in found else (),
-        store=read_store(found["store"]) if "store" in found else WriteOptions(**STORE),
+        store=read_store(found["store"]) if "store" in found else WriteOptions(),
         settings=read_settings(found["settings"]) if "settings" in found else {},
         storage_options=read_options(found["storage_options"]) if "storage_options" in found else {},
         given=found,

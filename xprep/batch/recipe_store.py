@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields
 from types import NoneType
 from typing import Any, Final, get_args
@@ -13,10 +12,8 @@ from xprep.io.ome_model import VERSIONS
 from xprep.options import Options
 from xprep.redaction import redact_text
 
-STORE: Final[Mapping[str, Any]] = {
-    "scale_factors": "auto", "method": "mean", "version": "0.5", "layout": "dual", "chunks": None, "shards": None,
-    "overwrite": False, "compression": None, "checksum": None,
-}  # fmt: skip
+# What a recipe may say of `WriteOptions`.
+STORE: Final = ("scale_factors", "method", "version", "layout", "chunks", "shards", "overwrite", "compression", "checksum")
 
 
 def check_kind(given: LocatedText, kind: Any) -> None:
@@ -29,10 +26,10 @@ def check_kind(given: LocatedText, kind: Any) -> None:
 
 def read_store(given: LocatedText) -> WriteOptions:
     """Return how results are stored."""
-    options = given.mapping(tuple(STORE))
-    version = options["version"].plain() if "version" in options else STORE["version"]
+    options = given.mapping(STORE)
+    version = options["version"].plain() if "version" in options else None
     # Codecs are of a version; where that is wrong, it is said of the version.
-    fitting = {**STORE, "version": version} if version in VERSIONS else STORE
+    fitting = {"version": version} if version in VERSIONS else {}
     for key, one in options.items():
         if key in ("overwrite", "checksum"):
             check_kind(one, bool)
@@ -41,7 +38,7 @@ def read_store(given: LocatedText) -> WriteOptions:
             WriteOptions(**{**fitting, key: one.plain()})
         except (ValueError, TypeError) as error:
             one.refuse(str(error))
-    return WriteOptions(**{**STORE, **given.plain()})
+    return WriteOptions(**given.plain())
 
 
 def _check_stored(key: str, value: Any) -> None:
@@ -61,7 +58,7 @@ def read_settings(given: LocatedText) -> dict[str, Any]:
         if isinstance(getattr(Options, key, None), bool):
             check_kind(one, bool)
         try:
-            Options(**{key: plain[key]})
+            Options.checked({key: plain[key]})
         except (ValueError, TypeError) as error:
             one.refuse(redact_text(str(error), plain[key]) if key.startswith("scratch") else str(error))
     return plain

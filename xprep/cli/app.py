@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import xarray as xr
 from rich.console import Console
 
+import xprep
+from xprep import images
 from xprep.cli import batch
 from xprep.cli.arguments import Debug, StorageOptions
 from xprep.cli.bar import Bar
 from xprep.cli.convert import convert
-from xprep.cli.demo import run_demo
 from xprep.cli.examples import epilog
 from xprep.cli.failures import reported
 from xprep.cli.fit import fit
@@ -24,15 +25,13 @@ from xprep.cli.tables import make_console, print_plan, print_reports, print_stor
 from xprep.cli.validate import validate
 from xprep.cli.values import parse_storage_options
 from xprep.cli.verify import verify
-from xprep.engine.running.cluster import connect
-from xprep.images import WriteOptions, check_writing, describe_store, open_fields, write_images
-from xprep.io.commit.scratch import Leftover, find_scratch
-from xprep.io.dataset_files import read_dataset
+from xprep.engine import running
 from xprep.io.store.local_paths import stem
-from xprep.ops import normalize as normalize_images
-from xprep.ops import plan as plan_images
 from xprep.options import set_options
 from xprep.version import show_versions, version
+
+if TYPE_CHECKING:
+    from xprep.io.commit.scratch import Leftover
 
 app = typer.Typer(
     name="xprep",
@@ -61,6 +60,8 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Where everything goes.")] = Path("xprep-demo"), debug: Debug = False
 ) -> None:
     """Run the whole job on a real image that comes with xprep: no argument, no network."""
+    from xprep.cli.demo import run_demo
+
     out, err = make_console(), make_console(stderr=True)
     with reported(err, debug=debug):
         run_demo(folder, out, err)
@@ -75,7 +76,7 @@ def info(
     """Say what is in a store: levels, chunks, compression, channels, labels, and whether it is finished."""
     options = parse_storage_options(storage_options or [])
     with reported(make_console(stderr=True), debug=debug, secrets=[options, url]):
-        print_store(make_console(), describe_store(url, options))
+        print_store(make_console(), images.describe_store(url, options))
 
 
 @app.command(no_args_is_help=True, epilog=epilog("normalize"))
@@ -93,12 +94,12 @@ def normalize(request: Request) -> None:
         if (many := find_batch("normalize", request)) is not None:
             batch.run_found(*many, request, err)
             return
-        how = WriteOptions(storage_options=request.storage_options, **request.store)
-        with set_options(**request.settings), connect(request.scheduler, request.workers):
+        how = images.WriteOptions(storage_options=request.storage_options, **request.store)
+        with set_options(**request.settings), running.connect(request.scheduler, request.workers):
             results = _normalized(request)
-            bytes_read = plan_images(xr.DataTree.from_dict(_nodes(results))).bytes_read
+            bytes_read = xprep.plan(xr.DataTree.from_dict(_nodes(results))).bytes_read
             with Bar(err, quiet=request.quiet) as bar:
-                reports = write_images(list(zip(results, request.outputs, strict=True)), how, progress=bar)
+                reports = images.write_images(list(zip(results, request.outputs, strict=True)), how, progress=bar)
         if not request.quiet:
             print_reports(make_console(), reports.values(), bytes_read)
 
@@ -113,31 +114,33 @@ def plan(request: Request) -> None:
     err = make_console(stderr=True)
     with reported(err, debug=request.debug, secrets=request.secrets):
         if (many := find_batch("normalize", request)) is not None:
-            with connect(request.scheduler, request.workers):
+            with running.connect(request.scheduler, request.workers):
                 batch.print_plans(*many)
             return
-        how = WriteOptions(storage_options=request.storage_options, **request.store)
-        with set_options(**request.settings), connect(request.scheduler, request.workers):
-            images = _normalized(request)
-            check_writing(list(zip(images, request.outputs, strict=True)), how)
-            results = xr.DataTree.from_dict(_nodes(images))
-            found = plan_images(results, chunks=request.store["chunks"], shards=request.store["shards"])
+        how = images.WriteOptions(storage_options=request.storage_options, **request.store)
+        with set_options(**request.settings), running.connect(request.scheduler, request.workers):
+            normalized = _normalized(request)
+            images.check_writing(list(zip(normalized, request.outputs, strict=True)), how)
+            results = xr.DataTree.from_dict(_nodes(normalized))
+            found = xprep.plan(results, chunks=request.store["chunks"], shards=request.store["shards"])
         print_plan(make_console(), found, request.outputs)
 
 
 def _normalized(request: Request) -> list[xr.DataArray]:
     """Return the lazy results, one for each input; they share statistics."""
+    from xprep.io.dataset_files import read_dataset
+
     parameters = request.parameters
     if (file := parameters.get("statistics")) is not None:
         parameters = {**parameters, "statistics": read_dataset(file, request.storage_options)}
-    results = normalize_images(open_fields(request.inputs, request.storage_options, **request.source), **parameters)
+    results = xprep.normalize(images.open_fields(request.inputs, request.storage_options, **request.source), **parameters)
     if isinstance(results, xr.DataArray):
         return [results]
     return [results[f"/{name}"]["image"].rename(name) for name in map(stem, request.inputs)]
 
 
-def _nodes(images: list[xr.DataArray]) -> dict[str, xr.Dataset]:
-    return {f"/{n}": image.to_dataset(name="image") for n, image in enumerate(images)}
+def _nodes(results: list[xr.DataArray]) -> dict[str, xr.Dataset]:
+    return {f"/{n}": image.to_dataset(name="image") for n, image in enumerate(results)}
 
 
 _COMMANDS: dict[str, Any] = {
@@ -156,6 +159,8 @@ def scratch(
     debug: Debug = False,
 ) -> None:
     """List, and remove, the spilled intermediates of runs that crashed."""
+    from xprep.io.commit.scratch import find_scratch
+
     options = parse_storage_options(storage_options or [])
     out = make_console()
     with reported(make_console(stderr=True), debug=debug, secrets=[options, url]):

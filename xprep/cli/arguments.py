@@ -17,6 +17,7 @@ from xprep.cli.values import (
     parse_place,
     parse_value,
 )  # fmt: skip
+from xprep.types import INTERMEDIATES, METHODS
 
 
 def _option(panel: str, text: str, *names: str, **settings: Any) -> Any:
@@ -101,7 +102,7 @@ ScaleFactors = Annotated[
         metavar="FACTORS",
     ),
 ]
-Method = Annotated[str, _store("How levels are made.", metavar="mean|max|nearest")]
+Method = Annotated[str, _store("How levels are made.", metavar="|".join(METHODS))]
 Version = Annotated[str, _store("Of OME-Zarr.", metavar="0.4|0.5|0.6")]
 Layout = Annotated[str, _store("dual opens in plain xarray too; flat is bare arrays.", metavar="dual|flat")]
 Shards = Annotated[Any, _store("As --chunks; none by default.", parser=parse_value, metavar="PIXELS")]
@@ -127,7 +128,7 @@ StorageOptions = Annotated[
 
 Intermediates = Annotated[
     str | None,
-    _run("What becomes of the image between passes.", metavar="auto|recompute|persist|spill"),
+    _run("What becomes of the image between passes.", metavar="|".join(INTERMEDIATES)),
 ]
 Scheduler = Annotated[str | None, _run("Of a dask scheduler, tcp://host:8786; or DASK_SCHEDULER_ADDRESS.", metavar="ADDRESS")]
 Workers = Annotated[Any, _run("Run in so many processes instead of threads.", parser=parse_count, metavar="NUMBER")]

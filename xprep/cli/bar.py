@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.progress import (
@@ -18,9 +18,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from xprep.batch import Outcome
 from xprep.sizes import format_bytes
 from xprep.texts import make_safe
+
+if TYPE_CHECKING:
+    from xprep.batch import Outcome
 
 KEPT: Final = 3
 

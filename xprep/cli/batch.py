@@ -4,42 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import xarray as xr
 from rich.console import Console
 from rich.text import Text
 
-from xprep.batch import (
-    BatchInterruptedError,
-    BatchReport,
-    Recipe,
-    Task,
-    check_values,
-    find_tasks,
-    group_tasks,
-    load_recipe,
-    prepare,
-    read_statistics,
-    run_tasks,
-    statistics_to_come,
-    status,
-    steps_with,
-)
-from xprep.batch import run as run_recipe
-from xprep.batch.opening import IMAGE, open_input, split_absent
+from xprep import batch
 from xprep.cli.arguments import Debug, Overwrite, Quiet, Scheduler, Workers
 from xprep.cli.failures import FAILED, describe, in_command_words, reported
 from xprep.cli.interrupts import interruptible
 from xprep.cli.lines import Progress, listening
 from xprep.cli.request import Request
 from xprep.cli.tables import make_console, print_batch_failure, print_batch_plan, print_batch_total
-from xprep.engine.running.cluster import connect
+from xprep.engine import running
 from xprep.io.store.urls import redact, redact_text
-from xprep.ops import Plan
-from xprep.ops import plan as plan_images
 from xprep.options import set_options
+
+if TYPE_CHECKING:
+    from xprep.batch import BatchReport, Recipe, Task
+    from xprep.ops import Plan
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A YAML file: inputs, steps, output.")]
 ReportFile = Annotated[str | None, typer.Option("--report", metavar="FILE", help="Keep the report there as JSON: a path or URL.")]
@@ -92,9 +76,9 @@ def show_status(recipe: RecipeFile, debug: Debug = False) -> None:
     out = make_console()
     err = make_console(stderr=True)
     with reported(err, debug=debug):
-        checked = load_recipe(recipe)
+        checked = batch.load_recipe(recipe)
         with reported(err, debug=debug, secrets=checked.secrets):
-            found = status(checked)
+            found = batch.status(checked)
         for one in found:
             out.print(str(one), soft_wrap=True)
     if any(one.state != "finished" for one in found):
@@ -113,21 +97,22 @@ def _run(
 ) -> None:
     err = make_console(stderr=True)
     with reported(err, debug=debug, secrets=[scheduler, how.get("report")]):
-        recipe = load_recipe(path)
-        with reported(err, debug=debug, secrets=(recipe.secrets, scheduler)), interruptible(), connect(scheduler, workers):
+        recipe = batch.load_recipe(path)
+        safely = reported(err, debug=debug, secrets=(recipe.secrets, scheduler))
+        with safely, interruptible(), running.connect(scheduler, workers):
             if plan:
-                print_plans(recipe, find_tasks(recipe))
+                print_plans(recipe, batch.find_tasks(recipe))
                 return
             with listening(progress, err, quiet=quiet) as listener:
-                found = _report(lambda: run_recipe(recipe, progress=listener, **how))
+                found = _report(lambda: batch.run(recipe, progress=listener, **how))
     _finish(found, f"xprep resume {path}", err, quiet)
 
 
 def run_found(recipe: Recipe, tasks: Sequence[Task], request: Request, err: Console) -> None:
     """Run a command for one image over those that it was given."""
-    with connect(request.scheduler, request.workers), listening("bar", err, quiet=request.quiet) as listener:
+    with running.connect(request.scheduler, request.workers), listening("bar", err, quiet=request.quiet) as listener:
         told = None if isinstance(listener, bool) else listener
-        found = _report(lambda: run_tasks(recipe, tasks, told))
+        found = _report(lambda: batch.run_tasks(recipe, tasks, told))
     _finish(found, "the same command with --resume", err, request.quiet)
 
 
@@ -135,7 +120,7 @@ def _report(work: Callable[[], BatchReport]) -> BatchReport:
     """Return what became of the images of a batch, also where it was interrupted."""
     try:
         return work()
-    except BatchInterruptedError as stopped:
+    except batch.BatchInterruptedError as stopped:
         return stopped.report
 
 
@@ -157,15 +142,15 @@ def plan_recipe(path: Path, scheduler: str | None, workers: int | None, debug: b
 def print_plans(recipe: Recipe, tasks: Sequence[Task]) -> None:
     """Print the plan of every experiment; one that cannot be planned does not stop the others."""
     out, plans = make_console(), list[Plan]()
-    groups = [part for group in group_tasks(tasks) for part in split_absent(group, recipe.storage_options)]
-    statistics = read_statistics(recipe)
-    check_values(recipe, groups, statistics)
+    groups = [part for group in batch.group_tasks(tasks) for part in batch.split_absent(group, recipe.storage_options)]
+    statistics = batch.read_statistics(recipe)
+    batch.check_values(recipe, groups, statistics)
     with set_options(**recipe.settings):
         for tasks in groups:
             moves = [(task.shown, redact(task.output)) for task in tasks]
             try:
-                given = statistics if statistics is not None else statistics_to_come(tasks, groups, recipe)
-                plans.append(_plan(recipe, tasks, given))
+                given = statistics if statistics is not None else batch.statistics_to_come(tasks, groups, recipe)
+                plans.append(batch.plan_experiment(recipe, tasks, given))
                 print_batch_plan(out, moves, plans[-1])
             except (OSError, ValueError, KeyError, TypeError) as error:
                 why = redact_text(describe(error), recipe.secrets)
@@ -173,11 +158,3 @@ def print_plans(recipe: Recipe, tasks: Sequence[Task]) -> None:
     print_batch_total(out, sum(map(len, groups)), plans, failing=len(groups) - len(plans))
     if len(plans) < len(groups):
         raise typer.Exit(FAILED)
-
-
-def _plan(recipe: Recipe, tasks: Sequence[Task], statistics: xr.Dataset | None) -> Plan:
-    images = [open_input(task, recipe.storage_options) for task in tasks]
-    results = prepare(images, steps_with(recipe.steps, statistics), recipe.storage_options, [task.input for task in tasks])
-    alone = [one if isinstance(one, xr.DataArray) else one.to_dataset()[IMAGE] for one in results]
-    nodes = {f"/{n}": one.to_dataset(name=IMAGE) for n, one in enumerate(alone)}
-    return plan_images(xr.DataTree.from_dict(nodes), chunks=recipe.store.chunks, shards=recipe.store.shards)

@@ -8,6 +8,8 @@ import numpy as np
 import xarray as xr
 from rich.table import Table
 
+import xprep
+from xprep import images
 from xprep.cli import arguments as given
 from xprep.cli.bar import Bar
 from xprep.cli.failures import reported
@@ -15,10 +17,7 @@ from xprep.cli.interrupts import interruptible
 from xprep.cli.request import settings_of
 from xprep.cli.tables import make_console
 from xprep.cli.values import parse_storage_options
-from xprep.dims.channels import channel_names
-from xprep.engine.running.cluster import connect
-from xprep.images import open_fields, save_fit
-from xprep.ops import fit_normalize
+from xprep.engine import running
 from xprep.options import set_options
 
 
@@ -60,10 +59,10 @@ def fit(
     }  # fmt: skip
     options, err = parse_storage_options(storage_options or []), make_console(stderr=True)
     with reported(err, debug=debug, secrets=(options, *urls, output, scheduler, scratch)), interruptible():
-        with set_options(**settings_of(scratch, memory)), connect(scheduler, workers):
-            fitted = fit_normalize(open_fields(urls, options, series=series, dims=dims), **parameters)
+        with set_options(**settings_of(scratch, memory)), running.connect(scheduler, workers):
+            fitted = xprep.fit_normalize(images.open_fields(urls, options, series=series, dims=dims), **parameters)
             with Bar(err, quiet=quiet) as bar:
-                done = save_fit(fitted, output, options, overwrite=overwrite, progress=bar)
+                done = images.save_fit(fitted, output, options, overwrite=overwrite, progress=bar)
         if not quiet:
             out = make_console()
             out.print(_table(done))
@@ -73,6 +72,8 @@ def fit(
 
 def _table(fitted: xr.Dataset) -> Table:
     """Return the statistics as a table, a row a channel."""
+    from xprep.dims.channels import channel_names
+
     names = [name for name in ("p", "p_post") if name in fitted]
     threshold = f"p_sum {float(fitted['p_sum']):.6g}" if "p_sum" in fitted else None
     table = Table("channel", *names, caption=threshold)

@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
 
-from xprep.batch import Outcome
 from xprep.cli.bar import Bar
 from xprep.types import Listener
+
+if TYPE_CHECKING:
+    from xprep.batch import Outcome
 
 EVERY: Final = 1.0  # seconds between two lines of one stage
 

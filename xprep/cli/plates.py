@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from xprep.batch import Recipe, Task, find_fields
-from xprep.batch.located import LocatedText
-from xprep.batch.recipe import RecipeStep
+from xprep import batch, images
 from xprep.cli.request import Request
-from xprep.images import WriteOptions
+
+if TYPE_CHECKING:
+    from xprep.batch import Recipe, Task
 
 SHARED: Final = "all"  # of several inputs, unless somebody says otherwise
 
@@ -23,19 +23,22 @@ def find_batch(name: str, request: Request) -> tuple[Recipe, Sequence[Task]] | N
         A result would be, hold or lie in another or an input; an input is there by two names.
     """
     recipe = _recipe(name, request)
-    tasks = find_fields(request.inputs, request.outputs, recipe)
+    tasks = batch.find_fields(request.inputs, request.outputs, recipe)
     return None if request.share == SHARED and not any(task.plate for task in tasks) else (recipe, tasks)
 
 
 def _recipe(name: str, request: Request) -> Recipe:
-    given = {key: LocatedText(value, f"xprep {name}", f"--{key.replace('_', '-')}") for key, value in request.parameters.items()}
-    return Recipe(
-        inputs=tuple(LocatedText(url, f"xprep {name}", "IN") for url in request.inputs),
-        steps=(RecipeStep(name, request.parameters, f"xprep {name}", given),),
+    given = {
+        key: batch.LocatedText(value, f"xprep {name}", f"--{key.replace('_', '-')}")
+        for key, value in request.parameters.items()
+    }
+    return batch.Recipe(
+        inputs=tuple(batch.LocatedText(url, f"xprep {name}", "IN") for url in request.inputs),
+        steps=(batch.RecipeStep(name, request.parameters, f"xprep {name}", given),),
         output=", ".join(request.outputs),
         statistics=request.share,
-        store=WriteOptions(**request.store),
+        store=images.WriteOptions(**request.store),
         settings=request.settings,
         storage_options=request.storage_options,
-        given={key: LocatedText(None, f"xprep {name}", shown) for key, shown in (("inputs", "IN…"), ("output", "OUT"))},
+        given={key: batch.LocatedText(None, f"xprep {name}", shown) for key, shown in (("inputs", "IN…"), ("output", "OUT"))},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -10,13 +10,17 @@ from typing import Any, Final, ParamSpec
 
 import typer
 
-from xprep.batch.recipe import SHARING
+from xprep import batch
 from xprep.cli import arguments as given
 from xprep.cli.values import parse_storage_options
 from xprep.io.store.local_paths import stem
 
 P = ParamSpec("P")
 RECIPES: Final = (".yaml", ".yml", ".json")
+# Arguments of commands that `xprep.to_ome_zarr` has under the same names.
+STORE: Final = (
+    "scale_factors", "method", "version", "layout", "chunks", "shards", "compression", "checksum", "overwrite", "resume",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -121,10 +125,11 @@ def _request(
     quiet: given.Quiet = False,
     debug: given.Debug = False,
 ) -> Request:
-    if len(urls) < 2 and not urls[0].endswith(RECIPES):
-        raise typer.BadParameter("give one input or more, and then the output.", param_hint="IN… OUT")
-    if share not in SHARING:
-        raise typer.BadParameter(f"one of {', '.join(SHARING)}; got {share!r}.", param_hint="--share")
+    chosen = locals()
+    if len(urls) > 1 or not urls[0].endswith(RECIPES):
+        check_urls(urls)
+    if share not in batch.SHARING:
+        raise typer.BadParameter(f"one of {', '.join(batch.SHARING)}; got {share!r}.", param_hint="--share")
     parameters = {
         "p": p, "p_sum": p_sum, "p_post": p_post, "sigma": sigma, "norm_sum": norm_sum, "cap_max": cap_max,
         "channels": channels, "dtype": dtype, "chunks": chunks, "pool": pool, "empty": empty,
@@ -132,17 +137,12 @@ def _request(
     }  # fmt: skip
     if statistics is not None:  # what nobody gave is the statistics' own
         parameters = {name: value for name, value in parameters.items() if is_given(context, name)}
-    store = {
-        "scale_factors": scale_factors, "method": method, "version": version, "layout": layout, "chunks": chunks,
-        "shards": shards, "compression": compression, "checksum": checksum,
-        "overwrite": overwrite, "resume": resume, "fingerprint": fingerprint,
-    }  # fmt: skip
     return Request(
         inputs=tuple(urls[:-1]),
         outputs=output_urls(urls[:-1], urls[-1]) if len(urls) > 1 else (),
         parameters=parameters,
         storage_options=parse_storage_options(storage_options or []),
-        store=store,
+        store={**store_options(chosen), "fingerprint": fingerprint},
         settings=settings_of(scratch, memory),
         scheduler=scheduler,
         workers=workers,
@@ -152,6 +152,17 @@ def _request(
         recipe=Path(urls[0]) if len(urls) == 1 else None,
         share=share,
     )
+
+
+def check_urls(urls: Sequence[str]) -> None:
+    """Refuse what cannot be inputs and an output."""
+    if len(urls) < 2:
+        raise typer.BadParameter("give one input or more, and then the output.", param_hint="IN… OUT")
+
+
+def store_options(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a command's arguments that say how a result is stored."""
+    return {name: chosen[name] for name in STORE}
 
 
 def settings_of(scratch: str | None, memory: int | None) -> dict[str, Any]:

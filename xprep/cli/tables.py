@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
-from xprep.dims.channels import channel_titles
-from xprep.images import ArrayInfo, Report, StoreInfo
-from xprep.ops import Plan
+from xprep.dims.channel_titles import channel_titles
 from xprep.sizes import format_bytes
 from xprep.texts import make_safe, make_safe_lines
+
+if TYPE_CHECKING:
+    from xprep.images import ArrayInfo, Report, StoreInfo
+    from xprep.ops import Plan
 
 MANY = 20  # rows of a list that is cut
 SHOWN = 4  # names in a cell

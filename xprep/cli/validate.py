@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from xprep import images
 from xprep.cli.arguments import Debug, StorageOptions
 from xprep.cli.failures import FAILED, reported
 from xprep.cli.tables import make_console
 from xprep.cli.values import parse_count, parse_storage_options
-from xprep.images import validate as validate_store
 
 
 def check_file(output: Path) -> None:
@@ -44,7 +44,7 @@ def validate(
     with reported(make_console(stderr=True), debug=debug, secrets=[options, url]):
         if output is not None:
             check_file(output)
-        found = validate_store(url, samples=samples, storage_options=options)
+        found = images.validate(url, samples=samples, storage_options=options)
         if output is not None:
             output.write_text(found.to_json() + "\n", encoding="utf-8")
     make_console().print(found.to_json() if as_json else str(found), soft_wrap=True)

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from xprep import images
 from xprep.cli.arguments import Debug, Quiet, StorageOptions
 from xprep.cli.bar import Bar
 from xprep.cli.failures import FAILED, reported
 from xprep.cli.tables import make_console
 from xprep.cli.values import parse_storage_options
-from xprep.images import verify as verify_store
 
 
 def verify(
@@ -24,7 +24,7 @@ def verify(
     options = parse_storage_options(storage_options or [])
     err, out = make_console(stderr=True), make_console()
     with reported(err, debug=debug, secrets=[options, *urls]), Bar(err, quiet=quiet) as bar:
-        found = [verify_store(url, storage_options=options, progress=bar) for url in urls]
+        found = [images.verify(url, storage_options=options, progress=bar) for url in urls]
     for one in found:
         if not quiet or not one.is_whole:
             out.print(str(one), style=None if one.is_whole else "red", soft_wrap=True)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from xprep.dims.channel_titles import spell_channel
 from xprep.dims.labelled import ByLabel
 from xprep.dims.names import CHANNEL
 from xprep.engine.sources.lazy import as_lazy, is_lazy
@@ -33,26 +34,6 @@ def channel_names(image: xr.DataArray | xr.Dataset) -> tuple[Any, ...]:
     if CHANNEL in image.coords and set(image.coords[CHANNEL].dims) <= {CHANNEL}:
         return tuple(np.atleast_1d(image.coords[CHANNEL].values).tolist())
     return tuple(range(image.sizes.get(CHANNEL, 1)))
-
-
-def spell_channel(name: Any) -> str:
-    """Return a name as people read it.
-
-    >>> spell_channel("CD3"), spell_channel((1, "DAPI"))
-    ('CD3', '1 DAPI')
-    """
-    return " ".join(map(str, name)) if isinstance(name, tuple) else str(name)
-
-
-def channel_titles(names: Sequence[Any]) -> tuple[str, ...]:
-    """Return names that tell channels apart: with the position, where several have one name.
-
-    >>> channel_titles(["DAPI", "CD3", "DAPI"])
-    ('DAPI (position 0)', 'CD3', 'DAPI (position 2)')
-    """
-    texts = list(map(spell_channel, names))
-    count = Counter(texts)
-    return tuple(f"{text} (position {i})" if count[text] > 1 else text for i, text in enumerate(texts))
 
 
 def channel_positions(image: xr.DataArray, channels: Any, argument: str = "channels") -> tuple[int, ...]:

@@ -25,8 +25,8 @@ from uuid import uuid4
 import llvmlite
 import numba
 import numpy as np
-from numba.core.caching import FunctionCache, NullCache
-from numba.core.serialize import dumps
+
+from xprep.kernels.private_numba import kept_in, let_keep, name_key
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -36,36 +36,23 @@ def compiled(**options: Any) -> Callable[[Callable], Callable]:
 
     def compile_later(function):
         dispatcher = numba.njit(nogil=True, **options)(function)
-        dispatcher._cache = keep_compiled(function) or _Nowhere()
+        let_keep(dispatcher, keep_compiled(function), _say_that_nothing_is_kept)
         return dispatcher
 
     return compile_later
 
 
-def keep_compiled(function: Callable) -> FunctionCache | None:
+def keep_compiled(function: Callable) -> Any:
     """Return where the loops of ``function`` are kept; None without a folder to write, or with a numba of another design."""
-    try:
-        kept = FunctionCache(function)
-    except RuntimeError:  # "no locator available": neither the package's folder nor the user's can be written
-        return None
-    if not hasattr(kept, "_cache_file"):
-        return None
-    kept._cache_file = _KeyedFiles(Path(kept.cache_path), kept._impl.filename_base)
-    return kept
-
-
-class _Nowhere(NullCache):  # type: ignore[misc]  # numba has no types
-    """No folder can be written to; said once, when something was compiled that the next process compiles again."""
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        _say_that_nothing_is_kept()
+    return kept_in(_KeyedFiles, function)
 
 
 @cache
 def _say_that_nothing_is_kept() -> None:
     warnings.warn(
         "the loops of xprep are compiled anew in every process, which takes seconds for each operation, as neither its folder "
-        "nor the user's cache can be written to. NUMBA_CACHE_DIR=... names a folder that can.",
+        "nor the user's cache can be written to (NUMBA_CACHE_DIR=... names a folder that can), or this numba keeps them in a way "
+        "that xprep does not know.",
         stacklevel=2,
     )
 
@@ -76,11 +63,11 @@ class _KeyedFiles:
     A file that is damaged, of other versions, or cannot be read is none; where none can be written, nothing is kept.
     """
 
-    def __init__(self, folder: Path, base: str) -> None:
-        self._folder, self._base = folder, base
+    def __init__(self, folder: Path, base: str, dumps: Callable[[Any], bytes] = pickle.dumps) -> None:
+        self._folder, self._base, self._dumps = folder, base, dumps
 
     def save(self, key: tuple, data: Any) -> None:
-        path, content = self._path(key), dumps((key, data))
+        path, content = self._path(key), self._dumps((key, data))
         passing = path.with_name(f"{path.name}.{uuid4().hex[:12]}")
         with suppress(OSError):
             try:
@@ -106,8 +93,7 @@ class _KeyedFiles:
                 path.unlink()
 
     def _path(self, key: tuple) -> Path:
-        types, target, (_, closure) = key
-        name = hashlib.sha256(repr((types, target, closure)).encode()).hexdigest()[:16]
+        name = hashlib.sha256(name_key(key).encode()).hexdigest()[:16]
         return self._folder / f"{self._base}.{name}.nbc"
 
 

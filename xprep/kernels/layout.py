@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from numba.core.imputils import impl_ret_borrowed
-from numba.extending import intrinsic
-
 from xprep.kernels.compiling import compiled
+from xprep.kernels.private_numba import contiguous_type
 
-
-@intrinsic
-def _typed_contiguous(typing_context, row):
-    """Give an array that is contiguous the type that says so; the caller has checked its stride."""
-
-    def codegen(context, builder, signature, arguments):
-        return impl_ret_borrowed(context, builder, signature.return_type, arguments[0])
-
-    return row.copy(layout="C", readonly=False)(row), codegen
+_typed_contiguous = contiguous_type()
 
 
 @compiled()

@@ -30,6 +30,7 @@ from xprep.kernels.background import (
     noise_gain,
     subtract_mean_tile,
 )
+from xprep.ops.recorded import recorded
 from xprep.switches import check_switch
 from xprep.types import Array
 
@@ -114,6 +115,7 @@ def background(
     return tree_of_results(images, found, "background", name=image.name if isinstance(image, xr.DataTree) else None)
 
 
+@recorded
 def subtract_background(
     image: Container,
     radius: Radius = 7.0,

@@ -8,7 +8,8 @@ from typing import Any
 import xarray as xr
 
 from xprep.dims.axes import CHANNEL, SPACE
-from xprep.dims.channels import channel_names, spell_channel
+from xprep.dims.channel_titles import spell_channel
+from xprep.dims.channels import channel_names
 from xprep.dims.containers.apply import find_images, spell_name
 from xprep.dims.containers.contents import LocatedImage
 from xprep.dims.lengths import told_unit

@@ -14,7 +14,7 @@ from xprep.ops.fit_sampling import sampled_statistics
 from xprep.ops.fitted import about_fit, dataset_of, taken_of
 from xprep.ops.normalize_fields import fields_of, prepare
 from xprep.ops.normalize_passes import statistics_of_fields
-from xprep.types import Intermediates, Sigma
+from xprep.types import INTERMEDIATES, Intermediates, Sigma
 
 
 def fit_normalize(
@@ -100,18 +100,18 @@ def fit_normalize(
         "p": p, "p_sum": p_sum, "p_post": p_post, "sigma": sigma, "norm_sum": norm_sum, "cap_max": cap_max,
         "channels": channels, "dtype": dtype, "pool": pool, "empty": empty,
     }  # fmt: skip
-    chosen, recipe = prepare(images, "fit_normalize", given)
-    check_choice(intermediates, (None, "auto", "recompute", "persist", "spill"), "intermediates")
+    chosen, parameters = prepare(images, "fit_normalize", given)
+    check_choice(intermediates, (None, *INTERMEDIATES), "intermediates")
     fields, approximate, number = fields_of(chosen, sigma), taken_of(chosen), check_seed(seed)
     if sample is None:
-        statistics = statistics_of_fields(fields, recipe, intermediates)
+        statistics = statistics_of_fields(fields, parameters, intermediates)
     else:
-        statistics, of_sample = sampled_statistics(fields, recipe, check_share(sample), number, intermediates)
+        statistics, of_sample = sampled_statistics(fields, parameters, check_share(sample), number, intermediates)
         approximate = "; ".join(filter(None, [of_sample, approximate]))
     lazy = any(is_lazy(image.data) for image in chosen.values())
     if not lazy:
         statistics = dict(zip(statistics, compute_here(*statistics.values()), strict=True))
-    return dataset_of(about_fit(chosen, recipe, given, approximate), statistics)
+    return dataset_of(about_fit(chosen, parameters, given, approximate), statistics)
 
 
 def check_share(sample: Any) -> float:

@@ -12,7 +12,8 @@ import numpy as np
 import xarray as xr
 
 from xprep.dims.axes import CHANNEL, PLANE
-from xprep.dims.channels import channel_names, spell_channel, values_by_position
+from xprep.dims.channel_titles import spell_channel
+from xprep.dims.channels import channel_names, values_by_position
 from xprep.dims.containers.apply import spell_name
 from xprep.dims.labelled import ByLabel, labelled
 from xprep.dims.voxel_sizes import unit_of, voxel_size
@@ -21,6 +22,7 @@ from xprep.engine.graph.tasks import as_array, call
 from xprep.engine.graph.tokens import token
 from xprep.engine.sources.foreign_graphs import parts_below, places_below
 from xprep.engine.sources.lazy import as_lazy, is_lazy
+from xprep.io.private_xarray import unread_data
 from xprep.naming import named
 from xprep.ops.normalize_fields import Images
 from xprep.ops.normalize_passes import NormalizeParameters
@@ -74,38 +76,39 @@ class About:
 
 
 
-def about_fit(images: Images, recipe: NormalizeParameters, given: Mapping[str, Any], approximate: str = "") -> About:
+def about_fit(images: Images, parameters: NormalizeParameters, given: Mapping[str, Any], approximate: str = "") -> About:
     """Return what is to be known of a fit to ``images`` with the parameters ``given``."""
     first = next(iter(images.values()))
     sizes = [voxel_sizes(image) for image in images.values()]
     attrs = {
         "xprep_statistics": FORMAT,
         "version": version(),
-        "parameters": json.dumps(_parameters(first, recipe, given)),
+        "parameters": json.dumps(_parameters(first, parameters, given)),
         "sources": json.dumps([_source(image) for image in images.values()]),
         "voxel_size": json.dumps(sizes[0] if all(one == sizes[0] for one in sizes) else {}),
         "approximate": approximate,
     }
-    names = tuple(one if isinstance(one, str | int | float) else spell_channel(one) for one in recipe.channels)
+    names = tuple(one if isinstance(one, str | int | float) else spell_channel(one) for one in parameters.channels)
     pixels = tuple(float(image.size // image.sizes.get(CHANNEL, 1)) for image in images.values())
     titles = tuple(spell_name(name) or str(n) for n, name in enumerate(images))
-    return About(titles, names if CHANNEL in first.coords else None, len(names), pixels, attrs, recipe.dtype.name)
+    return About(titles, names if CHANNEL in first.coords else None, len(names), pixels, attrs, parameters.dtype.name)
 
 
-def _parameters(first: xr.DataArray, recipe: NormalizeParameters, given: Mapping[str, Any]) -> dict[str, Any]:
+def _parameters(first: xr.DataArray, found: NormalizeParameters, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of a fit as JSON knows them: the channels only where some were chosen."""
-    names = recipe.channels if CHANNEL in first.coords else np.atleast_1d(given["channels"]).tolist()  # positions in the whole
+    names = found.channels if CHANNEL in first.coords else np.atleast_1d(given["channels"]).tolist()  # positions in the whole
     chosen = None if given["channels"] is None else [spell_channel(one) for one in names]
     return {
-        "p": recipe.p, "p_sum": recipe.p_sum, "p_post": recipe.p_post, "sigma": sigma_as_given(given["sigma"], first),
-        "norm_sum": recipe.norm_sum, "cap_max": None if np.isinf(recipe.cap) else recipe.cap, "channels": chosen,
-        "dtype": recipe.dtype.name, "pool": "exact" if recipe.pooled else "mean", "empty": "skip" if recipe.skip_empty else "nan",
+        "p": found.p, "p_sum": found.p_sum, "p_post": found.p_post, "sigma": sigma_as_given(given["sigma"], first),
+        "norm_sum": found.norm_sum, "cap_max": None if np.isinf(found.cap) else found.cap, "channels": chosen,
+        "dtype": found.dtype.name, "pool": "exact" if found.pooled else "mean",
+        "empty": "skip" if found.skip_empty else "nan",
     }  # fmt: skip
 
 
 def _source(image: xr.DataArray) -> str:
     """Return the URLs, without secrets, of the stores that an image is read from; an empty text of what is in memory."""
-    return ", ".join(dict.fromkeys(place.shown for place in places_below(getattr(image.variable, "_data", None))))
+    return ", ".join(dict.fromkeys(place.shown for place in places_below(unread_data(image.variable))))
 
 
 def taken_of(images: Images) -> str:

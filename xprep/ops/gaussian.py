@@ -20,11 +20,13 @@ from xprep.engine.blocks.tiling import in_tiles
 from xprep.engine.sources.lazy import like
 from xprep.kernels.blur import gaussian_half
 from xprep.kernels.tiles import blur_volume
+from xprep.ops.recorded import recorded
 from xprep.types import Array, Boundary, Sigma
 
 MODES = ("reflect", "nearest", "mirror", "wrap", "constant")
 
 
+@recorded
 def gaussian_filter(
     image: Container, sigma: Sigma, *, truncate: float = 4.0, mode: Boundary = "reflect", nan: str = "propagate"
 ) -> Container:

@@ -11,7 +11,8 @@ from xprep.ops.fitted import about_fit
 from xprep.ops.normalize_fields import fields_of, prepare, results_of
 from xprep.ops.normalize_given import with_statistics
 from xprep.ops.normalize_passes import normalized
-from xprep.types import Intermediates, Sigma
+from xprep.ops.recorded import recorded
+from xprep.types import INTERMEDIATES, Intermediates, Sigma
 
 DEFAULTS = {
     "p": 99, "p_sum": 5, "p_post": 99.9, "sigma": 2, "norm_sum": True, "cap_max": None, "channels": None,
@@ -19,6 +20,7 @@ DEFAULTS = {
 }  # fmt: skip
 
 
+@recorded
 @with_statistics
 def normalize(
     image: Container,
@@ -132,8 +134,8 @@ def normalize(
         "p": p, "p_sum": p_sum, "p_post": p_post, "sigma": sigma, "norm_sum": norm_sum, "cap_max": cap_max,
         "channels": channels, "dtype": dtype, "chunks": chunks, "pool": pool, "empty": empty,
     }  # fmt: skip
-    images, recipe = prepare(image, "normalize", given)
-    check_choice(intermediates, (None, "auto", "recompute", "persist", "spill"), "intermediates")
-    about = about_fit(images, recipe, given)
-    arrays = normalized(fields_of(images, sigma), recipe, chunks, intermediates, about=about)
-    return results_of(image, images, arrays, spell("normalize", given, DEFAULTS), recipe)  # type: ignore[no-any-return]
+    images, parameters = prepare(image, "normalize", given)
+    check_choice(intermediates, (None, *INTERMEDIATES), "intermediates")
+    about = about_fit(images, parameters, given)
+    arrays = normalized(fields_of(images, sigma), parameters, chunks, intermediates, about=about)
+    return results_of(image, images, arrays, spell("normalize", given, DEFAULTS), parameters)  # type: ignore[no-any-return]

@@ -25,10 +25,10 @@ Images = Mapping[Name, xr.DataArray]
 def prepare(container: Any, operation: str, given: Mapping[str, Any]) -> tuple[dict[Name, xr.DataArray], NormalizeParameters]:
     """Return the images of a container with the channels that are asked for, and what is to be done with them."""
     images = _selected(images_of(container, operation), given["channels"], operation)
-    return images, recipe_of(next(iter(images.values())), given)
+    return images, parameters_of(next(iter(images.values())), given)
 
 
-def recipe_of(first: xr.DataArray, given: Mapping[str, Any]) -> NormalizeParameters:
+def parameters_of(first: xr.DataArray, given: Mapping[str, Any]) -> NormalizeParameters:
     """Return what is to be done, checked, by the parameters of `normalize`; ``first`` is the first image."""
     return NormalizeParameters(
         p=check_percentile(given["p"], "p"),
@@ -49,9 +49,9 @@ def fields_of(images: Images, sigma: Any) -> list[Field]:
     return [Field(spell_name(name), one, channel_sigmas(sigma, one), shares=nodes[name[0]] > 1) for name, one in images.items()]
 
 
-def results_of(container: Any, images: Images, arrays: Sequence[Any], step: str, recipe: NormalizeParameters) -> Any:
+def results_of(container: Any, images: Images, arrays: Sequence[Any], step: str, parameters: NormalizeParameters) -> Any:
     """Return ``container`` with its images replaced by the results ``arrays``."""
-    unitless = recipe.p is not None or recipe.p_post is not None
+    unitless = parameters.p is not None or parameters.p_post is not None
     results = {
         name: relabel(one, data, step, unitless=unitless) for (name, one), data in zip(images.items(), arrays, strict=True)
     }

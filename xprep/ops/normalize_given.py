@@ -15,7 +15,8 @@ import numpy as np
 import xarray as xr
 
 from xprep.dims.axes import CHANNEL
-from xprep.dims.channels import channel_names, channel_positions, channel_titles, matching_positions, spell_channel
+from xprep.dims.channel_titles import channel_titles, spell_channel
+from xprep.dims.channels import channel_names, channel_positions, matching_positions
 from xprep.dims.containers.apply import images_of, spell_name
 from xprep.dims.containers.contents import Name
 from xprep.dims.lengths import metres, parse_length, units_apart
@@ -30,11 +31,11 @@ from xprep.io.dataset_files import read_dataset
 from xprep.naming import named
 from xprep.ops.fitted import STATISTICS, About, sigma_as_given, voxel_sizes
 from xprep.ops.fitted_checks import check_fitted, check_numbers
-from xprep.ops.normalize_fields import check_fields, fields_of, picked, recipe_of, results_of
+from xprep.ops.normalize_fields import check_fields, fields_of, parameters_of, picked, results_of
 from xprep.ops.normalize_passes import normalized
 from xprep.ops.statistics import Statistic
 from xprep.redaction import redact
-from xprep.types import Array, WrittenName
+from xprep.types import INTERMEDIATES, Array, WrittenName
 
 F = TypeVar("F", bound=Callable[..., Any])
 FREE: Final = ("chunks", "intermediates", "statistics")  # of the arguments, what decides on no value
@@ -65,14 +66,19 @@ def _apply(container: Any, given: Mapping[str, Any]) -> Any:
     for parameter, value in given.items():
         if parameter not in (*FREE, "channels"):
             fit.check_equal(parameter, value, first)
-    check_choice(given.get("intermediates"), (None, "auto", "recompute", "persist", "spill"), "intermediates")
+    check_choice(given.get("intermediates"), (None, *INTERMEDIATES), "intermediates")
     for name, image in chosen.items():
         fit.check_voxels(name, image)
-    recipe = recipe_of(first, {**fit.parameters, "channels": None})
+    parameters = parameters_of(first, {**fit.parameters, "channels": None})
     fields = fields_of(chosen, fit.parameters["sigma"])
     about = fit.about()
-    arrays = normalized(fields, recipe, given.get("chunks"), given.get("intermediates"), fit.statistics(about), about)
-    return results_of(container, chosen, arrays, spell("normalize", {"statistics": fit.shown, **fit.told}), recipe)
+    arrays = normalized(fields, parameters, given.get("chunks"), given.get("intermediates"), fit.statistics(about), about)
+    return results_of(container, chosen, arrays, spell("normalize", {"statistics": fit.shown, **fit.told}), parameters)
+
+
+def fitted_dataset(statistics: Any) -> xr.Dataset:
+    """Return the fitted Dataset that was given, or that in the file that was given, checked."""
+    return _Fit.of(statistics).dataset
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,10 +249,10 @@ def _comparable(name: str, value: Any, image: xr.DataArray) -> Any:
         found = sigma_as_given(value, image)
         each = found if isinstance(found, list) else [found] * len(channel_names(image))
         return [_metres(one) if isinstance(one, str) else float(one or 0) for one in each]
-    parameters = {"p": None, "p_sum": None, "p_post": None, "sigma": None, "norm_sum": True, "cap_max": None}
+    neutral = {"p": None, "p_sum": None, "p_post": None, "sigma": None, "norm_sum": True, "cap_max": None}
     others = {"dtype": "float32", "pool": "mean", "empty": "skip"}
-    recipe = recipe_of(image, {**parameters, **others, name: value})
-    return {"cap_max": recipe.cap, "pool": recipe.pooled, "empty": recipe.skip_empty}.get(name, getattr(recipe, name, None))
+    found = parameters_of(image, {**neutral, **others, name: value})
+    return {"cap_max": found.cap, "pool": found.pooled, "empty": found.skip_empty}.get(name, getattr(found, name, None))
 
 
 def _metres(length: str) -> str:

@@ -78,15 +78,15 @@ class Field:
 
 
 def statistics_of_fields(
-    fields: Sequence[Field], recipe: NormalizeParameters, intermediates: Intermediates | None
+    fields: Sequence[Field], parameters: NormalizeParameters, intermediates: Intermediates | None
 ) -> dict[str, Any]:
     """Return the lazy statistics (`Statistic`) of fields that share them, by the name of their parameter."""
-    return _NormalizeSteps.of(fields, recipe, None, intermediates, recipe.reads - 1).statistics()
+    return _NormalizeSteps.of(fields, parameters, None, intermediates, parameters.reads - 1).statistics()
 
 
 def normalized(
     fields: Sequence[Field],
-    recipe: NormalizeParameters,
+    parameters: NormalizeParameters,
     chunks: Any,
     intermediates: Intermediates | None,
     known: dict[str, Any] | None = None,
@@ -96,7 +96,8 @@ def normalized(
 
     ``about`` says what else a store keeps of the statistics.
     """
-    steps = replace(_NormalizeSteps.of(fields, recipe, chunks, intermediates, recipe.reads if known is None else 1), about=about)
+    reads = parameters.reads if known is None else 1
+    steps = replace(_NormalizeSteps.of(fields, parameters, chunks, intermediates, reads), about=about)
     statistics = steps.statistics() if known is None else known
     results = [steps.result(i, statistics) for i in range(len(fields))]
     return [like(field.image.data, result) for field, result in zip(fields, results, strict=True)]
@@ -105,7 +106,7 @@ def normalized(
 @dataclass(frozen=True, eq=False)
 class _NormalizeSteps:
     fields: Sequence[Field]
-    recipe: NormalizeParameters
+    parameters: NormalizeParameters
     layouts: Sequence[Layout]
     chunks: Sequence[Chunks]
     arrays: Sequence[Any]
@@ -117,7 +118,12 @@ class _NormalizeSteps:
 
     @classmethod
     def of(
-        cls, fields: Sequence[Field], recipe: NormalizeParameters, chunks: Any, intermediates: Intermediates | None, reads: int
+        cls,
+        fields: Sequence[Field],
+        parameters: NormalizeParameters,
+        chunks: Any,
+        intermediates: Intermediates | None,
+        reads: int,
     ) -> _NormalizeSteps:
         layouts = [layout_of(field.image) for field in fields]
         arrays, tiles, kept, blocks = [], [], [], []
@@ -129,32 +135,32 @@ class _NormalizeSteps:
             tiles.append(tile)
             kept.append(keep(data, reads, tile, intermediates))
             blocks.append(_result_chunks(data, chunk, layout))
-        return cls(fields, recipe, layouts, blocks, arrays, tiles, kept)
+        return cls(fields, parameters, layouts, blocks, arrays, tiles, kept)
 
     @cached_property
     def recipes(self) -> list[TileRecipe]:
         """The steps for a tile of every field."""
-        return [self.recipe.tile(field.sigmas) for field in self.fields]
+        return [self.parameters.tile(field.sigmas) for field in self.fields]
 
     def _streams(self, functions: Iterable[Any], dtype: Any, states: tuple[Any, ...]) -> list[Stream]:
         return [Stream(kept, function, states, dtype, same) for kept, function in zip(self.kept, functions, strict=True)]
 
     def statistics(self) -> dict[str, Any]:
-        """Return the lazy statistics that the recipe asks for, by the name of their parameter."""
-        recipe, tiles = self.recipe, self.recipes
+        """Return the lazy statistics that the parameters ask for, by the name of their parameter."""
+        parameters, tiles = self.parameters, self.recipes
         found: dict[str, Any] = {}
-        if recipe.p is not None:
-            found["p"] = self._percentile("p", recipe.p, self._raw(), ())
-        if recipe.p_sum is not None:
-            totals = self._streams(map(Total, tiles), recipe.dtype, tuple(found.values()))
+        if parameters.p is not None:
+            found["p"] = self._percentile("p", parameters.p, self._raw(), ())
+        if parameters.p_sum is not None:
+            totals = self._streams(map(Total, tiles), parameters.dtype, tuple(found.values()))
             guesses = list(map(GuessedTotal, tiles))
-            found["p_sum"] = self._percentile("p_sum", recipe.p_sum, totals, guesses, *found.values())
-        if recipe.p_post is not None:
+            found["p_sum"] = self._percentile("p_sum", parameters.p_sum, totals, guesses, *found.values())
+        if parameters.p_post is not None:
             # The cap is the last step: percentiles are of what comes before.
             uncapped = [replace(tile, cap=float("inf")) for tile in tiles]
             guesses_post = [GuessedFinished(tile, tuple(found)) for tile in uncapped]
             done = self._finished(found, uncapped)
-            found["p_post"] = self._percentile("p_post", recipe.p_post, done, guesses_post, *found.values())
+            found["p_post"] = self._percentile("p_post", parameters.p_post, done, guesses_post, *found.values())
         return found
 
     def _raw(self) -> list[Stream]:
@@ -162,7 +168,7 @@ class _NormalizeSteps:
         narrow = dtype.kind in "bui" and dtype.itemsize <= 2
         if narrow and all(array.dtype == dtype for array in self.arrays):
             return self._streams(repeat(Raw(dtype), len(self.kept)), dtype, ())
-        return self._streams(repeat(Raw(self.recipe.dtype), len(self.kept)), self.recipe.dtype, ())
+        return self._streams(repeat(Raw(self.parameters.dtype), len(self.kept)), self.parameters.dtype, ())
 
     def _finished(self, statistics: dict[str, Any], tiles: Sequence[TileRecipe]) -> list[Stream]:
         streams = []
@@ -170,14 +176,14 @@ class _NormalizeSteps:
             function = Finished(tile, tuple(statistics))
             radius = max(len(half) - 1 for half, _ in tile.halves)
             radii = (*(0,) * (len(layout.dims) - 2), radius, radius)
-            streams.append(Stream(kept, function, tuple(statistics.values()), self.recipe.dtype, reach_or_same(radii, same)))
+            streams.append(Stream(kept, function, tuple(statistics.values()), self.parameters.dtype, reach_or_same(radii, same)))
         return streams
 
     def _percentile(self, name: str, percentile: float, streams: list[Stream], values: Sequence[Any], *before: Any) -> Any:
         """Return a statistic; ``values`` make the patches that the first pass of a field put aside into what is to be counted."""
         question = Question((percentile / 100,), np.dtype(streams[0].dtype), skip_zeros=True)
-        together = [streams] if self.recipe.pooled else [[stream] for stream in streams]
-        channels = ("sum",) if name == "p_sum" else self.recipe.channels
+        together = [streams] if self.parameters.pooled else [[stream] for stream in streams]
+        channels = ("sum",) if name == "p_sum" else self.parameters.channels
         numbers = [next(self.passes) for _ in range(question.rounds)]
         looks = self._looks_for_padding(name, question.dtype)
         found: list[Any] = []
@@ -186,7 +192,7 @@ class _NormalizeSteps:
             lost: list[Any] | None = [] if name == "p_post" else None
             patches = self.patches.get(i)
             guess = None if patches is None else call(Guess(question, values[i], len(channels)), patches, *before, label="guess")
-            sampler = self._sampler(i) if name == "p" and not self.recipe.pooled else None
+            sampler = self._sampler(i) if name == "p" and not self.parameters.pooled else None
             aside = both(sampler, NAN_EDGES) if sampler and looks else (sampler or (NAN_EDGES if looks else None))
             one, put_aside = quantiles(
                 group, question, len(channels), iter(numbers), guess, aside=aside, lost=lost, label=PASSES[name]
@@ -198,22 +204,22 @@ class _NormalizeSteps:
                 edges = [call(second, put_aside[0], label="edges")] if sampler else put_aside
             part = self._identity(name, i)
             found.append(call(Collect(len(edges)), one, *edges, *(lost or ()), label="percentiles", identity=part, partial=True))
-        names = tuple(field.name for field in self.fields) if not self.recipe.pooled else ("all images",)
+        names = tuple(field.name for field in self.fields) if not self.parameters.pooled else ("all images",)
         filled = tuple(field.name if field.shares else None for field in self.fields) if looks else ()
-        mean = Mean(name, names, channels, self.recipe.dtype, self.recipe.skip_empty, filled)
+        mean = Mean(name, names, channels, self.parameters.dtype, self.parameters.skip_empty, filled)
         note = None if self.about is None else Noted(name, self.about)
         return call(mean, *found, label=name, identity=self._identity(name), note=note)
 
     def _looks_for_padding(self, name: str, dtype: np.dtype[Any]) -> bool:
         """Whether the pass of a statistic looks for edges of NaN: the first one does, of floats that share a Dataset."""
-        is_first = name == ("p" if self.recipe.p is not None else "p_sum")
+        is_first = name == ("p" if self.parameters.p is not None else "p_sum")
         return is_first and dtype.kind == "f" and any(field.shares for field in self.fields)
 
     def _identity(self, name: str, part: int | None = None) -> str | None:
         """Return what a statistic, or ``part`` of it, is made of, in words that do not depend on how: for resumed runs."""
         fields = [(field.name, field.sigmas) for field in self.fields]
         which = [] if part is None else [part]
-        return None if None in self._pixels else token(name, self.recipe, self._pixels, fields, *which)
+        return None if None in self._pixels else token(name, self.parameters, self._pixels, fields, *which)
 
     @cached_property
     def _pixels(self) -> list[str | None]:

@@ -20,10 +20,12 @@ from xprep.engine.blocks.tiling import merged
 from xprep.engine.sources.lazy import as_lazy, like
 from xprep.kernels.project import PROJECTIONS, Summary
 from xprep.naming import named
+from xprep.ops.recorded import recorded
 from xprep.switches import check_switch
 from xprep.types import Array
 
 
+@recorded
 def project(image: Container, dim: str | Sequence[str], how: str = "max", *, skipna: bool | None = None) -> Container:
     """Project along ``dim``: maximum, mean, sum, minimum or standard deviation of the voxels behind each other.
 

@@ -12,9 +12,10 @@ from xprep.dims.containers.apply import refuse_doubtful
 from xprep.dims.containers.coarser import KEEPING, make_levels, shrink_dataset
 from xprep.dims.containers.contents import ContainerContents, contents_of
 from xprep.dims.containers.levels import join_path, nodes_of
-from xprep.dims.containers.shrinking import METHODS, check_steps, factors_of
+from xprep.dims.containers.shrinking import check_steps, factors_of
 from xprep.dims.parameters import check_choice
 from xprep.dims.provenance import spell
+from xprep.types import METHODS
 
 IMAGE = "image"  # the variable of a DataArray in its pyramid, as in stores
 

@@ -13,6 +13,7 @@ from xprep.dims.containers.apply import Container
 from xprep.dims.lengths import Length, parse_length
 from xprep.dims.provenance import spell
 from xprep.dims.voxel_sizes import edge_of, in_pixels, is_positive, isotropic_sizes
+from xprep.ops.recorded import recorded
 from xprep.ops.rescaling import Way, real_type, rescale_everywhere
 from xprep.switches import check_switch
 
@@ -28,6 +29,7 @@ class RescaleOptions(TypedDict, total=False):
     anti_alias: bool
 
 
+@recorded
 def rescale(
     image: Container,
     factors: Mapping[str, Length],
@@ -113,7 +115,7 @@ def rescale(
     def of(array: xr.DataArray, images: Sequence[xr.DataArray]) -> dict[str, float]:
         is_image = any(array is one for one in images)
         mine = factors if is_image else {dim: value for dim, value in factors.items() if dim in array.dims}
-        return _checked_factors(mine, array)
+        return checked_factors(mine, array)
 
     return rescale_everywhere(image, of, way, step)
 
@@ -128,6 +130,7 @@ class IsotropicOptions(TypedDict, total=False):
     anti_alias: bool
 
 
+@recorded
 def to_isotropic(
     image: Container,
     size: Length | None = None,
@@ -194,21 +197,26 @@ def to_isotropic(
         )
     if size is not None and zoom is not None:
         raise ValueError(f"size={size!r} and zoom={zoom!r} both say how large voxels become; give one of them.")
-    edge = _checked_edge(size, zoom)
+    edge = checked_edge(size, zoom)
     way = Way(**rescale_options, cast=None if dtype is None else real_type(dtype))
     given = {"size": size, "zoom": zoom, "voxel_size": voxel_size, "dtype": dtype}
     step = spell("to_isotropic", {**given, **rescale_options}, dict.fromkeys(given))
 
-    def factors(array: xr.DataArray, images: Sequence[xr.DataArray]) -> dict[str, float]:
-        sizes, _ = isotropic_sizes(array, voxel_size)
-        wanted = min(edge_of(edge, *isotropic_sizes(one, voxel_size)) for one in images)  # one grid for all of a Dataset
-        return {dim: _check_factor(length / wanted, f"voxel size / size of {dim!r}") for dim, length in sizes.items()}
-
+    factors = partial(isotropic_factors, edge=edge, voxel_size=voxel_size)
     return rescale_everywhere(image, factors, way, step, partial(isotropic_sizes, voxel_size=voxel_size))
 
 
-def _checked_edge(size: Any, zoom: Any) -> Length | None:
-    """Return the edge of the new voxels: a number, a length with a unit, or None for the finest of the input."""
+def isotropic_factors(
+    array: xr.DataArray, images: Sequence[xr.DataArray], edge: Length | None, voxel_size: Mapping[str, Length] | None
+) -> dict[str, float]:
+    """Return the factors by dim that make cubes of the voxels of ``array``, which lies beside ``images``: on one grid."""
+    sizes, _ = isotropic_sizes(array, voxel_size)
+    wanted = min(edge_of(edge, *isotropic_sizes(one, voxel_size)) for one in images)
+    return {dim: _check_factor(length / wanted, f"voxel size / size of {dim!r}") for dim, length in sizes.items()}
+
+
+def checked_edge(size: Any, zoom: Any) -> Length | None:
+    """Return the edge of the new voxels, checked: a number, a length with a unit, or None for the finest of the input."""
     if zoom is not None:
         if not is_positive(zoom):
             raise ValueError(f"zoom must be a finite number above 0 (new voxels per unit of length); got {zoom!r}.")
@@ -221,7 +229,8 @@ def _checked_edge(size: Any, zoom: Any) -> Length | None:
     raise ValueError(f"size is the edge of the new voxels, a number above 0 or a length such as '0.5 um'; got {size!r}.")
 
 
-def _checked_factors(factors: Mapping[str, Length], image: xr.DataArray) -> dict[str, float]:
+def checked_factors(factors: Mapping[str, Length], image: xr.DataArray) -> dict[str, float]:
+    """Return factors by dim, checked; of a length, which is the voxel size wanted, what makes it of the image's."""
     check_dims(list(factors), image, "factors")
     if wrong := [dim for dim in factors if dim not in SPACE]:
         raise ValueError(f"factors names the dim {wrong[0]!r}; only dims of space can be scaled: z, y and x.")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xprep.dims.channels import channel_titles
+from xprep.dims.channel_titles import channel_titles
 from xprep.errors import EmptyChannelWarning, PaddedImageWarning, PercentileWarning
 from xprep.naming import named
 from xprep.ops.padding import padding_message

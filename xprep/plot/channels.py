@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from xprep.dims.axes import CHANNEL, PLANE
-from xprep.dims.channels import channel_names, channel_titles
+from xprep.dims.channel_titles import channel_titles
+from xprep.dims.channels import channel_names
 from xprep.ops.project import project
 from xprep.ops.rescale import rescale
+from xprep.ops.shown_channels import colors_of
 from xprep.plot.library import load_matplotlib
-from xprep.plot.merging import colors_of, merged
+from xprep.plot.merging import merged
 from xprep.plot.panels import (
     MOST_PIXELS,
     are_labels,

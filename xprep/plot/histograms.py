@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from xprep.dims.axes import arranged, check_image, layout_of
-from xprep.dims.channels import channel_names, channel_titles
+from xprep.dims.channel_titles import channel_titles
+from xprep.dims.channels import channel_names
 from xprep.dims.containers.apply import images_of, spell_name
 from xprep.engine.passes.histograms import histogram
 from xprep.engine.sources.lazy import compute_here

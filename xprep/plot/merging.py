@@ -3,35 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
-from xprep.ops.shown_channels import wanted_channels
 from xprep.plot.panels import window_of
-
-# Where an image does not say: two that add up to white, and then such as are told apart without red and green.
-PALETTES: Final = {1: ("FFFFFF",), 2: ("00FF00", "FF00FF"), 3: ("00FFFF", "FF00FF", "FFFF00")}
-MANY: Final = ("0072FF", "FF9500", "00C853", "FF3DBB", "FFE600", "00E5FF", "B26BFF", "FF4B3E")
-
-
-def colors_of(image: xr.DataArray) -> list[str]:
-    """Return the colour of every channel, RRGGBB: those of ``attrs["omero"]``, unless one lacks or all are the same.
-
-    Examples
-    --------
-    >>> import xprep
-    >>> colors_of(xprep.datasets.blobs(channels=2, shape=(8, 8)))
-    ['00FF00', 'FF00FF']
-    """
-    told = [channel.color for channel in wanted_channels(image) if channel is not None]
-    count = image.sizes["c"]
-    if len(told) == count and (count == 1 or len(set(told)) > 1):
-        return told
-    chosen = PALETTES.get(count, MANY)
-    return [chosen[i % len(chosen)] for i in range(count)]
 
 
 def merged(pictures: NDArray[Any], colors: Sequence[str]) -> NDArray[np.float32]:

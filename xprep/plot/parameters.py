@@ -11,7 +11,8 @@ import xarray as xr
 
 from xprep.arguments import check_mapping
 from xprep.dims.axes import CHANNEL, PLANE
-from xprep.dims.channels import channel_names, channel_positions, channel_titles
+from xprep.dims.channel_titles import channel_titles
+from xprep.dims.channels import channel_names, channel_positions
 from xprep.dims.parameters import plane_sigmas, working_dtype
 from xprep.ops.fit import check_seed, fit_normalize
 from xprep.ops.fit_sampling import few_chunks

@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 
 from xprep.dims.axes import CHANNEL, SPACE
-from xprep.dims.channels import channel_names, channel_titles
+from xprep.dims.channel_titles import channel_titles
+from xprep.dims.channels import channel_names
 from xprep.ops.project import project
 from xprep.plot.library import load_matplotlib
 from xprep.plot.panels import (

@@ -190,11 +190,9 @@ def _output(place: Place, element: Any, overwrite: bool, zarr_format: int, chunk
     said = library.to_json(library.transformations_of(element), [str(dim) for dim in finest.dims])
     options = WriteOptions(
         scale_factors=() if isinstance(element, xr.DataArray) else "auto",
-        method="mean",
         version=version,
         layout="flat",
         chunks=chunks,
-        shards=None,
         overwrite=overwrite,
         resume=identity_of(finest.data) is not None,
         element=Element(said, {library.ATTRIBUTE: {"version": raster}}, f"{version}-dev-spatialdata"),

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from xprep.extras import load
 from xprep.io.ome_model import Version
+from xprep.private_api import part_of, uses
 
 ATTRIBUTE: Final = "spatialdata_attrs"
 TRANSFORM: Final = "transform"
@@ -65,9 +66,17 @@ def moved(transformations: Transformations, axes: Mapping[str, tuple[float, floa
     return {system: module.Sequence([*steps, one]) for system, one in transformations.items()}
 
 
+@uses(
+    "spatialdata.transformations.transformations._get_current_output_axes",
+    since="spatialdata 0.0.9",
+    loss="refused",
+    without="no element can be written into a stored object: its transformations have no output axes",
+)
 def to_json(transformations: Transformations, dims: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
     """Return transformations as they stand in the metadata of an element with these ``dims``."""
-    axes = import_module("spatialdata.transformations.transformations")._get_current_output_axes
+    axes = part_of("spatialdata.transformations.transformations", "_get_current_output_axes", None)
+    if axes is None:
+        raise RuntimeError("this version of spatialdata does not tell a transformation's axes. Use an older one.")
     found = []
     for system, one in transformations.items():
         ends = {"input_axes": tuple(dims), "output_axes": tuple(axes(one, tuple(dims)))}

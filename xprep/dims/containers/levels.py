@@ -13,8 +13,8 @@ import xarray as xr
 
 from xprep.dims.axes import SPACE
 from xprep.dims.containers.roles import roles_of
-from xprep.dims.containers.shrinking import METHODS
 from xprep.dims.spacing import Line, line_of
+from xprep.types import METHODS
 
 NUMBERED = re.compile(r"scale(0|[1-9]\d*)")
 # What others write for how levels were made: ngff-zarr, ome-zarr-py.

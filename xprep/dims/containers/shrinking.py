@@ -18,9 +18,7 @@ from xprep.engine.blocks.needs import Span
 from xprep.kernels.downsample import shrink
 from xprep.kernels.smooth_shrink import gaussian_reach, shrink_gaussian
 from xprep.naming import named
-from xprep.types import Array
-
-METHODS = ("mean", "max", "nearest", "mode", "gaussian")
+from xprep.types import METHODS, Array
 
 
 @named("shrinking")

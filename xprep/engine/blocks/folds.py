@@ -14,12 +14,11 @@ from xprep.engine.blocks.needs import Needs, portion_size, same
 from xprep.engine.blocks.portions import large_work, portions, work_tasks
 from xprep.engine.blocks.work import ReadingWork, Work
 from xprep.engine.graph.driven import ComputePortion, driven_value, given
+from xprep.engine.graph.joining import FAN_IN, join_into
 from xprep.engine.graph.tasks import SKIPPED, Key, Tasks, is_skipped, unique, value_of
 from xprep.engine.sources.readable import ReadBlock
 from xprep.naming import named
 from xprep.types import Array, Chunks
-
-FAN_IN = 4  # summaries joined by one task: at most 3 a level wait, and each may be MiBs of histogram
 
 
 @named("fold")
@@ -90,7 +89,7 @@ def fold_work(work: Work, how: Fold, label: str, scratch: int = 0) -> Delayed:
 
 def with_joins(tasks: Tasks, made: list[Key], how: Fold, name: str) -> Tasks:
     """Return ``tasks`` with those that join what is ``made``, into what is called ``name``."""
-    joins = _joins(name, made)
+    joins = join_into(name, made)
     wait_for_joins(tasks, made, joins)
     return tasks | {key: (_JoinSummaries(how), *parts) for key, parts in joins.items()}
 
@@ -122,18 +121,6 @@ class _FoldInPortions:
             summaries = compute(tasks | known, [key], len(portion.keys))
             found = [self.how.join([*found, *summaries])] if found else list(summaries)
         return found[0]
-
-
-def _joins(name: str, level: list[Key]) -> dict[Key, list[Key]]:
-    """Return what is joined to what, from the first summaries up to the one called ``name``."""
-    joins: dict[Key, list[Key]] = {}
-    depth = 0
-    while len(level) > 1 or depth == 0:
-        groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
-        level = [name if len(groups) == 1 else (f"{name}-join", depth, i) for i in range(len(groups))]
-        joins |= zip(level, groups, strict=True)
-        depth += 1
-    return joins
 
 
 def wait_for_joins(tasks: Tasks, order: Sequence[Key], joins: Mapping[Key, Sequence[Key]]) -> None:

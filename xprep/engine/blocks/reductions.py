@@ -12,6 +12,7 @@ import dask.array as da
 
 from xprep.engine.blocks.gather import BlockPlace, block_tasks
 from xprep.engine.blocks.needs import same
+from xprep.engine.graph.joining import join_until
 from xprep.engine.graph.tasks import Key, Tasks, array_of, unique
 from xprep.naming import named
 from xprep.types import Array
@@ -72,23 +73,13 @@ def _keys(blocks: str, array: da.Array, kept: Sequence[int], index: tuple[int, .
 def _join_behind(tasks: Tasks, name: str, index: tuple[int, ...], how: Reduction, keys: list[Key]) -> None:
     behind: list[Key] = []  # what is joined so far
     for first in range(0, len(keys), TREE):
-        level = _join_tree(tasks, (f"{name}-join", first, *index), how, keys[first : first + TREE])
+        joins, level = join_until(keys[first : first + TREE], FAN_IN, (f"{name}-join", first, *index))
+        tasks |= {key: (_JoinBehind(how), *parts) for key, parts in joins.items()}
         if first + TREE < len(keys):
             key = (f"{name}-behind", first, *index)
             tasks[key] = (_JoinBehind(how), *behind, *level)
             behind = [key]
     tasks[name, *index] = (_FinishReduction(how), *behind, *level)
-
-
-def _join_tree(tasks: Tasks, name: tuple[Any, ...], how: Reduction, level: list[Key]) -> list[Key]:
-    """Add the joins of neighbours until no more are left than one task joins; return those."""
-    depth = 0
-    while len(level) > FAN_IN:
-        groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
-        level = [(*name, depth, i) for i in range(len(groups))]
-        tasks.update({key: (_JoinBehind(how), *group) for key, group in zip(level, groups, strict=True)})
-        depth += 1
-    return level
 
 
 @named("reduction-summarize")

@@ -47,7 +47,8 @@ class StoreTile:
     target: Writable
 
     def __call__(self, block: Array, place: BlockPlace) -> bool:
-        """Write it; return that this was done."""
+        """Write it; return that this was done. What a step made has no margins any more, what was read for it has."""
         inner = tuple(slice(o[0] - i[0], o[1] - i[0]) for i, o in zip(place.input, place.output, strict=True))
-        attempt(self.target.write, tuple(slice(*span) for span in place.output), block[inner])
+        made = block.shape == tuple(stop - start for start, stop in place.output)
+        attempt(self.target.write, tuple(slice(*span) for span in place.output), block if made else block[inner])
         return True

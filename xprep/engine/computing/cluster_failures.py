@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xprep.engine.computing.cluster_processes import WAY_OUT, differing
-from xprep.engine.machine.clients import loaded
+from xprep.engine.machine.private_distributed import cluster_errors
 from xprep.errors import NobodyWorksError
 from xprep.sizes import format_bytes
 
@@ -38,11 +38,10 @@ def explained(error: Exception, client: Any, address: str, workers: Sequence[Any
     """Return what happened to the cluster at ``address`` whose ``workers`` were last seen so; None of any other error."""
     if isinstance(error, NobodyWorksError):
         return None
-    distributed = loaded("distributed")
-    cancelled = distributed.client.FutureCancelledError, distributed.client.FuturesCancelledError
+    cancelled, killed = cluster_errors()
     if client.status != "running" or isinstance(error, cancelled):
         why = getattr(error, "reason", None) or f"the client is {client.status}"
         return f"the cluster at {address} was closed or restarted, or lost its scheduler, while this ran ({why})."
-    if isinstance(error, distributed.scheduler.KilledWorker):
+    if isinstance(error, killed):
         return f"{died(error.allowed_failures + 1, workers)} The last of them was at {error.task!r}."
     return differing(client) or None

@@ -6,16 +6,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from time import monotonic, time
+from time import monotonic
 from typing import Any, Final
-
-import dask
-from dask.utils import key_split
 
 from xprep.engine.computing.cluster_failures import died, nobody
 from xprep.engine.computing.cluster_processes import workers_of
-from xprep.engine.machine.progress import WRITTEN
+from xprep.engine.machine.private_distributed import count_on_scheduler, name_of
 from xprep.errors import NobodyWorksError
+from xprep.options import options
 
 LOOK_SECONDS: Final = 0.5
 LOOK_SHARE: Final = 0.1  # of the time, at most, that is spent on looking
@@ -23,17 +21,9 @@ MAX_FAILURES: Final = 5
 NOTICE_SECONDS: Final = 30.0
 # After so many heartbeats of every worker, what they tell was written since: one may have been on its way.
 ROUNDS: Final = 2
-# Without a worker that works. `dask.config.set({"xprep.patience": …})` changes it: spot machines may come back.
-PATIENCE_SECONDS: Final = 45.0
 # Workers of spot machines die now and then; where it happens at one task in five, and more than a few times, nothing gets done.
 MANY_DEATHS: Final = 8
 DEATHS_SHARE: Final = 0.2
-UNDONE: Final = ("waiting", "no-worker", "queued", "processing")
-
-
-def name_of(key: Any) -> str:
-    """Return the name of a task's layer, which is also that of the scheduler's group of such tasks; or its own."""
-    return str(key[0] if isinstance(key, tuple) else key)
 
 
 @dataclass(frozen=True)
@@ -68,7 +58,7 @@ class ClusterWatch:
         self._done, self._failures, self._first, self._last = 0, 0, _NOTHING, _NOTHING
         self._rounds, self._round_begun = 0, 0.0
         self._had_workers, self._idle_since, self._warned = False, monotonic(), set[str]()
-        self._begun, self.pause = monotonic(), LOOK_SECONDS
+        self._begun, self.pause, self._patience = monotonic(), LOOK_SECONDS, float(options().patience)
         self.workers: list[Any] = []
         self.address = str(client.scheduler.address)
 
@@ -90,11 +80,11 @@ class ClusterWatch:
         self._check_deaths()
         if working or self._done != before or not self._had_workers:
             self._idle_since = monotonic()
-        if not self._had_workers and monotonic() - self._begun > min(NOTICE_SECONDS, _patience()):
+        if not self._had_workers and monotonic() - self._begun > min(NOTICE_SECONDS, self._patience):
             # Of a batch system's queue, they may take hours.
             self._warn("waiting", f"no worker has joined the cluster at {self.address} yet; waiting for the first.")
-        if monotonic() - self._idle_since > _patience():
-            raise NobodyWorksError(nobody(len(self.workers), _patience()))
+        if monotonic() - self._idle_since > self._patience:
+            raise NobodyWorksError(nobody(len(self.workers), self._patience))
 
     def finish(self) -> None:
         """Announce the rest; of bytes, what workers told until now."""
@@ -124,7 +114,7 @@ class ClusterWatch:
         if self._failures > MAX_FAILURES:
             return self._last
         try:
-            return _ClusterCount(*self._client.run_on_scheduler(_count, self.names))
+            return _ClusterCount(*self._client.run_on_scheduler(count_on_scheduler, self.names))
         except Exception:  # noqa: BLE001  (a gateway may forbid it; progress is then told at the end)
             self._failures += 1
             return self._last
@@ -148,26 +138,3 @@ class ClusterWatch:
             self._rounds, self._round_begun = 0, now.at
         elif now.heard > self._round_begun:
             self._rounds, self._round_begun = self._rounds + 1, now.at
-
-
-def _patience() -> float:
-    """Return for how many seconds nobody need work."""
-    return float(dask.config.get("xprep.patience", PATIENCE_SECONDS))
-
-
-def _count(names: Sequence[str], dask_scheduler: Any = None) -> tuple[int, int, float, bool, float, float]:
-    """Return a `_ClusterCount` of the tasks of some names, in parts; runs on the scheduler."""
-    own = {id(group): group for name in names if (group := dask_scheduler.task_groups.get(name)) is not None}
-    found = (dask_scheduler.task_prefixes.get(kind) for kind in {key_split(name) for name in names})
-    kinds = [kind for kind in found if kind is not None]
-    others = [group for kind in kinds for group in kind.groups if id(group) not in own]
-    metrics = getattr(dask_scheduler, "cumulative_worker_metrics", {})
-    written = sum(value for key, value in list(metrics.items()) if WRITTEN in key)
-    deaths = sum(kind.suspicious for kind in kinds)
-    at = time()
-    heard = min((worker.last_seen for worker in dask_scheduler.workers.values()), default=at)
-    return sum(map(_undone, own.values())), deaths, written, not sum(map(_undone, others)), at, heard
-
-
-def _undone(group: Any) -> int:
-    return sum(group.states.get(state, 0) for state in UNDONE)

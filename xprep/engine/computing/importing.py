@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import cloudpickle
 
-from xprep.engine.computing.cluster_watch import name_of
+from xprep.engine.machine.private_distributed import name_of
 from xprep.errors import NobodyWorksError
 
 SCRIPT: Final = ("__main__", "__mp_main__")  # what is defined there travels by value

@@ -15,6 +15,7 @@ from dask.delayed import Delayed
 
 from xprep.engine.machine.clients import chosen_scheduler, computes_alone
 from xprep.engine.machine.memory import worker_threads
+from xprep.engine.machine.private_dask import threads_of
 from xprep.io.store.deadlines import WANTED
 
 Advance = Callable[[int, int], None]
@@ -77,7 +78,7 @@ class _Followed(Executor):
     """An executor that knows which of its tasks are not done."""
 
     def __init__(self, pool: Executor) -> None:
-        self._pool, self._max_workers = pool, getattr(pool, "_max_workers", None) or worker_threads()
+        self._pool, self._max_workers = pool, threads_of(pool, worker_threads())
         self.begun: set[Future[Any]] = set()
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -95,5 +96,4 @@ def _computed(values: Sequence[Delayed], **how: Any) -> tuple[Any, ...]:
 
 def _bytes_of(result: Any) -> int:
     """Return how many bytes a task wrote, if it was one that writes."""
-    written = getattr(result, "nbytes", 0) if type(result).__name__ == "WrittenTile" else 0
-    return written if isinstance(written, int) else 0
+    return int(getattr(result, "bytes_written", 0))

@@ -10,9 +10,10 @@ from typing import Any, Final
 from dask.delayed import Delayed
 
 from xprep.engine.computing.cluster_failures import explained
-from xprep.engine.computing.cluster_watch import ClusterWatch, name_of
+from xprep.engine.computing.cluster_watch import ClusterWatch
 from xprep.engine.computing.importing import check_importable
 from xprep.engine.machine.clients import outside_pool, still_wanted, working_client
+from xprep.engine.machine.private_distributed import count_running
 from xprep.errors import NobodyWorksError
 
 POLL_SECONDS: Final = 0.5
@@ -74,15 +75,10 @@ def _finish_running(client: Any, names: Sequence[str]) -> None:
     end = monotonic() + DRAIN_SECONDS
     sleep(POLL_SECONDS)  # until workers know what they need not begin
     try:
-        while monotonic() < end and any(client.run(_count_running, names, on_error="ignore").values()):
+        while monotonic() < end and any(client.run(count_running, names, on_error="ignore").values()):
             sleep(0.1)
     except Exception:  # noqa: BLE001  (a gateway may forbid it; the cluster may be gone)
         return
-
-
-def _count_running(names: Sequence[str], dask_worker: Any = None) -> int:
-    """Return how many tasks of some names a worker is at; runs on the worker."""
-    return sum(name_of(task.key) in names for task in dask_worker.state.executing)
 
 
 def _wait(futures: Iterable[Any], seconds: float) -> bool:

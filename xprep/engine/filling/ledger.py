@@ -14,7 +14,7 @@ import numpy as np
 from xprep.engine.filling.summaries import Seen, join_seen
 from xprep.engine.graph.grid import starts
 from xprep.engine.machine.attempts import attempt
-from xprep.engine.machine.progress import note_written
+from xprep.engine.machine.private_distributed import note_written
 from xprep.types import Array, Chunks, Region, Writable
 
 Spans: TypeAlias = tuple[tuple[int, int], ...]

@@ -26,7 +26,7 @@ class WrittenTile:
 
     smaller: Array | None
     seen: Seen
-    nbytes: int = 0
+    bytes_written: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from xprep.engine.blocks.folds import FAN_IN
 from xprep.engine.blocks.portions import Portion, portions
 from xprep.engine.blocks.work import ReadingWork
 from xprep.engine.filling.ledger import Index, Layer
 from xprep.engine.filling.level_tasks import WriteLevel, WrittenTile, grouped, joined_tasks, restored_tasks
 from xprep.engine.filling.summaries import Seen, join_seen
 from xprep.engine.graph.driven import ComputePortion, given
+from xprep.engine.graph.joining import FAN_IN
 from xprep.engine.graph.tasks import Key, Tasks
 
 WRITING = "writing"
@@ -74,7 +74,7 @@ class PyramidInPortions:
         known = given(states, inputs[len(self.work.gates) :])
         unfinished: dict[Place, WrittenTile] = {}
         counts = self.pyramid.layers[-1].counts
-        tops = _JoinTree(prod(counts))
+        tops = JoinTree(prod(counts))
         for portion in portions(self.work.knowing(states), map(self._in_work, self.pyramid.in_order())):
             tasks, kept = self._with_levels(portion, unfinished)
             found = compute(tasks | known, list(kept.values()), len(portion.keys))
@@ -82,7 +82,7 @@ class PyramidInPortions:
                 if depth == len(self.pyramid.layers) - 1:
                     tops.add(int(np.ravel_multi_index(index, counts)), tile.seen)
                 else:
-                    unfinished[depth, index] = replace(tile, nbytes=0)  # they are told once
+                    unfinished[depth, index] = replace(tile, bytes_written=0)  # they are told once
         return tops.joined()
 
     def _in_work(self, index: Index) -> Index:
@@ -115,7 +115,7 @@ class PyramidInPortions:
         raise AssertionError("there is a last level")
 
 
-class _JoinTree:
+class JoinTree:
     """Joins what was seen of tiles in the tree of `write`, in whatever order they come."""
 
     def __init__(self, count: int) -> None:

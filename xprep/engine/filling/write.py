@@ -15,7 +15,6 @@ import dask.array as da
 from dask.delayed import Delayed
 
 from xprep.engine.blocks.cutting import cut_for
-from xprep.engine.blocks.folds import FAN_IN
 from xprep.engine.blocks.portions import large_work, work_tasks
 from xprep.engine.blocks.work import work_on
 from xprep.engine.filling.ledger import Layer, Ledger, find_layers
@@ -23,7 +22,8 @@ from xprep.engine.filling.level_tasks import Shrink, WriteLevel, WriteMade, Writ
 from xprep.engine.filling.portions import Pyramid, PyramidInPortions
 from xprep.engine.filling.summaries import Seen, join_seen, sample_size
 from xprep.engine.graph.driven import driven_value
-from xprep.engine.graph.tasks import Key, Tasks, unique, value_of
+from xprep.engine.graph.joining import join_into
+from xprep.engine.graph.tasks import unique, value_of
 from xprep.types import Array, Writable
 
 
@@ -89,8 +89,8 @@ def write(
             level = {index: (f"{name}-{depth}", *index) for index in groups}
             tasks |= joined_tasks(level, groups, how, layer)
         tasks |= restored_tasks(level, how, layer, layers[depth + 1 :])
-    key = _join(name, tasks, [level[index] for index in sorted(level)])
-    return value_of(name, tasks, key, parents, cost)
+    tasks |= {key: (_finish, *parts) for key, parts in join_into(name, [level[index] for index in sorted(level)]).items()}
+    return value_of(name, tasks, name, parents, cost)
 
 
 def layers_of(array: da.Array, targets: Sequence[Target]) -> list[Layer]:
@@ -123,13 +123,3 @@ def whole_units(unit: Sequence[int], factors: Sequence[tuple[int, ...]]) -> list
 
 def _finish(*children: Any) -> Seen:
     return join_seen([child.seen if isinstance(child, WrittenTile) else child for child in children])
-
-
-def _join(name: str, tasks: Tasks, level: list[Key]) -> Key:
-    depth = 0
-    while len(level) > 1 or depth == 0:
-        groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
-        level = [name if len(groups) == 1 else (f"{name}-join", depth, i) for i in range(len(groups))]
-        tasks.update({key: (_finish, *group) for key, group in zip(level, groups, strict=True)})
-        depth += 1
-    return level[0]

@@ -14,12 +14,13 @@ from typing import Any, TypeAlias
 
 import dask.array as da
 import numpy as np
-from dask._task_spec import convert_legacy_graph
+from dask.array.utils import meta_from_array
 from dask.base import clone_key
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from xprep.engine.graph.tokens import token
+from xprep.engine.machine.private_dask import renamed
 from xprep.naming import named
 from xprep.types import Chunks
 
@@ -124,6 +125,7 @@ class NamedLayer(MaterializedLayer):  # type: ignore[misc]
     ) -> None:
         super().__init__(tasks)
         self.origin, self.cost, self.identity, self.partial = origin, cost, identity, partial
+        self.step: Any = None  # see `xprep.engine.graph.steps`
 
     @property
     def has_legacy_tasks(self) -> bool:
@@ -270,17 +272,12 @@ class Cloned:
 
 
 def clone(array: da.Array, seed: int) -> da.Array:
-    """Return an array of the same tasks under other names, so that it shares no block with ``array``.
-
-    Like `dask.graph_manipulation.clone`, which in dask 2026.8 forgets the references inside the new kind of task: of ten
-    ordinary graphs (slices, rechunk, take, overlap…), five then fail for a missing key.
-    """
-    tasks = convert_legacy_graph(dict(array.dask))
-    names = {key: clone_key(key, seed) for key in tasks}
-    renamed = {names[key]: task.substitute(names, key=names[key]) for key, task in tasks.items()}
+    """Return an array of the same tasks under other names, so that it shares no block with ``array``."""
+    graph = dict(array.dask)
+    tasks = renamed(graph, {key: clone_key(key, seed) for key in graph})
     name = clone_key(array.name, seed)
-    graph = HighLevelGraph.from_collections(name, NamedLayer(renamed, Cloned(array)))
-    return da.Array(graph, name, array.chunks, meta=array._meta)
+    layers = HighLevelGraph.from_collections(name, NamedLayer(tasks, Cloned(array)))
+    return da.Array(layers, name, array.chunks, meta=meta_from_array(array))
 
 
 @named("itself")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from importlib import import_module
 from multiprocessing.pool import Pool, ThreadPool
 from typing import Any, Final
 
@@ -17,7 +16,9 @@ import dask.multiprocessing
 import dask.threaded
 from dask.base import get_scheduler
 
-from xprep.engine.machine.forking import is_forked
+from xprep.engine.machine.private_dask import forget_pools
+from xprep.engine.machine.private_distributed import is_forked, is_wanted
+from xprep.extras import loaded
 
 CLUSTER: Final = ("dask.distributed", "distributed")  # the names that dask gives to the current client
 FALLBACK: Final = "admin.async-client-fallback"  # of dask: what computes where the client is asynchronous
@@ -27,6 +28,9 @@ _ASYNCHRONOUS: Final = (
     "await asyncio.to_thread(image.prep.to_ome_zarr, url); or not on the cluster: dask.config.set(scheduler='threads')."
 )
 
+
+if hasattr(os, "register_at_fork"):  # Windows forks nothing
+    os.register_at_fork(after_in_child=forget_pools)
 
 _ALONE: ContextVar[bool] = ContextVar("xprep_computes_alone", default=False)
 
@@ -44,14 +48,6 @@ def computing_alone() -> Iterator[None]:
 def computes_alone() -> bool:
     """Whether this is within `computing_alone`."""
     return _ALONE.get()
-
-
-def loaded(name: str) -> Any:
-    """Return a module that somebody imported, None if nobody did; while another thread imports it, wait.
-
-    In `sys.modules` a module stands from its first line on: of ten threads that looked there, eight found one without contents.
-    """
-    return import_module(name) if name in sys.modules else None
 
 
 def chosen_scheduler() -> Any:
@@ -160,22 +156,16 @@ def outside_pool() -> Iterator[None]:
 
 def task_key() -> Any:
     """Return the key of the cluster's task that this thread is at, or None."""
-    module = loaded("distributed.worker")
-    if module is None:
+    distributed = loaded("distributed")
+    if distributed is None:
         return None
     try:
-        module.get_worker()
-    except ValueError:
+        return distributed.get_worker().get_current_task()
+    except (ValueError, KeyError):  # no worker's thread; one that is at no task
         return None
-    return getattr(module.thread_state, "key", None)
 
 
 def still_wanted() -> Callable[[], bool] | None:
     """Return whom to ask whether the cluster's task that this thread is at is still wanted; None where there is no task."""
     key = task_key()
-    return None if key is None else partial(_is_wanted, loaded("distributed").get_worker(), key)
-
-
-def _is_wanted(worker: Any, key: Any) -> bool:
-    task = worker.state.tasks.get(key)
-    return task is not None and task.state != "cancelled"
+    return None if key is None else partial(is_wanted, loaded("distributed").get_worker(), key)

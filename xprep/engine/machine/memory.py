@@ -54,6 +54,11 @@ def worker_threads() -> int:
     client = answering_client()
     if client is not None:
         return sum(client.nthreads().values()) or 1
+    return local_threads()
+
+
+def local_threads() -> int:
+    """Return how many threads of this process dask would work with."""
     return int(dask.config.get("num_workers", None) or CPU_COUNT)
 
 

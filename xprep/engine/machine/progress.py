@@ -8,7 +8,7 @@ from importlib import import_module
 from time import monotonic
 from typing import Any, Final, TextIO
 
-from xprep.engine.machine.clients import loaded
+from xprep.extras import loaded
 from xprep.options import options
 from xprep.sizes import format_bytes
 from xprep.switches import check_switch
@@ -17,14 +17,6 @@ from xprep.types import Listener
 WIDTH = 30
 EVERY = 0.2  # seconds between two drawings
 KEPT: Final = 3  # stages that are done, as a notebook shows them: a batch has hundreds
-WRITTEN: Final = "xprep-written"  # name of the measure by which a cluster's workers tell how many bytes they wrote
-
-
-def note_written(nbytes: int) -> None:
-    """Tell a cluster's scheduler, if this is a task of one, that so many bytes were written."""
-    metrics = loaded("distributed.metrics")
-    if metrics is not None:
-        metrics.context_meter.digest_metric(WRITTEN, nbytes, "bytes")
 
 
 class _StepCount:

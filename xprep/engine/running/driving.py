@@ -42,6 +42,8 @@ def drive_all(values: Sequence[Delayed], told: Told) -> tuple[list[Delayed], int
 
     Where something is kept in memory between passes, nothing is done yet: what made it would be made once more.
     """
+    if not all(isinstance(value.dask, HighLevelGraph) for value in values):
+        return list(values), 0
     graph = HighLevelGraph.merge(*(value.dask for value in values))
     steps = _Steps(dict(graph.layers), dict(graph.dependencies), told)
     needed = steps.needed([value.__dask_layers__()[0] for value in values])

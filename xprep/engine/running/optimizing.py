@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from dask.array.optimization import optimize
-from dask.core import flatten
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
@@ -19,9 +17,3 @@ def optimized(values: Sequence[Delayed]) -> list[Delayed]:
     # A dict: with dask's fusing switched off, `optimize` returns layers, and none has the name of a value.
     graph = dict(optimize(HighLevelGraph.merge(*(value.dask for value in values)), keys))
     return [Delayed(key, graph) for key in keys]
-
-
-def count_tasks(value: Any) -> int:
-    """Return how many tasks the graph of a lazy value has after dask's optimisation."""
-    keys = list(flatten(value.__dask_keys__()))
-    return len(optimize(value.__dask_graph__(), keys))

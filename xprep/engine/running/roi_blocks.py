@@ -15,6 +15,7 @@ import dask.array as da
 import numpy as np
 
 from xprep.engine.graph.grid import starts
+from xprep.engine.graph.joining import FAN_IN, join_until
 from xprep.engine.graph.tasks import Key, Tasks, array_of, unique, value_of
 from xprep.engine.running.optimizing import optimized
 from xprep.engine.running.run import run
@@ -23,7 +24,6 @@ from xprep.engine.sources.lazy import compute_here
 from xprep.types import Array, Chunks
 
 Index: TypeAlias = tuple[int, ...]
-FAN_IN = 4  # sums of one block hold only the ROIs that touch it, so many may wait at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,8 @@ def sum_blocks(
             key = (f"{name}-part", *batch, *index)
             tasks[key] = (part, (array.name, *batch, *index))
             level.append(key)
-        level = _join(f"{name}-join", batch, tasks, _JoinBatch(sums), level)
+        joins, level = join_until(level, FAN_IN, (f"{name}-join", *batch))
+        tasks |= {key: (_JoinBatch(sums), *some) for key, some in joins.items()}
         tasks[name, *batch, 0] = (_FinishSums(sums, shape), *level)
     return array_of(name, tasks, (*array.chunks[:leading], (sums.length,)), np.float64, [array])
 
@@ -76,17 +77,6 @@ def _batches(array: da.Array, leading: int) -> Iterator[tuple[Index, tuple[int, 
     """Yield the index and the shape of every block along the leading axes."""
     for index in product(*(range(n) for n in array.numblocks[:leading])):
         yield index, tuple(lengths[i] for lengths, i in zip(array.chunks[:leading], index, strict=True))
-
-
-def _join(name: str, batch: Index, tasks: Tasks, join: Callable[..., Any], level: list[Key]) -> list[Key]:
-    """Add tasks that join neighbours until few are left; return those."""
-    depth = 0
-    while len(level) > FAN_IN:
-        groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
-        level = [(name, *batch, depth, i) for i in range(len(groups))]
-        tasks.update({key: (join, *group) for key, group in zip(level, groups, strict=True)})
-        depth += 1
-    return level
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +140,8 @@ def merge_rows(array: da.Array, order: Array) -> da.Array:
     tasks: Tasks = {}
     for index in product(*(range(n) for n in array.numblocks[1:])):
         level: list[Key] = [(array.name, row, *index) for row in range(array.numblocks[0])]
-        level = _join(f"{name}-join", index, tasks, _concatenate, level)
+        joins, level = join_until(level, FAN_IN, (f"{name}-join", *index))
+        tasks |= {key: (_concatenate, *some) for key, some in joins.items()}
         tasks[name, 0, *index] = (_Merge(order), *level)
     return array_of(name, tasks, ((order.size,), *array.chunks[1:]), array.dtype, [array])
 

@@ -10,7 +10,7 @@ import dask.array as da
 import numpy as np
 
 from xprep.engine.graph.tasks import Cloned, Cost, NamedLayer
-from xprep.engine.sources.foreign_graphs import Sliced, sliced
+from xprep.engine.machine.private_dask import Sliced, sliced
 from xprep.engine.sources.lazy import Memory
 from xprep.engine.sources.readable import ReadBlock, View
 from xprep.io.arrays.opened_elsewhere import readable_of

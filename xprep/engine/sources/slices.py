@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import dask.array as da
 import numpy as np
-from dask._task_spec import Alias, DataNode, Task, TaskRef
 
-from xprep.engine.sources.readable import Origin, ReadBlock, read_array, source_of
+from xprep.engine.machine.private_dask import INDEXED, indexing
+from xprep.engine.sources.readable import Origin, ReadBlock, View, read_array, source_of
 from xprep.types import Array
-
-NAMES = ("getitem-", "slice-")  # how dask names what indexing makes; slices before a list are in the list's layer
-INDEXING = ("getitem", "_getitem")  # of dask.array.slicing and of dask.array._shuffle
 
 
 @dataclass(frozen=True)
@@ -34,19 +31,33 @@ class SlicedPart:
 def follow(array: da.Array) -> da.Array:
     """Return ``array`` as a reading of its source, if it is a part of one in whole chunks; otherwise itself."""
     part = None if source_of(array) else _part_of(array.dask.layers, array.name, array.numblocks)
-    if part is None:
+    view = None if part is None else _shown_by(part, whole_chunks=True)
+    if part is None or view is None or view.shape != array.shape:
         return array
+    return read_array(view, chunks=array.chunks, after=part.origin.after)
+
+
+def view_of(array: da.Array) -> View | None:
+    """Return what ``array`` shows of its source, in whole chunks or not; None where it is more than a part of one."""
+    if origin := source_of(array):
+        return origin.view if origin.after is None else None
+    part = _part_of(array.dask.layers, array.name, array.numblocks)
+    view = None if part is None or part.origin.after is not None else _shown_by(part, whole_chunks=False)
+    return view if view is not None and view.shape == array.shape else None
+
+
+def _shown_by(part: SlicedPart, *, whole_chunks: bool) -> View | None:
+    """Return the view of a part; None where that cannot be, or needs more than whole chunks."""
     view = part.origin.view
     for axis, blocks in zip(part.axes, part.positions, strict=True):
         positions = np.concatenate(blocks)
         if not np.array_equal(positions, np.arange(view.shape[axis])):
-            if view.axes[axis] is None or not _in_whole_chunks(positions, view.chunks[axis]):
-                return array
+            if view.axes[axis] is None or (whole_chunks and not _in_whole_chunks(positions, view.chunks[axis])):
+                return None
             view = view.picked(axis, positions.tolist())
     for axis, position in part.fixed.items():
         view = view.picked(axis, [position])
-    view = view.arranged(part.axes)
-    return read_array(view, chunks=array.chunks, after=part.origin.after) if view.shape == array.shape else array
+    return view.arranged(part.axes)
 
 
 def _in_whole_chunks(positions: Array, chunk: int) -> bool:
@@ -66,7 +77,7 @@ def _part_of(layers: Mapping[str, Any], name: str, numblocks: Sequence[int], wit
     lines = [[(name, *at) for at in _line(axis, numblocks)] for axis in range(len(numblocks))]
     if isinstance(origin, Origin):
         return _whole(layer, origin, lines)
-    if layer is None or origin is not None or not name.startswith(NAMES):
+    if layer is None or origin is not None or not name.startswith(INDEXED):
         return None
     first = _step(layer, (name, *(0,) * len(numblocks)))
     steps = [[_step(layer, key) for key in line] for line in lines]
@@ -102,27 +113,11 @@ class _Step:
 
 
 def _step(layer: Any, key: Any) -> _Step | None:
-    task = layer.get(key)
-    if isinstance(task, Alias):
-        source, index = task.target, cast("Any", ())
-    elif isinstance(task, Task) and task.func.__name__ in INDEXING and len(task.args) == 2 and isinstance(task.args[0], TaskRef):
-        source, index = task.args[0].key, _index_of(layer, task.args[1])
-    else:
-        return None
-    source = getattr(source, "key", source)
+    source, index = indexing(layer, key) or (None, None)
     if not isinstance(source, tuple) or not isinstance(index, tuple):
         return None
     whole = (*index, *(slice(None) for _ in range(len(source) - 1 - len(index))))
     return _Step(source[0], source[1:], whole) if all(map(_is_plain, whole)) else None
-
-
-def _index_of(layer: Any, index: Any) -> Any:
-    """Return the index that a task takes: its own, or (lists of positions) the second half of one that tasks share."""
-    if not isinstance(index, TaskRef):
-        return index
-    node = layer.get(index.key)
-    pair = node.value if isinstance(node, DataNode) else ()
-    return tuple(pair[1]) if isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[1], tuple | list) else None
 
 
 def _is_plain(part: Any) -> bool:

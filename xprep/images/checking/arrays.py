@@ -141,7 +141,7 @@ def _check_coords(report: Collected, image: Multiscale, array: ZarrReadable, pat
     """Compare the coordinates beside an array of the dual layout with what the metadata say."""
     if not path.endswith("/image"):
         return
-    beside = Place(array.place.store, array.place.path.rpartition("/")[0], array.place.shown, array.place.secrets)
+    beside = array.place.parent
     level = next(one for one in image.levels if one.path == path)
     for dim, scale, shift, length in zip(image.dims, level.scale, level.translation, array.shape, strict=True):
         there = beside.child(dim)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from xprep.errors import StoreFormatError
-from xprep.images.opening.ome_images import open_stored
+from xprep.images.opening.stored_levels import open_stored
 from xprep.io.arrays.metadata import find_arrays
 from xprep.io.arrays.reads import ZarrReadable, open_array, open_node
 from xprep.io.codecs.descriptions import name_codecs

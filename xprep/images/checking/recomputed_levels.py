@@ -8,13 +8,13 @@ from math import prod
 
 import numpy as np
 
-from xprep.dims.containers.shrinking import METHODS, Shrinking, shrunk_shape
+from xprep.dims.containers.shrinking import Shrinking, shrunk_shape
 from xprep.engine.blocks.gather import BlockPlace
 from xprep.engine.blocks.needs import Span
 from xprep.images.checking.findings import Finding, State
 from xprep.io.arrays.reads import ZarrReadable
 from xprep.io.ome_model import Multiscale
-from xprep.types import Array
+from xprep.types import METHODS, Array
 
 SIDE = 256  # pixels of the first level that a sampled region spans along an axis
 PIXELS = 2**22  # at most so many of them are read for a region

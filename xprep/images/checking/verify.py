@@ -10,7 +10,7 @@ from typing import Any
 
 from xprep.engine.machine.progress import choose_listener
 from xprep.errors import StoreFormatError, XprepError
-from xprep.images.opening.ome_images import open_stored
+from xprep.images.opening.stored_levels import open_stored
 from xprep.io.arrays.coordinates import read_coord
 from xprep.io.arrays.reads import ZarrReadable, open_array
 from xprep.io.commit.journal import read_manifest
@@ -193,20 +193,15 @@ def coord_names(array: ZarrReadable) -> list[str]:
     """Return the coordinates stored beside an array of the dual layout."""
     if not array.place.path.endswith("/image"):
         return []
-    stored = {name for name in _beside(array).list_folder() if name not in ("image", "zarr.json", ".zgroup", ".zattrs")}
+    stored = {name for name in array.place.parent.list_folder() if name not in ("image", "zarr.json", ".zgroup", ".zattrs")}
     return sorted(stored | {dim for dim in array.dims or () if dim != "c"})
-
-
-def _beside(array: ZarrReadable) -> Place:
-    place = array.place
-    return Place(place.store, place.path.rpartition("/")[0], place.shown, place.secrets)
 
 
 def compare_coords(array: ZarrReadable, names: Sequence[str], root: Place) -> list[Damage]:
     """Return those of the coordinates ``names`` that are not there or cannot be decoded."""
     wrong: list[Damage] = []
     for name in names:
-        place = _beside(array).child(name)
+        place = array.place.parent.child(name)
         chunk = next((key for key in ("c/0", "c/0/0", "c", "0", "0/0") if place.exists(key)), None)
         if chunk is None:
             wrong.append(Damage(_below(place, root, "0" if place.exists(".zarray") else "c/0"), "missing"))

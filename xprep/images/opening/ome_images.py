@@ -14,10 +14,10 @@ from xprep.dims.lengths import Length
 from xprep.errors import StoreFormatError, StoreFormatWarning
 from xprep.images.appearance import appearance_of
 from xprep.images.opening.level_choice import choose_level
+from xprep.images.opening.stored_levels import open_stored
 from xprep.images.opening.variables import coordinates, decoded, lazy_image
 from xprep.io.arrays.metadata import find_arrays
-from xprep.io.arrays.reads import Missing, ZarrReadable, open_array
-from xprep.io.commit.mark import read_status
+from xprep.io.arrays.reads import ZarrReadable
 from xprep.io.ome.groups import Group, read_image
 from xprep.io.ome_model import AXIS_TYPES, Axis, Level, Multiscale
 from xprep.io.store.urls import check_key
@@ -69,25 +69,6 @@ def open_level(group: Group, image: Multiscale, level: int | Mapping[str, Length
     return lazy_image(array, shown.dims, coords, image.name or None, chunks).assign_attrs(appearance_of(image))
 
 
-def open_stored(group: Group, image: Multiscale, chosen: Level) -> ZarrReadable:
-    """Open the array of one resolution.
-
-    Raises
-    ------
-    StoreFormatError
-        It is not there, or none that can be opened.
-    """
-    # xprep writes every chunk, also one of zeros: in a store that it finished, a chunk that is not there was lost.
-    missing: Missing = "error" if read_status(group) == "finished" else "fill"
-    try:
-        return open_array(group.place.child(chosen.path), missing)
-    except FileNotFoundError:
-        raise StoreFormatError(
-            f"{group.place} has {len(image.levels)} levels by its metadata, but that at {chosen.path!r} is not there. Copy the "
-            "store again; or open another level, e.g. level=-1."
-        ) from None
-
-
 def _our_axes(axes: Sequence[Axis]) -> tuple[Axis, ...]:
     """Return axes under our names where their types say what they are: a time is ``t``, a channel ``c``, ``Y`` in space ``y``."""
     taken = {axis.name for axis in axes}
@@ -134,13 +115,13 @@ def _stored_coords(array: ZarrReadable, dims: Sequence[str], ours: Sequence[str]
     place = array.place
     if not place.path or not place.path.endswith("/image"):
         return {}
-    beside = replace(place, path=place.path.rpartition("/")[0])
     others = str(array.attributes.get("coordinates", "")).split()
-    nodes = find_arrays(beside, [check_key(name) for name in dict.fromkeys((*dims, *others))], array.array.metadata.zarr_format)
+    names = [check_key(name) for name in dict.fromkeys((*dims, *others))]
+    nodes = find_arrays(place.parent, names, array.array.metadata.zarr_format)
     if array.missing == "error" and (gone := set(others).difference(nodes)):
         raise StoreFormatError(f"{place} has the coordinate {min(gone)!r}, which is not in the store: it was lost.")
     called = dict(zip(dims, ours, strict=True))
-    found = coordinates(beside, nodes, "value", array.missing)
+    found = coordinates(place.parent, nodes, "value", array.missing)
     return {
         called.get(name, name): xr.Variable([called.get(str(dim), dim) for dim in one.dims], one.values, one.attrs)
         for name, one in found.items()

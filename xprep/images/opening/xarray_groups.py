@@ -81,7 +81,7 @@ def _refuse(group: Group, dims: Mapping[str, Any], images: Sequence[str]) -> Non
 def _check_dims(array: ZarrReadable, name: str) -> None:
     dims = array.dims or ()
     if names := _renaming(dims):
-        raise StoreFormatError(_rename(array.place.url.rpartition("/")[0], name, dims, names))
+        raise StoreFormatError(_rename(array.place.parent.url, name, dims, names))
 
 
 def _renaming(dims: Sequence[str]) -> dict[str, str]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import xarray as xr
 
-from xprep.dims.channels import channel_names, channel_titles
+from xprep.dims.channel_titles import channel_titles
+from xprep.dims.channels import channel_names
 from xprep.dims.containers.shrinking import check_method
 from xprep.dims.provenance import history_line
 from xprep.engine.machine.clients import computes_elsewhere
@@ -34,7 +35,7 @@ from xprep.images.writing.storable import check_storable, spec_of, spec_of_label
 from xprep.io.arrays.codec_trial import stored_as
 from xprep.io.arrays.specs import LevelSpec
 from xprep.io.commit.begin import create_image, reopen_image, resume_image, tidy
-from xprep.io.commit.bucket.replacing import go_on_moving
+from xprep.io.commit.finishing import finish_image
 from xprep.io.commit.image_store import ImageStore
 from xprep.io.commit.journal import Journal
 from xprep.io.commit.mark import read_mark
@@ -89,7 +90,8 @@ class Job:
         }
         labels = {name: self._describe(pixels, None) for name, pixels in self.labels.items()}
         kept = [pixels.kept for pixels in (self.image, *self.labels.values())]
-        self.store.finish(self._describe(self.image, seen[0]), labels, about | {"written": history}, stored, listener)
+        described = self._describe(self.image, seen[0])
+        finish_image(self.store, described, labels, about | {"written": history}, stored, listener)
         capped = fit.capped(channel_titles(channel_names(self.image.image)), seen[0])
         notes = [fit.notes(), *(one.sentences() for one in kept)]
         return Report(
@@ -209,7 +211,8 @@ class _Order:
         """Create the arrays of labels, and say that all are there."""
         pixels = {}
         for name, (label, below, levels) in self.labels.items():
-            arrays = store.create_labels(name, levels, spec_of_label(label, options))
+            store = store.with_labels(name, levels, spec_of_label(label, options))
+            arrays = store.pyramids[name]
             pixels[name] = PyramidPixels(label, below, arrays, "mode", kept=kept_of(source, arrays, listener)).mended(damage)
         store.check_complete(pixels=False)
         store.mark_ready()
@@ -266,13 +269,12 @@ def _open(
     """Return the store to be filled, or the place of the finished one."""
     spec = spec_of(image, options)
     target = open_store(url, options.storage_options, "r+")
-    how: dict[str, Any] = {"layout": options.layout, "version": options.version, "overwrite": options.overwrite}
-    how["aside"] = options.element is not None
-    if options.overwrite and go_on_moving(target, fingerprint, True, listener):
-        return target
-    if options.resume and fingerprint is not None:
-        return resume_image(target, levels, spec, fingerprint=fingerprint, listener=listener, **how)
-    return create_image(target, levels, spec, fingerprint=fingerprint, **how)
+    how: dict[str, Any] = {
+        "layout": options.layout, "version": options.version, "overwrite": options.overwrite, "fingerprint": fingerprint,
+        "listener": listener, "aside": options.element is not None,
+    }  # fmt: skip
+    begin = resume_image if options.resume and fingerprint is not None else create_image
+    return begin(target, levels, spec, **how)
 
 
 def lazy_values(jobs: Sequence[Job | Done]) -> list[Any]:

@@ -12,11 +12,10 @@ import xarray as xr
 from xprep.engine.filling.summaries import Seen
 from xprep.images.appearance import wanted_label
 from xprep.io.ome_model import Channel, ContrastWindow, Level, Multiscale, make_axes, spell_unit
-from xprep.ops.shown_channels import channel_labels, wanted_channels
+from xprep.ops.shown_channels import DISPLAYED, channel_labels, wanted_channels
 from xprep.version import version as xprep_version
 
 COLORS = ("00FFFF", "FF00FF", "FFFF00", "FF0000", "00FF00", "0000FF", "FFFFFF")
-DISPLAYED = (0.1, 99.9)  # percentiles of what a viewer shows
 
 
 def describe(image: xr.DataArray, levels: Sequence[Level], method: str, seen: Seen | None) -> Multiscale:

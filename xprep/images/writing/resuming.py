@@ -21,6 +21,7 @@ from xprep.images.writing.leftovers import KeptTiles
 from xprep.images.writing.specification import WriteOptions
 from xprep.io.arrays.specs import LevelSpec
 from xprep.io.arrays.writes import ZarrWritable
+from xprep.io.commit.claimed import Claim, check_owned
 from xprep.io.commit.image_store import ImageStore
 from xprep.io.commit.journal import VALUE, Journal, Record
 from xprep.ops.statistics import Statistic
@@ -87,7 +88,7 @@ def no_fingerprint() -> ValueError:
 class Note:
     """Notes every tile in the journal, and stops a run whose store another took over; called in tasks."""
 
-    store: ImageStore
+    claim: Claim
     journal: Journal
     _next: float = field(default=0.0, repr=False)
 
@@ -95,7 +96,7 @@ class Note:
         """Keep what was stored and seen of a tile."""
         lasting = monotonic() > self._next
         if lasting:
-            self.store.check_owned()
+            check_owned(self.claim)
             self._next = monotonic() + CHECK_SECONDS
         self.journal.add(Record(level, region, stored, None if seen is None else seen.to_json()), lasting)
 
@@ -114,7 +115,7 @@ class Read:
 def ledger_of(store: ImageStore, levels: Sequence[ZarrWritable], kept: KeptTiles) -> Ledger:
     """Return the ledger of one pyramid: of a resumed run, with all tiles that an earlier one left whole."""
     past = {(record.level, record.region): _past(record, levels) for record in kept.records}
-    return Ledger(past, Note(store, Journal(levels[0].place)), Read(levels))
+    return Ledger(past, Note(store.claim, Journal(levels[0].place)), Read(levels))
 
 
 def _past(record: Record, levels: Sequence[ZarrWritable]) -> Past:

@@ -11,6 +11,7 @@ import xarray as xr
 from xprep.engine.sources.foreign_graphs import places_below
 from xprep.images.writing.outputs import Output
 from xprep.io.ome.groups import read_group
+from xprep.io.private_xarray import unread_data
 from xprep.io.store.locations import Location, describe_overlap, locate, overlaps
 from xprep.io.store.places import Place, open_store
 
@@ -49,7 +50,7 @@ def check_apart(images: Sequence[xr.DataArray], urls: Sequence[Any], storage_opt
 
 def _places_of(image: xr.DataArray) -> list[Place]:
     """Return where the arrays lie that an image is read from."""
-    return places_below(getattr(image.variable, "_data", None))  # `data` of what xarray has not read yet would read it
+    return places_below(unread_data(image.variable))
 
 
 def _is_other_element(output: Location, place: Place) -> bool:

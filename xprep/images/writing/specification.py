@@ -14,7 +14,6 @@ from xprep.arguments import check_mapping
 from xprep.dims.alignment import aligned
 from xprep.dims.axes import SPACE, check_image
 from xprep.dims.channels import one_level_of_names
-from xprep.dims.containers.shrinking import METHODS
 from xprep.dims.names import spell_rename
 from xprep.dims.parameters import check_choice
 from xprep.images.writing.given_levels import Given, given_shapes
@@ -25,6 +24,7 @@ from xprep.io.ome_model import Element
 from xprep.io.store.urls import check_name
 from xprep.ops.chunking import stored_chunk
 from xprep.switches import check_switch
+from xprep.types import METHODS
 
 OME_ORDER = ("t", "c", "z", "y", "x")
 
@@ -33,13 +33,13 @@ OME_ORDER = ("t", "c", "z", "y", "x")
 class WriteOptions:
     """How images are stored; what `to_ome_zarr` was asked for."""
 
-    scale_factors: Any
-    method: str
-    version: Any
-    layout: Any
-    chunks: Any
-    shards: Any
-    overwrite: bool
+    scale_factors: Any = "auto"
+    method: str = "mean"
+    version: Any = "0.5"
+    layout: Any = "dual"
+    chunks: Any = None
+    shards: Any = None
+    overwrite: bool = False
     storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
     resume: bool = False
     fingerprint: str | None = None
@@ -57,8 +57,7 @@ class WriteOptions:
         if self.fingerprint == "":
             raise ValueError("fingerprint must tell this run from others; got ''.")
         for name in ("overwrite", "resume"):
-            object.__setattr__(self, name, check_switch(getattr(self, name), name))
-        object.__setattr__(self, "checksum", check_switch(self.checksum, "checksum", None))
+            check_switch(getattr(self, name), name)
         self.codec(DEFAULT_CODEC).options(self.zarr_format)  # refused now, and not when an image is there
         if self.version == "0.4" and self.shards is not None:
             raise ValueError("OME-Zarr 0.4 is Zarr v2, which has no shards; leave shards out, or write version='0.5'.")
@@ -76,7 +75,7 @@ class WriteOptions:
     def codec(self, default: Codec) -> Codec:
         """Return how chunks are compressed: as was asked for, or by the default of the kind."""
         found = default if self.compression is None else Codec.of(self.compression)
-        return replace(found, checksum=self.checksum)
+        return replace(found, checksum=check_switch(self.checksum, "checksum", None))
 
 
 def ordered(image: xr.DataArray) -> xr.DataArray:

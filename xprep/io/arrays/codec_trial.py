@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import zarr
-from zarr.core.buffer import Buffer
+from zarr.abc.buffer import Buffer
 from zarr.storage import MemoryStore
 
 from xprep.errors import StoreFormatError

@@ -10,8 +10,9 @@ from typing import Any, Final, Literal
 import numcodecs
 import numpy as np
 import zarr
+from zarr.abc.buffer import Buffer
+from zarr.buffer import default_buffer_prototype
 from zarr.codecs import Crc32cCodec, ZstdCodec
-from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.errors import NodeTypeValidationError
 from zarr.storage import MemoryStore
 

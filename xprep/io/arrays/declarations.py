@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import zarr
-from zarr.core.buffer import Buffer
+from zarr.abc.buffer import Buffer
 from zarr.storage import MemoryStore
 
 from xprep.io.codecs.compression import DEFAULT_CODEC, Codec

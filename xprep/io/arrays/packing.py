@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -35,16 +36,17 @@ class Decoding:
     ----------
     attributes : mapping
         What xarray decodes by.
-    stored, dtype : dtype
-        Of the numbers before and after.
+    stored : dtype
+        Of the numbers before.
     """
 
     attributes: Mapping[str, Any]
     stored: np.dtype[Any]
-    dtype: np.dtype[Any] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "dtype", self(np.zeros(1, self.stored)).dtype)
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the numbers after."""
+        return self(np.zeros(1, self.stored)).dtype
 
     def __call__(self, block: Array) -> Array:
         """Return the numbers that ``block`` stands for."""

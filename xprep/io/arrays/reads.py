@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 import zarr
-from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
 from xprep.errors import StoreFormatError
@@ -23,6 +22,7 @@ from xprep.io.codecs.chains import Chain, Shard, is_stored, read_chain
 from xprep.io.codecs.chunk_grid import UnitGrid
 from xprep.io.codecs.inflation import find_unbounded
 from xprep.io.codecs.rectilinear import RaggedGrid, ragged_lengths
+from xprep.io.private_zarr import sync
 from xprep.io.store.deadlines import in_time
 from xprep.io.store.files.stores import FileStore
 from xprep.io.store.keys import BYTES_PER_SECOND, read_file_into
@@ -60,32 +60,49 @@ class ZarrReadable:
     keeper: object = field(default=None, repr=False)
     identity: str = field(default="", repr=False)
     decoding: Decoding | None = field(default=None, repr=False)
-    shape: tuple[int, ...] = field(init=False)
-    dtype: np.dtype[Any] = field(init=False)
-    chunks: tuple[int, ...] = field(init=False)
-    _chain: Chain | Shard | None = field(init=False, repr=False)
-    _unbounded: str | None = field(init=False, repr=False)
-    _grid: UnitGrid = field(init=False, repr=False)
-    _stored: np.dtype[Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        # Found once, where it is opened: refused here, by the options of whoever opens it, and what travels to workers has it.
+        _ = self._grid, self._unbounded, self.dtype, self.chunks
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return tuple(self.array.shape)
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the numbers that are read, in this machine's order of bytes."""
+        return self._stored if self.decoding is None else self.decoding.dtype
+
+    @cached_property
+    def chunks(self) -> tuple[int, ...]:
+        """Shape of a chunk; the largest where they differ."""
+        return tuple(self.array.chunks) if self._ragged is None else tuple(map(max, self._ragged))
+
+    @cached_property
+    def _stored(self) -> np.dtype[Any]:
         dtype = np.dtype(self.array.dtype)
-        stored = dtype.newbyteorder("=") if dtype.kind in "iufc" else dtype
-        metadata = self.array.metadata.to_dict()
-        chain, ragged = read_chain(metadata, dtype), ragged_lengths(metadata, str(self.place))
-        shape = tuple(self.array.shape)
-        unit = tuple(self.array.shards or self.array.chunks) if ragged is None else ()
-        known = {
-            "shape": shape,
-            "dtype": stored if self.decoding is None else self.decoding.dtype,
-            "chunks": tuple(self.array.chunks) if ragged is None else tuple(map(max, ragged)),
-            "_chain": chain,
-            "_unbounded": find_unbounded(metadata) if chain is None and not options().unbounded_codecs else None,
-            "_grid": UnitGrid(shape, unit) if ragged is None else RaggedGrid.of(shape, ragged),
-            "_stored": stored,
-        }
-        for name, value in known.items():
-            object.__setattr__(self, name, value)
+        return dtype.newbyteorder("=") if dtype.kind in "iufc" else dtype
+
+    @cached_property
+    def _chain(self) -> Chain | Shard | None:
+        return read_chain(self.array.metadata.to_dict(), np.dtype(self.array.dtype))
+
+    @cached_property
+    def _unbounded(self) -> str | None:
+        trusted = self._chain is not None or options().unbounded_codecs
+        return None if trusted else find_unbounded(self.array.metadata.to_dict())
+
+    @cached_property
+    def _ragged(self) -> Sequence[Sequence[int]] | None:
+        return ragged_lengths(self.array.metadata.to_dict(), str(self.place))
+
+    @cached_property
+    def _grid(self) -> UnitGrid:
+        if self._ragged is not None:
+            return RaggedGrid.of(self.shape, self._ragged)
+        return UnitGrid(self.shape, tuple(self.array.shards or self.array.chunks))
 
     @cached_property
     def _bounded(self) -> zarr.Array[Any]:

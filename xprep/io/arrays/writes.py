@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from typing import Any, Final
 
@@ -43,21 +44,25 @@ class ZarrWritable:
     array: zarr.Array[Any] = field(repr=False)
     place: Place
     coords: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    shape: tuple[int, ...] = field(init=False)
-    dtype: np.dtype[Any] = field(init=False)
-    unit: tuple[int, ...] = field(init=False)
-    _chain: Chain | Shard | ZarrEncoder = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        chain = read_chain(self.array.metadata.to_dict(), np.dtype(self.array.dtype)) or ZarrEncoder(self.array)
-        known = {
-            "shape": tuple(self.array.shape),
-            "dtype": np.dtype(self.array.dtype).newbyteorder("="),
-            "unit": chain.shape,
-            "_chain": chain,
-        }
-        for name, value in known.items():
-            object.__setattr__(self, name, value)
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return tuple(self.array.shape)
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels, in this machine's order of bytes."""
+        return np.dtype(self.array.dtype).newbyteorder("=")
+
+    @property
+    def unit(self) -> tuple[int, ...]:
+        """Shape of what is written at once: the shard, or the chunk where there are none."""
+        return self._chain.shape
+
+    @cached_property
+    def _chain(self) -> Chain | Shard | ZarrEncoder:
+        return read_chain(self.array.metadata.to_dict(), np.dtype(self.array.dtype)) or ZarrEncoder(self.array)
 
     @property
     def grid(self) -> UnitGrid:

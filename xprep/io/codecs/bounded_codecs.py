@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Final
 
 import numpy as np
 import zarr
+from zarr.abc.buffer import Buffer
 from zarr.abc.codec import BytesBytesCodec, Codec
 from zarr.codecs import ShardingCodec
-from zarr.core.array import AsyncArray
-from zarr.core.array_spec import ArraySpec
-from zarr.core.buffer import Buffer
 
-from xprep.io.codecs.inflation import COMPRESSORS, inflate
+from xprep.io.codecs.codec_metadata import COMPRESSORS, read_codec, short_name
+from xprep.io.codecs.inflation import inflate
+from xprep.io.private_zarr import with_metadata
 
 # What lies between a chunk's pixels and a compressor may make them larger: a filter that writes bytes as doubles, a
 # compressor before this one that finds nothing to compress, an index of 16 bytes for shards' chunks of one pixel.
@@ -29,7 +27,6 @@ _WIDEST: Final = 16
 def bound_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
     """Return ``array`` with every compressor of its chunks bounded; nothing is read."""
     known = array.metadata
-    metadata = copy.copy(known)
     if known.zarr_format == 2:
         limit = _limit(known.chunks, np.dtype(array.dtype), not known.filters)
         changed = {"compressor": _bounded_v2(known.compressor, limit)}
@@ -37,9 +34,7 @@ def bound_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
             changed["filters"] = tuple(_bounded_v2(codec, limit) for codec in known.filters)
     else:
         changed = {"codecs": _bounded(known.codecs)}
-    for name, value in changed.items():
-        object.__setattr__(metadata, name, value)  # a copy of our own; its constructors differ from version to version
-    return zarr.Array(AsyncArray(metadata=metadata, store_path=array.store_path, config=array.async_array.config))
+    return with_metadata(array, **changed)
 
 
 def _limit(shape: tuple[int, ...], dtype: np.dtype[Any], alone: bool) -> int:
@@ -54,7 +49,7 @@ def _bounded(codecs: tuple[Codec, ...]) -> tuple[Codec, ...]:
 
 
 def _name(codec: Codec) -> str:
-    return str(codec.to_dict()["name"]).removeprefix("numcodecs.")
+    return short_name(read_codec(codec.to_dict())[0])
 
 
 def _bound(codec: Codec, name: str, alone: bool) -> Codec:
@@ -88,17 +83,17 @@ class BoundedCodec(BytesBytesCodec):
         """Return the compressor's own name and settings."""
         return self.codec.to_dict()
 
-    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
+    def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
         """Return what the compressor says."""
         return self.codec.compute_encoded_size(input_byte_length, chunk_spec)
 
-    def _decode(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> Buffer:
-        settings: Mapping[str, Any] = self.to_dict().get("configuration") or {}
+    def _decode(self, chunk_data: Buffer, chunk_spec: Any) -> Buffer:
+        _, settings = read_codec(self.to_dict())
         limit = _limit(chunk_spec.shape, chunk_spec.dtype.to_native_dtype(), self.alone)
         flat = inflate(self.name, settings, memoryview(chunk_data.to_bytes()), limit)
         return chunk_spec.prototype.buffer.from_bytes(flat)
 
-    async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> Buffer:
+    async def _decode_single(self, chunk_data: Buffer, chunk_spec: Any) -> Buffer:
         return await asyncio.to_thread(self._decode, chunk_data, chunk_spec)
 
 

@@ -19,10 +19,11 @@ import google_crc32c
 import numcodecs
 import numpy as np
 
+from xprep.io.codecs.codec_metadata import COMPRESSORS, IN_V3, Codec, read_codec, read_codecs
 from xprep.io.codecs.frames import Buffer, declared_size, unzip, zip_bytes
 from xprep.types import Array, Region
 
-_COMPRESSORS: Final = ("blosc", "zstd", "gzip", "zlib", "lz4")
+_DECODED: Final = tuple(name for name in COMPRESSORS if name not in ("bz2", "lzma"))
 _NO_CHUNK: Final = 2**64 - 1
 
 
@@ -200,16 +201,10 @@ def read_chain(metadata: Mapping[str, Any], dtype: np.dtype[Any]) -> Chain | Sha
     if grid["name"] != "regular" or metadata.get("storage_transformers"):
         return None
     shape = tuple(grid["configuration"]["chunk_shape"])
-    codecs = [_named(codec) for codec in metadata["codecs"]]
+    codecs = read_codecs(metadata["codecs"])
     if codecs and codecs[0][0] == "sharding_indexed":
         return _shard(codecs[0][1], shape, dtype) if len(codecs) == 1 else None
     return _chain_v3(codecs, shape, dtype)
-
-
-def _named(codec: Any) -> tuple[str, dict[str, Any]]:
-    if isinstance(codec, str):
-        return codec, {}
-    return codec["name"], dict(codec.get("configuration") or {})
 
 
 def _chain_v2(metadata: Mapping[str, Any], dtype: np.dtype[Any]) -> Chain | None:
@@ -218,16 +213,15 @@ def _chain_v2(metadata: Mapping[str, Any], dtype: np.dtype[Any]) -> Chain | None
     shape = tuple(metadata["chunks"])
     if (compressor := metadata["compressor"]) is None:
         return Chain(shape, dtype)
-    settings = dict(compressor)
-    name = settings.pop("id")
-    return Chain(shape, dtype, name, tuple(sorted(settings.items()))) if name in _COMPRESSORS else None
+    name, settings = read_codec(compressor)
+    return Chain(shape, dtype, name, tuple(sorted(settings.items()))) if name in _DECODED else None
 
 
-def _chain_v3(codecs: list[tuple[str, dict[str, Any]]], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Chain | None:
+def _chain_v3(codecs: list[Codec], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Chain | None:
     names = [name for name, _ in codecs]
     checksum = names[-1:] == ["crc32c"]
     middle = names[1:-1] if checksum else names[1:]
-    if names[:1] != ["bytes"] or len(middle) > 1 or not set(middle) <= {"blosc", "zstd", "gzip"}:
+    if names[:1] != ["bytes"] or len(middle) > 1 or not set(middle) <= set(IN_V3):
         return None
     stored = dtype.newbyteorder(">" if codecs[0][1].get("endian") == "big" else "<")
     if not middle:
@@ -245,10 +239,10 @@ def _numcodecs_settings(name: str, configuration: dict[str, Any]) -> tuple[tuple
 
 def _shard(configuration: dict[str, Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Shard | None:
     chunk = tuple(configuration["chunk_shape"])
-    inner = _chain_v3([_named(codec) for codec in configuration["codecs"]], chunk, dtype)
-    index = [_named(codec)[0] for codec in configuration["index_codecs"]]
-    little = _named(configuration["index_codecs"][0])[1].get("endian", "little") == "little"
-    if inner is None or index not in (["bytes"], ["bytes", "crc32c"]) or not little:
+    inner = _chain_v3(read_codecs(configuration["codecs"]), chunk, dtype)
+    index = read_codecs(configuration["index_codecs"])
+    little = index[0][1].get("endian", "little") == "little"
+    if inner is None or [name for name, _ in index] not in (["bytes"], ["bytes", "crc32c"]) or not little:
         return None
     if any(size % part for size, part in zip(shape, chunk, strict=True)):
         return None

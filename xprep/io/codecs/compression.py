@@ -15,6 +15,9 @@ from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ShardingCodec, ZstdC
 from zarr.errors import UnknownCodecError as UnknownZarrCodecError
 from zarr.registry import get_codec_class
 
+from xprep.io.codecs.codec_metadata import read_codec, short_name
+from xprep.io.private_zarr import chooses_shuffle
+
 # What a text may say, and the levels of each: those of its own library.
 _LEVELS: Final[Mapping[str, range]] = {
     "zstd": range(1, 23), "gzip": range(1, 10),
@@ -158,15 +161,13 @@ def _of_v2(codec: Any) -> Any:
     """Return a codec as one of Zarr v2."""
     if isinstance(codec, numcodecs.abc.Codec):
         return codec
-    found = codec.to_dict()
-    settings = found.get("configuration") or {}
+    name, settings = read_codec(codec.to_dict())
     if isinstance(codec, BloscCodec):
         number = next(number for number, name in _SHUFFLES.items() if name == settings["shuffle"])
-        shuffle = numcodecs.Blosc.AUTOSHUFFLE if "shuffle" in codec._tunable_attrs else number
+        shuffle = numcodecs.Blosc.AUTOSHUFFLE if chooses_shuffle(codec) else number
         return numcodecs.Blosc(settings["cname"], settings["clevel"], shuffle, settings["blocksize"])
-    name = str(found["name"])
     if isinstance(codec, ZstdCodec | GzipCodec) or name.startswith("numcodecs."):
-        return numcodecs.get_codec({"id": name.removeprefix("numcodecs."), **settings})
+        return numcodecs.get_codec({"id": short_name(name), **settings})
     raise ValueError(f"OME-Zarr 0.4 is Zarr v2, which has no codec {name!r}. Leave it out, or write version='0.5'.")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from xprep.io.codecs.codec_metadata import Codec, codecs_of, read_codecs
 
 _SHUFFLES = {"shuffle": "shuffle", "bitshuffle": "bit shuffle", 1: "shuffle", 2: "bit shuffle"}
 
@@ -18,24 +20,17 @@ def name_codecs(metadata: Mapping[str, Any]) -> str:
     >>> name_codecs({"zarr_format": 2, "compressor": {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1}})
     'blosc lz4 level 5 with shuffle'
     """
-    if metadata.get("zarr_format") == 2:
-        given = [*(metadata.get("filters") or []), metadata.get("compressor")]
-        return _join([_name(codec["id"], codec) for codec in given if isinstance(codec, Mapping)])
-    return _join(_names(metadata.get("codecs") or []))
-
-
-def _join(names: Sequence[str]) -> str:
+    names = [_name(codec, settings) for codec, settings in _unpacked(codecs_of(metadata))]
     return ", ".join(name for name in names if name) or "uncompressed"
 
 
-def _names(codecs: Sequence[Any]) -> list[str]:
-    found = []
-    for codec in codecs:
-        if isinstance(codec, Mapping):
-            settings = codec.get("configuration") or {}
-            inner = settings.get("codecs") if codec["name"] == "sharding_indexed" else None
-            found += _names(inner) if inner is not None else [_name(str(codec["name"]), settings)]
-    return found
+def _unpacked(codecs: Sequence[Codec]) -> Iterator[Codec]:
+    """Give the codecs of a chain, in place of shards what is in them."""
+    for name, settings in codecs:
+        if name == "sharding_indexed" and settings.get("codecs") is not None:
+            yield from _unpacked(read_codecs(settings["codecs"]))
+        else:
+            yield name, settings
 
 
 def _name(codec: str, settings: Mapping[str, Any]) -> str:

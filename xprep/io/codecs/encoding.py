@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
 import zarr
-from zarr.core.array import AsyncArray
-from zarr.core.buffer import Buffer
+from zarr.abc.buffer import Buffer
 from zarr.storage import MemoryStore, StorePath
 
+from xprep.io.private_zarr import with_metadata
 from xprep.types import Array
 
 
@@ -34,9 +33,7 @@ class ZarrEncoder:
     def encode(self, block: Array) -> bytes:
         """Return ``block``, of a unit's shape, as bytes."""
         objects: dict[str, Buffer] = {}
-        metadata: Any = copy.copy(self.array.metadata)
-        object.__setattr__(metadata, "shape", self.shape)  # a copy of our own; its constructors differ from version to version
         config = replace(self.array.async_array.config, write_empty_chunks=True)
-        zarr.Array(AsyncArray(metadata=metadata, store_path=StorePath(MemoryStore(objects)), config=config))[...] = block
+        with_metadata(self.array, StorePath(MemoryStore(objects)), config, shape=self.shape)[...] = block
         (data,) = objects.values()
         return data.to_bytes()

@@ -18,6 +18,7 @@ import numcodecs
 import numpy as np
 
 from xprep.io.codecs.chains import is_stored
+from xprep.io.codecs.codec_metadata import COMPRESSORS, STREAMS, Codec, codecs_of, flat_codecs, read_codecs, short_name
 from xprep.io.codecs.frames import Buffer, declared_size
 from xprep.io.codecs.rectilinear import ragged_lengths
 
@@ -26,9 +27,6 @@ COORDINATE_BYTES: Final = 64 * 2**20
 # What a decoder of lzma may take for its window; the highest preset declares 65 MiB.
 _WINDOW_BYTES: Final = 2**28
 
-_STREAMS: Final = ("gzip", "zlib", "bz2", "lzma")
-_DECLARED: Final = ("zstd", "blosc", "lz4")
-COMPRESSORS: Final = (*_STREAMS, *_DECLARED)
 # What gives back at most eight bytes for one (`packbits`, `astype` to double), or a checksum less.
 _LEVEL: Final = (
     "bytes", "transpose", "sharding_indexed", "cast_value", "scale_offset", "delta", "fixedscaleoffset", "quantize", "bitround",
@@ -36,7 +34,6 @@ _LEVEL: Final = (
 )  # fmt: skip
 _CHECKSUMS: Final = ("crc32", "crc32c", "adler32", "fletcher32", "jenkins_lookup3")
 _TEXTS: Final = ("json2", "msgpack2")
-Codec = tuple[str, dict[str, Any]]
 
 
 def inflate(name: str, settings: Mapping[str, Any], body: memoryview, limit: int) -> Any:
@@ -47,7 +44,7 @@ def inflate(name: str, settings: Mapping[str, Any], body: memoryview, limit: int
     ValueError
         It is more, or cut short.
     """
-    if name in _STREAMS:
+    if name in STREAMS:
         flat = _unstream(name, settings, body, limit)
         return flat if len(flat) <= limit else _refuse(body, len(flat), limit)
     if name == "zstd":
@@ -139,18 +136,19 @@ def check_inflation(metadata: Mapping[str, Any], data: Buffer, limit: int = COOR
         It does, or a codec has no known bound, or it is text that says it has more entries than bytes.
     """
     if data:
-        _check_chain(_chain_of(metadata), _chunk_shape(metadata), memoryview(data), limit)
+        _check_chain(codecs_of(metadata), _chunk_shape(metadata), memoryview(data), limit)
 
 
 def _check_chain(chain: list[Codec], shape: Sequence[int], body: memoryview, limit: int) -> None:
-    for name, settings in reversed(chain):
+    for full_name, settings in reversed(chain):
+        name = short_name(full_name)
         if name in COMPRESSORS:
             body = memoryview(inflate(name, settings, body, limit)).cast("B")
         elif name in _CHECKSUMS:
             body = body[:-4]
         elif name == "sharding_indexed":
             for part in _parts(settings, shape, body):
-                _check_chain(_named(settings["codecs"]), settings["chunk_shape"], part, limit)
+                _check_chain(read_codecs(settings["codecs"]), settings["chunk_shape"], part, limit)
             return
         elif name.startswith("vlen-"):
             _check_entries(body)
@@ -162,7 +160,7 @@ def _check_chain(chain: list[Codec], shape: Sequence[int], body: memoryview, lim
 def _parts(settings: Mapping[str, Any], shape: Sequence[int], body: memoryview) -> Iterator[memoryview]:
     """Give the chunks of a shard, by its index."""
     count = prod(length // part for length, part in zip(shape, settings["chunk_shape"], strict=True))
-    checked = [name for name, _ in _named(settings["index_codecs"])] == ["bytes", "crc32c"]
+    checked = [name for name, _ in read_codecs(settings["index_codecs"])] == ["bytes", "crc32c"]
     nbytes = 16 * count + 4 * checked
     table = body[:nbytes] if settings.get("index_location") == "start" else body[-nbytes:]
     for entry in np.frombuffer(table[: 16 * count], "<u8").reshape(count, 2):
@@ -187,7 +185,7 @@ def find_unbounded(metadata: Mapping[str, Any]) -> str | None:
 
 def flat_chain(metadata: Mapping[str, Any]) -> Iterator[Codec]:
     """Give numcodecs' name and the settings of every codec of an array, those in its shards too."""
-    return _flat(_chain_of(metadata))
+    return ((short_name(name), settings) for name, settings in flat_codecs(codecs_of(metadata)))
 
 
 def _is_bounded(name: str, settings: Mapping[str, Any]) -> bool:
@@ -208,23 +206,3 @@ def _chunk_shape(metadata: Mapping[str, Any]) -> Sequence[int]:
     if (ragged := ragged_lengths(metadata, "an array")) is not None:
         return tuple(map(max, ragged))
     return tuple(metadata.get("chunk_grid", {}).get("configuration", {}).get("chunk_shape", ()))
-
-
-def _chain_of(metadata: Mapping[str, Any]) -> list[Codec]:
-    """Return numcodecs' name and the settings of every codec, in the order of writing."""
-    if metadata.get("zarr_format") != 2:
-        return _named(metadata.get("codecs") or ())
-    codecs = filter(None, [*(metadata.get("filters") or []), metadata.get("compressor")])
-    return [(str(codec.get("id")), {key: value for key, value in codec.items() if key != "id"}) for codec in codecs]
-
-
-def _named(codecs: Sequence[Any]) -> list[Codec]:
-    pairs = [(codec, {}) if isinstance(codec, str) else (codec["name"], codec.get("configuration") or {}) for codec in codecs]
-    return [(str(name).removeprefix("numcodecs."), dict(settings)) for name, settings in pairs]
-
-
-def _flat(chain: list[Codec]) -> Iterator[Codec]:
-    """Give the codecs of a chain, and of the shards in it."""
-    for name, settings in chain:
-        yield name, settings
-        yield from _flat(_named(settings.get("codecs") or ()) + _named(settings.get("index_codecs") or ()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from zarr.abc.store import Store
 
 from xprep.io.arrays.specs import ArraySpec, LevelSpec
 from xprep.io.commit.bucket.replacing import go_on_moving
+from xprep.io.commit.claimed import claimed
 from xprep.io.commit.image_store import ImageStore, Layout, level_path
 from xprep.io.commit.journal import PARTS
-from xprep.io.commit.lock import hold
-from xprep.io.commit.overwrite import delete_old, make_room
+from xprep.io.commit.lock import begin, hold
+from xprep.io.commit.mark import mark_writing
+from xprep.io.commit.overwrite import delete_old, delete_partial, make_room
+from xprep.io.commit.owner import Owner
 from xprep.io.commit.resuming import find_begun
 from xprep.io.commit.withdrawing import withdrawn_on_error
 from xprep.io.ome_model import Version
@@ -31,8 +35,9 @@ def create_image(
     overwrite: bool = False,
     fingerprint: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    listener: Listener | None = None,
     aside: bool = False,
-) -> ImageStore:
+) -> ImageStore | Place:
     """Create the store of an image, marked as unfinished, and return its arrays to be filled.
 
     A store that is overwritten stays until the new one is finished, which is written beside it: on a local disk it is
@@ -57,8 +62,15 @@ def create_image(
         Of what is being computed.
     storage_options : mapping, optional
         For fsspec.
+    listener : Listener, optional
+        Hears of the objects that are copied, where an earlier run was killed while it replaced a store in a bucket.
     aside : bool
         Whether it is made beside its place also where nothing is there.
+
+    Returns
+    -------
+    ImageStore or Place
+        The store to be filled; or where the finished one of this ``fingerprint`` is, which was only to be put in place.
 
     Raises
     ------
@@ -71,10 +83,9 @@ def create_image(
         raise ValueError(f"layout must be 'dual' or 'flat'; got {layout!r}.")
     target = open_store(url, storage_options, "r+")
     with hold(target):
-        if overwrite:
-            go_on_moving(target, None, overwrite)
-        store = ImageStore(make_room(target, overwrite, aside), target, version, layout, fingerprint=fingerprint)
-        store.claim()
+        if overwrite and go_on_moving(target, fingerprint, overwrite, listener):
+            return target
+        store = _claim(make_room(target, overwrite, aside), target, version, layout, fingerprint)
     return _with_levels(store, levels, spec)
 
 
@@ -107,16 +118,27 @@ def resume_image(
         if found.state == "finished":
             return found.place
         place = make_room(target, overwrite, aside) if found.state == "nothing" else found.place
-        resumed = found.state == "begun"
-        store = ImageStore(place, target, version, layout, fingerprint=fingerprint, resumed=resumed)
-        store.claim()
+        store = _claim(place, target, version, layout, fingerprint, resumed=found.state == "begun")
     return _with_levels(store, levels, spec)
 
 
 def _with_levels(store: ImageStore, levels: Sequence[LevelSpec], spec: ArraySpec) -> ImageStore:
     """Return a claimed store with its arrays; where they cannot be created, nothing of it stays."""
     with withdrawn_on_error(store):
-        store.levels = store.create_levels("", levels, spec)
+        return store.with_levels(levels, spec)
+
+
+def _claim(
+    place: Place, target: Place, version: Version, layout: Layout, fingerprint: str | None, *, resumed: bool = False
+) -> ImageStore:
+    """Mark the store at ``place`` as this run's, or learn that another was first; a resumed one is taken over."""
+    claim = claimed(place, target, uuid.uuid4().hex)
+    store = ImageStore(claim, version, layout, fingerprint, resumed)
+    if resumed:
+        store.write_mark()
+        delete_partial(place)
+    else:
+        begin(place, mark_writing(Owner.here(), run=claim.run), store.zarr_format, claim.run)
     return store
 
 
@@ -137,10 +159,8 @@ def reopen_image(
         Another run did so at the same moment.
     """
     with hold(target):
-        store = ImageStore(target, target, version, layout, fingerprint=fingerprint, resumed=True)
-        store.claim()
-    store.levels = store.create_levels("", levels, spec)
-    return store
+        store = _claim(target, target, version, layout, fingerprint, resumed=True)
+    return store.with_levels(levels, spec)
 
 
 def tidy(place: Place, images: Sequence[str], layout: Layout) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from xprep.io.commit.image_store import ImageStore
 from xprep.io.commit.journal import FOLDER, VALUE
 from xprep.io.commit.lock import is_mine
+from xprep.io.commit.overwrite import delete_store
 
 _METADATA = ("zarr.json", ".zarray", ".zattrs")
 
@@ -28,8 +29,8 @@ def withdraw(store: ImageStore) -> bool:
     A resumed one is what an earlier run left, and stays.
     """
     with suppress(OSError, ValueError):
-        if not store.resumed and is_mine(store.place, store.run) and not _has_results(store):
-            store.discard()
+        if not store.resumed and is_mine(store.place, store.claim.run) and not _has_results(store):
+            delete_store(store.place)
             return True
     return False
 

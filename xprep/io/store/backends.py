@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from zarr.abc.store import Store
-from zarr.core.sync import sync
 from zarr.storage import FsspecStore, MemoryStore, ObjectStore, StorePath, ZipStore
 
+from xprep.io.private_zarr import opened_zip
 from xprep.io.store.urls import redact, redact_text
 from xprep.version import version_of
 
@@ -33,10 +32,8 @@ def take_store(given: Any) -> tuple[Store, str] | None:
 
 
 def opened(store: Store) -> Store:
-    """Return ``store``, a zip file opened: zarr opens it when it is first used through a group only."""
-    if isinstance(store, ZipStore) and not store._is_open:
-        sync(store._open())
-    return store
+    """Return ``store``, a zip file opened."""
+    return opened_zip(store) if isinstance(store, ZipStore) else store
 
 
 def name_store(store: Store) -> str:
@@ -116,17 +113,6 @@ def _name_icechunk(store: Any) -> str:
     session = store.session
     name = f"icechunk://{session.branch or session.snapshot_id}"
     return name if store.read_only else f"{name}/{id(store)}"
-
-
-def drop_finalizers(system: Any) -> None:
-    """Let an asynchronous filesystem of adlfs go without its farewell at Python's end.
-
-    It would close its clients on the loop of its own that it does not have (2026.8): a traceback after every run.
-    """
-    registry: Mapping[Any, Any] = getattr(weakref.finalize, "_registry", {})
-    for finalizer, info in list(registry.items()):
-        if any(argument is system for argument in info.args or ()):
-            finalizer.detach()
 
 
 def forget_client(store: Store) -> None:

@@ -15,13 +15,15 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
+from zarr.abc.buffer import Buffer, BufferPrototype
 from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
-from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
-from zarr.core.sync import sync
+from zarr.buffer import default_buffer_prototype
 from zarr.storage import FsspecStore
 
 from xprep import platforms
 from xprep.errors import StoreFormatError
+from xprep.io.private_fsspec import create_object
+from xprep.io.private_zarr import sync
 from xprep.io.store.deadlines import every, in_time
 from xprep.io.store.forbidden import is_refused
 from xprep.io.store.listing import REQUESTS
@@ -257,7 +259,7 @@ async def _create(store: Store, key: str, data: bytes) -> None:
         return
     # zarr's own way asks first and writes then; s3fs has conditional writes, other backends may have.
     try:
-        await store.fs._pipe_file(f"{store.path}/{key}", data, mode="create")
+        await create_object(store.fs, f"{store.path}/{key}", data)
     except Exception:  # noqa: BLE001  (also a second try of a write that had arrived is told that there is something)
         if not await store.exists(key):
             await store.set(key, default_buffer_prototype().buffer.from_bytes(data))

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from zarr.abc.store import Store
-from zarr.core.sync import sync
 from zarr.storage import FsspecStore, ObjectStore
 
+from xprep.io.private_fsspec import ask, find
+from xprep.io.private_zarr import sync
 from xprep.io.store.backends import is_bucket
 from xprep.io.store.deadlines import every, in_time
 
@@ -128,7 +129,7 @@ async def _ask(store: Store, key: str) -> Listed | None:
         if isinstance(store, ObjectStore):
             info = await importlib.import_module("obstore").head_async(store.store, key)
             return _of_obstore(info, "", "HTTPStore")._replace(name=key)
-        info = await store.fs._info(f"{store.path}/{key}")  # type: ignore[attr-defined]
+        info = await ask(store.fs, f"{store.path}/{key}")  # type: ignore[attr-defined]
     except FileNotFoundError:
         return None
     time = str(info.get("Last-Modified", ""))
@@ -158,9 +159,8 @@ async def _list(store: Store, prefix: str) -> list[Listed]:
 async def _list_fsspec(store: FsspecStore, prefix: str) -> list[Listed]:
     folder, _, begin = prefix.rpartition("/")
     root = "/".join(part for part in (store.path.rstrip("/"), folder) if part)
-    some = {"prefix": begin} if begin and is_bucket(store) else {}
     try:
-        found = await store.fs._find(root, detail=True, withdirs=False, **some)
+        found = await find(store.fs, root, begin if is_bucket(store) else "")
     except FileNotFoundError:
         return []
     start = f"{root.strip('/')}/{begin}"

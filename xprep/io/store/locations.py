@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, ObjectStore, ZipStore
 
+from xprep.io.private_fsspec import endpoint_of
 from xprep.io.store.backends import is_in_memory
 from xprep.io.store.files.stores import FileStore
 from xprep.io.store.places import Place, open_store
@@ -216,8 +217,7 @@ def _server_of(store: Store, protocol: str) -> Server | None:
         config = getattr(store.store, "config", None) or {}
         endpoint = config.get("endpoint") or config.get("aws_endpoint")
     elif isinstance(store, FsspecStore):
-        given = getattr(store.fs, "client_kwargs", None) or {}
-        endpoint = getattr(store.fs, "endpoint_url", None) or given.get("endpoint_url") or getattr(store.fs, "_endpoint", None)
+        endpoint = endpoint_of(store.fs)
     if not endpoint:
         names = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_EMULATOR_HOST",)}.get(protocol, ())
         endpoint = next((os.environ[name] for name in names if os.environ.get(name)), _DEFAULT_SERVERS.get(protocol))

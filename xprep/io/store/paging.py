@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from zarr.abc.store import Store
-from zarr.core.sync import sync
 from zarr.storage import FsspecStore
 
+from xprep.io.private_fsspec import pages
+from xprep.io.private_zarr import sync
 from xprep.io.store.deadlines import in_time
 
 PAGE: Final = 1000  # keys that S3 tells in one answer
@@ -60,7 +61,8 @@ async def _pages(store: Store, prefix: str) -> AsyncGenerator[Sequence[str], Non
 
 
 async def _keys(store: Store, prefix: str) -> AsyncIterator[str]:
-    if not isinstance(store, FsspecStore) or not hasattr(store.fs, "_iterdir"):
+    listing = pages(store.fs) if isinstance(store, FsspecStore) else None
+    if not isinstance(store, FsspecStore) or listing is None:
         async for key in store.list_prefix(prefix):
             yield key
         return
@@ -70,5 +72,5 @@ async def _keys(store: Store, prefix: str) -> AsyncIterator[str]:
     bucket, below, _ = store.fs.split_path(whole)
     # Older s3fs (2025.5) drops the slash at the end: "a.zarr" is also what "a.zarr2" begins with.
     below = f"{below.rstrip('/')}/" if below and whole.endswith("/") else below
-    async for found in store.fs._iterdir(bucket, delimiter="", prefix=below):
+    async for found in listing(bucket, delimiter="", prefix=below):
         yield found["name"].removeprefix(root)

@@ -14,6 +14,7 @@ from zarr.storage import FsspecStore, LocalStore
 
 from xprep.arguments import check_mapping
 from xprep.io.json_documents import encode_json, parse_json
+from xprep.io.private_weakref import drop_finalizers
 from xprep.io.store import backends, forbidden, keys, listing, paging, urls
 from xprep.io.store.advice import Explained, explain
 from xprep.io.store.files.finding import find_file
@@ -93,6 +94,11 @@ class Place:
         below = urls.check_key(path) if path else ""
         joined = "/".join(part for part in (self.path, below) if part)
         return replace(self, path=joined)
+
+    @property
+    def parent(self) -> Place:
+        """The folder above this one, with all that this one was opened with; of the store's root the root."""
+        return replace(self, path=self.path.rpartition("/")[0])
 
     def key(self, name: str) -> str:
         """Return the store's key of ``name`` in this folder."""
@@ -294,7 +300,7 @@ def _open_remote(where: urls.Url, given: dict[str, Any], mode: Mode) -> Store:
     try:
         store = FsspecStore.from_url(where.text, storage_options={**defaults, **given}, read_only=mode == "r")
         if where.protocol == "az":
-            backends.drop_finalizers(store.fs)
+            drop_finalizers(store.fs)
         return store
     except Exception as error:  # noqa: BLE001  (any backend, any error; none may carry a secret)
         raise explain(error, f"cannot open {where.shown}", {**given, "url": where.text}) from None

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xprep.engine.blocks.tiling import in_tiles
 from xprep.engine.running.roi_blocks import collect_blocks
 from xprep.engine.sources.lazy import as_lazy, check_known, is_lazy
 from xprep.kernels.labels_lists import expand_runs, find_runs, sort_runs
@@ -17,6 +18,7 @@ from xprep.rois.table.placement import placement_of
 from xprep.types import Array
 
 Runs = tuple[Array, NDArray[np.int32]]
+FEW_BLOCKS = 64  # of more, chunks of a source are read together: a task each would take more memory than the labels
 
 
 def columns_from_labels(labels: Any) -> dict[str, Any]:
@@ -29,7 +31,10 @@ def columns_from_labels(labels: Any) -> dict[str, Any]:
     """
     data = label_data(labels)
     placement = placement_of(labels) if isinstance(labels, xr.DataArray) else {}  # refused before anything is read
-    values, places = _joined(collect_blocks(as_lazy(data), _find_runs, here=not is_lazy(data)))
+    blocks = as_lazy(data)
+    if blocks.npartitions > FEW_BLOCKS:
+        blocks, _ = in_tiles(blocks, range(blocks.ndim))
+    values, places = _joined(collect_blocks(blocks, _find_runs, here=not is_lazy(data)))
     ids, ranks = _rank(values)
     del values
     order = _order(ranks, ids.size, places)

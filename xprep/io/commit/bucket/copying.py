@@ -16,10 +16,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from zarr.abc.store import Store
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
+from zarr.buffer import default_buffer_prototype
 from zarr.storage import FsspecStore, MemoryStore, ObjectStore
 
+from xprep.io.private_fsspec import copy_object
+from xprep.io.private_zarr import sync
 from xprep.io.store.deadlines import every, in_time
 from xprep.io.store.keys import BYTES_PER_SECOND
 from xprep.io.store.listing import REQUESTS
@@ -148,9 +149,7 @@ def _copy(store: Store, source: str, target: str, size: int) -> Awaitable[None]:
 
 
 async def _copy_fsspec(system: Any, source: str, target: str, size: int) -> None:
-    # s3fs asks for the size first, to copy what is large in parts; here it is known, and that is half of the requests.
-    copy_one = getattr(system, "_copy_basic", system._cp_file) if size <= _SMALL else system._cp_file
-    await copy_one(source, target)
+    await copy_object(system, source, target, size <= _SMALL)
     if "abfs" not in system.protocol:
         return
     # Azure may answer before it has copied, and adlfs 2026.8 does not look.

@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Any, Final, Literal
 
 import fsspec
+from zarr.abc.buffer import Buffer, BufferPrototype
 from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
-from zarr.core.buffer import Buffer, BufferPrototype
 
 from xprep.errors import SourceChangedError
 from xprep.io.store.files.bioio import open_with_bioio

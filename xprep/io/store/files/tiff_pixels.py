@@ -13,8 +13,9 @@ from math import prod
 from typing import Any, Final
 
 import numpy as np
-from zarr.core.buffer import default_buffer_prototype
+from zarr.buffer import default_buffer_prototype
 
+from xprep.io.private_tifffile import where_in_file
 from xprep.io.store.files.images import FileLevel
 from xprep.types import Array
 
@@ -79,7 +80,7 @@ class StoredChunks:
     def __call__(self, index: tuple[int, ...]) -> Array:
         """Return a chunk; what the file says to be empty is zero, what lies beyond its end is an error."""
         key = ".".join(map(str, self.axes.split(index, samples_of(self))))
-        _, page, _, offset, nbytes = self.store._parse_key(key)
+        page, offset, nbytes = where_in_file(self.store, key)
         if page is None:
             raise OSError("the plane is not in the file, though its metadata list it")
         if offset + nbytes > page.parent.filehandle.size:
