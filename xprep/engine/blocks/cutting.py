@@ -170,7 +170,7 @@ def _paceable(tiles: da.Array) -> da.Array:
     source, step = _rereadable(tiles)
     made = origin_of(tiles)
     if source is None or step is None or step.needs is same:
-        reads_itself = source is tiles and has_portions(tiles.npartitions)  # as what is written in portions must
+        reads_itself = has_portions(tiles.npartitions) and source is tiles  # as what is written in portions must
         return _made_in(tiles, tuple(map(max, tiles.chunks))) if reads_itself else tiles
     own = source_of(made.array) if isinstance(made, Gathered) else None
     return tiles if own is not None and own.alone else _made_in(tiles, tuple(lengths[0] for lengths in tiles.chunks))
