@@ -15,7 +15,7 @@ from xprep.cli.tables import make_console
 from xprep.cli.values import parse_memory, parse_storage_options
 
 if TYPE_CHECKING:
-    from xprep.viewer.session import View
+    from xprep.viewer.session import ViewerPage
 
 
 def view(
@@ -46,7 +46,7 @@ def view(
                 shown.wait()
 
 
-def _announce(shown: View, out: Console, err: Console) -> None:
+def _announce(shown: ViewerPage, out: Console, err: Console) -> None:
     """Print the address, on a line of its own and at once, and what is to be known of the images."""
     out.print(shown.url, soft_wrap=True, highlight=False, markup=False)
     out.file.flush()

@@ -23,13 +23,13 @@ from xprep.switches import check_switch
 from xprep.viewer.client_files import client_folder
 from xprep.viewer.replaying import resolutions_of
 from xprep.viewer.resolutions import find_resolutions
-from xprep.viewer.session import View
+from xprep.viewer.session import ViewerPage
 from xprep.viewer.shown_images import ShownImage, check_shown, shown_image
 
 LEAST_MEMORY = 2**20
 
 
-def make_view(given: Sequence[Any], labels: Any, opened: Mapping[str, Any], **how: Any) -> View:
+def make_view(given: Sequence[Any], labels: Any, opened: Mapping[str, Any], **how: Any) -> ViewerPage:
     """Return the page of what was ``given``: see `xprep.viewer.showing.view`."""
     wanted = _wanted(**how)
     options = check_mapping(opened["storage_options"], "storage_options", "{'anon': True}", secret=True)
@@ -42,7 +42,7 @@ def make_view(given: Sequence[Any], labels: Any, opened: Mapping[str, Any], **ho
         check_shown(one.array, "view", is_label=one.is_label)
     client = client_folder()
     shown = [one.shown() for one in sorted(items, key=lambda one: one.is_label)]
-    found = View(shown, client, port=wanted.port, memory=wanted.memory, side_by_side=wanted.side_by_side)
+    found = ViewerPage(shown, client, port=wanted.port, memory=wanted.memory, side_by_side=wanted.side_by_side)
     if wanted.browser:
         found.open_browser()
     return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 if TYPE_CHECKING:
-    from xprep.viewer.session import View
+    from xprep.viewer.session import ViewerPage
 
 
 def view(
@@ -24,7 +24,7 @@ def view(
     series: int | str | None = None,
     dims: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
-) -> View:
+) -> ViewerPage:
     """Show images in the browser: stores and lazy results, tile by tile, before anything is written.
 
     Only what is looked at is read and computed, at the resolution that is looked at: levels of a lazy result are the same steps
@@ -52,7 +52,7 @@ def view(
 
     Returns
     -------
-    View
+    ViewerPage
         Its ``url`` has a random token. In a notebook it is a link and the page in a frame. ``close()`` ends it, ``wait()`` keeps
         a script from ending before.
 
@@ -90,5 +90,5 @@ def view(
     """
     how = {"side_by_side": side_by_side, "port": port, "browser": browser, "memory": memory}
     opened = {"series": series, "dims": dims, "storage_options": storage_options}
-    shown: View = import_module("xprep.viewer.collecting").make_view((image, *others), labels, opened, **how)
+    shown: ViewerPage = import_module("xprep.viewer.collecting").make_view((image, *others), labels, opened, **how)
     return shown

@@ -17,7 +17,8 @@ import numpy as np
 from xprep.engine.graph.grid import starts
 from xprep.engine.graph.joining import FAN_IN, join_until
 from xprep.engine.graph.tasks import Key, Tasks, array_of, unique, value_of
-from xprep.engine.running.run import optimized, run
+from xprep.engine.running.optimizing import optimized
+from xprep.engine.running.run import run
 from xprep.engine.running.workers import check_machinery
 from xprep.engine.sources.lazy import compute_here
 from xprep.types import Array, Chunks
@@ -68,7 +69,7 @@ class AssembledArray(da.Array):  # type: ignore[misc]  # dask has no types
 
 def assembled(array: da.Array, assemble: Callable[[Any], Array]) -> AssembledArray:
     """Return ``array``, put together by ``assemble``: it is given the blocks in nested lists, as `dask.array` nests them."""
-    found: AssembledArray = AssembledArray(array.dask, array.name, array.chunks, meta=array._meta)
+    found: AssembledArray = AssembledArray(array.dask, array.name, array.chunks, dtype=array.dtype)
     found.assemble = assemble
     return found
 

@@ -12,7 +12,7 @@ from xprep.images.checking.arrays import check_array
 from xprep.images.checking.findings import Collected, Finding, State, Validation, join
 from xprep.images.checking.metadata import check_between, check_document, check_numbers, check_opening
 from xprep.images.checking.recomputed_levels import check_levels, check_placement, find_grown, find_steps
-from xprep.io.arrays.metadata import find_arrays
+from xprep.io.arrays.metadata import check_something, find_arrays
 from xprep.io.arrays.reads import ZarrReadable
 from xprep.io.commit.mark import describe_owner, read_status
 from xprep.io.json_nodes import brief
@@ -83,6 +83,7 @@ def validate(url: str | Path | Any, *, samples: int = SAMPLES, storage_options: 
     place = open_store(url, storage_options)
     group = read_group(place)
     if group is None:
+        check_something(place)
         raise StoreFormatError(f"{place} is no Zarr group, so it is no OME-Zarr image.")
     if read_status(group) == "writing":
         return Validation(place.url, (Finding("finished", "", "failed", f"{describe_owner(group)}."),))
