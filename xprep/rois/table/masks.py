@@ -75,16 +75,16 @@ class _Mask:
         places = self.pixels.space(len(self.region))
         inside = np.all([(a <= p) & (p < b) for p, (a, b) in zip(places, self.region, strict=True)], axis=0)
         local = [place[inside] - start for place, (start, _) in zip(places, self.region, strict=True)]
-        places, lam = [self.pixels.rois[inside], *local], self.pixels.lam[inside]
-        block = fill_pixels(allocate_zeros(shape, np.float32), flat_offsets(places, shape), lam).view(_MaskBlock)
-        block.written = places, lam
+        index, lam = (self.pixels.rois[inside], *local), self.pixels.lam[inside]
+        block = fill_pixels(allocate_zeros(shape, np.float32), flat_offsets(list(index), shape), lam).view(_MaskBlock)
+        block.written = index, lam
         return block
 
 
 class _MaskBlock(np.ndarray):
     """Masks that remember what was written to their zeros; nothing that is made of them does."""
 
-    written: tuple[list[Array], Array] | None = None
+    written: tuple[tuple[Array, ...], Array] | None = None
 
 
 @named("assemble-masks")
@@ -103,7 +103,7 @@ class _Assemble:
             if (written := getattr(block, "written", None)) is None:  # it was sent here by another process
                 part[...] = block
             else:
-                part[tuple(written[0])] = written[1]
+                part[written[0]] = written[1]
         return whole
 
 
