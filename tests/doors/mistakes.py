@@ -246,7 +246,8 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
         "scratch_url": (5, True, ["/tmp"], ""), "scratch_options": OPTIONS, "tile_bytes": (0, -1, True, None, "16 pixels"),
         "history": SWITCH, "timestamps": SWITCH, "progress": ("loud", True, None), "chained_urls": SWITCH,
         "outside_links": SWITCH,
-        "unbounded_codecs": SWITCH, "deadline": (0, -1, NAN, INF, "50", None, True), "patience": (0, -1, NAN, INF, "45", None, True),
+        "unbounded_codecs": SWITCH,
+        "deadline": (0, -1, NAN, INF, "50", None, True), "patience": (0, -1, NAN, INF, "45", None, True),
     },
     "show_versions": {},
     "view": {
