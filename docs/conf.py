@@ -1,7 +1,7 @@
 """The documentation: ``pip install -e ".[docs]"``, then ``sphinx-build -W docs docs/_build``.
 
-Notebooks are run first, each once; `docs/_notebooks` holds them with their outputs, and `docs/_gallery` one picture of each for the
-first page. With ``-D nb_execution_mode=off`` those of the last build are taken.
+Notebooks are run first, each once; `docs/_notebooks` holds them with their outputs, and `docs/_gallery` one picture of each for
+the first page. With ``-D nb_execution_mode=off`` those of the last build are taken.
 """
 
 from __future__ import annotations
@@ -92,6 +92,6 @@ def write_generated_pages(_app: Any) -> None:
 
 
 def setup(app: Any) -> None:
-    """Called by Sphinx."""
+    """Connect what runs before the pages are read."""
     app.connect("builder-inited", run_notebooks)
     app.connect("builder-inited", write_generated_pages)

@@ -45,8 +45,8 @@ class Row:
 
 def table_of_cells(side: int) -> xprep.RoiTable:
     """Return a cell of 3 × 3 pixels in every part of 64 × 64 pixels."""
-    corners = np.mgrid[30:side:64, 30:side:64].reshape(2, -1)
-    ypix, xpix = ([one + offsets for one in along] for along, offsets in zip(corners, np.mgrid[:3, :3].reshape(2, -1), strict=True))
+    corners, square = np.mgrid[30:side:64, 30:side:64].reshape(2, -1), np.mgrid[:3, :3].reshape(2, -1)
+    ypix, xpix = ([one + offsets for one in along] for along, offsets in zip(corners, square, strict=True))
     return xprep.RoiTable.from_pixels([np.ones(9, "float32")] * len(ypix), ypix=ypix, xpix=xpix)
 
 
@@ -60,6 +60,10 @@ def _blurred(image: xr.DataArray) -> xr.DataArray:
     return image.prep.gaussian_filter(2)
 
 
+def _foreground(image: xr.DataArray) -> xr.DataArray:
+    return image.prep.subtract_background(7)
+
+
 ROWS = (
     Row("normalize(sigma=2)", lambda image: image.prep.normalize(sigma=2, intermediates="recompute"), _blurred),
     Row("normalize(sigma=0)", lambda image: image.prep.normalize(sigma=0, intermediates="recompute")),
@@ -68,7 +72,7 @@ ROWS = (
     Row("quantile(0.99)", lambda image: image.prep.quantile(0.99)),
     Row("gaussian_filter(2)", _blurred, _blurred),
     Row("background(7)", lambda image: image.prep.background(7), lambda image: image.prep.background(7).background, "background"),
-    Row("subtract_background(7)", lambda image: image.prep.subtract_background(7), lambda image: image.prep.subtract_background(7)),
+    Row("subtract_background(7)", _foreground, _foreground),
     Row('rescale({"y": 0.5, "x": 0.5})', lambda image: image.prep.rescale({"y": 0.5, "x": 0.5})),
     Row('rescale({"y": 2, "x": 2})', lambda image: image.prep.rescale({"y": 2, "x": 2})),
     Row("to_isotropic(2)", lambda image: image.rename(c="z").prep.to_isotropic(2, voxel_size={"z": 2, "y": 1, "x": 1})),

@@ -21,6 +21,8 @@ from xprep.options import options
 
 __all__ = ["rclone", "s3"]  # fixtures of tests.helpers.servers
 
+os.environ["BROWSER"] = "true"  # what the module webbrowser starts: a program that does nothing
+
 SLOW_DATA = [
     HealthCheck.too_slow,
     HealthCheck.data_too_large,

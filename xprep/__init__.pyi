@@ -142,7 +142,7 @@ from .rois.in_containers import mask as mask
 from .rois.in_containers import roi_features as roi_features
 from .rois.in_containers import traces as traces
 from .version import show_versions as show_versions
-from .viewer import View as View
-from .viewer import view as view
+from .viewer.session import ViewerPage as ViewerPage
+from .viewer.showing import view as view
 
 __version__: str

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from xprep import images, ops, plot, viewer
+from xprep import images, ops, plot
 from xprep.rois import in_containers
+from xprep.viewer import showing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,7 +55,7 @@ class _Prep:
     plot_channels = _method(plot.plot_channels)
     plot_histograms = _method(plot.plot_histograms)
     compare = _method(plot.compare)
-    view = _method(viewer.view)
+    view = _method(showing.view)
 
     def __repr__(self) -> str:
         return ops.describe(self._obj)

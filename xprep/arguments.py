@@ -1,4 +1,4 @@
-"""Arguments that many functions take: numbers, mappings, sequences; what is none is refused with its name and its value."""
+"""Arguments that many functions take: numbers, mappings, sequences; anything else is refused with its name and its value."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def cells() -> xr.DataArray:
     Returns
     -------
     DataArray
-        ``(c 3, y 395, x 695)`` uint16, in memory; physical coordinates are not known, so there are none but pixels.
+        ``(c 3, y 395, x 695)`` uint16, in memory; without physical coordinates, as the pixel size is not known.
 
     Notes
     -----

@@ -21,7 +21,7 @@ class StoreExistsError(XprepError, FileExistsError):
 
 
 class StoreFormatError(XprepError, ValueError):
-    """Metadata that is not what its format promises, or that would be dangerous to follow."""
+    """Metadata that breaks the rules of its format, or that would be dangerous to follow."""
 
 
 class ChunkError(XprepError, OSError):
@@ -29,7 +29,7 @@ class ChunkError(XprepError, OSError):
 
 
 class SourceChangedError(XprepError, OSError):
-    """The source is not what it was when the run that reads it, or the first part of that run, began."""
+    """The source was changed since the run that reads it began, or since the run that is resumed began."""
 
 
 class ScratchFullError(XprepError, OSError):
@@ -37,7 +37,7 @@ class ScratchFullError(XprepError, OSError):
 
 
 class NobodyWorksError(XprepError, RuntimeError):
-    """A cluster that cannot go on: no worker is left, all are paused, too small or die again and again, or it was closed."""
+    """A cluster that cannot go on: no worker is left, all are paused, too small or die repeatedly, or the cluster was closed."""
 
 
 class EmptyChannelWarning(UserWarning):
@@ -45,7 +45,7 @@ class EmptyChannelWarning(UserWarning):
 
 
 class PaddedImageWarning(UserWarning):
-    """An image whose outermost rows or columns are NaN throughout: xarray fills images of different shapes up in a Dataset."""
+    """An image whose outermost rows or columns are all NaN: in a Dataset, xarray pads images of different shapes with NaN."""
 
 
 class PercentileWarning(UserWarning):
@@ -53,11 +53,11 @@ class PercentileWarning(UserWarning):
 
 
 class ChunksWarning(UserWarning):
-    """Chunks of the output that are at odds with the source's: writing costs more than double, through scratch."""
+    """Chunks of the output do not suit the source's: the image is written twice, once to scratch."""
 
 
 class StoreFormatWarning(UserWarning):
-    """Metadata of which a part cannot be followed: it says which, and what was done instead."""
+    """A part of the metadata cannot be followed; the text says which, and what was done instead."""
 
     def __str__(self) -> str:
         return make_safe_lines(super().__str__())

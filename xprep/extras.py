@@ -34,7 +34,7 @@ def load(module: str, extra: str, what: str, package: str = "") -> Any:
     """
     top = module.partition(".")[0]
     if find_spec(top) is None:
-        raise missing(package or top, extra, what)
+        raise missing(package or top, extra, what, top)
     return import_module(module)
 
 
@@ -46,10 +46,10 @@ def loaded(name: str) -> Any:
     return import_module(name) if name in sys.modules else None
 
 
-def missing(package: str, extra: str, what: str) -> ImportError:
+def missing(package: str, extra: str, what: str, module: str = "") -> ImportError:
     """Return the error that says what is not installed, and which extra brings it.
 
     >>> missing("matplotlib", "plot", "a picture")
     ImportError("a picture needs matplotlib, which is not installed: pip install 'xprep[plot]'.")
     """
-    return ImportError(f"{what} needs {package}, which is not installed: pip install 'xprep[{extra}]'.", name=package)
+    return ImportError(f"{what} needs {package}, which is not installed: pip install 'xprep[{extra}]'.", name=module or package)

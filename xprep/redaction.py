@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from urllib.parse import quote, quote_plus, unquote
 
 _SCHEME: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.\-]*)://")
@@ -202,3 +202,15 @@ def _in_base64(raw: bytes) -> Iterator[str]:
             yield encode(b"\0" * before + raw).decode()[first:last]
     yield base64.b64encode(raw).decode()
     yield base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def raise_alone(error: Exception) -> NoReturn:
+    """Raise ``error`` without the one that is being handled, which may hold secrets.
+
+    ``from None`` hides that one from Python's own tracebacks only: it stays in ``__context__``, which tools that collect errors
+    send along.
+    """
+    try:
+        raise error from None
+    finally:
+        error.__context__ = None

@@ -130,9 +130,9 @@ OUTPUTS = {
     "{well}": "unknown field",
     "{name": "expected '}'",
     "}": "Single '}'",
-    "x.zip": "called like a file",
-    "{name}.ome.tif": "called like a file",
-    "out/{name}.ozx/": "called like a file",
+    "x.zip": "with the name of a file",
+    "{name}.ome.tif": "with the name of a file",
+    "out/{name}.ozx/": "with the name of a file",
 }
 
 

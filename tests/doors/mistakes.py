@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Final
 
 import numpy as np
@@ -49,6 +50,12 @@ def set_options(**given: Any) -> None:
         pass
 
 
+@wraps(xprep.view)
+def view_and_close(*arguments: Any, **given: Any) -> None:
+    """Show a page, and end it."""
+    xprep.view(*arguments, **given).close()
+
+
 # How each is called where all is right. What is not given is added; stores are none, so that nothing is read or written.
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "normalize": (xprep.normalize, {"image": IMAGE}),
@@ -76,6 +83,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "status": (xprep.status, {"recipe": RECIPE}),
     "set_options": (set_options, {}),
     "show_versions": (xprep.show_versions, {}),
+    "view": (view_and_close, {"image": IMAGE, "browser": False}),
     "plot_channels": (xprep.plot_channels, {"image": IMAGE}),
     "plot_histograms": (xprep.plot_histograms, {"image": IMAGE}),
     "compare": (xprep.compare, {"image": IMAGE, "parameters": [{"sigma": 0}]}),
@@ -239,8 +247,14 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
         "history": SWITCH, "timestamps": SWITCH, "progress": ("loud", True, None), "chained_urls": SWITCH,
         "outside_links": SWITCH,
         "unbounded_codecs": SWITCH, "deadline": (0, -1, NAN, INF, "50", None, True),
+        "patience": (0, -1, NAN, INF, "45", None, True),
     },
     "show_versions": {},
+    "view": {
+        "image": NO_IMAGE, "labels": ([1], "cells", 5, Told({"a": np.ones((32, 32), int)}, "ndarray"), Told({1: IMAGE}, "1")),
+        "side_by_side": SWITCH, "port": (-1, 65536, "80", 1.5, None, True), "browser": SWITCH_OR_NONE,
+        "memory": (0, -1, "much", None, True, 1.5), "series": SERIES, "dims": DIMS, "storage_options": OPTIONS,
+    },
     "plot_histograms": {"image": NO_IMAGE, "after": (Told(np.ones((3, 4)), "ndarray"), Told("a.zarr", "a.zarr|str"))},
     "compare": {
         "image": NO_IMAGE, "parameters": (99, "p", [99], {"p": 99}, None, Told([], "parameters is empty")),

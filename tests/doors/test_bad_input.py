@@ -351,3 +351,10 @@ def test_opening_a_level_or_a_label_that_is_not_there(tmp_path: Path) -> None:
         xprep.open_image(tmp_path / "in.zarr", label="cells")
     with pytest.raises(ValueError, match=r"chunks names the dim 'z'"):
         xprep.open_image(tmp_path / "in.zarr", chunks={"z": 1})
+
+
+@pytest.mark.parametrize("opener", [xprep.open_image, xprep.open_tree, xprep.validate, xprep.verify, xprep.statistics_of])
+def test_where_nothing_is_every_opener_says_so(opener: Any, tmp_path: Path) -> None:
+    """And not that it is no Zarr group: the way out is another path, and no other opener."""
+    with pytest.raises(FileNotFoundError, match="there is nothing at"):
+        opener(tmp_path / "none.zarr")

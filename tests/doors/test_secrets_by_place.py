@@ -41,13 +41,18 @@ def bucket(s3: Server, options: dict[str, Any]) -> str:
 
 
 def told(error: BaseException) -> str:
-    """Return all that an error shows: its chain, with notes and arguments."""
-    found, open_ones = [], [error]
+    """Return all that an error shows: its chain, with notes and arguments; and what is kept behind ``from None``.
+
+    That is shown by nothing of Python's own, but by tools that collect errors.
+    """
+    found, open_ones, seen = [], [error], set[int]()
     while open_ones:
         one = open_ones.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
         found.append(f"{one} {one!r} {one.args} {getattr(one, '__notes__', '')}")
-        hidden = one.__suppress_context__
-        open_ones += [other for other in (one.__cause__, None if hidden else one.__context__) if other is not None]
+        open_ones += [other for other in (one.__cause__, one.__context__) if other is not None]
     return "".join([*found, *traceback.format_exception(error)])
 
 
@@ -182,9 +187,29 @@ def commands(bucket: str, options: dict[str, Any], folder: Path) -> list[Any]:
     return found
 
 
+def workers(bucket: str, options: dict[str, Any], _: Path) -> list[Any]:
+    """What workers of a cluster log of runs that succeed, of a source that is gone and of credentials in an address."""
+    from distributed import Client, LocalCluster  # as long to import as all of xprep
+
+    found: list[Any] = []
+    image = xprep.open_image(f"{bucket}/in.zarr", storage_options=options)
+    lost = xprep.open_image(f"{bucket}/in.zarr", storage_options=options).prep.gaussian_filter(1)
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        image.prep.normalize(sigma=1).prep.to_ome_zarr(f"{bucket}/out.zarr", storage_options=options)
+        open_store(f"{bucket}/in.zarr", options, "r+").child("scale0/image/c").delete()
+        with pytest.raises(OSError, match=r"in\.zarr") as caught:
+            lost.prep.to_ome_zarr(f"{bucket}/lost.zarr", storage_options=options)
+        found += [told(caught.value), client.get_worker_logs(), client.get_scheduler_logs(), cluster.get_logs()]
+        found += [client.run(lambda dask_worker: repr(dask_worker.state.log)), repr(client.futures)]
+    return [*map(str, found), *(f"line {n} {line}" for n, line in enumerate(str(found[1]).splitlines()))] * 3
+
+
 PLACES: Final[dict[str, Place]] = {
     "reprs and pickles": reprs, "graphs and tokens": graphs, "stores and scratch": stores, "batches and reports": batches,
-    "errors": errors, "commands": commands,
+    "errors": errors, "commands": commands, "workers": workers,
 }  # fmt: skip
 
 

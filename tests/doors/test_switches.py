@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ CALLS: dict[str, Call] = {
     "plot_channels": lambda url, **given: xprep.plot_channels(IMAGE, **given),
     "plot_projections": lambda url, **given: xprep.plot_projections(VOLUME, **given),
     "to_ome_zarr": written,
+    "view": lambda url, **given: xprep.view(IMAGE, **{"browser": False, **given}).close() or (),
     "run": lambda url, **given: xprep.run(
         {"inputs": url, "steps": ["to_isotropic"], "output": f"{url}-out.zarr", "store": {"overwrite": True}}, **given
     ),
@@ -160,8 +162,10 @@ def _needed(name: str, parameter: str) -> dict[str, Any]:
 def _arrays(found: Any) -> list[Any]:
     if isinstance(found, xprep.RoiTable):
         return [found.lam, found.volumetric]
-    if isinstance(found, Options | WriteOptions):
+    if isinstance(found, Options):
         return [repr(found)]
+    if isinstance(found, WriteOptions):
+        return list(astuple(found))
     if isinstance(found, xr.Dataset):
         return [one.values for one in found.data_vars.values()]
     return list(found) if isinstance(found, tuple) else [found]
@@ -172,6 +176,7 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "memory_limit": (float("nan"), float("inf"), True, 0, -1, 1.5, "16 parsecs", [1]),
     "tile_bytes": (float("nan"), True, 0, 1.5, None, "one"),
     "deadline": (float("nan"), float("inf"), True, 0, None, "50"),
+    "patience": (float("nan"), float("inf"), True, 0, None, "45"),
     "scratch_url": (5, True, ["/tmp"]),
     "scratch_options": ("key=1", 5),
     "intermediates": (True, None, "some"),

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import xprep
+from xprep.engine.computing import cluster_failures, cluster_watch
+from xprep.engine.computing.cluster_watch import ClusterWatch
 from xprep.engine.machine.memory import cluster_memory
-from xprep.engine.running import cluster_failures, cluster_watch
-from xprep.engine.running.cluster_watch import ClusterWatch
 from xprep.engine.running.workers import WORKER_BYTES
 
 MIB = 2**20

@@ -28,8 +28,8 @@ from tests.helpers.crashes import objects, wait_for
 from tests.helpers.listeners import Heard
 from tests.helpers.sources import CountingSource
 from xprep.engine.blocks.deliver import deliver
+from xprep.engine.computing.waiting import NobodyWorksError
 from xprep.engine.running.cluster import connect
-from xprep.engine.running.waiting import NobodyWorksError
 from xprep.engine.sources.readable import read_array, retile
 
 SETUP = {"tile_bytes": 2**15, "progress": "off"}

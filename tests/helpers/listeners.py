@@ -4,12 +4,14 @@ from __future__ import annotations
 
 
 class Heard:
-    """Adds up the steps and the bytes that it is told; ``total`` are the steps of the last stage that began."""
+    """Adds up the steps and the bytes that it is told; ``total`` are the steps of the last of the ``stages`` that began."""
 
     def __init__(self) -> None:
         self.total = self.steps = self.nbytes = 0
+        self.stages: list[str] = []
 
     def started(self, stage: str, total: int) -> None:
+        self.stages.append(stage)
         self.total = total
 
     def advanced(self, stage: str, steps: int, nbytes: int) -> None:

@@ -145,6 +145,9 @@ def test_the_commands_of_the_page_run(lab: Path, capsys: pytest.CaptureFixture[s
         assert done.exit_code == 0, (words, done.output)
     for name in ("slide_copy.ome.zarr", "slide_norm.ome.zarr", "out/fov3.ome.zarr", "recipes/fov1.ome.zarr"):
         assert xprep.open_image(lab / name).shape == (3, 48, 64)
+    (code,) = blocks(ROOT / "docs" / "command_line.md")
+    exec(compile(code, "command_line.md", "exec"), {})
+    assert xprep.open_image(lab / "crop.ome.zarr").shape == (3, 20, 30)
 
 
 def test_the_code_about_calcium_runs(lab: Path) -> None:

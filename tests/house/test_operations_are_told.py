@@ -13,16 +13,19 @@ from xprep.accessor import _Prep
 from xprep.batch.recipe import STEPS
 
 METHODS = sorted(name for name in vars(_Prep) if not name.startswith("_"))
+# Where, and how an operation looks there.
 PLACES = {
-    "reference": "docs/api.md",
-    "every operation in a line": "docs/operations.md",
-    "changes": "CHANGELOG.md",
+    "reference of functions": ("docs/api.md", r"^   {0}$"),
+    "reference of methods": ("docs/api.md", r"^   DataArray\.prep\.{0}$"),
+    "every operation in a line": ("docs/operations.md", r"`{0}\("),
+    "changes": ("CHANGELOG.md", r"\b{0}\b"),
 }
 # Without a row of the laws, which are about what is made of pixels: tests of their own hold them.
 WITHOUT_A_ROW = {
     "fit_normalize": "tests/ops/test_fit.py; its statistics are the row normalize(statistics=…)",
     "plan": "tests/ops",
     "to_ome_zarr": "tests/images",
+    "view": "tests/viewer",
     **dict.fromkeys(("compare", "plot_channels", "plot_histograms", "plot_projections", "plot_rois"), "tests/plot"),
 }
 # Of one field of an image with other results, or of several images: no step from an image to an image.
@@ -33,10 +36,10 @@ def rows() -> set[str]:
     return {row.name.partition("(")[0] for row in OPERATIONS}
 
 
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize(("page", "line"), PLACES.values(), ids=PLACES)
 @pytest.mark.parametrize("method", METHODS)
-def test_an_operation_is_told(method: str, place: str) -> None:
-    assert re.search(rf"\b{method}\b", (paths.ROOT / place).read_text())
+def test_an_operation_is_told(method: str, page: str, line: str) -> None:
+    assert re.search(line.format(method), (paths.ROOT / page).read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("method", METHODS)

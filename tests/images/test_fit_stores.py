@@ -122,7 +122,7 @@ NONE: dict[str, tuple[Any, type[Exception], str]] = {
     "twice normalised": (lambda at, folder: twice(at, folder), StoreFormatError, "with several different ones"),
     "unfinished": (lambda at, folder: unfinished(at, folder), UnfinishedStoreError, "not finished"),
     "in memory": (lambda at, folder: in_memory(at), StoreFormatError, "An image in memory forgets them"),
-    "nothing": (lambda at, folder: at / "none.zarr", StoreFormatError, "no Zarr group"),
+    "nothing": (lambda at, folder: at / "none.zarr", FileNotFoundError, "there is nothing at"),
 }
 
 

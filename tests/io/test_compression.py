@@ -182,14 +182,14 @@ def test_a_killed_run_is_resumed_to_the_byte(how: dict[str, Any], tmp_path: Path
 
 # What is refused, with which version, and what the sentence says: before anything is there.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "a name": ({"compression": "lz4"}, "'lz4' is none that xprep knows.*'zstd:3'"),
-    "a name that means several": ({"compression": "blosc"}, "'blosc' is none that xprep knows.*blosc-lz4"),
-    "capitals": ({"compression": "ZSTD"}, "none that xprep knows"),
-    "no level": ({"compression": "zstd:"}, "none that xprep knows"),
-    "a level that is none": ({"compression": "zstd:fast"}, "none that xprep knows"),
+    "a name": ({"compression": "lz4"}, "'lz4' is not a compression that xprep knows.*'zstd:3'"),
+    "a name that means several": ({"compression": "blosc"}, "'blosc' is not a compression that xprep knows.*blosc-lz4"),
+    "capitals": ({"compression": "ZSTD"}, "not a compression that xprep knows"),
+    "no level": ({"compression": "zstd:"}, "not a compression that xprep knows"),
+    "a level that is none": ({"compression": "zstd:fast"}, "not a compression that xprep knows"),
     "a level that there is not": ({"compression": "zstd:23"}, "level of zstd is 1 to 22"),
     "a level of blosc": ({"compression": "blosc-lz4:0"}, "level of blosc-lz4 is 1 to 9"),
-    "a level of nothing": ({"compression": "none:1"}, "none that xprep knows"),
+    "a level of nothing": ({"compression": "none:1"}, "not a compression that xprep knows"),
     "a number": ({"compression": 3}, "must be a text or codecs; got 3"),
     "a switch": ({"compression": False}, "must be a text or codecs; got False"),
     "metadata of none": ({"compression": {"name": "zst"}}, "no codec that is installed here"),
@@ -236,7 +236,7 @@ def test_the_command(given: list[str], name: str, tmp_path: Path) -> None:
     assert {array.codec for array in describe_store(target).arrays} == {name}
     done = CliRunner().invoke(app, ["normalize", source, refused, "--compression", "lz4"])
     assert (done.exit_code, Path(refused).exists()) == (2, False)
-    assert "error: --compression lz4 is none that xprep knows" in done.output
+    assert "error: --compression lz4 is not a compression that xprep knows" in done.output
 
 
 RECIPES: dict[str, tuple[str, str]] = {
@@ -260,7 +260,7 @@ def test_a_recipe(store: str, name: str, tmp_path: Path) -> None:
     recipe.write_text(text + "{compression: 'gzip:8'}")
     assert "another" in xprep.run(recipe, resume=True).outcomes[0].reason
     recipe.write_text(text + "{compression: lz4}")
-    with pytest.raises(xprep.RecipeError, match=r"line 4: store.compression: .*'lz4' is none that xprep knows"):
+    with pytest.raises(xprep.RecipeError, match=r"line 4: store.compression: .*'lz4' is not a compression that xprep knows"):
         xprep.run(recipe)
     recipe.write_text(text + "{checksum: 'no'}")
     with pytest.raises(xprep.RecipeError, match=r"line 4: store.checksum: must be true or false"):

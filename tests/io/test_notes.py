@@ -177,7 +177,7 @@ def test_what_was_damaged_is_told(source: Path, tmp_path: Path) -> None:
     assert report.objects_checked > 0
     assert report.nbytes_checked > 0
     assert f"{report.objects_checked} objects that were there were compared" in str(report)
-    assert any("notes could not be used" in one and "torn or was changed" in one for one in report.notes)
+    assert any("notes could not be used" in one and "incomplete or was changed" in one for one in report.notes)
 
 
 def test_notes_of_another_version_count_for_nothing(source: Path, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_notes_of_another_version_count_for_nothing(source: Path, tmp_path: Path
         path.write_bytes(path.read_bytes().replace(b"xprep-note-1", b"xprep-note-0"))
     report = write(source, tmp_path / "x.zarr", resume=True)
     assert report.nbytes_before == 0
-    assert any("another version" in one or "not there, or torn" in one for one in report.notes)
+    assert any("another version" in one or "missing or incomplete" in one for one in report.notes)
     assert objects(tmp_path / "x.zarr") == objects(tmp_path / "whole.zarr")
 
 
@@ -198,9 +198,9 @@ def test_a_note_is_whole_or_refused(damage: Callable[[bytes], bytes]) -> None:
     for bit in range(8 * len(note)):
         flipped = bytearray(note)
         flipped[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(StoreFormatError, match="here is torn"):
+        with pytest.raises(StoreFormatError, match="here is incomplete"):
             decode_note(bytes(flipped), "here")
-    with pytest.raises(StoreFormatError, match="here is torn"):
+    with pytest.raises(StoreFormatError, match="here is incomplete"):
         decode_note(damage(note), "here")
 
 

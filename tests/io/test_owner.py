@@ -35,12 +35,12 @@ CREATED: dict[str, tuple[str | dict[str, float], str]] = {
     "days ahead": ({"days": 40}, "by a clock that is 40 days ahead of this machine's, or was"),
     "the end of time": ("9999-12-31T23:59:59+00:00", r"by a clock that is \d+ days ahead"),
     "beyond it": ("9999-12-31T23:59:59-23:59", "since"),
-    "no time": ("yesterday", r"since a time that is none \('yesterday'\)"),
-    "nothing": ("", r"since a time that is none \(''\)"),
-    "pages": ("9" * 100_000, r"since a time that is none \('9{80}…'\)"),
-    "all that is shown": ("9" * 80, r"since a time that is none \('9{80}'\)"),
-    "a letter more": ("9" * 81, r"since a time that is none \('9{80}…'\)"),
-    "an escape": ("\x1b[31mred", r"since a time that is none \('\?\[31mred'\)"),
+    "no time": ("yesterday", r"since a time that cannot be read \('yesterday'\)"),
+    "nothing": ("", r"since a time that cannot be read \(''\)"),
+    "pages": ("9" * 100_000, r"since a time that cannot be read \('9{80}…'\)"),
+    "all that is shown": ("9" * 80, r"since a time that cannot be read \('9{80}'\)"),
+    "a letter more": ("9" * 81, r"since a time that cannot be read \('9{80}…'\)"),
+    "an escape": ("\x1b[31mred", r"since a time that cannot be read \('\?\[31mred'\)"),
 }
 
 

@@ -409,7 +409,7 @@ def test_a_file_in_a_bucket(tmp_path: Path, s3: Server) -> None:
     np.testing.assert_array_equal(xprep.open_image(tmp_path / "a.zarr"), STACK)
     with fsspec.open(url.replace("a.ome.tif", "a.zarr.zip"), "wb", **options) as file:
         file.write(b"PK\5\6" + bytes(18))
-    with pytest.raises(StoreFormatError, match="called like a zip file, which is read from this machine only"):
+    with pytest.raises(StoreFormatError, match="has the name of a zip file, which is read from this machine only"):
         xprep.open_image(url.replace("a.ome.tif", "a.zarr.zip"), storage_options=options)
     with pytest.raises(FileNotFoundError, match="no such store"):
         xprep.open_image(url.replace("a.ome.tif", "b.ome.tif"), storage_options=options)

@@ -344,6 +344,40 @@ def test_masks(seed, volumetric, deep, tile):
     np.testing.assert_array_equal(masks.values, mask_oracle(table, shape))
 
 
+WAYS_TO_MASKS = {
+    "whole": lambda masks: masks.compute(),
+    "values": lambda masks: masks.copy(data=masks.values),
+    "of its blocks": lambda masks: masks.copy(data=da.map_blocks(np.array, masks.data, dtype="f4").compute()),
+    "persisted": lambda masks: masks.persist().compute(),
+    "pickled": lambda masks: pickle.loads(pickle.dumps(masks)).compute(),  # noqa: S301
+    "pickled blocks": lambda masks: masks.copy(
+        data=masks.data.__dask_postcompute__()[0](
+            [[[pickle.loads(pickle.dumps(masks.data.blocks[i].compute()))]] for i in range(masks.data.numblocks[0])]  # noqa: S301
+        )
+    ),
+    "one by one": lambda masks: xr.concat([masks[i].compute() for i in range(len(masks))], "roi"),
+    "doubled": lambda masks: (2 * masks).compute() / 2,
+    "in processes": lambda masks: masks.compute(scheduler="processes"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_MASKS)
+def test_masks_are_the_same_however_they_are_computed(way):
+    """Whole, they are put together from what their blocks remember; of what is made of them, nothing is remembered."""
+    table = some_table(count=9)
+    with set_options(tile_bytes=4 * 20 * 20 * 2):  # two ROIs a block
+        masks = table.masks((20, 20))
+    expected = np.zeros((9, 20, 20), np.float32)
+    for i in range(9):
+        part = slice(table.starts[i], table.starts[i + 1])
+        for y, x, lam in zip(table.ypix[part], table.xpix[part], table.lam[part], strict=True):
+            expected[i, y, x] = lam
+    found = WAYS_TO_MASKS[way](masks)
+    assert masks.data.numblocks[0] > 1
+    assert type(found.data) is np.ndarray
+    np.testing.assert_array_equal(found.values, expected)
+
+
 def test_masks_of_large_planes_are_cut(monkeypatch):
     monkeypatch.setattr("xprep.rois.table.masks.MAX_SIDE", 8)
     table = some_table(count=4)

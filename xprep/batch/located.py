@@ -12,7 +12,7 @@ from xprep.redaction import redact, redact_text
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be followed; the text says which line and key."""
+    """A recipe with an error; the text says in which line and key."""
 
 
 @dataclass(frozen=True)

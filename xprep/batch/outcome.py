@@ -84,13 +84,13 @@ class BatchReport:
     total : int, optional
         Number of images of the batch; by default of the outcomes.
     running, left : tuple of (str, str)
-        Inputs and outputs, without secrets, of what was at work and of what had not begun at ``as_of``.
+        Inputs and outputs, without secrets, of images that were running and of those that had not begun at ``as_of``.
     notes : tuple of str
         What was noticed about the batch itself.
     about : mapping
         Version, process, start and recipe.
     as_of : str
-        The moment of which all this is true: ISO 8601, UTC.
+        The moment that the report describes: ISO 8601, UTC.
     """
 
     outcomes: tuple[Outcome, ...]

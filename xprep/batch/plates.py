@@ -84,7 +84,7 @@ def _begin(made: str, source: str, recipe: Recipe, how: WriteOptions, listener: 
     group = read_group(open_store(source, recipe.storage_options))
     collection = None if group is None else read_collection(group)
     if collection is None:
-        raise StoreFormatError(f"{redact(source)} was a plate a moment ago, and is none now.")
+        raise StoreFormatError(f"{redact(source)} was a plate when the run began, and no longer is one.")
     store = begin_collection(
         open_store(made, recipe.storage_options, "r+"),
         _fingerprint(source, recipe, how),

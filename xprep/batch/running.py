@@ -54,7 +54,7 @@ def run(
     report : str or Path, optional
         A file for the report as JSON, a path or URL: written before anything is computed, and replaced before and after every
         image, so that it is true at every moment: what is finished, what runs, what is left; with version, recipe, statistics and
-        times. Later on, that it cannot be written is a note and no reason to stop.
+        times. If it cannot be written later on, that is noted, and the batch goes on.
 
     Returns
     -------
@@ -76,8 +76,8 @@ def run(
 
     Notes
     -----
-    The images of one experiment (``statistics: all`` or ``folder``) are computed together, so one of them that cannot be
-    opened or read fails all: without it, the others would get other statistics. The same holds for the inputs that ``fit``
+    The images of one experiment (``statistics: all`` or ``folder``) are computed together. If one of them cannot be
+    opened or read, all fail: without it, the others would get other statistics. The same holds for the inputs that ``fit``
     names; the others are normalised one by one with the statistics that those stores keep.
 
     Examples

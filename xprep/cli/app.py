@@ -14,6 +14,7 @@ from xprep import images
 from xprep.cli import batch
 from xprep.cli.arguments import Debug, StorageOptions
 from xprep.cli.bar import Bar
+from xprep.cli.compile import compile_kernels
 from xprep.cli.convert import convert
 from xprep.cli.examples import epilog
 from xprep.cli.failures import reported
@@ -25,6 +26,7 @@ from xprep.cli.tables import make_console, print_plan, print_reports, print_stor
 from xprep.cli.validate import validate
 from xprep.cli.values import parse_storage_options
 from xprep.cli.verify import verify
+from xprep.cli.view import view
 from xprep.engine import running
 from xprep.io.store.local_paths import stem
 from xprep.options import set_options
@@ -145,10 +147,13 @@ def _nodes(results: list[xr.DataArray]) -> dict[str, xr.Dataset]:
 
 _COMMANDS: dict[str, Any] = {
     "convert": convert, "fit": fit, "run": batch.run, "resume": batch.resume, "status": batch.show_status,
-    "validate": validate, "verify": verify,
+    "validate": validate, "verify": verify, "view": view,
 }  # fmt: skip
 for _name, _action in _COMMANDS.items():
     app.command(_name, no_args_is_help=True, epilog=epilog(_name))(_action)
+
+
+app.command("compile", epilog=epilog("compile"))(compile_kernels)
 
 
 @app.command(epilog=epilog("scratch"))

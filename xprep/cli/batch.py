@@ -141,7 +141,8 @@ def plan_recipe(path: Path, scheduler: str | None, workers: int | None, debug: b
 
 def print_plans(recipe: Recipe, tasks: Sequence[Task]) -> None:
     """Print the plan of every experiment; one that cannot be planned does not stop the others."""
-    out, plans = make_console(), list[Plan]()
+    out = make_console()
+    plans: list[Plan] = []
     groups = [part for group in batch.group_tasks(tasks) for part in batch.split_absent(group, recipe.storage_options)]
     statistics = batch.read_statistics(recipe)
     batch.check_values(recipe, groups, statistics)

@@ -39,7 +39,7 @@ def run_demo(folder: Path, out: Console, err: Console) -> None:
     found = plan(normalized)
     print_plan(out, found, [str(result)])
 
-    out.print("\nNow it runs; the first time, kernels are compiled for this machine (10 s or more):")
+    out.print("\nNow it runs; the first time, kernels are compiled for this machine (some seconds; xprep compile does so ahead):")
     with Bar(err) as bar:
         report = to_ome_zarr(normalized, result, scale_factors=LEVELS, overwrite=True, progress=bar)
     print_reports(out, [report], found.bytes_read)

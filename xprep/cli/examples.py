@@ -19,6 +19,8 @@ EXAMPLES: Final = {
     "status": ("xprep status recipe.yaml",),
     "validate": ("xprep validate slide.ome.zarr --samples 16 --output report.json",),
     "verify": ("xprep verify slide_norm.ome.zarr",),
+    "view": ("xprep view s3://lab/slide.ome.zarr", "xprep view slide.ome.zarr slide_norm.ome.zarr --side-by-side --no-browser"),
+    "compile": ("xprep compile", "xprep compile --dtype uint16,float32"),
     "scratch": ("xprep scratch --remove",),
     "versions": ("xprep versions",),
 }

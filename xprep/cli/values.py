@@ -37,7 +37,7 @@ def _parts(text: str) -> list[str]:
     """Return what stands between commas, of which one may be the last."""
     parts = [part.strip() for part in text.strip().removesuffix(",").split(",")]
     if not all(parts):
-        raise typer.BadParameter(f"{text!r} has an empty part, which may be a variable that is not set; none stands for nothing.")
+        raise typer.BadParameter(f"{text!r} has an empty part: a variable that is not set? Write none where no value is meant.")
     return parts
 
 
@@ -130,7 +130,7 @@ def parse_memory(text: Any) -> int | None:
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     if found == 0:
-        raise typer.BadParameter(f"{text!r} is no room at all; give a number of bytes above 0, such as '8 GiB'.")
+        raise typer.BadParameter(f"{text!r} is not a size above 0; give a number of bytes, such as '8 GiB'.")
     return found
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+import xprep
 from xprep.cli.arguments import Debug, Dims, Series, StorageOptions
 from xprep.cli.failures import reported
 from xprep.cli.tables import make_console
 from xprep.cli.values import parse_memory, parse_storage_options
-from xprep.viewer import View
-from xprep.viewer import view as view_images
+
+if TYPE_CHECKING:
+    from xprep.viewer.session import ViewerPage
 
 
 def view(
@@ -36,7 +38,7 @@ def view(
     options = parse_storage_options(storage_options or [])
     with reported(make_console(stderr=True), debug=debug, secrets=[options, *urls]):
         how: dict[str, Any] = {"memory": memory, "series": series, "dims": dims, "storage_options": options}
-        with view_images(*urls, side_by_side=side_by_side, port=port, browser=False, **how) as shown:
+        with xprep.view(*urls, side_by_side=side_by_side, port=port, browser=False, **how) as shown:
             _announce(shown, make_console(), make_console(stderr=True))
             if browser:
                 shown.open_browser()
@@ -44,7 +46,7 @@ def view(
                 shown.wait()
 
 
-def _announce(shown: View, out: Console, err: Console) -> None:
+def _announce(shown: ViewerPage, out: Console, err: Console) -> None:
     """Print the address, on a line of its own and at once, and what is to be known of the images."""
     out.print(shown.url, soft_wrap=True, highlight=False, markup=False)
     out.file.flush()

@@ -139,7 +139,7 @@ def units_to(own: str | None, image: str | None, dim: Any, what: str) -> float:
     apart = units_apart(own, image)
     if apart is None:
         raise ValueError(
-            f"{what} is in {own!r} along {dim!r}, the image in {image!r}, and one of them is no length. Mend the attribute "
+            f"{what} is in {own!r} along {dim!r}, the image in {image!r}, and one of them is not a length. Correct the attribute "
             f"'units', or drop its coordinate to go by position: drop_vars({dim!r})."
         )
     return apart

@@ -103,7 +103,7 @@ def check_no_other_dims(image: xr.DataArray, operation: str) -> None:
         dim = foreign[0]
         apart = f'{{str(i): image.isel({{{dim!r}: i}}).to_dataset(name="image") for i in range({image.sizes[dim]})}}'
         raise ValueError(
-            f"{operation} takes t, z, y and x together and c apart; what {dim!r} is it cannot know: the image has "
+            f"{operation} knows the dims t, z, y, x and c; it cannot know what {dim!r} is: the image has "
             f"{tuple(image.dims)}. Choose a position, image.isel({{{dim!r}: 0}}); or make images of them: "
             f"xarray.DataTree.from_dict({apart})."
         )

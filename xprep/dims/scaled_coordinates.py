@@ -38,7 +38,7 @@ def rescaled_coordinates(
 def _moved(coordinate: xr.DataArray, scale: Scale, size: float | None) -> xr.Variable | None:
     """Return a coordinate at the new centres, or None where one voxel does not tell how far it is to the next.
 
-    ``size`` is the voxel size, which a single voxel has from nowhere else.
+    ``size`` is the voxel size, which the coordinate of a single voxel does not tell.
     """
     attrs = {key: value for key, value in coordinate.attrs.items() if key != "spacing"}
     old, centres = coordinate.data.astype(np.float64), scale.positions(0, scale.size)

@@ -1,4 +1,4 @@
-"""What is evenly spaced: one answer for whoever asks, blurs in micrometres, stores, pyramids, ROIs and pictures.
+"""What is evenly spaced: one answer for blurs in micrometres, stores, pyramids, ROIs and pictures.
 
 Positions are evenly spaced if none lies further from the straight line through the first and the last than `TOLERANCE`
 of a step and what the rounding of their dtype explains; never further than `MOST` of a step. Float64 numbers that
@@ -106,7 +106,7 @@ def step_of(values: Array) -> float:
 
 
 def spacing(image: xr.DataArray | xr.Dataset, dim: str) -> float | None:
-    """Return the step of ``dim``'s coordinate, or None where there is none of numbers that tells.
+    """Return the step of ``dim``'s coordinate, or None where there is no coordinate of numbers that tells it.
 
     A single voxel's is the coordinate's attribute ``spacing``, which the writer reads too.
 

@@ -122,7 +122,7 @@ def isotropic_sizes(
     Raises
     ------
     ValueError
-        A size is not known or not positive, ``voxel_size`` names a dim that is none of space, or units do not compare.
+        A size is not known or not positive, ``voxel_size`` names a dim that is not one of space, or units do not compare.
     """
     given = dict(check_mapping(voxel_size, "voxel_size", "{'z': 2.0, 'y': '0.5 um'}"))
     if unknown := [dim for dim in given if dim not in SPACE]:

@@ -151,60 +151,44 @@ def _correlation(step):
     """
 
     @compiled()
-    def start_0(source, at, taps, out, width):
-        window = source[at:]
-        t0 = taps[0]
-        for x in range(width):
-            out[x] = t0 * window[x]
-
-    @compiled()
-    def start_8(source, at, taps, out, width):
-        window = source[at - 8 * step :]
-        t0, t1, t2, t3, t4 = taps[0], taps[1], taps[2], taps[3], taps[4]
-        t5, t6, t7, t8 = taps[5], taps[6], taps[7], taps[8]
-        for x in range(width):
-            total = t0 * window[x + 8 * step]
-            total += t1 * (window[x + 7 * step] + window[x + 9 * step])
-            total += t2 * (window[x + 6 * step] + window[x + 10 * step])
-            total += t3 * (window[x + 5 * step] + window[x + 11 * step])
-            total += t4 * (window[x + 4 * step] + window[x + 12 * step])
-            total += t5 * (window[x + 3 * step] + window[x + 13 * step])
-            total += t6 * (window[x + 2 * step] + window[x + 14 * step])
-            total += t7 * (window[x + step] + window[x + 15 * step])
-            total += t8 * (window[x] + window[x + 16 * step])
-            out[x] = total
-
-    @compiled()
-    def add_1(source, at, taps, k, out, width):
-        near, far = source[at - k * step :], source[at + k * step :]
-        t = taps[k]
-        for x in range(width):
-            out[x] += t * (near[x] + far[x])
-
-    @compiled()
-    def add_4(source, at, taps, k, out, width):
-        near, far = source[at - (k + 3) * step :], source[at + k * step :]
-        t0, t1, t2, t3 = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
-        for x in range(width):
-            total = out[x] + t0 * (near[x + 3 * step] + far[x])
-            total += t1 * (near[x + 2 * step] + far[x + step])
-            total += t2 * (near[x + step] + far[x + 2 * step])
-            out[x] = total + t3 * (near[x] + far[x + 3 * step])
-
-    @compiled()
     def correlate(source, at, taps, out, width):
         radius = taps.size - 1
         if radius >= 8:
-            start_8(source, at, taps, out, width)
+            window = source[at - 8 * step :]
+            t0, t1, t2, t3, t4 = taps[0], taps[1], taps[2], taps[3], taps[4]
+            t5, t6, t7, t8 = taps[5], taps[6], taps[7], taps[8]
+            for x in range(width):
+                total = t0 * window[x + 8 * step]
+                total += t1 * (window[x + 7 * step] + window[x + 9 * step])
+                total += t2 * (window[x + 6 * step] + window[x + 10 * step])
+                total += t3 * (window[x + 5 * step] + window[x + 11 * step])
+                total += t4 * (window[x + 4 * step] + window[x + 12 * step])
+                total += t5 * (window[x + 3 * step] + window[x + 13 * step])
+                total += t6 * (window[x + 2 * step] + window[x + 14 * step])
+                total += t7 * (window[x + step] + window[x + 15 * step])
+                total += t8 * (window[x] + window[x + 16 * step])
+                out[x] = total
             k = 9
         else:
-            start_0(source, at, taps, out, width)
+            window = source[at:]
+            t0 = taps[0]
+            for x in range(width):
+                out[x] = t0 * window[x]
             k = 1
         while radius - k >= 3:
-            add_4(source, at, taps, k, out, width)
+            near, far = source[at - (k + 3) * step :], source[at + k * step :]
+            t0, t1, t2, t3 = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
+            for x in range(width):
+                total = out[x] + t0 * (near[x + 3 * step] + far[x])
+                total += t1 * (near[x + 2 * step] + far[x + step])
+                total += t2 * (near[x + step] + far[x + 2 * step])
+                out[x] = total + t3 * (near[x] + far[x + 3 * step])
             k += 4
         while radius - k >= 0:
-            add_1(source, at, taps, k, out, width)
+            near, far = source[at - k * step :], source[at + k * step :]
+            t0 = taps[k]
+            for x in range(width):
+                out[x] += t0 * (near[x] + far[x])
             k += 1
 
     return correlate
@@ -232,7 +216,9 @@ def push_row(line, half_x, half_y, y, span, ring):
     slot = (y % turn) * STRIDE
     filtered = ring[slot : slot + span]
     _along_row(line, half_x.size - 1, half_x, filtered, span)
-    ring[slot + turn * STRIDE : slot + turn * STRIDE + span] = filtered
+    again = ring[slot + turn * STRIDE :]
+    for x in range(span):  # not an assignment of arrays: the text of its error takes 2 s to compile
+        again[x] = filtered[x]
 
 
 @compiled()

@@ -23,12 +23,14 @@ from typing import Any
 from uuid import uuid4
 
 import llvmlite
+import llvmlite.binding
 import numba
 import numpy as np
 
 from xprep.kernels.private_numba import kept_in, let_keep, name_key
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
+PACKAGED = Path(__file__).parent / "__pycache__"
 
 
 def compiled(**options: Any) -> Callable[[Callable], Callable]:
@@ -45,6 +47,13 @@ def compiled(**options: Any) -> Callable[[Callable], Callable]:
 def keep_compiled(function: Callable) -> Any:
     """Return where the loops of ``function`` are kept; None without a folder to write, or with a numba of another design."""
     return kept_in(_KeyedFiles, function)
+
+
+def where_kept() -> str:
+    """Return where loops are kept that are compiled now, and for which processor."""
+    kept = keep_compiled(where_kept)
+    folder = "nowhere" if kept is None else kept.cache_path
+    return f"kept in {folder}, for {os.environ.get('NUMBA_CPU_NAME') or llvmlite.binding.get_host_cpu_name()}"
 
 
 @cache
@@ -69,16 +78,23 @@ class _KeyedFiles:
     def save(self, key: tuple, data: Any) -> None:
         path, content = self._path(key), self._dumps((key, data))
         passing = path.with_name(f"{path.name}.{uuid4().hex[:12]}")
-        with suppress(OSError):
-            try:
-                passing.write_bytes(_digest(content) + content)
-                os.replace(passing, path)
-            finally:
+        try:
+            passing.write_bytes(_digest(content) + content)
+            os.replace(passing, path)
+        except OSError:
+            _say_that_nothing_is_kept()
+        finally:
+            with suppress(OSError):
                 passing.unlink(missing_ok=True)
 
     def load(self, key: tuple) -> Any:
+        # What an image of a container brings is in the package's folder, which its user may not be able to write to.
+        name = self._path(key).name
+        return next((data for folder in (self._folder, PACKAGED) if (data := self._read(folder / name, key)) is not None), None)
+
+    def _read(self, path: Path, key: tuple) -> Any:
         try:
-            found = self._path(key).read_bytes()
+            found = path.read_bytes()
         except OSError:
             return None
         digest, content = found[:_DIGEST_BYTES], found[_DIGEST_BYTES:]

@@ -92,9 +92,9 @@ def count_digits(values: np.ndarray, prefixes: np.ndarray, shift: int, *, skip_z
     counts = np.zeros((groups, prefixes.shape[1], min(DIGITS, 2**width)), np.uint32 if pixels < 2**32 else np.int64)
     nan, bits = np.zeros(groups, np.int64), bits_of(values)
     constants = *key_constants(values.dtype), bits.dtype.type(zero_key(values.dtype))
-    first = shift == first_shift(values.dtype)
+    first, keys = shift == first_shift(values.dtype), np.empty(PIECE, bits.dtype)
     for group in range(groups if prefixes.shape[1] else 0):
-        row = bits[group], *constants, shift, skip_zeros
+        row = bits[group], *constants, shift, skip_zeros, keys
         if first:
             nan[group] = _count_all(*row, counts[group, np.searchsorted(prefixes[group], 0)])
         else:
@@ -140,10 +140,10 @@ def collect_keys(values: np.ndarray, low: int, high: int, capacity: int, *, skip
         raise ValueError(f"keys of {values.dtype} are from 0 to {top}, low first; got {low} and {high}.")
     if key_kind(values.dtype) == FLOAT:
         low, high = min(low, top - 1), min(high, top - 1)
-    found = np.empty(min(capacity, bits.size), bits.dtype)
+    room, found = np.empty(PIECE, bits.dtype), np.empty(min(capacity, bits.size), bits.dtype)
     unsigned = bits.dtype.type
     constants = *key_constants(values.dtype), unsigned(zero_key(values.dtype))
-    below, inside, above, nan = _collect(bits, *constants, unsigned(low), unsigned(high), skip_zeros, found)
+    below, inside, above, nan = _collect(bits, *constants, unsigned(low), unsigned(high), skip_zeros, room, found)
     keys = np.sort(found[:inside]) if inside <= capacity else found[:0]
     return Bracket(keys, below, inside, above, nan)
 
@@ -164,9 +164,8 @@ def _check(values: np.ndarray, prefixes: np.ndarray, shift: int) -> int:
 
 
 @compiled()
-def _count_all(bits, kind, sign, exponent, nan_key, zero, shift, skip_zeros, counts):
-    """Count the first digit of a row; return how many are NaN."""
-    keys = np.empty(PIECE, bits.dtype)
+def _count_all(bits, kind, sign, exponent, nan_key, zero, shift, skip_zeros, keys, counts):
+    """Count the first digit of a row; return how many are NaN. ``keys`` is room for those of a piece."""
     zeros = 0
     for start in range(0, bits.size, PIECE):
         piece = contiguous(bits[start : start + PIECE])
@@ -186,9 +185,8 @@ def _count_all(bits, kind, sign, exponent, nan_key, zero, shift, skip_zeros, cou
 
 
 @compiled()
-def _count_matching(bits, kind, sign, exponent, nan_key, zero, shift, skip_zeros, prefixes, counts):
+def _count_matching(bits, kind, sign, exponent, nan_key, zero, shift, skip_zeros, keys, prefixes, counts):
     """Count a later digit of the values of a row that begin with a prefix; return how many are NaN."""
-    keys = np.empty(PIECE, bits.dtype)
     # Where the slots of a leading digit begin: one load tells most values that they belong to none. A binary search
     # alone, with branches nobody can predict, took 7.5 ns a pixel for six prefixes where this takes 1.
     width = 8 * keys.itemsize
@@ -228,9 +226,9 @@ def _first_slot(prefixes, prefix):
 
 
 @compiled()
-def _collect(bits, kind, sign, exponent, nan_key, zero, low, high, skip_zeros, found):
-    keys = np.empty(PIECE, bits.dtype)
-    below, inside, nan, zeros = 0, 0, 0, 0
+def _collect(bits, kind, sign, exponent, nan_key, zero, low, high, skip_zeros, keys, found):
+    below, nan, zeros = 0, 0, 0
+    inside = np.int64(0)  # as a literal it would be a type of its own, and `_gather` compiled twice
     for start in range(0, bits.size, PIECE):
         piece = contiguous(bits[start : start + PIECE])
         fill_keys(piece, kind, sign, exponent, nan_key, keys)

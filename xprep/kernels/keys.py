@@ -63,7 +63,7 @@ def bits_of(values: np.ndarray) -> np.ndarray:
 
 
 def to_keys(values: np.ndarray) -> np.ndarray:
-    """Return the keys of ``values``, in their shape.
+    """Return the keys of ``values``, in their shape: of a few, in numpy; kernels make those of images (`fill_keys`).
 
     Raises
     ------
@@ -80,9 +80,12 @@ def to_keys(values: np.ndarray) -> np.ndarray:
     """
     values = np.asarray(values)
     bits = bits_of(values)
-    keys = np.empty(bits.shape, bits.dtype)
-    fill_keys(np.ravel(bits), *key_constants(values.dtype), keys.reshape(-1))
-    return keys
+    kind, sign, exponent, nan_key = key_constants(values.dtype)
+    if kind == UNSIGNED:
+        return bits.copy()
+    if kind == SIGNED:
+        return np.asarray(bits ^ sign)
+    return np.where((bits & ~sign) > exponent, nan_key, np.where(bits > sign, ~bits, bits | sign))
 
 
 def from_keys(keys: np.ndarray, dtype: Any) -> np.ndarray:

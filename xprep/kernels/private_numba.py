@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,44 @@ def kept_in(files: Callable[[Path, str, Callable[[Any], bytes]], Any], function:
     if _FunctionCache is None or _dumps is None:
         return None
     try:
-        kept = _FunctionCache(function)
+        kept = _kernel_cache()(function)
     except RuntimeError:  # "no locator available": neither the package's folder nor the user's can be written
         return None
     if not hasattr(kept, "_cache_file") or not hasattr(getattr(kept, "_impl", None), "filename_base"):
         return None
     kept._cache_file = files(Path(kept.cache_path), kept._impl.filename_base, _dumps)
     return kept
+
+
+@cache
+def _kernel_cache() -> Any:
+    """Return numba's cache of functions, which looks last in the package's own folder, though it cannot be written to."""
+    implementation: Any = getattr(_FunctionCache, "_impl_class", object)
+    locators = getattr(implementation, "_locator_classes", None)
+    if locators is None:
+        return _FunctionCache
+    found = type("_Implementation", (implementation,), {"_locator_classes": [*locators, _PackageFolder]})
+    return type("_KernelCache", (_FunctionCache,), {"_impl_class": found})
+
+
+class _PackageFolder:
+    """Says where the loops of a file were kept when it was installed, by ``xprep compile``; one of numba's locators."""
+
+    def __init__(self, file: str) -> None:
+        self._file = Path(file)
+
+    @classmethod
+    def from_function(cls, _function: Any, file: str) -> _PackageFolder | None:
+        return cls(file) if Path(file).is_file() else None
+
+    def get_cache_path(self) -> str:
+        return str(self._file.parent / "__pycache__")
+
+    def get_source_stamp(self) -> Any:
+        return None  # each file says itself what it was made of
+
+    def get_disambiguator(self) -> None:
+        return None
 
 
 class Nowhere(_NullCache):  # type: ignore[misc]

@@ -230,7 +230,8 @@ def _weigh(flat, steps, iz, wz, iy, wy, ix, wx, cval, row, out):
                         if weight == 0:
                             continue
                         if iz[z, i] < 0 or iy[y, j] < 0:
-                            row[1:] += weight * cval
+                            for x in range(1, row.size):
+                                row[x] += weight * cval
                             continue
                         start = b * steps[0] + iz[z, i] * steps[1] + iy[y, j] * steps[2]
                         _add_row(flat[start : start + width], weight, row[1:])

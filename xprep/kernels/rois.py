@@ -38,7 +38,7 @@ def allocate_zeros(shape: Sequence[int], dtype: Any) -> Array:
     occupy all of their 2 GiB. In pages of 4 KiB they occupy what the ROIs touch, some 5 % of it.
     """
     nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-    if nbytes < 2**24 or not sys.platform.startswith("linux"):
+    if nbytes < 2**22 or not sys.platform.startswith("linux"):
         return np.zeros(shape, dtype)
     memory = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_NOHUGEPAGE)

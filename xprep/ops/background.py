@@ -74,7 +74,7 @@ def background(
         ``correction_kernel_y``, ``correction_kernel_x`` : (c, tap)
             One at the centre minus the mean's weights, float32; ``tap`` counts pixels from the centre.
 
-        Without ``c`` in the image there is none here.
+        Without ``c`` in the image, none of them has it.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def subtract_background(
     Parameters
     ----------
     image, radius, dtype, nan
-        As for `background`, where the factor is that tells the noise of the result. With ``nan="normalize"`` only the
+        As for `background`, which also has the factor for the noise of the result. With ``nan="normalize"`` only the
         NaNs themselves stay NaN.
     clip : bool
         Whether negative differences become 0. Half of the noise is negative: do not clip what will be averaged.

@@ -49,7 +49,7 @@ def fit_normalize(
         Take them of this share of each image's chunks, drawn at random over all of it: at least 30. With `dask` arrays of
         others, chunks are those of the array.
     seed : int
-        Of the draw.
+        Of the random draw.
 
     Returns
     -------

@@ -21,7 +21,7 @@ def check_fitted(fitted: Any, where: str = "statistics") -> dict[str, Any]:
     Raises
     ------
     ValueError
-        It is none, of another format, or lacks an attribute or a variable, which it names.
+        It is not the Dataset of `fit_normalize`, has another format, or lacks an attribute or a variable, which the error names.
     TypeError
         It is no Dataset, or a variable holds no numbers.
     """
@@ -81,7 +81,7 @@ def check_numbers(name: str, values: Array, empty_is_nan: bool, titles: tuple[st
     if np.isnan(values).any() and not empty_is_nan:
         raise ValueError(
             f"the statistic {name!r}{_of(name, np.isnan(values), titles)} is NaN, which makes everything NaN: correct it, or fit "
-            "with channels that have signal; empty='nan' is for whoever wants that."
+            "with channels that have signal; empty='nan' at the fit allows it."
         )
     wrong = values <= 0
     if name == "p_sum" or not wrong.any():

@@ -111,7 +111,7 @@ def normalize(
         A percentile to divide by is not positive (when it is computed).
     PaddedImageWarning
         Of an image that shares a Dataset with others, the outermost rows or columns are NaN throughout (when it is computed):
-        xarray fills images of different shapes up in a Dataset.
+        in a Dataset, xarray pads images of different shapes with NaN.
 
     Notes
     -----

@@ -6,15 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
-from xprep.dims.axes import PLANE
-from xprep.dims.containers.apply import images_of
-from xprep.engine.blocks.cutting import cut_for
 from xprep.engine.running.plan import Pass, estimate
-from xprep.engine.sources.lazy import as_lazy, check_known, is_lazy
+from xprep.engine.sources.lazy import check_known, is_lazy
 from xprep.engine.sources.origins import origins_of
-from xprep.ops.chunking import stored_chunk
+from xprep.ops.planned_images import planned_images
 from xprep.sizes import format_bytes
 from xprep.texts import html_table
 
@@ -43,7 +39,7 @@ class Plan:
     peak_memory : int
         Estimate of the process's largest resident size, writing the result block by block; in bytes.
     source : str
-        Whether a run that writes it would see that what it reads is changed meanwhile: ``"watched"``, ``"in memory"``, or
+        Whether a run would notice that its source is changed meanwhile: ``"watched"``, ``"in memory"``, or
         ``"not watched: "`` and why.
     """
 
@@ -93,9 +89,10 @@ def plan(image: Any, *, chunks: Any = None, shards: Any = None) -> Plan:
     Parameters
     ----------
     image : DataArray, Dataset or DataTree
-        Lazy; what is in memory already costs nothing. Of a Dataset or DataTree its images count, or, where there is none
-        (features, traces, statistics), all that is in it. Of graphs that somebody else made, what they read is an upper
-        bound, and memory is that of single blocks: what they keep between tasks is not known.
+        Lazy; what is in memory already costs nothing. Of a Dataset or DataTree its images count, with their labels and levels,
+        or, where there is no image (features, traces, statistics), all that is in it. Memory is that of writing it: of an image
+        without levels, with those that `to_ome_zarr` makes of it by default. Of graphs that somebody else made, what they read
+        is an upper bound, and memory is that of single blocks: what they keep between tasks is not known.
     chunks, shards : mapping, int or tuple, optional
         Those that `to_ome_zarr` will be given; by default its own. Where they are too much at odds with the source's, the
         image goes through scratch.
@@ -110,7 +107,7 @@ def plan(image: Any, *, chunks: Any = None, shards: Any = None) -> Plan:
     ValueError
         There is nothing in it.
     TypeError
-        It is none of xarray's three.
+        It is not a DataArray, Dataset or DataTree.
 
     Examples
     --------
@@ -119,41 +116,21 @@ def plan(image: Any, *, chunks: Any = None, shards: Any = None) -> Plan:
     >>> image.prep.gaussian_filter(1).prep.plan().chunks
     2
     """
-    planned = _planned(image)
-    arrays = [one.data for one in planned]
-    for array in arrays:
+    planned = planned_images(image)
+    results = [array for one in planned for array in one.results]
+    for array in results:
         check_known(array, "plan")
-    blocks = estimate(arrays)
-    found = estimate([_written(one, chunks, shards) for one in planned])
-    made = sum(int(np.prod(array.shape, dtype=float)) * array.dtype.itemsize for array in arrays)
+    tiles = [one.tiles(chunks, shards) for one in planned]
+    levels = [one.levels(cut, chunks, shards) for one, cut in zip(planned, tiles, strict=True)]
+    found = estimate(tiles).beside([cost for costs, _ in levels for cost in costs], sum(tasks for _, tasks in levels))
     return Plan(
         passes=found.passes,
         bytes_read=sum(one.nbytes for one in found.passes if not one.maybe),
-        bytes_made=made,
+        bytes_made=sum(int(np.prod(array.shape, dtype=float)) * array.dtype.itemsize for array in results),
         persisted=found.persisted,
         tasks=found.tasks,
-        chunks=blocks.chunks,
+        chunks=sum(array.npartitions for array in results if is_lazy(array)),
         peak_memory=found.peak_memory,
         scratch_bytes=found.scratch,
-        source=str(origins_of(arrays)),
+        source=str(origins_of([one.image.data for one in planned])),
     )
-
-
-def _written(image: xr.DataArray, chunks: Any, shards: Any) -> Any:
-    """Return the tiles that `to_ome_zarr` would write."""
-    if not is_lazy(image.data) or not set(PLANE) <= set(image.dims) or 0 in image.shape:
-        return image.data
-    chunk = stored_chunk(image, chunks)
-    return cut_for(as_lazy(image.data), chunk if shards is None else stored_chunk(image, shards, chunk, "shards")).made()
-
-
-def _planned(container: Any) -> list[xr.DataArray]:
-    """Return the images of a container; where there is none, all that it holds."""
-    try:
-        return list(images_of(container).values())
-    except ValueError:
-        nodes = container.subtree if isinstance(container, xr.DataTree) else [container]
-        every = [array for node in nodes for array in node.data_vars.values()]
-        if not every:
-            raise
-        return every

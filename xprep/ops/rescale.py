@@ -175,10 +175,9 @@ def to_isotropic(
     ------
     ValueError
         The voxel size of a dim is not known, or not positive; ``size`` is no length above 0, or has a unit where the
-        coordinates have none; ``size`` and ``zoom``; and what `rescale` raises. A dim of one voxel is copied, its size is
-        not asked for.
+        coordinates have none; ``size`` and ``zoom``; and what `rescale` raises. A dim of one voxel is copied, and needs no size.
     TypeError
-        An option that there is not; a ``dtype`` that is none of real numbers, or of integers for an image of floats.
+        An unknown option; a ``dtype`` that is not one of real numbers, or that is one of integers for an image of floats.
 
     Examples
     --------

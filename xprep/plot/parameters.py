@@ -54,7 +54,7 @@ def compare(
         Slices of pixels along y and x, a whole number for z: ``{"y": slice(0, 512), "x": slice(0, 512), "z": 3}``. By default
         512 × 512 pixels in the middle, of the middle plane.
     seed : int
-        Of the draw.
+        Of the random draw.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def _checked(parameters: Any) -> list[dict[str, Any]]:
 def _crop(image: xr.DataArray, crop: Mapping[str, Any] | None) -> dict[str, Any]:
     given = dict(check_mapping(crop, "crop", "{'y': slice(0, 512), 'x': slice(0, 512)}"))
     if unknown := [dim for dim in given if dim not in image.dims or dim == CHANNEL]:
-        raise ValueError(f"crop names {unknown[0]!r}, which is none of z, y and x of the image: it has {tuple(image.dims)}.")
+        raise ValueError(f"crop names {unknown[0]!r}, which is not one of z, y and x of the image: it has {tuple(image.dims)}.")
     found: dict[str, Any] = {}
     for dim in (str(dim) for dim in image.dims if dim != CHANNEL):
         middle = image.sizes[dim] // 2

@@ -1,8 +1,4 @@
-"""Images in the browser: stores and lazy results, tile by tile, before anything is written. Imported when it is asked for."""
+"""Images in the browser: stores and lazy results, tile by tile, before anything is written.
 
-from __future__ import annotations
-
-from xprep.viewer.session import View
-from xprep.viewer.showing import view
-
-__all__ = ["View", "view"]
+`showing` has the function; all else is imported when that is called.
+"""

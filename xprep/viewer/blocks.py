@@ -54,10 +54,10 @@ class BlockCache:
             if (found := self._blocks.get(key)) is not None:
                 self._blocks.move_to_end(key)
                 return found
-            if (job := self._jobs.get(key)) is None:
-                job = self._jobs[key] = _Job()
+            job = self._jobs.setdefault(key, _Job())
+            job.waiting += 1  # before it begins, which looks at this first of all
+            if job.future is None:
                 job.future = self._pool.submit(self._make, key, job, make)
-            job.waiting += 1
         try:
             return self._result(job, is_wanted)
         finally:
@@ -73,11 +73,6 @@ class BlockCache:
                 job.waiting = 0
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._blocks.clear()
-
-    @property
-    def busy(self) -> int:
-        """How many blocks are being computed or wait for it."""
-        return len(self._jobs)
 
     @property
     def nbytes(self) -> int:

@@ -22,10 +22,16 @@ void main() {{
 
 
 def client_state(images: Sequence[ShownImage], *, side_by_side: bool = False) -> dict[str, Any]:
-    """Return the state that shows ``images`` over each other, or each with the labels in a panel of its own."""
+    """Return the state that shows ``images`` over each other, or each with the labels in a panel of its own.
+
+    Over each other, only the first is on: before and after would add up to neither.
+    """
     layers = [(n, layer) for n, image in enumerate(images) for layer in _layers(image, n)]
     _name_apart([layer for _, layer in layers])
     first = images[0]
+    for n, layer in layers:
+        if n and not side_by_side and not images[n].is_label:
+            layer["visible"] = False
     state: dict[str, Any] = {
         "dimensions": _dimensions(images),
         "position": _middle(first),
@@ -33,6 +39,7 @@ def client_state(images: Sequence[ShownImage], *, side_by_side: bool = False) ->
         "layers": [layer for _, layer in layers],
         "layout": "xy",
         "showAxisLines": False,
+        "showDefaultAnnotations": False,
         "showSlices": False,
         "gpuMemoryLimit": 1_000_000_000,
         "systemMemoryLimit": 1_000_000_000,
@@ -56,7 +63,7 @@ def _layers(image: ShownImage, number: int) -> list[dict[str, Any]]:
     source = {"url": f"zarr3://{BASE}images/{number}"}
     if image.is_label:
         return [{"type": "segmentation", "name": image.name, "source": source, "selectedAlpha": 0.35, "notSelectedAlpha": 0.35,
-                 "hideSegmentZero": True}]  # fmt: skip
+                 "hideSegmentZero": True, "tab": "rendering"}]  # fmt: skip
     channels, is_float = image.description.channels, image.levels[0].dtype.kind == "f"
     found = []
     for n, channel in enumerate(channels):
@@ -79,6 +86,7 @@ def _shown(channel: Channel, is_float: bool) -> dict[str, Any]:
         "blend": "additive",
         "opacity": 1,
         "visible": channel.active,
+        "tab": "rendering",
     }
 
 

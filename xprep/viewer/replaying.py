@@ -53,7 +53,7 @@ def resolutions_of(image: xr.DataArray, name: str = "image") -> Resolutions:
 def _mapped(step: OperationStep, image: xr.DataArray, name: str) -> Resolutions:
     """Return the result of a step that looks at each image for itself."""
     images = images_of(step.container)
-    source = images.get(step.key)
+    source = step.container if isinstance(step.container, xr.DataArray) else images.get(step.key)
     if source is None:
         raise _UnscalableError(f"what {step.operation} was made of is no image")
     below = resolutions_of(source, name)
@@ -138,11 +138,12 @@ def _normalized(step: OperationStep, image: xr.DataArray, name: str) -> Resoluti
     """Return the result of `normalize`: with its statistics, or such of a coarse level of all images that share them."""
     given = step.arguments
     below = {key: resolutions_of(one, name) for key, one in images_of(step.container, "normalize").items()}
-    own = below.get(step.key)
+    own = next(iter(below.values())) if isinstance(step.container, xr.DataArray) else below.get(step.key)
     if own is None:
         raise _UnscalableError("what normalize was made of is no image")
+    remarks: list[str] = []
     if given["statistics"] is not None:
-        fitted, remarks = fitted_dataset(given["statistics"]), []
+        fitted = fitted_dataset(given["statistics"])
         sigmas = _given_sigmas(fitted, own.levels[0])
     else:
         sigmas = _sigmas(given, step.container)
@@ -199,8 +200,8 @@ def _fit(given: Arguments, below: Mapping[Any, Resolutions], sigmas: list[float]
     share = _share(images)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        lazy = fit_normalize(images[0] if len(images) == 1 else xr.DataTree.from_dict(nodes), **parameters, sample=share)
-        fitted = lazy.compute(scheduler="threads")
+        several: Any = images[0] if len(images) == 1 else xr.DataTree.from_dict(nodes)
+        fitted = fit_normalize(several, **parameters, sample=share).compute(scheduler="threads")
     told = [] if level == 0 and share is None else [_approximate(name, level, images[0], share)]
     return fitted, [*told, *dict.fromkeys(f"{name}: {one.message}" for one in caught)]
 

@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer."""
         path = self.server.access.path_below(urlsplit(self.path).path)
-        if refusal := self.server.access.refusal(self.headers):
+        if refusal := self.server.access.refusal({name.title(): value for name, value in self.headers.items()}):
             self._say(HTTPStatus.FORBIDDEN, refusal)
         elif path is None:
             self._say(HTTPStatus.FORBIDDEN, "wrong token: take the whole address that xprep printed")

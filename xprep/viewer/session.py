@@ -23,7 +23,7 @@ PREFIX: Final = "JUPYTERHUB_SERVICE_PREFIX"  # set where a hub started this note
 FRAME_HEIGHT: Final = 640
 
 
-class View:
+class ViewerPage:
     """A page of images that is being served until `close`, or until this program ends.
 
     In a notebook it shows itself: a link, and the page in a frame.

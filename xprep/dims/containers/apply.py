@@ -38,7 +38,7 @@ def find_images(container: Any, makes: str | None = None) -> list[LocatedImage]:
     ValueError
         There is no image in it, or ``makes`` and there is doubt whether one is.
     TypeError
-        It is none of xarray's three.
+        It is not a DataArray, Dataset or DataTree.
     """
     found = contents_of(container)
     if makes is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from xprep.dims.axes import CHANNEL, PLANE
 from xprep.dims.containers.levels import multiscales_of
 from xprep.dims.containers.shrinking import Shrinking, check_method, factors_of, shrunk_coords, shrunk_shape
 from xprep.dims.provenance import attributes, spell, without_place
-from xprep.engine.blocks.gather import gather
+from xprep.engine.blocks.gather import Gathered, gather
 from xprep.engine.blocks.tiling import base_chunk
 from xprep.engine.graph.grid import regular_chunks
-from xprep.engine.sources.lazy import as_lazy, like
+from xprep.engine.graph.tasks import origin_of
+from xprep.engine.sources.lazy import as_lazy, is_lazy, like
 from xprep.naming import named
 
 KEEPING = ("mode", "nearest", "max")  # methods that make no new values
@@ -48,6 +50,19 @@ def _shrink(data: Any, shrinking: Shrinking) -> Any:
 @named("shrinking-needs")
 def _needs(shrinking: Shrinking, axis: int, start: int, stop: int) -> tuple[int, int]:
     return shrinking.needs(axis, start, stop)
+
+
+def made_steps(levels: Sequence[xr.DataArray]) -> list[Shrinking] | None:
+    """Return how lazy levels are made, if each is `make_levels`'s of the one before: then they need not be made apart."""
+    steps = []
+    for before, level in pairwise(levels):
+        made = origin_of(level.data) if is_lazy(level.data) else None
+        if not isinstance(made, Gathered) or not isinstance(made.function, Shrinking):
+            return None
+        if not is_lazy(before.data) or made.array.name != before.data.name:
+            return None
+        steps.append(made.function)
+    return steps if len({step.method for step in steps}) == 1 else None
 
 
 def shrink_dataset(

@@ -84,7 +84,7 @@ def contents_of(container: Any) -> ContainerContents:
     ValueError
         There is no image in it.
     TypeError
-        It is none of xarray's three.
+        It is not a DataArray, Dataset or DataTree.
     """
     if isinstance(container, xr.DataArray):
         return ContainerContents([LocatedImage((Resolution("", container.name, container),))])

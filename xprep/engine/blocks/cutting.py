@@ -12,7 +12,7 @@ from dask.delayed import Delayed
 from xprep.engine.blocks.composing import step_of
 from xprep.engine.blocks.deliver import made_of
 from xprep.engine.blocks.gather import Gathered, gather, needed_whole
-from xprep.engine.blocks.needs import same
+from xprep.engine.blocks.needs import has_portions, same
 from xprep.engine.blocks.rechunking import TwoSteps, direct_tile, two_steps
 from xprep.engine.blocks.scaling import exact_needs
 from xprep.engine.blocks.spill import spill
@@ -170,7 +170,8 @@ def _paceable(tiles: da.Array) -> da.Array:
     source, step = _rereadable(tiles)
     made = origin_of(tiles)
     if source is None or step is None or step.needs is same:
-        return tiles
+        reads_itself = has_portions(tiles.npartitions) and source is tiles  # as what is written in portions must
+        return _made_in(tiles, tuple(map(max, tiles.chunks))) if reads_itself else tiles
     own = source_of(made.array) if isinstance(made, Gathered) else None
     return tiles if own is not None and own.alone else _made_in(tiles, tuple(lengths[0] for lengths in tiles.chunks))
 

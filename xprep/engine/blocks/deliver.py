@@ -1,4 +1,4 @@
-"""From tiles to the blocks that the user expects, without copies; and the way back for whoever writes."""
+"""From tiles to the blocks that the user expects, without copies; and back to tiles, for the writer."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,10 +10,13 @@ import dask.array as da
 from dask.delayed import Delayed
 
 from xprep.engine.blocks.gather import BlockPlace
-from xprep.engine.blocks.needs import Needs, same
-from xprep.engine.blocks.pacing import Work, wait_for_joins, work_tasks
+from xprep.engine.blocks.needs import Needs, portion_size, same
+from xprep.engine.blocks.portions import large_work, portions, work_tasks
+from xprep.engine.blocks.work import ReadingWork, Work
+from xprep.engine.graph.driven import ComputePortion, driven_value, given
 from xprep.engine.graph.joining import FAN_IN, join_into
-from xprep.engine.graph.tasks import SKIPPED, is_skipped, unique, value_of
+from xprep.engine.graph.tasks import SKIPPED, Key, Tasks, is_skipped, unique, value_of
+from xprep.engine.sources.readable import ReadBlock
 from xprep.naming import named
 from xprep.types import Array, Chunks
 
@@ -68,15 +71,77 @@ def fold(
 
 
 def fold_work(work: Work, how: Fold, label: str, scratch: int = 0) -> Delayed:
-    """Return what the blocks of ``work`` give, joined; ``scratch`` is how many bytes they leave there."""
+    """Return what the blocks of ``work`` give, joined; ``scratch`` is how many bytes they leave there.
+
+    Of a large image that is one task, which does the work in portions.
+    """
+    if large := large_work(work):
+        read, inputs, cost = large
+        name = unique(label, how, read.name)
+        cost = replace(cost, scratch=scratch, front=cost.front + how.waiting(portion_size(1), int(work.array.size)))
+        return driven_value(name, _FoldInPortions(read, how, name), inputs, cost)
     keys, tasks, parents, cost = work_tasks(work)
     name = unique(label, how, next(iter(keys.values()))[0])
-    made = list(keys.values())
+    waiting = how.waiting(len(keys), int(work.array.size))
+    tasks = with_joins(tasks, list(keys.values()), how, name)
+    return value_of(name, tasks, name, parents, replace(cost, scratch=scratch, front=cost.front + waiting))
+
+
+def with_joins(tasks: Tasks, made: list[Key], how: Fold, name: str) -> Tasks:
+    """Return ``tasks`` with those that join what is ``made``, into what is called ``name``."""
     joins = join_into(name, made)
     wait_for_joins(tasks, made, joins)
-    tasks |= {key: (_JoinSummaries(how), *parts) for key, parts in joins.items()}
-    waiting = how.waiting(len(made), int(work.array.size))
-    return value_of(name, tasks, name, parents, replace(cost, scratch=scratch, front=cost.front + waiting))
+    return tasks | {key: (_JoinSummaries(how), *parts) for key, parts in joins.items()}
+
+
+@named("fold-in-portions")
+@dataclass(frozen=True, eq=False)
+class _FoldInPortions:
+    work: ReadingWork
+    how: Fold
+    name: str
+
+    @property
+    def label(self) -> str:
+        return self.work.label
+
+    @property
+    def ntiles(self) -> int:
+        return self.work.ntiles
+
+    def drive(self, inputs: Sequence[Any], compute: ComputePortion) -> Any:
+        if self.work.skippable and inputs[0]:
+            return SKIPPED
+        states = [f"{self.name}-state-{i}" for i in range(len(self.work.states))]
+        known = given(states, inputs[len(self.work.gates) :])
+        found: list[Any] = []
+        for number, portion in enumerate(portions(self.work.knowing(states))):
+            key = f"{self.name}-portion-{number}"
+            tasks = with_joins(portion.tasks, list(portion.keys.values()), self.how, key)
+            summaries = compute(tasks | known, [key], len(portion.keys))
+            found = [self.how.join([*found, *summaries])] if found else list(summaries)
+        return found[0]
+
+
+def wait_for_joins(tasks: Tasks, order: Sequence[Key], joins: Mapping[Key, Sequence[Key]]) -> None:
+    """Let paced readings that wait for the last of several tiles wait for what joins these: ``{join: what is joined}``.
+
+    Joins free memory and make nothing new to go on with, so dask leaves them for later: of 64 tiles, 64 histograms waited.
+    """
+    number = {key: i for i, key in enumerate(order)}
+    closing: dict[Key, Key] = {}
+    for join, parts in joins.items():  # from the tiles upwards
+        last = max(parts, key=number.__getitem__)
+        number[join], closing[last] = number[last], join
+    for key, task in tasks.items():
+        if isinstance(task[0], ReadBlock):
+            tasks[key] = (task[0], *(_topmost(closing, part) for part in task[1:]))
+
+
+def _topmost(closing: Mapping[Key, Key], key: Key) -> Key:
+    while key in closing:
+        key = closing[key]
+    return key
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,10 @@ Needs: TypeAlias = Callable[[int, int, int], Span]
 
 ROWS = 2  # of tiles that are alive while tiles with a halo are made row by row: one, and the next as it is read
 AHEAD = 2  # tiles beyond that: one that no thread waits for, and one as it is read
+PORTION = 512  # tiles: work of no more is one graph; of more it is done in portions of about so many (`blocks.portions`)
+PER_THREAD = 16
+HEIGHT = 64  # of the bands of such work: the tiles at their ends are read twice, one in 32
+GROUP = 4  # tiles: bands of whole groups leave few tiles of a pyramid unfinished
 FRONT_TILES = 12  # of `tile_bytes`, 192 MiB by default: what these rows may take together
 
 
@@ -85,19 +89,31 @@ def waiting_axes(numblocks: Sequence[int], axes: Sequence[Sequence[Along]]) -> t
     )
 
 
+def has_portions(tiles: int) -> bool:
+    """Whether work of so many tiles is done in portions."""
+    return tiles > PORTION
+
+
+def portion_size(threads: int) -> int:
+    """Return how many tiles a portion has at least, for so many threads: the last tiles of one leave threads without work."""
+    return max(PORTION, PER_THREAD * threads)
+
+
 def band_widths(lengths: Sequence[int], tile_bytes: int) -> list[int]:
-    """Return how many tiles are worked on together along each axis that waits: all along the first one.
+    """Return how many tiles are worked on together along each axis that waits: all along the first one, or many.
 
     Along the others as many as have room, in bands as square as may be, and at least three, for a band reads two more at its
-    borders.
+    borders. Of an image that is done in portions, bands have ends, and are whole groups wide.
 
     >>> band_widths([64, 10], 2**24), band_widths([64, 10, 10], 2**21)
     ([64, 6], [64, 7, 6])
     """
     room = int(FRONT_TILES * options().tile_bytes) // max(1, ROWS * tile_bytes)
-    widths = list(lengths[:1])
+    in_portions = has_portions(prod(lengths))
+    widths = [min(lengths[0], HEIGHT) if in_portions else lengths[0]]
     for left in range(len(lengths) - 1, 0, -1):
-        widths.append(min(lengths[-left], max(3, round(room ** (1 / left)))))
+        width = max(3, round(room ** (1 / left)))
+        widths.append(min(lengths[-left], -(-width // GROUP) * GROUP if in_portions else width))
         room = max(1, room // widths[-1])
     return widths
 

@@ -10,107 +10,20 @@ and a few tiles are alive, whatever the image's size.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise, product
 from math import prod
-from typing import Any
-
-import dask.array as da
-from dask.delayed import Delayed
+from typing import TypeAlias
 
 from xprep.engine.blocks.borders import Border, Widths, border_widths
-from xprep.engine.blocks.composing import composed
-from xprep.engine.blocks.gather import BlockPlace, GatherBlock, Gathered, GatherHow, Then, block_tasks
-from xprep.engine.blocks.needs import Along, Needs, along_axis, band_widths, gather_cost, same, waiting_axes
+from xprep.engine.blocks.gather import GatherBlock, GatherHow
+from xprep.engine.blocks.needs import Along, band_widths
+from xprep.engine.blocks.work import Index, ReadingWork
 from xprep.engine.graph.grid import pieces, starts
-from xprep.engine.graph.tasks import Cost, Key, Tasks, key_of, origin_of, unique
+from xprep.engine.graph.tasks import Key, Tasks
 from xprep.engine.machine.memory import worker_threads
-from xprep.engine.sources.readable import Origin, ReadBlock, source_of
-from xprep.types import Chunks
-
-Index = tuple[int, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Work:
-    """Blocks to be made, all of them: what `gather` takes, with the function that ends in a summary or in a store.
-
-    Of a voxel that is made on the way, plans count ``itemsize`` bytes.
-    """
-
-    function: Callable[..., Any]
-    array: da.Array
-    states: tuple[Any, ...]
-    chunks: Chunks
-    needs: Needs = same
-    unless: Delayed | None = None
-    label: str = "work"
-    wrap: bool = False
-    itemsize: int = 0
-
-
-def work_on(tiles: da.Array, function: Callable[[Any, BlockPlace], Any], label: str) -> Work:
-    """Return the work of ``function`` on every block of ``tiles``, made and used in one task."""
-    made = origin_of(tiles)
-    if isinstance(made, Gathered):
-        through = Then(made.function, function, len(made.states))
-        return Work(through, made.array, made.states, made.chunks, made.needs, None, made.label, made.wrap, tiles.dtype.itemsize)
-    return Work(function, tiles, (), tiles.chunks, same, None, label)
-
-
-def work_tasks(work: Work) -> tuple[dict[Index, Key], Tasks, list[Any], Cost]:
-    """Return the key of every block, the tasks, what they depend on, and the cost.
-
-    Tasks are paced where the input is a source with one user. Such tasks must be computed all together, since one waits for
-    another; a lazy array, of which somebody may want a part, is never made so.
-    """
-    work = _through(work)
-    origin = source_of(work.array)
-    if origin is not None and origin.alone and work.needs is not same and not work.wrap:
-        axes = [along_axis(work.array, axis, lengths, work.needs, False) for axis, lengths in enumerate(work.chunks)]
-        if waiting := waiting_axes(work.array.numblocks, axes):
-            keys, tasks, parents, cost = _Paced.of(work, origin, axes, waiting).tasks()
-            return keys, tasks, parents, _with_result(cost, work)
-    _, made, parents, cost = block_tasks(
-        work.function, work.array, work.states, work.chunks, work.needs, work.unless, work.label, work.wrap
-    )
-    tasks = dict(made)
-    return {key[1:]: key for key in tasks}, tasks, parents, _with_result(cost, work)  # type: ignore[misc]
-
-
-def _with_result(cost: Cost, work: Work) -> Cost:
-    return replace(cost, block=cost.block + prod(map(max, work.chunks)) * work.itemsize)
-
-
-def wait_for_joins(tasks: Tasks, order: Sequence[Key], joins: Mapping[Key, Sequence[Key]]) -> None:
-    """Let paced readings that wait for the last of several tiles wait for what joins these: ``{join: what is joined}``.
-
-    Joins free memory and make nothing new to go on with, so dask leaves them for later: of 64 tiles, 64 histograms waited.
-    """
-    number = {key: i for i, key in enumerate(order)}
-    closing: dict[Key, Key] = {}
-    for join, parts in joins.items():  # from the tiles upwards
-        last = max(parts, key=number.__getitem__)
-        number[join], closing[last] = number[last], join
-    for key, task in tasks.items():
-        if isinstance(task[0], ReadBlock):
-            tasks[key] = (task[0], *(_topmost(closing, part) for part in task[1:]))
-
-
-def _topmost(closing: Mapping[Key, Key], key: Key) -> Key:
-    while key in closing:
-        key = closing[key]
-    return key
-
-
-def _through(work: Work) -> Work:
-    """Return the work with the steps before it, if nobody else uses what they make."""
-    made = origin_of(work.array)
-    if not isinstance(made, Gathered) or not made.alone:
-        return work
-    step = composed(Gathered(work.function, work.array, work.states, work.chunks, work.needs, work.wrap))
-    return replace(work, function=step.function, array=step.array, states=step.states, needs=step.needs)
+from xprep.engine.sources.readable import ReadBlock
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,19 +37,18 @@ class _Side:
 
     @property
     def reads(self) -> int:
-        """GatherHow many blocks are read along it."""
+        """How many blocks are read along it."""
         return len(self.edges) - 1
 
 
-@dataclass(eq=False)
-class _Paced:
-    """Tasks of `Work` in their order, each reading with what it waits for."""
+Part: TypeAlias = tuple[int, Sequence[_Side], Index]  # its number, its band, and its place along the axes where nothing waits
 
-    work: Work
-    origin: Origin
-    axes: Sequence[Sequence[Along]]
-    waiting: tuple[int, ...]
-    name: str
+
+@dataclass(eq=False)
+class PacedTasks:
+    """Tasks of work with halos in their order, each reading with what it waits for."""
+
+    work: ReadingWork
     alike: bool  # whether tiles are cut as what is read is, so that borders are enough for neighbours
     slack: int  # tiles read ahead, so that no thread waits for what another one makes
     found: Tasks = field(default_factory=dict)
@@ -147,39 +59,29 @@ class _Paced:
     awaited: int = 0
 
     @classmethod
-    def of(cls, work: Work, origin: Origin, axes: Sequence[Sequence[Along]], waiting: tuple[int, ...]) -> _Paced:
+    def of(cls, work: ReadingWork) -> PacedTasks:
         """Return the tasks of ``work``, none of which is made yet."""
-        states = [key_of(state) for state in work.states]
-        name = unique(work.label, work.function, work.array.name, states, work.chunks, axes)
-        alike = work.chunks == work.array.chunks
-        return cls(work, origin, axes, waiting, name, alike, max(1, worker_threads() - 1))
+        return cls(work, work.chunks == work.blocks, max(1, worker_threads() - 1))
 
-    def tasks(self) -> tuple[dict[Index, Key], Tasks, list[Any], Cost]:
-        """Return what `work_tasks` does."""
+    def parts(self) -> Iterator[Part]:
+        """Return the parts of the image that tasks can be added for, in an order that leaves few tiles of levels unfinished."""
         work = self.work
-        leads = [range(1) if axis in self.waiting else range(len(one)) for axis, one in enumerate(self.axes)]
-        for number, band in enumerate(product(*self._sides())):
-            for lead in product(*leads):
-                self._add(number, band, lead)
-        cost = gather_cost(work.label, work.array, self.axes, None, work.unless is not None)
-        reads = prod(work.array.shape) * work.array.dtype.itemsize
-        gates = [gate for gate in (work.unless, self.origin.after) if gate is not None]
-        whole = Cost(work.label, reads, work.unless is not None, cost.block, cost.front, view=self.origin.view)
-        return self.keys, self.found, [*gates, *work.states], whole
+        leads = [range(1) if axis in work.waiting else range(len(one)) for axis, one in enumerate(work.axes)]
+        return ((number, band, lead) for number, (lead, band) in enumerate(product(product(*leads), product(*self._sides()))))
 
     def _sides(self) -> list[list[_Side]]:
-        """Return the bands along every axis: one along the first that waits, and along those where nothing does."""
-        tile = prod(map(max, self.work.array.chunks)) * self.work.array.dtype.itemsize
-        widths = band_widths([len(self.axes[axis]) for axis in self.waiting], tile)
-        length = dict(zip(self.waiting, widths, strict=True))
+        """Return the bands along every axis: one along those where nothing waits."""
+        work = self.work
+        tile = prod(map(max, work.blocks)) * work.view.dtype.itemsize
+        length = dict(zip(work.waiting, band_widths([len(work.axes[axis]) for axis in work.waiting], tile), strict=True))
         return [
             [self._side(axis, first, length.get(axis, len(one))) for first in range(0, len(one), length.get(axis, len(one)))]
-            for axis, one in enumerate(self.axes)
+            for axis, one in enumerate(work.axes)
         ]
 
     def _side(self, axis: int, first: int, width: int) -> _Side:
-        tiles, edges = self.axes[axis][first : first + width], starts(self.work.array.chunks[axis])
-        if axis not in self.waiting:
+        tiles, edges = self.work.axes[axis][first : first + width], starts(self.work.blocks[axis])
+        if axis not in self.work.waiting:
             return _Side(first, edges, tuple(tiles), ())
         spans = [one.input for one in tiles if one.pieces] or [(0, 1)]
         low, high = min(start for start, _ in spans), max(stop for _, stop in spans)
@@ -188,14 +90,16 @@ class _Paced:
         widths = border_widths(edges, [one.pieces for one in tiles]) if self.alike else ()
         return _Side(first, edges, tuple(tiles), tuple(widths))
 
-    def _add(self, number: int, band: Sequence[_Side], lead: Index) -> None:
+    def add(self, part: Part) -> None:
         """Add the readings and the tiles of one band at one place along the axes where nothing waits."""
-        spots = [range(side.reads) if axis in self.waiting else (lead[axis],) for axis, side in enumerate(band)]
-        places = [range(len(side.along)) if axis in self.waiting else (lead[axis],) for axis, side in enumerate(band)]
+        number, band, lead = part
+        waiting = self.work.waiting
+        spots = [range(side.reads) if axis in waiting else (lead[axis],) for axis, side in enumerate(band)]
+        places = [range(len(side.along)) if axis in waiting else (lead[axis],) for axis, side in enumerate(band)]
         numbers = {spot: self.read + i for i, spot in enumerate(product(*spots))}
         inputs = {place: self._inputs(band, place) for place in product(*places)}
         for place, needed in inputs.items():
-            self.made.append((self.name, *self._index(band, place)))
+            self.made.append((self.work.name, *self._index(band, place)))
             last = max((numbers[spot] for spot in needed), default=-1)
             self.last.append(max(last, self.last[-1] if self.last else -1))
         borders = {spot: self._border(band, spot) for spot in numbers}
@@ -228,12 +132,10 @@ class _Paced:
         """
         work = self.work
         region = tuple(slice(side.edges[i], side.edges[i + 1]) for side, i in zip(band, spot, strict=True))
-        gates = [key_of(gate) for gate in (work.unless, self.origin.after) if gate is not None]
-        waits = self._awaited(pace) or [key_of(state) for state in work.states]
-        key = (f"{self.name}-read", number, *spot)
-        self.found[key] = (ReadBlock(self.origin.view, region, work.unless is not None), *gates, *waits)
+        key = (f"{work.name}-read", number, *spot)
+        self.found[key] = (ReadBlock(work.view, region, work.skippable), *work.gates, *(self._awaited(pace) or work.states))
         if border is not None:
-            self.found[f"{self.name}-rim", number, *spot] = (border, key)
+            self.found[f"{work.name}-rim", number, *spot] = (border, key)
         self.read += 1
 
     def _awaited(self, pace: int) -> list[Key]:
@@ -249,15 +151,14 @@ class _Paced:
     def _add_tile(self, number: int, band: Sequence[_Side], place: Index, inputs: Sequence[Key]) -> None:
         work, index = self.work, self._index(band, place)
         along = tuple(side.along[i] for side, i in zip(band, place, strict=True))
-        gate = [] if work.unless is None else [key_of(work.unless)]
-        states = [key_of(state) for state in work.states]
-        how = GatherHow(work.function, work.array.shape, len(gate), bool(gate), len(states), None)
-        self.keys[index] = (self.name, *index)
-        self.found[self.name, *index] = (GatherBlock(how, along), *gate, *states, *inputs)
+        gate = work.gates[:1] if work.skippable else ()
+        how = GatherHow(work.function, work.view.shape, len(gate), bool(gate), len(work.states), None)
+        self.keys[index] = (work.name, *index)
+        self.found[work.name, *index] = (GatherBlock(how, along), *gate, *work.states, *inputs)
 
     def _key(self, number: int, spot: Index, own: bool, borders: Mapping[Index, Border | None]) -> Key:
         """Return the key of what a tile takes of a block that is read: its own one whole, of others the border if it is kept."""
-        return (f"{self.name}-read" if own or borders[spot] is None else f"{self.name}-rim", number, *spot)
+        return (f"{self.work.name}-read" if own or borders[spot] is None else f"{self.work.name}-rim", number, *spot)
 
 
 def band_edges(edges: Sequence[int], low: int, high: int) -> tuple[int, ...]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import dask.array as da
 from dask.delayed import Delayed
 
 from xprep.engine.blocks.folds import Fold, fold_work
 from xprep.engine.blocks.gather import BlockPlace
-from xprep.engine.blocks.pacing import Work, work_on
+from xprep.engine.blocks.work import Work, work_on
 from xprep.engine.machine.attempts import attempt
 from xprep.engine.sources.readable import View
 from xprep.io.commit.scratch import Scratch
@@ -28,19 +27,28 @@ def spill(tiles: da.Array, unit: Sequence[int], *, alone: bool) -> tuple[View, D
     Every tile holds whole units. ``alone`` promises that nobody else uses the tiles: they are then made in the task that
     writes them.
     """
+    view, store = scratch_copy(tiles, unit)
+    work = work_on(tiles, store, SPILL) if alone else Work(store, tiles, (), tiles.chunks, label=SPILL)
+    return view, fold_work(work, Fold(store, all), SPILL, scratch=tiles.nbytes)
+
+
+def scratch_copy(tiles: da.Array, unit: Sequence[int]) -> tuple[View, StoreTile]:
+    """Return a copy of ``tiles`` in scratch that is still to be written, in chunks of ``unit``, and what writes one."""
     scratch = Scratch.plan(options().scratch_url, options().scratch_options)
     target, source = scratch.array(tiles.name, tiles.shape, tiles.dtype, unit)
-    store = _Store(target)
-    work = work_on(tiles, store, SPILL) if alone else Work(store, tiles, (), tiles.chunks, label=SPILL)
-    written = fold_work(work, Fold(store, all), SPILL, scratch=prod(tiles.shape) * tiles.dtype.itemsize)
-    return View.of(source, scratch.place.url), written
+    return View.of(source, scratch.place.url), StoreTile(target)
 
 
 @named("spill-store")
 @dataclass(frozen=True, eq=False)
-class _Store:
+class StoreTile:
+    """Writes a tile to scratch, without the margins that it may have."""
+
     target: Writable
 
     def __call__(self, block: Array, place: BlockPlace) -> bool:
-        attempt(self.target.write, tuple(slice(*span) for span in place.output), block)
+        """Write it; return that this was done. What a step made has no margins any more, what was read for it has."""
+        inner = tuple(slice(o[0] - i[0], o[1] - i[0]) for i, o in zip(place.input, place.output, strict=True))
+        made = block.shape == tuple(stop - start for start, stop in place.output)
+        attempt(self.target.write, tuple(slice(*span) for span in place.output), block if made else block[inner])
         return True

@@ -98,7 +98,17 @@ class Layer:
     @property
     def indices(self) -> Iterator[Index]:
         """The tiles, in C order."""
-        return product(*(range(len(edge) - 1) for edge in self.edges))
+        return product(*map(range, self.counts))
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many tiles there are along every axis."""
+        return tuple(len(edge) - 1 for edge in self.edges)
+
+    def children_of(self, parent: Index, steps: Sequence[int]) -> list[Index]:
+        """Return the tiles of this level that become the tile ``parent`` of the next one."""
+        spans = zip(parent, steps, self.counts, strict=True)
+        return list(product(*(range(i * step, min((i + 1) * step, count)) for i, step, count in spans)))
 
     def spans(self, index: Sequence[int]) -> Spans:
         """Return where a tile lies."""
@@ -126,10 +136,10 @@ def _first(edges: tuple[tuple[int, ...], ...], ledger: Ledger) -> Layer:
 
 
 def _next(layer: Layer, below: Layer, level: int, steps: Sequence[int], dtype: np.dtype[Any], ledger: Ledger) -> Layer:
-    for index in {tuple(i // step for i, step in zip(child, steps, strict=True)) for child in below.done}:
+    for index in {parent_of(child, steps) for child in below.done}:
         spans = layer.spans(index)
         past = ledger.past.get((level, spans))
-        children = list(product(*(_children(i, f, len(e) - 1) for i, f, e in zip(index, steps, below.edges, strict=True))))
+        children = below.children_of(index, steps)
         if past is not None and all(child in below.done for child in children):
             nbytes = prod(stop - start for start, stop in spans) * dtype.itemsize
             seen = add_tile([below.done[child] for child in children], level, past.stored, nbytes)
@@ -137,8 +147,9 @@ def _next(layer: Layer, below: Layer, level: int, steps: Sequence[int], dtype: n
     return layer
 
 
-def _children(index: int, step: int, count: int) -> range:
-    return range(index * step, min((index + 1) * step, count))
+def parent_of(index: Index, steps: Sequence[int]) -> Index:
+    """Return the tile of the next level that a tile becomes a part of."""
+    return tuple(i // step for i, step in zip(index, steps, strict=True))
 
 
 def add_tile(children: Sequence[Seen], level: int, stored: Array | None, nbytes: int) -> Seen:

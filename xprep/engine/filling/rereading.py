@@ -6,24 +6,27 @@ still read once; what is read again are the pixels that were just written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import count, islice, product
 from math import prod
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import dask.array as da
 from dask.delayed import Delayed
 
 from xprep.engine.blocks.gather import BlockPlace
-from xprep.engine.blocks.needs import Span
+from xprep.engine.blocks.needs import Span, has_portions, portion_size
 from xprep.engine.filling.ledger import Ledger, NotingWrites, Spans
+from xprep.engine.filling.portions import WRITING, JoinTree
 from xprep.engine.filling.summaries import Seen, together
 from xprep.engine.filling.write import write_alone
+from xprep.engine.graph.driven import ComputePortion, driven_value
 from xprep.engine.graph.grid import regular_chunks, starts, tile_shape
 from xprep.engine.graph.joining import join_into
-from xprep.engine.graph.tasks import Tasks, call, key_of, unique, value_of
+from xprep.engine.graph.tasks import Cost, Key, Tasks, call, key_of, unique, value_of
 from xprep.engine.machine.attempts import attempt
+from xprep.engine.machine.memory import worker_threads
 from xprep.options import options
 from xprep.types import Array, Readable, Writable
 
@@ -97,14 +100,41 @@ def _write_level(how: _RereadLevel, after: Delayed) -> Delayed:
     chunks = regular_chunks(target.shape, tile_shape(target.shape, unit, (), target.dtype.itemsize, nbytes))
     edges = [starts(lengths) for lengths in chunks]
     name = unique("reread", after.key, how)
-    tasks: Tasks = {}
-    for index in product(*(range(len(lengths)) for lengths in chunks)):
-        spans = tuple((edge[i], edge[i + 1]) for edge, i in zip(edges, index, strict=True))
-        past = how.ledger.past.get((how.level, spans))
-        make = _MakeTile(how, spans, None if past is None else past.stored)
-        tasks[f"{name}-tile", *index] = (make, key_of(after))
+    level = _Tiles(how, tuple(edges), name)
+    if has_portions(level.ntiles):
+        return driven_value(name, level, [after], Cost())
+    tasks: Tasks = {key: (*task, key_of(after)) for key, task in level.tasks()}
     joins: Tasks = {key: (together, *parts) for key, parts in join_into(name, list(tasks)).items()}
     return value_of(name, tasks | joins, name, [after])
+
+
+@dataclass(frozen=True, eq=False)
+class _Tiles:
+    """The tiles of a level, and how they are written: one by one, or in portions."""
+
+    label: ClassVar[str] = WRITING
+    how: _RereadLevel
+    edges: tuple[tuple[int, ...], ...]
+    name: str
+
+    @property
+    def ntiles(self) -> int:
+        return prod(len(edge) - 1 for edge in self.edges)
+
+    def tasks(self) -> Iterator[tuple[Key, tuple[Any, ...]]]:
+        """Yield the key of every tile, and the task that writes it."""
+        for index in product(*(range(len(edge) - 1) for edge in self.edges)):
+            spans = tuple((edge[i], edge[i + 1]) for edge, i in zip(self.edges, index, strict=True))
+            past = self.how.ledger.past.get((self.how.level, spans))
+            yield (f"{self.name}-tile", *index), (_MakeTile(self.how, spans, None if past is None else past.stored),)
+
+    def drive(self, _inputs: Sequence[Any], compute: ComputePortion) -> Seen:
+        """Write them all in portions."""
+        seen, left, position = JoinTree(self.ntiles), self.tasks(), count()
+        while some := dict(islice(left, portion_size(worker_threads()))):
+            for one in compute(some, list(some), len(some)):
+                seen.add(next(position), one)
+        return seen.joined()
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +145,7 @@ class _MakeTile:
     spans: Spans
     stored: Array | None
 
-    def __call__(self, _after: Any) -> Seen:
+    def __call__(self, _after: Any = None) -> Seen:
         how = self.how
         nbytes = prod(stop - start for start, stop in self.spans) * how.target.dtype.itemsize
         if self.stored is not None:

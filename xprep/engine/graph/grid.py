@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from math import ceil, prod
 
 from xprep.naming import named
@@ -54,7 +55,10 @@ def pieces(edges: Sequence[int], low: int, high: int) -> tuple[Piece, ...]:
     [(0, 2, 3, 0), (1, 0, 3, 1), (2, 0, 1, 4)]
     """
     found = []
-    for index, (start, stop) in enumerate(pairwise(edges)):
+    for index in range(max(0, bisect_right(edges, low) - 1), len(edges) - 1):
+        start, stop = edges[index], edges[index + 1]
+        if start >= high:
+            break
         a, b = max(start, low), min(stop, high)
         if a < b:
             found.append(Piece(index, a - start, b - start, a - low))

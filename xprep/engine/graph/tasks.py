@@ -6,7 +6,7 @@ callable, a small frozen object; so no argument is ever mistaken for a key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -29,7 +29,7 @@ Tasks: TypeAlias = dict[Key, tuple[Any, ...]]
 
 
 class Skipped:
-    """What a task returns when nobody needs its result any more; whoever gets it passes it on."""
+    """What a task returns when its result is no longer needed; tasks that receive it return it too."""
 
 
 SKIPPED = Skipped()
@@ -126,6 +126,24 @@ class NamedLayer(MaterializedLayer):  # type: ignore[misc]
         super().__init__(tasks)
         self.origin, self.cost, self.identity, self.partial = origin, cost, identity, partial
         self.step: Any = None  # see `xprep.engine.graph.steps`
+
+    @property
+    def has_legacy_tasks(self) -> bool:
+        """False, so that nobody lists all keys of a graph, of which there may be millions, to find a task's among them."""
+        return False
+
+    def cull(self, keys: set[Key], all_hlg_keys: Collection[Key]) -> tuple[MaterializedLayer, Mapping[Key, set[Key]]]:
+        """Return the layer with only the tasks that ``keys`` need, which are made now, and what each needs."""
+        found: dict[Key, Any] = {}
+        needed: dict[Key, set[Key]] = {}
+        left = [key for key in keys if key in self.mapping]
+        while left:
+            key = left.pop()
+            if key not in found:
+                found[key] = task = self.mapping[key]
+                needed[key] = set(task[1:] if isinstance(task, tuple) else task.dependencies)
+                left += [one for one in needed[key] if one in self.mapping]
+        return MaterializedLayer(found, annotations=self.annotations), needed
 
 
 def unique(prefix: str, *parts: Any) -> str:

@@ -103,7 +103,7 @@ def is_forked(client: Any) -> bool:
     loss="untidy",
     without="a cluster that was closed, or workers that die, are told in dask's words",
 )
-def cluster_errors() -> tuple[tuple[type, ...], type]:
+def cluster_errors() -> tuple[tuple[Any, ...], Any]:
     """Return the errors of a cluster that was closed, and that of a task at which workers died."""
     cancelled = tuple(part_of("distributed.client", name) for name in ("FutureCancelledError", "FuturesCancelledError"))
     return cancelled, part_of("distributed.scheduler", "KilledWorker")

@@ -11,7 +11,7 @@ import dask
 from dask.system import CPU_COUNT
 
 from xprep.extras import load
-from xprep.redaction import redact, redact_text
+from xprep.redaction import raise_alone, redact, redact_text
 
 SETTINGS: Final = {
     # A worker that dies twice within 15 s, dask's own value, is given up with its nanny: 2 of 2 runs hung for ever.
@@ -93,7 +93,7 @@ def _remote(distributed: Any, address: str) -> Iterator[Any]:
     except (OSError, ValueError, RuntimeError) as error:
         shown, why = redact(address), redact_text(str(error), address)
         if isinstance(error, OSError):
-            raise OSError(f"no dask scheduler answers at {shown} within {CONNECT_SECONDS} s: {why}") from None
-        raise ValueError(f"{shown} is no address of a dask scheduler, such as tcp://host:8786: {why}") from None
+            raise_alone(OSError(f"no dask scheduler answers at {shown} within {CONNECT_SECONDS} s: {why}"))
+        raise_alone(ValueError(f"{shown} is no address of a dask scheduler, such as tcp://host:8786: {why}"))
     with client:
         yield client

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask.array as da
 import numpy as np
 
-from xprep.engine.graph.tasks import Cost
+from xprep.engine.graph.tasks import Cloned, Cost
 from xprep.engine.machine.memory import worker_threads
 from xprep.engine.sources.foreign_graphs import foreign_readings
 from xprep.engine.sources.readable import READING
@@ -44,6 +44,11 @@ class Estimate:
     threads: int
     scratch: int = 0
 
+    def beside(self, others: Sequence[Cost], tasks: int) -> Estimate:
+        """Return the estimate with what ``others`` take besides, in so many ``tasks``."""
+        front, block = sum(cost.front for cost in others), max((cost.block for cost in others), default=0)
+        return replace(self, front=self.front + front, block=max(self.block, block), tasks=self.tasks + tasks)
+
     @property
     def peak_memory(self) -> int:
         """Bytes that a process takes at most."""
@@ -68,9 +73,7 @@ def estimate(arrays: Sequence[Any], threads: int | None = None) -> Estimate:
         for name, parents in array.dask.dependencies.items():
             for parent in parents:
                 dependents.setdefault(parent, set()).add(name)
-    costs = {name: cost for name, layer in layers.items() if isinstance(cost := getattr(layer, "cost", None), Cost)}
-    for array in lazy:
-        costs.update(foreign_readings(array))
+    costs = {name: cost for array in lazy for name, cost in _costs(array)}
     persisted = sum(cost.held for name, cost in costs.items() if len(dependents.get(name, ())) > 1)
     reads = [Pass(cost.label, cost.reads, cost.maybe) for cost in costs.values() if cost.reads]
     block = max([cost.block for cost in costs.values()] + [_block(array) for array in lazy], default=0)
@@ -85,6 +88,16 @@ def estimate(arrays: Sequence[Any], threads: int | None = None) -> Estimate:
         threads=threads or worker_threads(),
         scratch=sum(cost.scratch for cost in costs.values()),
     )
+
+
+def _costs(array: da.Array) -> Iterator[tuple[str, Cost]]:
+    """Yield the layers below ``array`` and what they cost; of tasks that are there once more, what it costs once more."""
+    for name, layer in array.dask.layers.items():
+        if isinstance(cost := getattr(layer, "cost", None), Cost):
+            yield name, cost
+        if isinstance(again := getattr(layer, "origin", None), Cloned):
+            yield from ((f"{name} {below}", replace(cost, held=0)) for below, cost in _costs(again.array))
+    yield from foreign_readings(array)
 
 
 def scratch_below(arrays: Sequence[Any]) -> int:

@@ -17,7 +17,8 @@ import numpy as np
 from xprep.engine.graph.grid import starts
 from xprep.engine.graph.joining import FAN_IN, join_until
 from xprep.engine.graph.tasks import Key, Tasks, array_of, unique, value_of
-from xprep.engine.running.run import optimized, run
+from xprep.engine.running.optimizing import optimized
+from xprep.engine.running.run import run
 from xprep.engine.running.workers import check_machinery
 from xprep.engine.sources.lazy import compute_here
 from xprep.types import Array, Chunks
@@ -52,6 +53,25 @@ def build_blocks(functions: Mapping[Index, Callable[[], Array]], chunks: Chunks,
     name = unique("build", token, chunks)
     tasks: Tasks = {(name, *index): (function,) for index, function in functions.items()}
     return array_of(name, tasks, chunks, dtype)
+
+
+class AssembledArray(da.Array):  # type: ignore[misc]  # dask has no types
+    """An array that ``assemble(blocks)`` puts together where it is computed whole; in all else an array of these blocks.
+
+    dask holds every block beside the array that it copies them to: of masks, most of which are zeros, twice the memory and time.
+    """
+
+    assemble: Callable[[Any], Array]
+
+    def __dask_postcompute__(self) -> tuple[Callable[[Any], Array], tuple[()]]:
+        return self.assemble, ()
+
+
+def assembled(array: da.Array, assemble: Callable[[Any], Array]) -> AssembledArray:
+    """Return ``array``, put together by ``assemble``: it is given the blocks in nested lists, as `dask.array` nests them."""
+    found: AssembledArray = AssembledArray(array.dask, array.name, array.chunks, dtype=array.dtype)
+    found.assemble = assemble
+    return found
 
 
 def sum_blocks(

@@ -64,7 +64,7 @@ def _check_chunks(report: Collected, array: ZarrReadable, where: str) -> None:
         report.add("chunks", where, "failed", str(error))
         return
     except OSError as error:
-        report.add("chunks", where, "skipped", f"nobody can say which of {count} objects are there: {error}")
+        report.add("chunks", where, "skipped", f"it cannot be known which of {count} objects are there: {error}")
         _read_first(report, array, where)
         return
     report.arrays.append(ArrayDigest(where, array.shape, str(array.dtype), count, missing, nbytes, checksum))
@@ -81,7 +81,7 @@ def _check_chunks(report: Collected, array: ZarrReadable, where: str) -> None:
 
 
 def _read_first(report: Collected, array: ZarrReadable, where: str) -> None:
-    """Read a pixel at the beginning and at the end, as whoever opens the image does."""
+    """Read a pixel at the beginning and at the end, as any reader that opens the image does."""
     if not prod(array.shape):
         return
     try:

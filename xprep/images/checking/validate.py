@@ -12,7 +12,7 @@ from xprep.images.checking.arrays import check_array
 from xprep.images.checking.findings import Collected, Finding, State, Validation, join
 from xprep.images.checking.metadata import check_between, check_document, check_numbers, check_opening
 from xprep.images.checking.recomputed_levels import check_levels, check_placement, find_grown, find_steps
-from xprep.io.arrays.metadata import find_arrays
+from xprep.io.arrays.metadata import check_something, find_arrays
 from xprep.io.arrays.reads import ZarrReadable
 from xprep.io.commit.mark import describe_owner, read_status
 from xprep.io.json_nodes import brief
@@ -44,14 +44,14 @@ def validate(url: str | Path | Any, *, samples: int = SAMPLES, storage_options: 
     What is looked at: the metadata of every group, images, labels, plates and wells, by every MUST of its version of OME-Zarr
     that one document can break; by the models of a maintained library too, where one is installed (the extra ``validate``: what
     a model refuses against the rules is a warning); whether each level opens as `open_image` opens it; that every chunk (or
-    shard) is there, by its key, or that nobody can say; that levels have the sizes and places that they say, and pixels that are
-    their method's of the first level, on some regions; coordinates; and the same of labels, which must fit their image. Whether
-    bytes are still those that were written is `verify`'s to say, which reads them all.
+    shard) is there, by its key, or that this cannot be known; that levels have the sizes and places that they say, and pixels
+    that are their method's of the first level, on some regions; coordinates; and the same of labels, which must fit their
+    image. Whether bytes are still those that were written is `verify`'s to say, which reads them all.
 
     Parameters
     ----------
     url : str, Path or zarr store
-        An OME-Zarr image, a plate, a well, a store of several series, the group of an image's labels, a scene; whoever wrote it.
+        An OME-Zarr image, a plate, a well, a store of several series, the group of an image's labels, a scene; of any program.
     samples : int
         Regions of every level that are recomputed: the first and the last corner, then others.
     storage_options : mapping, optional
@@ -83,6 +83,7 @@ def validate(url: str | Path | Any, *, samples: int = SAMPLES, storage_options: 
     place = open_store(url, storage_options)
     group = read_group(place)
     if group is None:
+        check_something(place)
         raise StoreFormatError(f"{place} is no Zarr group, so it is no OME-Zarr image.")
     if read_status(group) == "writing":
         return Validation(place.url, (Finding("finished", "", "failed", f"{describe_owner(group)}."),))

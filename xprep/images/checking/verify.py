@@ -1,4 +1,4 @@
-"""Whether a finished store still holds what was written: every object against its size and checksum of then."""
+"""Whether a finished store still holds what was written: every object against the size and checksum noted when it was written."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Verification:
     nbytes : int
         Bytes that were read.
     damaged : tuple of Damage
-        What is not as it was written.
+        Objects that are not as they were written.
     """
 
     url: str

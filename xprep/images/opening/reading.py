@@ -16,6 +16,7 @@ from xprep.images.opening.level_choice import check_asked
 from xprep.images.opening.ome_images import open_level, read_placed
 from xprep.images.opening.series import check_dims, choose_series, warn_of_cost
 from xprep.images.opening.xarray_groups import open_bare, open_variable
+from xprep.io.arrays.metadata import check_something
 from xprep.io.arrays.reads import open_array
 from xprep.io.commit.mark import check_finished, inherit_status
 from xprep.io.ome.groups import Group, list_images, list_labels, read_group
@@ -136,7 +137,7 @@ def open_labels(
     dims: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> dict[str, xr.DataArray]:
-    """Open the label images of an image lazily, by their names; none where there are none."""
+    """Open the label images of an image lazily, by their names; an empty mapping where there are none."""
     group = read_group(open_store(url, storage_options, dims=dims or ""))
     if group is None:
         return {}
@@ -186,6 +187,7 @@ def open_tree(
     check_dims(place, dims)
     group = read_group(place)
     if group is None:
+        check_something(place)
         raise StoreFormatError(f"{place} is no Zarr group; open_image opens a bare array.")
     check_finished(group)
     group = group if series is None else choose_series(group, series)

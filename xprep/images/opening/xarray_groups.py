@@ -115,7 +115,7 @@ def open_bare(array: ZarrReadable, chunks: Any, label: str | None) -> xr.DataArr
         raise KeyError(f"{array.place} is a bare array and has no labels; got label={label!r}.")
     if array.dims is None:
         raise StoreFormatError(
-            f"{array.place} is a Zarr array of shape {array.shape} without dimension names, so nobody knows which axis is "
+            f"{array.place} is a Zarr array of shape {array.shape} without dimension names, so it is not known which axis is "
             "which. Name them: xarray.DataArray(dask.array.from_zarr(url), dims=('c', 'y', 'x'))."
         )
     return lazy_image(decoded(array, "missing but 0"), array.dims, {}, None, chunks)

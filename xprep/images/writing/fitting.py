@@ -15,6 +15,7 @@ from xprep.engine.blocks.deliver import made_of
 from xprep.engine.filling.summaries import Seen
 from xprep.engine.graph.tasks import noted_below
 from xprep.errors import StoreFormatError
+from xprep.io.arrays.metadata import check_something
 from xprep.io.commit.mark import check_finished, read_mark
 from xprep.io.dataset_files import dataset_from_json, json_of_dataset
 from xprep.io.ome.groups import read_group
@@ -78,7 +79,7 @@ class Fit:
 
 
 def fit_of(data: Any) -> Fit:
-    """Return the statistics that pixels are made with: by the last step, or by one before; of several, nobody can say."""
+    """Return the statistics that pixels are made with: by the last step, or by one before; None of several."""
     made = made_of(data)
     if made is not None and made.statistics:
         return Fit(made.statistics, made.about, is_last=True)
@@ -113,6 +114,8 @@ def statistics_of(url: str | Path | Any, *, storage_options: Mapping[str, Any] |
         There is no Zarr group, or it was not made with statistics.
     UnfinishedStoreError
         It is not finished.
+    FileNotFoundError
+        There is nothing.
 
     Examples
     --------
@@ -125,6 +128,7 @@ def statistics_of(url: str | Path | Any, *, storage_options: Mapping[str, Any] |
     place = open_store(url, storage_options)
     group = read_group(place)
     if group is None:
+        check_something(place)
         raise StoreFormatError(f"{place} is no Zarr group; give the store of an image that was normalised.")
     check_finished(group)
     found = read_mark(group).get(MARK)

@@ -10,10 +10,8 @@ from typing import Any
 import xarray as xr
 
 from xprep.dims.axes import SPACE
-from xprep.dims.containers.shrinking import Shrinking, shrunk_coords
-from xprep.engine.blocks.gather import Gathered
-from xprep.engine.graph.tasks import origin_of
-from xprep.engine.sources.lazy import is_lazy
+from xprep.dims.containers.coarser import made_steps
+from xprep.dims.containers.shrinking import shrunk_coords
 from xprep.images.writing.pyramid_levels import Shape, spacing_of
 
 
@@ -23,19 +21,6 @@ class Given:
 
     levels: tuple[xr.DataArray, ...]
     method: str = ""
-
-
-def made_steps(levels: Sequence[xr.DataArray]) -> list[Shrinking] | None:
-    """Return how lazy levels are made, if each is `pyramid`'s of the one before: then they need not be made apart."""
-    steps = []
-    for before, level in pairwise(levels):
-        made = origin_of(level.data) if is_lazy(level.data) else None
-        if not isinstance(made, Gathered) or not isinstance(made.function, Shrinking):
-            return None
-        if not is_lazy(before.data) or made.array.name != before.data.name:
-            return None
-        steps.append(made.function)
-    return steps if len({step.method for step in steps}) == 1 else None
 
 
 def given_shapes(levels: Sequence[xr.DataArray]) -> list[Shape]:
@@ -88,7 +73,7 @@ def _check_extent(before: xr.DataArray, level: xr.DataArray, dim: str, n: int) -
     if level.sizes[dim] > 1 and max(abs(a - b) for a, b in zip(ends, own_ends, strict=True)) > 1.5 * coarse:
         raise ValueError(
             f"level {n} reaches from {own_ends[0]:g} to {own_ends[1]:g} along {dim!r}, the level before from {ends[0]:g} to "
-            f"{ends[1]:g}. Levels of a pyramid show the same; mend the coordinates, or drop them: tree.drop_vars({dim!r})."
+            f"{ends[1]:g}. Levels of a pyramid show the same; correct the coordinates, or drop them: tree.drop_vars({dim!r})."
         )
 
 

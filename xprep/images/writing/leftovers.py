@@ -22,7 +22,7 @@ from xprep.io.store.places import Place
 from xprep.types import Array, Listener
 
 STAGE = "checking"
-UNKNOWN = "what the source was is not there, or torn: the run ended before it was listed, or lost it."
+UNKNOWN = "the note on the source is missing or incomplete: the run ended before the source was listed, or lost the note."
 TOLD_BYTES = 2**28  # less is read in a second, and no bar is worth it
 
 
@@ -58,7 +58,7 @@ class KeptTiles:
         """Return what a report says of what could not be used."""
         found = []
         if self.torn:
-            found.append(f"{len(self.torn)} notes could not be used, and what they were about was made again: {self.torn[0]}")
+            found.append(f"{len(self.torn)} notes could not be used, and what they described was made again: {self.torn[0]}")
         if self.lost:
             found.append(f"{len(self.lost)} objects of the finished store were lost or cut, and made again: {self.lost[0]}, …")
         if self.damaged:
@@ -66,7 +66,7 @@ class KeptTiles:
         return found
 
 
-# What is known of the source of what a store holds: it is what it was, or nobody can say so, or there is nothing yet.
+# What is known of the source of a store: it is unchanged, or this cannot be known, or nothing was written yet.
 Source = Literal["as it was", "unknown", "nothing"]
 
 

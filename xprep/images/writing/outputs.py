@@ -41,8 +41,8 @@ def outputs_of(container: Any, url: Any, options: WriteOptions, labels: Mapping[
     Raises
     ------
     ValueError
-        There is no image; whether one is, is in doubt, and its levels would be blended; nodes named as levels that are none;
-        ``labels`` of several images; two images of one URL.
+        There is no image; it is not clear which variable is the image, and levels would be blended; nodes that
+        are named as levels and are not; ``labels`` of several images; two images of one URL.
     """
     if isinstance(container, xr.DataArray):
         return [Output(container, url, options, labels)]
@@ -99,7 +99,7 @@ def _labels_of(one: LocatedImage, found: ContainerContents) -> dict[str, xr.Data
 
 
 def _refuse_false_levels(tree: xr.DataTree, found: ContainerContents) -> None:
-    """Refuse nodes that are named as levels and are none: their stores would look like the levels of one image."""
+    """Refuse nodes that are named as levels and are not: their stores would look like the levels of one image."""
     true = {group.parent for group in found.groups}
     for path, node in nodes_of(tree).items():
         names = numbered_children(node)

@@ -87,10 +87,10 @@ def spacing_of(image: xr.DataArray, dim: str) -> tuple[float, float]:
     drop = f"or drop the coordinate: image.drop_vars({dim!r})."
     if not (np.isfinite(values).all() and np.isfinite(step)):
         raise ValueError(
-            f"the coordinate {dim!r} is not finite everywhere, so nobody knows where its pixels are. Mend it, {drop}"
+            f"the coordinate {dim!r} is not finite everywhere, so the positions of its pixels are unknown. Correct it, {drop}"
         )
     if (values == values[0]).all() and step == 0:
-        raise ValueError(f"the values of the coordinate {dim!r} are all the same: its pixels have no size. Mend it, {drop}")
+        raise ValueError(f"the values of the coordinate {dim!r} are all the same: its pixels have no size. Correct it, {drop}")
     if line is None and len(values) > 1 and (dim in SPACE or step == 0):
         raise ValueError(
             f"the coordinate {dim!r} is not evenly spaced ({tell_steps(stored)}), and OME-Zarr has one scale a dim. "

@@ -30,7 +30,7 @@ class Report:
     peak_memory : int
         Largest resident size of this process so far, in bytes.
     codec : str
-        How chunks are stored; those of labels as well where it is another way.
+        How chunks are stored; those of labels too, where they differ.
     notes : tuple of str
         What was noticed on the way: empty channels, percentiles that are not positive.
     statistics : dict
@@ -38,8 +38,8 @@ class Report:
     nbytes_before : int
         Bytes of pixels, before compression, that an earlier run wrote and this one kept: with ``nbytes``, all of the store.
     source : str
-        Whether it was seen that what was read did not change meanwhile: ``"watched"``, ``"in memory"`` (nothing is stored), or
-        ``"not watched: "`` and why.
+        Whether a change of the source during the run would have been noticed: ``"watched"``, ``"in memory"`` (nothing is stored),
+        or ``"not watched: "`` and why.
     left_out : int, optional
         Pixels of the image that `normalize` left out, NaN in every channel (before steps that followed it), where a pass for
         ``p_post`` counted them.
@@ -49,7 +49,7 @@ class Report:
         How the image was normalised, as a paragraph for the methods of a paper: parameters, version, citation.
     objects_checked, nbytes_checked : int
         Objects of an earlier run that were compared with what it noted before they were counted; and how many bytes were read for
-        that: in a bucket the store's own MD5 tells of most.
+        that: in a bucket, the store's own MD5 is used for most.
     """
 
     url: str

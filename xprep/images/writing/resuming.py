@@ -78,7 +78,7 @@ def _attributes(array: xr.DataArray) -> dict[str, str]:
 def no_fingerprint() -> ValueError:
     """Return the error for a run that cannot be told from another."""
     return ValueError(
-        "resume=True: nobody can say whether this image is the one that was being written: dask gave a part of it a random "
+        "resume=True: it cannot be known whether this image is the one that was being written: dask gave a part of it a random "
         "name. Open its source with xprep.open_image; or give the same fingerprint='…', a text that stands for these "
         "pixels and parameters, in the first run and in this one."
     )

@@ -1,4 +1,10 @@
-"""Whether the stored objects that a run reads stay what they are: listed as it begins, at its end, and when it is resumed."""
+"""Whether the stored objects that a run reads stay what they are: listed as it begins, at its end, and when it is resumed.
+
+1. `begin` lists the objects in a thread, beside the first reads;
+2. `keep` notes the sums in the journal, once they are known, so that a later run can compare;
+3. `resume` compares that note with a new listing, before an earlier run's tiles are counted;
+4. `check` lists again when all is written; a difference is `SourceChangedError`, which is noted too, so that no run goes on.
+"""
 
 from __future__ import annotations
 

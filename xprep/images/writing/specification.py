@@ -102,7 +102,7 @@ def specify(image: xr.DataArray, options: WriteOptions) -> tuple[list[Shape], li
     Raises
     ------
     ValueError
-        Chunks, shards or factors that are none; coordinates that OME-Zarr cannot say.
+        Invalid chunks, shards or factors; coordinates that OME-Zarr cannot express.
     """
     levels = [image] if options.given is None else [ordered(level) for level in options.given.levels]
     for level, dim in product(levels, image.dims):
@@ -175,7 +175,7 @@ def specify_label(
     Raises
     ------
     ValueError
-        Its name is none, its size is not the image's, or it does not lie on it (`xprep.dims.alignment`).
+        Its name is invalid, its size is not the image's, or it does not lie on it (`xprep.dims.alignment`).
     KeyError
         It lacks one of the image's channels.
     TypeError

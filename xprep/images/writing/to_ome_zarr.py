@@ -1,4 +1,13 @@
-"""Writing OME-Zarr: arrays and coordinates first, pixels with all their levels in one pass, the metadata last."""
+"""Writing OME-Zarr: arrays and coordinates first, pixels with all their levels in one pass, the metadata last.
+
+1. `order_all`: everything is checked, for all images of a call; nothing is created;
+2. `start_all`: the sources are listed (`SourceWatch`), and store after store is created, or found and taken over;
+3. `lazy_values`: what has to be computed, for all images together, so that shared statistics are computed once;
+4. `run`: tiles are written, with their levels, and noted;
+5. `finish_all`: the sources are listed again, and every store gets its metadata.
+
+Where a step fails, stores that no pixel was written to are taken back, and the error says what becomes of the others.
+"""
 
 from __future__ import annotations
 
@@ -87,8 +96,8 @@ def to_ome_zarr(
         then renames that, a bucket (S3, Google, Azure) copies it on its own side, which takes the space of both for a while
         and a request an object. Other stores delete the old one first; a warning says so before that.
     resume : bool
-        Go on with what the same call left unfinished: tiles that are there are not made again, statistics are those of then.
-        With nothing there it begins, with a finished store of the same call it does nothing.
+        Go on with what the same call left unfinished: finished tiles are not made again, and statistics are those of the first
+        run. With nothing there it begins, with a finished store of the same call it does nothing.
     storage_options : mapping, optional
         For fsspec: credentials, endpoint. Never stored.
     progress : bool or listener, optional
@@ -117,10 +126,10 @@ def to_ome_zarr(
         Something is there, and ``overwrite`` is off (or it is no Zarr store); with ``resume``, it is another call's; another
         process is writing it.
     ValueError
-        No image, or whole numbers that may be labels and would be blended; nodes named as levels that are none; the output
-        lies in the input or holds it, a dim that OME-Zarr has not, uneven coordinates, an unknown choice, chunks or factors that
-        are none; codecs that the version cannot store, that lose what they are not made to, or that xprep would not read;
-        ``resume`` of an image whose origin nobody knows, without ``fingerprint``.
+        No image, or whole numbers that may be labels and would be blended; nodes that are named as levels and are not; the output
+        lies in the input or holds it, a dim that OME-Zarr does not have, uneven coordinates, an unknown choice, invalid
+        chunks or factors; codecs that the version cannot store, that change pixels although they are called lossless, or that
+        xprep would not read; ``resume`` of an image whose origin is not known, without ``fingerprint``.
     ScratchFullError
         The image has to go through scratch, which has too little room; nothing is created.
     SourceChangedError

@@ -19,7 +19,7 @@ from xprep.io.codecs.inflation import find_unbounded, flat_chain
 from xprep.options import options
 
 _KEYS: Final = ("zarr_format", "codecs", "filters", "compressor")
-# What is made to lose some of the pixels: whoever gives it means it.
+# Codecs that are meant to be lossy: who gives one accepts that.
 _LOSSY: Final = ("bitround", "quantize", "fixedscaleoffset", "scale_offset", "astype", "cast_value", "zfpy")
 
 

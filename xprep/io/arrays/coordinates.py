@@ -199,4 +199,4 @@ def plain(value: Any, where: str = "an attribute") -> Any:
         return str(value)
     if value is None or isinstance(value, str | bool | int | float):
         return value
-    raise TypeError(f"{where} is a {type(value).__name__}, which JSON does not know; make it text or a number.")
+    raise TypeError(f"{where} is a {type(value).__name__}, which JSON cannot hold; make it a text or a number.")

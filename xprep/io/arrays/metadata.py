@@ -93,16 +93,24 @@ def find_array(place: Place) -> ArrayNode:
         return node
     if (other := place.read_json("zarr.json")) is not None:
         raise StoreFormatError(f"{place} is a Zarr {other.get('node_type')}, not an array.")
-    if not _has_anything(place):
-        raise FileNotFoundError(f"there is nothing at {place}: no such store, folder or bucket.")
+    check_something(place)
     raise StoreFormatError(f"{place} holds no Zarr array (no zarr.json, no .zarray).")
 
 
-def _has_anything(place: Place) -> bool:
+def check_something(place: Place) -> None:
+    """Say so where there is nothing at all, before it is said of what is there that it is no store.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is nothing.
+    """
     try:
-        return bool(place.list_folder())
+        found = place.list_folder()
     except OSError:
-        return True  # http lists nothing
+        return  # http lists nothing
+    if not found:
+        raise FileNotFoundError(f"there is nothing at {place}: no such store, folder or bucket.")
 
 
 def _read(place: Place, names: Sequence[str], files: Sequence[str]) -> dict[str, ArrayNode]:

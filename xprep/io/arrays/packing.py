@@ -43,6 +43,9 @@ class Decoding:
     attributes: Mapping[str, Any]
     stored: np.dtype[Any]
 
+    def __post_init__(self) -> None:
+        _ = self.dtype  # what xarray does not decode by is refused now
+
     @cached_property
     def dtype(self) -> np.dtype[Any]:
         """Of the numbers after."""
@@ -95,7 +98,7 @@ def find_decoding(metadata: Mapping[str, Any], dtype: np.dtype[Any], fill: Fill,
         decoding = Decoding(found, dtype)
     except (ValueError, TypeError, KeyError, OverflowError, struct.error) as error:
         raise StoreFormatError(
-            f"{where} is packed by {found}, which xarray does not decode by: {error}. Mend these attributes, or delete them to "
+            f"{where} is packed by {found}, which xarray cannot decode: {error}. Correct these attributes, or delete them to "
             "read the stored numbers."
         ) from None
     if decoding.dtype.kind not in "biufc":

@@ -45,6 +45,9 @@ class ZarrWritable:
     place: Place
     coords: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        _ = self._chain  # found once: what travels to workers has it
+
     @cached_property
     def shape(self) -> tuple[int, ...]:
         """Lengths of the axes."""

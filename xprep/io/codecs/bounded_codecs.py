@@ -91,7 +91,8 @@ class BoundedCodec(BytesBytesCodec):
         _, settings = read_codec(self.to_dict())
         limit = _limit(chunk_spec.shape, chunk_spec.dtype.to_native_dtype(), self.alone)
         flat = inflate(self.name, settings, memoryview(chunk_data.to_bytes()), limit)
-        return chunk_spec.prototype.buffer.from_bytes(flat)
+        made: Buffer = chunk_spec.prototype.buffer.from_bytes(flat)
+        return made
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: Any) -> Buffer:
         return await asyncio.to_thread(self._decode, chunk_data, chunk_spec)

@@ -109,7 +109,7 @@ def _of_text(text: str) -> tuple[Any, ...]:
         return ()
     name, colon, level = text.partition(":")
     if name not in _LEVELS or not re.fullmatch("[0-9]*" if not colon else "[0-9]+", level):
-        raise ValueError(f"compression={text!r} is none that xprep knows. {_WAYS}")
+        raise ValueError(f"compression={text!r} is not a compression that xprep knows. {_WAYS}")
     number, levels = int(level or 1), _LEVELS[name]
     if number not in levels:
         raise ValueError(f"compression={text!r}: the level of {name} is {levels[0]} to {levels[-1]}.")

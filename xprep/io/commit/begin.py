@@ -1,4 +1,14 @@
-"""Where images go: a store that is created, or one that an earlier run left and that is filled further."""
+"""Beginning the store of an image: creating it, or taking over the one that an earlier run left.
+
+Steps, the first three while the folder is held (`xprep.io.commit.lock`):
+
+1. in a bucket, what an earlier run with ``overwrite`` announced is carried out first (`go_on_moving`);
+2. what is there is looked at: nothing, a store that may be overwritten, one of the same fingerprint to go on with, or a refusal;
+3. the place is claimed: the root says "writing", and by which run;
+4. arrays and coordinates are created. Where that fails, what this run created is deleted again.
+
+Then the caller fills the arrays, and `xprep.io.commit.finishing` ends it.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,14 @@
 """The store of an image that a run has claimed, as a value: where it is, and the arrays that are to be filled.
 
-A straight line: `xprep.io.commit.begin` claims a store and creates its arrays, whoever computes fills them, and
-`xprep.io.commit.finishing` writes the metadata last. Every step gives the next value; nothing is set from outside.
+A straight line, of which every step gives the next value. What a kill leaves at each:
+
+1. `xprep.io.commit.begin` claims it: the root says "writing", by this run. It does not open and cannot be resumed;
+2. `with_levels`, `with_labels`: arrays and coordinates, without pixels. The same;
+3. `mark_ready`: the root has the fingerprint, too. From here on, a run of the same fingerprint goes on with it;
+4. the caller writes units and notes each in the journal;
+5. `xprep.io.commit.finishing`: lists of checksums and metadata of all groups but the root; a listing shows that every unit is
+   there; the root's OME metadata with "finished"; the journal's parts are deleted. Beside an older store, both are then
+   exchanged. A kill before the root's metadata leaves a store that is resumed; after it, a finished one.
 """
 
 from __future__ import annotations

@@ -197,7 +197,7 @@ def read_manifest(place: Place) -> Array | None:
     data, _, checksum = found.rpartition(b" %s " % FORMAT.encode())
     if checksum != b"%08x" % checksum_of(data):
         raise StoreFormatError(
-            f"{place}/{MANIFEST}, the list of checksums, is damaged, or another version of xprep wrote it, so it tells nothing: "
-            "overwrite=True writes the store anew."
+            f"{place}/{MANIFEST}, the list of checksums, is damaged, or another version of xprep wrote it, so nothing can be "
+            "compared: overwrite=True writes the store anew."
         )
     return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))

@@ -1,4 +1,10 @@
-"""One writer a store: two runs never look and begin at once, and the one that comes second is told."""
+"""One writer a store: two runs never look and begin at once, and the one that comes second is told.
+
+1. `hold`: on a local disk the folder above is locked while a run looks at what is there and begins, and again while it puts its
+   store in place. Where nothing can be locked (a bucket, NFS), the next two steps do it alone;
+2. `begin`: the mark of the run is written only if nothing is there, which disks and buckets with conditional writes guarantee;
+3. `is_mine`: every few seconds, and before it finishes, a run reads the mark again, and stops if it is another's.
+"""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ def decode_note(data: bytes, where: str) -> dict[str, Any]:
     head, _, rest = data.partition(b" ")
     checksum, _, body = rest.partition(b" ")
     if head != FORMAT.encode():
-        raise StoreFormatError(f"{where} is torn, or another version of xprep wrote it: it does not begin with {FORMAT!r}.")
+        raise StoreFormatError(f"{where} is incomplete, or another version of xprep wrote it: it does not begin with {FORMAT!r}.")
     if checksum != b"%08x" % checksum_of(body):
-        raise StoreFormatError(f"{where} is torn or was changed: it has not the checksum that it says.")
+        raise StoreFormatError(f"{where} is incomplete or was changed: its checksum does not match.")
     found: dict[str, Any] = json.loads(body)
     return found

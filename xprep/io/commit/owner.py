@@ -107,7 +107,7 @@ class Owner:
     @property
     def _since(self) -> str:
         if (elapsed := self._elapsed) is None:
-            return f"since a time that is none ({_shown(self.created)!r})"
+            return f"since a time that cannot be read ({_shown(self.created)!r})"
         if elapsed < -_TOLERATED:
             return f"since {self.created} by a clock that is {_rough(-elapsed)} ahead of this machine's, or was"
         return f"since {self.created}"

@@ -269,7 +269,7 @@ class Leftover:
         return None if self.owner is None else self.owner.age_seconds
 
     def remove(self) -> None:
-        """Delete it, whoever owns it."""
+        """Delete it, also that of another process."""
         _delete(self.place, os.getpid())
 
 

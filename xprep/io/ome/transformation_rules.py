@@ -117,7 +117,7 @@ def _wrong_size(kind: str, step: Mapping[str, Any], before: int | None, after: i
         if kind == "mapAxis" and max(given) >= wanted:
             return f"'mapAxis' {given} names axes that are not there; there are {wanted}"
         if kind == "rotation" and not _is_rotation(given):
-            return f"'rotation' {brief(given)} is none: its rows must be of length 1, at right angles, and keep orientation"
+            return f"'rotation' {brief(given)} is not a rotation: rows must be of length 1, at right angles, and keep orientation"
     if kind == "affine" and given is not None:
         columns, rows = (before if before is not None else len(given[0]) - 1) + 1, after if after is not None else len(given)
         if len(given[0]) != columns or len(given) != rows:

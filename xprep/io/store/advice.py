@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from zarr.abc.store import Store
 
 from xprep.io.store import backends, forbidden, urls
+from xprep.redaction import raise_alone
 
 # The numbers of errors that come without: the engine asks them whether trying again may help.
 _ERRNOS: Final = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES, TimeoutError: errno.ETIMEDOUT}
@@ -56,6 +57,11 @@ def explain(error: BaseException, what: str, secrets: Mapping[str, Any] | None =
     return explained
 
 
+def refuse(error: BaseException, what: str, secrets: Mapping[str, Any] | None = None) -> NoReturn:
+    """Raise what `explain` makes of ``error``."""
+    raise_alone(explain(error, what, secrets))
+
+
 class Explained:
     """A context in which errors of ``store`` and of its backend say ``what`` failed, without secrets."""
 
@@ -71,4 +77,4 @@ class Explained:
         explained = explain(error, self._what(), self._secrets)
         if isinstance(explained, PermissionError):
             backends.forget_client(self._store)
-        raise explained from None
+        raise_alone(explained)

@@ -116,9 +116,9 @@ def _name_icechunk(store: Any) -> str:
 
 
 def forget_client(store: Store) -> None:
-    """Let the next store of this kind be opened anew: fsspec keeps clients, also one that found no credentials or wrong ones.
+    """Have the next store of this kind opened with a new client: fsspec keeps clients, also those with wrong credentials.
 
-    Who then sets them in the environment, in a notebook, would be refused as before.
+    Credentials that are set afterwards, in the same notebook, would otherwise not be used.
     """
     if isinstance(store, FsspecStore):
         type(store.fs).clear_instance_cache()

@@ -9,7 +9,7 @@ from typing import Any
 import fsspec
 
 from xprep.io.store import urls
-from xprep.io.store.advice import explain
+from xprep.io.store.advice import refuse
 
 
 def has_pattern(url: str) -> bool:
@@ -44,4 +44,4 @@ def find_urls(pattern: str, storage_options: Mapping[str, Any] | None = None) ->
         system, path = fsspec.url_to_fs(where.text, **{**(storage_options or {}), **options})
         return sorted(system.unstrip_protocol(found) for found in system.glob(path))
     except Exception as error:  # noqa: BLE001  (any backend, any error; none may carry a secret)
-        raise explain(error, f"cannot list {where.shown}", storage_options) from None
+        refuse(error, f"cannot list {where.shown}", storage_options)

@@ -16,7 +16,7 @@ from xprep.arguments import check_mapping
 from xprep.io.json_documents import encode_json, parse_json
 from xprep.io.private_weakref import drop_finalizers
 from xprep.io.store import backends, forbidden, keys, listing, paging, urls
-from xprep.io.store.advice import Explained, explain
+from xprep.io.store.advice import Explained, refuse
 from xprep.io.store.files.finding import find_file
 from xprep.io.store.files.stores import FileStore
 from xprep.io.store.local_paths import check_text
@@ -303,4 +303,4 @@ def _open_remote(where: urls.Url, given: dict[str, Any], mode: Mode) -> Store:
             drop_finalizers(store.fs)
         return store
     except Exception as error:  # noqa: BLE001  (any backend, any error; none may carry a secret)
-        raise explain(error, f"cannot open {where.shown}", {**given, "url": where.text}) from None
+        refuse(error, f"cannot open {where.shown}", {**given, "url": where.text})

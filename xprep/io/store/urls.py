@@ -160,7 +160,7 @@ def _remote(url: str, scheme: str) -> Url:
             "slash? Write '%40' for an '@' in the path, '%2F' for a '/' in a password."
         )
     if "\0" in rest or not rest.strip("/"):
-        raise ValueError(f"{redact(url)} names no bucket, host or folder.")
+        raise ValueError(f"{redact(url)} has no bucket, host or folder.")
     return Url(protocol, rest.strip("/"), f"{scheme}://{rest}".rstrip("/"))  # fsspec knows schemes in small letters only
 
 
@@ -248,7 +248,7 @@ def check_output(url: str | Path) -> None:
     name = str(url).rstrip("/").rpartition("/")[2].lower()
     if ending := next((one for one in FILES if name.endswith(one)), None):
         pack = " and pack it afterwards" if ending in PACKED else ""
-        raise ValueError(f"{redact(url)} would be a folder that is called like a file; give a name that ends in .zarr{pack}.")
+        raise ValueError(f"{redact(url)} would be a folder with the name of a file; give a name that ends in .zarr{pack}.")
 
 
 def is_bucket(url: str) -> bool:

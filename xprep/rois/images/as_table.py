@@ -23,7 +23,7 @@ def as_table(rois: Any, images: Sequence[xr.DataArray]) -> RoiTable:
     TypeError
         Neither.
     ValueError
-        Labels that are none, or do not fit the images.
+        Labels that are not labels, or do not fit the images.
     """
     if isinstance(rois, RoiTable):
         return rois

@@ -92,7 +92,7 @@ def roi_features(
     width
         Half-width of the windows about the centroids.
     iterations
-        MeasureHow far the surround reaches (`xprep.rois.center_surround`).
+        How far the surround reaches (`xprep.rois.center_surround`).
     eps
         See `xprep.rois.cross_power_spectrum`.
     surround : {"filled", "annulus"}

@@ -62,7 +62,7 @@ def traces(image: xr.DataArray, rois: Any, *, how: How = "weighted_mean", skipna
 
     Notes
     -----
-    BatchSums are in float64: parts per block, joined in a fixed order. Blocks without a ROI are not read.
+    Sums are in float64: parts per block, joined in a fixed order. Blocks without a ROI are not read.
 
     Examples
     --------
@@ -144,7 +144,7 @@ def _sum_rois(movie: Any, rois: RoiTable, weighing: Weighing, ndim: int) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class BlockSums:
-    """BatchSums the ROIs of one block, whose last axes have the shape ``extent``."""
+    """Sum the ROIs of one block, whose last axes have the shape ``extent``."""
 
     rois: Ints
     starts: Ints

@@ -63,7 +63,7 @@ class Touches:
 
     @cached_property
     def times(self) -> Ints:
-        """MeasureHow many blocks each ROI touches."""
+        """How many blocks each ROI touches."""
         return np.bincount(self.rois, minlength=self.count)
 
     @cached_property

@@ -17,7 +17,7 @@ Index = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class RoiPixels:
-    """RoiPixels of ROIs: weights in float64, positions in int64, ROI i at ``starts[i]:starts[i + 1]``."""
+    """Pixels of ROIs: weights in float64, positions in int64, ROI i at ``starts[i]:starts[i + 1]``."""
 
     lam: NDArray[np.float64]
     z: Ints

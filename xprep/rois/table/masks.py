@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 from math import prod
-from typing import TYPE_CHECKING
+from operator import getitem
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from xprep.arguments import check_number, check_whole
 from xprep.engine.graph.grid import regular, starts
-from xprep.engine.running.roi_blocks import build_blocks
-from xprep.kernels.rois import fill_pixels
+from xprep.engine.running.roi_blocks import assembled, build_blocks
+from xprep.kernels.rois import allocate_zeros, fill_pixels
+from xprep.naming import named
 from xprep.options import options
 from xprep.rois.table.flat_pixels import RoiPixels
 from xprep.rois.table.offsets import fill_windows, flat_offsets
 from xprep.rois.table.window_centers import Centers, centers_of, check_width
 from xprep.switches import check_switch
-from xprep.types import Array
+from xprep.types import Array, Chunks
 
 if TYPE_CHECKING:
     from xprep.rois.table.ragged_columns import RaggedPixels
@@ -51,7 +54,7 @@ def build_masks(table: RaggedPixels, shape: tuple[int, ...], volumetric: bool) -
         for index in np.ndindex(*(len(lengths) for lengths in chunks[1:])):
             region = tuple((edge[i], edge[i + 1]) for edge, i in zip(edges[1:], index, strict=True))
             functions[row, *index] = _Mask(pixels, region)
-    data = build_blocks(functions, chunks, np.float32, table.fingerprint)
+    data = assembled(build_blocks(functions, chunks, np.float32, table.fingerprint), _Assemble(chunks))
     placed = {dim: axis for dim, axis in table.placement.items() if dim in dims and axis.pixel_size is not None}
     coords = {dim: axis.coordinate(lengths[dim], dim) for dim, axis in placed.items()}
     return xr.DataArray(data, dims=("roi", *dims), coords={"roi": table.names, **coords}, name="masks")
@@ -72,8 +75,36 @@ class _Mask:
         places = self.pixels.space(len(self.region))
         inside = np.all([(a <= p) & (p < b) for p, (a, b) in zip(places, self.region, strict=True)], axis=0)
         local = [place[inside] - start for place, (start, _) in zip(places, self.region, strict=True)]
-        offsets = flat_offsets([self.pixels.rois[inside], *local], shape)
-        return fill_pixels(np.zeros(shape, np.float32), offsets, self.pixels.lam[inside])
+        index, lam = (self.pixels.rois[inside], *local), self.pixels.lam[inside]
+        block = fill_pixels(allocate_zeros(shape, np.float32), flat_offsets(list(index), shape), lam).view(_MaskBlock)
+        block.written = index, lam
+        return block
+
+
+class _MaskBlock(np.ndarray):
+    """Masks that remember what was written to their zeros; nothing that is made of them does."""
+
+    written: tuple[tuple[Array, ...], Array] | None = None
+
+
+@named("assemble-masks")
+@dataclass(frozen=True)
+class _Assemble:
+    """All masks in one array, of which only the pages that ROIs touch are in memory."""
+
+    chunks: Chunks
+
+    def __call__(self, blocks: Any) -> Array:
+        whole = allocate_zeros([sum(lengths) for lengths in self.chunks], np.float32)
+        edges = [starts(lengths) for lengths in self.chunks]
+        for index in np.ndindex(*map(len, self.chunks)):
+            block = reduce(getitem, index, blocks)
+            part = whole[tuple(slice(edge[i], edge[i + 1]) for edge, i in zip(edges, index, strict=True))]
+            if (written := getattr(block, "written", None)) is None:  # it was sent here by another process
+                part[...] = block
+            else:
+                part[written[0]] = written[1]
+        return whole
 
 
 def build_centered_masks(

@@ -60,7 +60,7 @@ def check_placement(placement: Mapping[str, Any]) -> dict[str, PixelAxis]:
     Raises
     ------
     ValueError
-        A dim that is none of space.
+        A dim that is not one of space.
     TypeError
         Something else than a `PixelAxis`.
     """

@@ -197,7 +197,7 @@ class Move:
         self.check_mine()
         for one in formats or {zarr_format}:
             _mark(self.target, one, about)
-        # By these, readers would find the old store below a root that says it is none.
+        # By these, readers would find the old store below a root that says it is unfinished.
         for name in sorted(there & {".zmetadata", ".zarray"}):
             remove(self.target, name)
         self._delete_all(there - _MARKED[2] - _MARKED[3])

@@ -15,7 +15,7 @@ from zarr.storage import ZipStore
 
 from xprep.errors import StoreFormatError
 from xprep.io.store import urls
-from xprep.io.store.advice import explain
+from xprep.io.store.advice import refuse
 from xprep.io.store.files.stores import FileSource, FileStore, state_of
 from xprep.io.store.single_files import METADATA, check_no_metadata, kind_by_name, kind_of_file, refuse_file
 
@@ -101,10 +101,10 @@ def _elsewhere(where: urls.Url, options: Mapping[str, Any], dims: str) -> FoundF
         if not system.isfile(path):
             return None  # a folder that is called so
         if kind.reader != "tiff":
-            raise StoreFormatError(f"{shown} is called like {kind.name}, which is read from this machine only: copy it here.")
+            raise StoreFormatError(f"{shown} has the name of {kind.name}, which is read from this machine only: copy it here.")
         store = _opened(source)
     except (StoreFormatError, ImportError, ValueError):
         raise
     except Exception as error:  # noqa: BLE001  (any backend, any error; none may carry a secret)
-        raise explain(error, f"cannot open {shown}", {**options, "url": where.text}) from None
+        refuse(error, f"cannot open {shown}", {**options, "url": where.text})
     return FoundFile(store, "/".join(inside), shown, {**options, "url": where.text})

@@ -16,6 +16,7 @@ from xprep.io.ome_model import Channel
 from xprep.io.store.files.images import FileImage, FileLevel, Opened, show_as_store
 from xprep.io.store.files.tiff_metadata import TiffAbout, about_series, check_xml
 from xprep.io.store.files.tiff_pixels import Axes, open_level
+from xprep.io.store.files.tiff_versions import all_axes, all_series
 
 # Of tifffile's letters, those that are ours; S, samples, are channels as well.
 _DIMS: Final = {"T": "t", "C": "c", "Z": "z", "Y": "y", "X": "x", "S": "s"}
@@ -105,7 +106,7 @@ class _Heard(logging.Handler):
 def _images_of(tif: Any, first: Any, shown: str, dims: str, path: str | None) -> Opened:
     check_xml(first.description if first.is_ome else "", shown)
     images, kinds = [], dict[str, int]()
-    for series in tif.series:
+    for series in all_series(tif):
         number = kinds.get(series.kind, 0)
         kinds[series.kind] = number + 1
         images.append(_image(tif, series, number, shown, dims, path))
@@ -172,7 +173,7 @@ def _check_compression(series: Any, where: str) -> None:
 
 def _axes(series: Any, about: TiffAbout, dims: str, where: str) -> Axes:
     """Return what the axes of a series are; those of one entry are left out, but for a channel that has a name."""
-    letters, shape = series.get_axes(False), tuple(series.get_shape(False))
+    letters, shape = all_axes(series)
     long = [i for i, n in enumerate(shape) if n > 1 or letters[i] in "YX"]
     if dims:
         found = _given_axes(dims, [letters[i] for i in long], where)
@@ -218,13 +219,13 @@ def _given_axes(dims: str, letters: list[str], where: str) -> str:
 
 def _level(series: Any, number: int, axes: Axes, where: str, path: str | None) -> FileLevel:
     level = series.levels[number]
-    letters = level.get_axes(False)
+    letters, shape = all_axes(level)
     if letters != axes.letters or level.dtype != series.dtype:
         raise StoreFormatError(
             f"{where}: level {number} of its pyramid has the axes {letters} and is {level.dtype}; level 0 has {axes.letters} and "
             f"is {series.dtype}. Levels differ in size only."
         )
-    return open_level(series, number, replace(axes, shape=tuple(level.get_shape(False))), path)
+    return open_level(series, number, replace(axes, shape=shape), path)
 
 
 def _check_levels(levels: list[FileLevel], dims: str, where: str) -> None:

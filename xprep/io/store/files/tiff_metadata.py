@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 from xprep.errors import StoreFormatError
 from xprep.io.ome_model import Channel
+from xprep.io.store.files.tiff_versions import all_axes
 
 # Files of these programs say the size of a pixel by TIFF's own tags; in others these are a printer's, or nothing.
 _SCANNERS: Final = ("is_qpi", "is_ndpi", "is_scn", "is_bif", "is_philips", "is_ventana")
@@ -118,7 +119,7 @@ def _ratio(page: Any, tag: int) -> float:
 
 def _imagej_channels(about: Mapping[str, Any], series: Any) -> tuple[Channel, ...]:
     """Return names where planes are labelled and differ by channel only; colours of the look-up tables."""
-    sizes = dict(zip(series.get_axes(False), series.get_shape(False), strict=True))
+    sizes = dict(zip(*all_axes(series), strict=True))
     count = sizes.get("C", 1)
     labels = about.get("Labels") or []
     only = count == len(labels) and all(n == 1 for axis, n in sizes.items() if axis in "TZ")
@@ -148,7 +149,7 @@ def _of_scanner(tif: Any, series: Any) -> TiffAbout:
 def _qpi_channels(series: Any) -> tuple[Channel, ...]:
     """Return names and colours from each page's own XML."""
     found = []
-    for page in series.pages if "C" in series.get_axes(False) else ():
+    for page in series.pages if "C" in all_axes(series)[0] else ():
         text = page.aspage().description or ""
         name, color = (re.search(rf"<{tag}>([^<]*)</{tag}>", text) for tag in ("Name", "Color"))
         rgb = re.fullmatch(r"\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*", color.group(1)) if color else None

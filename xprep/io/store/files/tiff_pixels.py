@@ -1,12 +1,8 @@
-"""Chunks of TIFF files: through tifffile's own Zarr store; of plain bytes, straight from the file.
-
-What tifffile keeps private and is needed here, `_parse_key` of its store, stands in this module only.
-"""
+"""Chunks of TIFF files: through tifffile's own Zarr store; of plain bytes, straight from the file."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
@@ -17,6 +13,7 @@ from zarr.buffer import default_buffer_prototype
 
 from xprep.io.private_tifffile import where_in_file
 from xprep.io.store.files.images import FileLevel
+from xprep.io.store.files.tiff_versions import level_store, run
 from xprep.types import Array
 
 # Of plain bytes, chunks can be of any shape: read row by row, each of a few KiB.
@@ -85,7 +82,7 @@ class StoredChunks:
             raise OSError("the plane is not in the file, though its metadata list it")
         if offset + nbytes > page.parent.filehandle.size:
             raise OSError(f"bytes {offset} to {offset + nbytes} lie beyond the file's end: it is cut short")
-        data = _run(self.store.get(key, default_buffer_prototype()))
+        data = run(self.store.get(key, default_buffer_prototype()))
         if data is None:
             return np.zeros(self.axes.lengths(self.chunks), self.dtype)
         return self.axes.arrange(np.frombuffer(data.to_bytes(), self.dtype).reshape(self.chunks))
@@ -95,15 +92,6 @@ def samples_of(read: StoredChunks | PlainChunks) -> int:
     """Return how many chunks the samples of one channel lie in."""
     lengths = zip(read.axes.dims, read.axes.shape, read.chunks, strict=True)
     return next((-(-length // chunk) for dim, length, chunk in lengths if dim == "s"), 1)
-
-
-def _run(doing: Coroutine[Any, Any, Any]) -> Any:
-    """Run to its end what never waits: tifffile decodes in the thread that asks where it is told to use one."""
-    try:
-        doing.send(None)
-    except StopIteration as done:
-        return done.value
-    raise RuntimeError("tifffile's store waited for something")
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,9 +165,7 @@ def open_level(series: Any, number: int, axes: Axes, path: str | None) -> FileLe
     plain = _plain_chunks(level, axes, path)
     if plain is not None:
         return FileLevel(axes.lengths(axes.shape), axes.lengths(plain.chunks), plain.dtype, plain, "TIFF, uncompressed")
-    store = series.aszarr(level=number, squeeze=False, maxworkers=1)  # multiscales=False would be level 0
-    about = json.loads(_run(store.get(".zarray", default_buffer_prototype())).to_bytes())
-    chunks, dtype = tuple(about["chunks"]), np.dtype(about["dtype"])
+    store, chunks, dtype = level_store(series, number)
     read = StoredChunks(store, axes, chunks, dtype, prod(chunks) * dtype.itemsize)
     return FileLevel(axes.lengths(axes.shape), axes.lengths(chunks), dtype, read, _name(level.keyframe))
 

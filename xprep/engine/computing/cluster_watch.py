@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
+from xprep.engine.computing.cluster_failures import died, nobody
+from xprep.engine.computing.cluster_processes import workers_of
 from xprep.engine.machine.private_distributed import count_on_scheduler, name_of
-from xprep.engine.running.cluster_failures import died, nobody
-from xprep.engine.running.workers import workers_of
 from xprep.errors import NobodyWorksError
 from xprep.options import options
 

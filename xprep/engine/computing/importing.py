@@ -20,7 +20,7 @@ SCRIPT: Final = ("__main__", "__mp_main__")  # what is defined there travels by 
 
 
 class _Modules(cloudpickle.Pickler):  # type: ignore[misc]  # has no types
-    """Pickles to nowhere, and notes the modules of what is named instead of sent."""
+    """A pickler whose output is thrown away: it notes the modules of what is pickled by name."""
 
     def __init__(self) -> None:
         super().__init__(BytesIO(), protocol=5, buffer_callback=lambda _: False)  # pixels are left out
@@ -34,7 +34,7 @@ class _Modules(cloudpickle.Pickler):  # type: ignore[misc]  # has no types
 
 
 def find_modules(tasks: Iterable[Any]) -> list[str]:
-    """Return the modules that whoever gets ``tasks`` has to import."""
+    """Return the modules that a worker has to import for ``tasks``."""
     pickler = _Modules()
     for task in tasks:
         try:

@@ -1,4 +1,4 @@
-"""Computing on a cluster: told how far it is, and not waiting for ever where no worker works any more."""
+"""Computing on a cluster: progress is told, and nobody waits for ever where no worker works any more."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from dask.delayed import Delayed
 
+from xprep.engine.computing.cluster_failures import explained
+from xprep.engine.computing.cluster_watch import ClusterWatch
+from xprep.engine.computing.importing import check_importable
 from xprep.engine.machine.clients import outside_pool, still_wanted, working_client
 from xprep.engine.machine.private_distributed import count_running
-from xprep.engine.running.cluster_failures import explained
-from xprep.engine.running.cluster_watch import ClusterWatch
-from xprep.engine.running.importing import check_importable
 from xprep.errors import NobodyWorksError
 
 POLL_SECONDS: Final = 0.5

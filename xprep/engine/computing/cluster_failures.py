@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from xprep.engine.computing.cluster_processes import WAY_OUT, differing
 from xprep.engine.machine.private_distributed import cluster_errors
-from xprep.engine.running.workers import WAY_OUT, differing
 from xprep.errors import NobodyWorksError
 from xprep.sizes import format_bytes
 
