@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 import xprep
 from tests.doors.mistakes import WRONG, Told, spellings
-from xprep.batch.recipe import KEYS, STEPS, STORE, load_recipe
+from xprep.batch.recipe import KEYS, STEPS, load_recipe
+from xprep.batch.recipe_store import STORE
 from xprep.cli.app import app
 from xprep.options import Options
 
@@ -179,6 +180,7 @@ def typed(value: str) -> set[str]:
 KEY_MISTAKES: Final[dict[str, tuple[Any, ...]]] = {
     "inputs": (None, Told([], "no input"), 5, [5], {"a": 1}, Told("", "text")),
     "steps": (Told(None, "no step"), Told([], "no step"), Told("normalise", "did you mean 'normalize'"), [5], Told([{}], "none"),
+              Told(["convert", "normalize"], "stands alone"), Told([{"convert": {"p": 9}}], "p"),
               Told([{"normalize": {}, "mask": {}}], "normalize, mask"), [{"normalize": 5}], [{"normalize": {"percentile": 9}}],
               Told([{"gaussian_filter": {}}], "'sigma' is missing"), Told([{"mask": None}], "'rois' is missing")),
     "output": (None, 5, ["a"], Told("", "text"), "{well}", "{name", "x.zip", "{index:x}"),
