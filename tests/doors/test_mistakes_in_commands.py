@@ -122,6 +122,12 @@ COMMANDS: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
     "verify": {"urls": ("no.zarr", "r.yaml", Told("", "empty")), "--storage-options": SECRET, "--quiet": SWITCH,
         "--debug": SWITCH},
     "scratch": {"url": (Told("", "empty"), "ftp://lab/x"), "--remove": SWITCH, "--storage-options": SECRET, "--debug": SWITCH},
+    "view": {
+        "urls": ("no.zarr", "r.yaml", Told("", "empty")), "--port": ("x", "-1", "65536"), "--browser": SWITCH,
+        "--side-by-side": SWITCH, "--memory": REQUEST["--memory"], "--series": REQUEST["--series"], "--dims": REQUEST["--dims"],
+        "--storage-options": SECRET, "--debug": SWITCH,
+    },
+    "compile": {"--dtype": ("float", Told("uint16,int7", "int7"), Told("", "variable")), "--quiet": SWITCH, "--debug": SWITCH},
     "versions": {},
 }  # fmt: skip
 # What a command is given where the mistake is in an option.
@@ -129,7 +135,7 @@ RIGHT: Final = {
     "normalize": ["in.zarr", "out.zarr"], "convert": ["in.zarr", "out.zarr"], "plan": ["in.zarr", "out.zarr"],
         "fit": ["in.zarr", "-o", "f.json"],
         "run": ["r.yaml"], "resume": ["r.yaml"],
-    "status": ["r.yaml"], "info": ["in.zarr"], "validate": ["in.zarr"], "verify": ["in.zarr"], "scratch": [], "demo": ["new"],
+    "view": ["in.zarr", "--no-browser"], "compile": [], "status": ["r.yaml"], "info": ["in.zarr"], "validate": ["in.zarr"], "verify": ["in.zarr"], "scratch": [], "demo": ["new"],
 }  # fmt: skip
 
 
