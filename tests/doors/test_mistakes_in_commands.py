@@ -135,7 +135,8 @@ RIGHT: Final = {
     "normalize": ["in.zarr", "out.zarr"], "convert": ["in.zarr", "out.zarr"], "plan": ["in.zarr", "out.zarr"],
         "fit": ["in.zarr", "-o", "f.json"],
         "run": ["r.yaml"], "resume": ["r.yaml"],
-    "view": ["in.zarr", "--no-browser"], "compile": [], "status": ["r.yaml"], "info": ["in.zarr"], "validate": ["in.zarr"], "verify": ["in.zarr"], "scratch": [], "demo": ["new"],
+    "view": ["in.zarr", "--no-browser"], "compile": [],
+    "status": ["r.yaml"], "info": ["in.zarr"], "validate": ["in.zarr"], "verify": ["in.zarr"], "scratch": [], "demo": ["new"],
 }  # fmt: skip
 
 

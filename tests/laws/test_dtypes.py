@@ -42,13 +42,14 @@ IMAGES: dict[str, Callable[[xr.DataArray], Any]] = {
     "centered": lambda image: xprep.centered(image, TABLE, width=3),
     "roi_features": lambda image: xprep.roi_features(image, TABLE, width=3, iterations=2),
 }
-# Functions that draw an image, and make nothing of it: what they refuse.
+# Functions that show an image, and make nothing of it: what they refuse.
 SHOWN: dict[str, Callable[[xr.DataArray], Any]] = {
     "compare": lambda image: xprep.compare(image, [{"p": 99}], channel=0, crop={"y": slice(0, 8), "x": slice(0, 8)}),
     "plot_channels": xprep.plot_channels,
     "plot_histograms": lambda image: xprep.plot_histograms(image),
     "plot_projections": lambda image: xprep.plot_projections(image.rename(c="z")),
     "plot_rois": lambda image: xprep.plot_rois(image, TABLE),
+    "view": lambda image: xprep.view(image, browser=False).close(),
 }
 # Functions of xprep.rois of an array (c, y, x): windows, planes.
 ARRAYS: dict[str, Callable[[Any], Any]] = {

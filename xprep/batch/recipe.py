@@ -113,9 +113,10 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as a report tells it: without secrets."""
+        steps: list[Any] = [{step.name: step.parameters} for step in self.steps]
         plain = {
             "inputs": [one.plain() for one in self.inputs],
-            "steps": [{step.name: step.parameters} for step in self.steps] or [COPY],
+            "steps": steps or [COPY],
             "output": self.output,
             "statistics": self.statistics,
             **({"fit": [one.plain() for one in self.fit]} if self.fit else {}),
