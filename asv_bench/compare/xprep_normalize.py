@@ -15,10 +15,11 @@ def main() -> None:
     arguments.add_argument("--out", required=True)
     arguments.add_argument("--intermediates", default="auto", choices=("auto", "recompute", "persist", "spill"))
     arguments.add_argument("--workers", type=int, help="processes instead of threads")
+    arguments.add_argument("--compression", help="of the result, as to_ome_zarr takes it")
     given = arguments.parse_args()
     with connect(workers=given.workers) if given.workers else nullcontext():
         result = xprep.open_image(given.source).prep.normalize(99, 5, 99.9, 2, intermediates=given.intermediates)
-        print(result.prep.to_ome_zarr(given.out, scale_factors=(), overwrite=True, progress=False))
+        print(result.prep.to_ome_zarr(given.out, scale_factors=(), overwrite=True, progress=False, compression=given.compression))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from tests.campaign.damages import damage_trials
 from tests.campaign.faults import LONG_FAULTS, fault_trials
 from tests.campaign.kills import kill_trials
 from tests.campaign.lab import THREADS, Lab, Outcome, be_quiet, expected_objects, make_source
+from tests.campaign.plates import plate_kill_trials
 from tests.helpers.servers import Server, moto
 
 Campaign = Callable[[Callable[[str], None]], Outcome]
@@ -30,6 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=tests.campaign.__doc__)
     parser.add_argument("--kills", type=int, default=150, help="of processes, half of them writing to a bucket")
     parser.add_argument("--cluster-kills", type=int, default=60, help="of workers and nannies, half of them writing to a bucket")
+    parser.add_argument("--plate-kills", type=int, default=20, help="of one run over a plate of 96 wells")
     parser.add_argument("--faults", type=int, default=1000, help="of HTTP, of runs on threads")
     parser.add_argument("--cluster-faults", type=int, default=60, help="of HTTP, of runs on a cluster")
     parser.add_argument("--changes", type=int, default=200, help="of a source, while it is read and before a run goes on")
@@ -65,6 +67,8 @@ def _campaigns(given: Any, folder: Path, server: Server) -> Iterator[tuple[str, 
             here, there = Lab(source, folder / title, None, expected), Lab(source, server.new_bucket(), options, expected)
             yield f"{title}, local", lambda tell, do=trials, n=count - count // 2, lab=here: do(n, seed, lab, tell=tell)
             yield f"{title}, S3", lambda tell, do=trials, n=count // 2, lab=there: do(n, seed, lab, tell=tell)
+    if given.plate_kills:
+        yield "kills of a plate", lambda tell: plate_kill_trials(given.plate_kills, seed, folder / "plate", tell)
     if given.changes:
         benches = [
             Bench.at(f"{root}/{name}.zarr", how, name == "shards")

@@ -168,6 +168,27 @@ def test_channels_and_types(stored: Any) -> None:
     assert stored.images["b"].data.chunksize == (1, 32, 32)
 
 
+# How the image waits between two passes, the limit of memory, whether it is kept in memory then.
+KEPT: list[tuple[dict[str, Any], int, bool]] = [
+    ({}, 2**40, True),
+    ({}, 1, False),
+    ({"persist_intermediate": True}, 1, False),
+    ({"persist_intermediate": True, "intermediates": "persist"}, 1, True),
+    ({"persist_intermediate": True, "intermediates": "recompute"}, 2**40, False),
+    ({"persist_intermediate": False}, 2**40, False),
+    ({"persist_intermediate": False, "intermediates": "spill"}, 2**40, False),
+]
+
+
+@pytest.mark.parametrize(("how", "limit", "kept"), KEPT)
+def test_what_is_kept_between_passes_fits_in_the_limit(stored: Any, how: dict[str, Any], limit: int, kept: bool) -> None:
+    """Memory grows with the image up to the limit, or where that was asked for by name."""
+    sdata = sd.SpatialData(images={"flat": sd.SpatialData(images=dict(stored.images)).images["flat"]})
+    with xprep.set_options(memory_limit=limit):
+        xprep.spatialdata.normalize(sdata, "flat", "a", sigma=1, **how)
+        assert bool(finest(sdata.images["a"]).prep.plan().persisted) == kept
+
+
 def test_channels_without_names(tmp_path: Path) -> None:
     sdata = sd.SpatialData(images={"a": models.Image2DModel.parse(pixels(3, 40, 50), dims=("c", "y", "x"))})
     sdata.write(tmp_path / "n.zarr")
@@ -194,6 +215,7 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"image_name": 3}, TypeError, "image_name must be the name of an element"),
     ({"overwrite": "no"}, TypeError, "overwrite must be True or False"),
     ({"persist_intermediate": "no"}, TypeError, "persist_intermediate must be True or False"),
+    ({"persist_intermediate": False, "intermediates": "persist"}, ValueError, "writes to scratch, and intermediates='persist'"),
     ({"p": 120}, ValueError, "between 0 and 100"),
     ({"sdata": "s.zarr"}, TypeError, "sdata must be a SpatialData object"),
 ]

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 import xprep
 from tests.doors.mistakes import WRONG, Told, spellings
-from xprep.batch.recipe import KEYS, STEPS, STORE, load_recipe
+from xprep.batch.recipe import KEYS, STEPS, load_recipe
+from xprep.batch.recipe_store import STORE
 from xprep.cli.app import app
 from xprep.options import Options
 
@@ -121,6 +122,12 @@ COMMANDS: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
     "verify": {"urls": ("no.zarr", "r.yaml", Told("", "empty")), "--storage-options": SECRET, "--quiet": SWITCH,
         "--debug": SWITCH},
     "scratch": {"url": (Told("", "empty"), "ftp://lab/x"), "--remove": SWITCH, "--storage-options": SECRET, "--debug": SWITCH},
+    "view": {
+        "urls": ("no.zarr", "r.yaml", Told("", "empty")), "--port": ("x", "-1", "65536"), "--browser": SWITCH,
+        "--side-by-side": SWITCH, "--memory": REQUEST["--memory"], "--series": REQUEST["--series"], "--dims": REQUEST["--dims"],
+        "--storage-options": SECRET, "--debug": SWITCH,
+    },
+    "compile": {"--dtype": ("float", Told("uint16,int7", "int7"), Told("", "variable")), "--quiet": SWITCH, "--debug": SWITCH},
     "versions": {},
 }  # fmt: skip
 # What a command is given where the mistake is in an option.
@@ -128,7 +135,7 @@ RIGHT: Final = {
     "normalize": ["in.zarr", "out.zarr"], "convert": ["in.zarr", "out.zarr"], "plan": ["in.zarr", "out.zarr"],
         "fit": ["in.zarr", "-o", "f.json"],
         "run": ["r.yaml"], "resume": ["r.yaml"],
-    "status": ["r.yaml"], "info": ["in.zarr"], "validate": ["in.zarr"], "verify": ["in.zarr"], "scratch": [], "demo": ["new"],
+    "view": ["in.zarr", "--no-browser"], "compile": [], "status": ["r.yaml"], "info": ["in.zarr"], "validate": ["in.zarr"], "verify": ["in.zarr"], "scratch": [], "demo": ["new"],
 }  # fmt: skip
 
 
@@ -179,6 +186,7 @@ def typed(value: str) -> set[str]:
 KEY_MISTAKES: Final[dict[str, tuple[Any, ...]]] = {
     "inputs": (None, Told([], "no input"), 5, [5], {"a": 1}, Told("", "text")),
     "steps": (Told(None, "no step"), Told([], "no step"), Told("normalise", "did you mean 'normalize'"), [5], Told([{}], "none"),
+              Told(["convert", "normalize"], "stands alone"), Told([{"convert": {"p": 9}}], "p"),
               Told([{"normalize": {}, "mask": {}}], "normalize, mask"), [{"normalize": 5}], [{"normalize": {"percentile": 9}}],
               Told([{"gaussian_filter": {}}], "'sigma' is missing"), Told([{"mask": None}], "'rois' is missing")),
     "output": (None, 5, ["a"], Told("", "text"), "{well}", "{name", "x.zip", "{index:x}"),

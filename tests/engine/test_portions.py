@@ -50,7 +50,8 @@ def small_portions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def example(dtype: str = "uint16", shape: tuple[int, ...] = (3, 90, 120)) -> xr.DataArray:
     pixels = np.random.default_rng(3).lognormal(4, 1, shape).clip(0, 60000)
-    return xr.DataArray(pixels.astype(dtype), dims=("c", "y", "x"))
+    coords = {dim: np.arange(float(size)) for dim, size in zip("yx", shape[1:], strict=True)}
+    return xr.DataArray(pixels.astype(dtype), coords, ("c", "y", "x"))
 
 
 def large(shape: tuple[int, ...], chunks: tuple[int, ...], name: str) -> xr.DataArray:

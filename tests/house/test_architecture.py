@@ -235,10 +235,11 @@ def test_classes_are_called_apart() -> None:
     assert sorted({name for name in found if found.count(name) > 1}) == []
 
 
-# What others call, by these names: Python's logging and http.server, zarr of stores and codecs, numba of caches, notebooks.
+# What others call, by these names: Python's logging and http.server, zarr of stores and codecs, numba of caches, dask of layers.
 CALLED_BY_OTHERS = {
+    "has_legacy_tasks",
     "emit", "handle_error", "log_message", "get_partial_values", "supports_deletes", "supports_listing", "supports_writes",
-    "_decode_single", "save_overload", "_repr_html_",
+    "_decode_single", "save_overload", "from_function", "get_cache_path", "get_source_stamp", "get_disambiguator", "_repr_html_",
 }  # fmt: skip
 
 

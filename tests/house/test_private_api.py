@@ -570,8 +570,8 @@ LIBRARIES = (
 )  # fmt: skip
 # Modules that their libraries call their own affair, though no name of them begins with an underscore.
 INNER = ("dask.blockwise", "numba.core", "xarray.backends", "xarray.core", "zarr.core", "numcodecs.compat")
-# Documented all the same: of named tuples, and what ends a process.
-DOCUMENTED = {"_asdict", "_exit", "_fields", "_make", "_replace"}
+# Documented all the same: of named tuples, of sys, and what ends a process.
+DOCUMENTED = {"_asdict", "_current_frames", "_exit", "_fields", "_make", "_replace"}
 # Of schedulers and workers, whose attributes have no underscore and no documentation.
 OF_CLUSTERS = {"task_groups", "task_prefixes", "cumulative_worker_metrics", "thread_state", "context_meter", "executing"}
 

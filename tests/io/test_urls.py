@@ -50,7 +50,7 @@ def test_chains_only_when_asked_for(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["", "  ", "s3://", "s3:///", "http://host/x.zarr?sig=1", "a\0b", "s3://a\0b"])
 def test_useless_urls_are_refused(url: str) -> None:
-    with pytest.raises(ValueError, match=r"empty|names no|query|NUL"):
+    with pytest.raises(ValueError, match=r"empty|has no|query|NUL"):
         urls.parse(url)
 
 

@@ -9,6 +9,7 @@ from .outcome import BatchInterruptedError as BatchInterruptedError
 from .outcome import BatchReport as BatchReport
 from .outcome import Outcome as Outcome
 from .planning import plan_experiment as plan_experiment
+from .recipe import COPY as COPY
 from .recipe import SHARING as SHARING
 from .recipe import Recipe as Recipe
 from .recipe import RecipeStep as RecipeStep

@@ -19,7 +19,8 @@ from xprep.batch.recipe import Recipe
 from xprep.batch.shared import statistics_for
 from xprep.batch.steps import prepare, steps_with
 from xprep.engine.machine.clients import computing_alone
-from xprep.images import Report, WriteOptions
+from xprep.errors import ChunkError
+from xprep.images import Report, WriteOptions, verify
 from xprep.images.writing.outputs import Output, outputs_of
 from xprep.images.writing.to_ome_zarr import write_outputs
 from xprep.io.store.urls import redact, redact_text
@@ -68,15 +69,24 @@ class Experiments:
             images = []
             for task in tasks:
                 culprit = task
-                images.append(open_input(task, self.recipe.storage_options))
+                images.append(open_input(task, self.recipe.storage_options, self.recipe.is_copy))
             culprit = None
             steps = steps_with(self.recipe.steps, self._statistics(tasks))
             results = prepare(images, steps, self.recipe.storage_options, [task.input for task in tasks])
             outputs = [self._output(task, image) for task, image in zip(tasks, results, strict=True)]
             reports = list(write_outputs(outputs, progress).values())
+            if self.recipe.is_copy:
+                self._compare(outputs, progress)
         except Exception as error:  # noqa: BLE001  (whatever it is, the other images go on)
             return failed(tasks, culprit, error, self.recipe, perf_counter() - start)
         return [_written(task, report) for task, report in zip(tasks, reports, strict=True)]
+
+    def _compare(self, outputs: Sequence[Output], progress: Listener | bool | None) -> None:
+        """Read what was written again: a copy is compared before it is called done."""
+        for output in outputs:
+            found = verify(output.url, storage_options=self.recipe.storage_options, progress=progress)
+            if not found.is_whole:
+                raise ChunkError(str(found))
 
     def _statistics(self, tasks: Sequence[Task]) -> xr.Dataset | None:
         plate = self.plates.get(self.first[0].made)
@@ -91,10 +101,8 @@ class Experiments:
 
     def _output(self, task: Task, image: xr.DataArray | xr.DataTree) -> Output:
         plate = self.plates.get(task.made)
-        if not isinstance(plate, Plate):
-            (output,) = outputs_of(image, task.output, self.how, {})
-            return output
-        (output,) = outputs_of(image, plate.place_of(task), plate.options_of(task), {})
+        place, how = (plate.place_of(task), plate.options_of(task)) if isinstance(plate, Plate) else (task.output, self.how)
+        (output,) = outputs_of(image, place, how, {})
         return replace(output, image=output.image.rename(image.name))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from xprep.batch.located import LocatedText
 from xprep.batch.places import check_places
 from xprep.batch.recipe import SHARING, Recipe
-from xprep.io.ome.groups import list_images, read_group
+from xprep.io.ome.groups import list_held, read_group
 from xprep.io.store.local_paths import stem, take_apart
 from xprep.io.store.locations import locate
 from xprep.io.store.patterns import find_urls, has_pattern
@@ -38,6 +38,8 @@ class Task:
         Of the image in its plate.
     fits : bool
         Whether others get the statistics of its experiment.
+    series, dims
+        As of `xprep.open_image`.
     """
 
     input: str
@@ -47,6 +49,8 @@ class Task:
     made: str = ""
     path: str = ""
     fits: bool = False
+    series: int | str | None = None
+    dims: str | None = None
 
     def __repr__(self) -> str:
         return f"Task({self.shown!r}, {redact(self.output)!r})"
@@ -101,8 +105,12 @@ def find_tasks(recipe: Recipe) -> list[Task]:
     return _checked(recipe, tasks)
 
 
-def find_fields(inputs: Sequence[str], outputs: Sequence[str], recipe: Recipe) -> list[Task]:
+def find_fields(
+    inputs: Sequence[str], outputs: Sequence[str], recipe: Recipe, series: int | str | None = None, dims: str | None = None
+) -> list[Task]:
     """Return the images at ``inputs``, which are no patterns, with one of ``outputs`` for each: a plate's results are a plate.
+
+    ``series`` and ``dims`` are those of `xprep.open_image`; with ``series`` one image of each input is meant.
 
     Raises
     ------
@@ -111,7 +119,7 @@ def find_fields(inputs: Sequence[str], outputs: Sequence[str], recipe: Recipe) -
     """
     tasks: list[Task] = []
     for url, output in zip(inputs, outputs, strict=True):
-        for one in find_images(url, recipe.storage_options):
+        for one in find_images(url, recipe.storage_options) if series is None else [_image_at(url)]:
             if one.is_element:
                 recipe.refuse(
                     "inputs",
@@ -119,7 +127,7 @@ def find_fields(inputs: Sequence[str], outputs: Sequence[str], recipe: Recipe) -
                     f"images, {redact(one.url)}.",
                 )
             target, made = (join(output, one.path), output) if one.plate else (output, "")
-            tasks.append(_task(one, target, made, recipe.statistics))
+            tasks.append(replace(_task(one, target, made, recipe.statistics), series=series, dims=dims))
     return _checked(recipe, tasks)
 
 
@@ -197,22 +205,26 @@ def _images(given: LocatedText, recipe: Recipe) -> list[Image]:
 
 def find_images(url: str, storage_options: Mapping[str, Any]) -> list[Image]:
     """Return the image at ``url``, or those of the plate or series there; what cannot be read is an image that fails later."""
-    folder, name = take_apart(url)[0], stem(url)
-    parent = folder.rpartition("/")[2]
+    name = stem(url)
     try:
         group = read_group(open_store(url, storage_options))
-        entries = list_images(group) if group is not None else []
+        entries = list_held(group) if group is not None else []
     except (ValueError, OSError, ImportError):
         entries = []
-    if len(entries) < 2 and (not entries or not entries[0].path):
-        return [Image(url, name, parent, folder)]
+    if not entries:
+        return [_image_at(url)]
     return [
         Image(
-            join(url, one.path), f"{name}_{one.path.replace('/', '_')}", parent, url, url, one.path,
+            join(url, one.path), f"{name}_{one.path.replace('/', '_')}", _image_at(url).parent, url, url, one.path,
             one.name if one.kind == "field" else "", one.kind == "element",
         )
         for one in entries
     ]  # fmt: skip
+
+
+def _image_at(url: str) -> Image:
+    folder = take_apart(url)[0]
+    return Image(url, stem(url), folder.rpartition("/")[2], folder)
 
 
 def _has_fields(pattern: str) -> bool:

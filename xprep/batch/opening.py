@@ -20,10 +20,15 @@ from xprep.io.store.places import open_store
 IMAGE = "image"  # name of the variable in a DataTree of an image and its labels
 
 
-def open_input(task: Task, storage_options: Mapping[str, Any]) -> xr.DataArray | xr.DataTree:
-    """Return the image of a task; with the labels of a plate's field, where that stays a plate, a DataTree of both."""
-    image = open_image(task.input, storage_options=storage_options)
-    labels = _labels_of(task, image, storage_options) if task.made else {}
+def open_task(task: Task, storage_options: Mapping[str, Any]) -> xr.DataArray:
+    """Return the image of a task."""
+    return open_image(task.input, series=task.series, dims=task.dims, storage_options=storage_options)
+
+
+def open_input(task: Task, storage_options: Mapping[str, Any], with_labels: bool = False) -> xr.DataArray | xr.DataTree:
+    """Return the image of a task; with its labels, asked for or where a plate stays one, a DataTree of both."""
+    image = open_task(task, storage_options)
+    labels = _labels_of(task, image, storage_options) if task.made or with_labels else {}
     if not labels:
         return image
     nodes = {f"labels/{name}": label.to_dataset(name=IMAGE) for name, label in labels.items()}

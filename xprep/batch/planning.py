@@ -15,7 +15,7 @@ from xprep.ops import Plan, plan
 
 def plan_experiment(recipe: Recipe, tasks: Sequence[Task], statistics: xr.Dataset | None) -> Plan:
     """Return the plan of images that share statistics; ``statistics`` are those of the recipe's file, if it names one."""
-    images = [open_input(task, recipe.storage_options) for task in tasks]
+    images = [open_input(task, recipe.storage_options, recipe.is_copy) for task in tasks]
     results = prepare(images, steps_with(recipe.steps, statistics), recipe.storage_options, [task.input for task in tasks])
     alone = [one if isinstance(one, xr.DataArray) else one.to_dataset()[IMAGE] for one in results]
     nodes = {f"/{n}": one.to_dataset(name=IMAGE) for n, one in enumerate(alone)}

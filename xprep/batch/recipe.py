@@ -31,6 +31,7 @@ STEPS: Final[Mapping[str, Callable[..., Any]]] = {
     "project": ops.project,
     "mask": in_containers.mask,
 }
+COPY: Final = "convert"  # the only step of a recipe that copies images as they are
 KEYS: Final = ("inputs", "steps", "output", "statistics", "fit", "store", "settings", "storage_options")
 OF_CHANNELS: Final = ("channels", "sigma", "radius")  # parameters that name channels, in lists or as keys
 FIELDS: Final = ("name", "parent", "index")
@@ -66,7 +67,7 @@ class Recipe:
     inputs : tuple of LocatedText
         URLs, and patterns of such.
     steps : tuple of RecipeStep
-        In this order.
+        In this order; none are a plain copy, which is compared with what was written.
     output : str
         Where a result goes: a folder, or a URL with ``{name}``, ``{parent}``, ``{index}``; of one plate the new plate's URL.
     statistics : str
@@ -99,6 +100,11 @@ class Recipe:
         return f"Recipe({self.to_json()})"
 
     @property
+    def is_copy(self) -> bool:
+        """Whether images are copied as they are."""
+        return not self.steps
+
+    @property
     def secrets(self) -> tuple[Any, ...]:
         """What is taken out of messages: options of stores, and what URLs hold."""
         urls = [one.plain() for one in (*self.inputs, *self.fit)]
@@ -109,7 +115,7 @@ class Recipe:
         """Return the recipe as a report tells it: without secrets."""
         plain = {
             "inputs": [one.plain() for one in self.inputs],
-            "steps": [{step.name: step.parameters} for step in self.steps],
+            "steps": [{step.name: step.parameters} for step in self.steps] or [COPY],
             "output": self.output,
             "statistics": self.statistics,
             **({"fit": [one.plain() for one in self.fit]} if self.fit else {}),
@@ -152,7 +158,7 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
 
 def _check(root: LocatedText) -> Recipe:
     found = {key: expand(one) for key, one in root.mapping(KEYS, ("inputs", "steps", "output")).items()}
-    steps = tuple(_step(one) for one in _steps(found["steps"]))
+    steps = _steps(found["steps"])
     _check_sharing(found, steps)
     return Recipe(
         inputs=_urls(found["inputs"], "input"),
@@ -190,11 +196,21 @@ def _check_sharing(found: Mapping[str, LocatedText], steps: Sequence[RecipeStep]
         found[key].refuse(f"{file} there must be one step normalize, without statistics of its own, to be given them.".lstrip())
 
 
-def _steps(given: LocatedText) -> list[LocatedText]:
-    steps = given.items()
-    if not steps or given.value is None:
-        given.refuse("there is no step.")
-    return steps
+def _steps(given: LocatedText) -> tuple[RecipeStep, ...]:
+    """Return the operations, none for a plain copy."""
+    entries = given.items()
+    if not entries or given.value is None:
+        given.refuse(f"there is no step; a plain copy is the step {COPY}.")
+    steps = tuple(_step(one) for one in entries)
+    if COPY not in [step.name for step in steps]:
+        return steps
+    if len(steps) > 1:
+        given.refuse(f"{COPY} is a plain copy and stands alone; leave it out beside other steps.")
+    return ()
+
+
+def _as_it_is(image: Any) -> Any:
+    return image
 
 
 def _step(given: LocatedText) -> RecipeStep:
@@ -207,7 +223,8 @@ def _step(given: LocatedText) -> RecipeStep:
             given.refuse(f"a step is one operation; got the keys {', '.join(entries) or 'none'}.")
         ((key, parameters),) = entries.items()
         name = LocatedText(key, parameters.where, given.path)
-    operation = STEPS[name.choice(tuple(STEPS))]
+    known = {**STEPS, COPY: _as_it_is}
+    operation = known[name.choice(tuple(known))]
     if parameters.value is None:
         parameters = LocatedText({}, parameters.where, parameters.path)
     kinds = _kinds(operation)

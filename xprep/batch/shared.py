@@ -8,8 +8,9 @@ from typing import Any
 import xarray as xr
 
 from xprep.batch.inputs import Task
+from xprep.batch.opening import open_task
 from xprep.batch.recipe import SHARING, Recipe
-from xprep.images import open_image, statistics_of
+from xprep.images import statistics_of
 from xprep.io.dataset_files import read_dataset
 from xprep.io.store.urls import redact_text
 from xprep.ops import check_fitted, fit_normalize
@@ -45,7 +46,7 @@ def statistics_to_come(tasks: Sequence[Task], groups: Sequence[Sequence[Task]], 
     """Return a stand-in for `statistics_for` of images that are not finished: ones, for plans."""
     if not recipe.fit or tasks[0].fits:
         return None
-    images = {f"/{n}": open_image(task.input, storage_options=recipe.storage_options) for n, task in enumerate(groups[0])}
+    images = {f"/{n}": open_task(task, recipe.storage_options) for n, task in enumerate(groups[0])}
     tree = xr.DataTree.from_dict({path: image.to_dataset(name="image") for path, image in images.items()})
     (step,) = (step for step in recipe.steps if step.name == "normalize")
     parameters = {name: value for name, value in step.parameters.items() if name != "chunks"}

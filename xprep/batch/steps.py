@@ -12,7 +12,7 @@ import xarray as xr
 
 from xprep.batch.inputs import Task
 from xprep.batch.located import RecipeError
-from xprep.batch.opening import IMAGE
+from xprep.batch.opening import IMAGE, open_task
 from xprep.batch.recipe import STEPS, Recipe, RecipeStep, find_needed
 from xprep.dims.channels import channel_names
 from xprep.images import open_image
@@ -179,7 +179,7 @@ def _refused_too(recipe: Recipe, groups: Sequence[Sequence[Task]], culprit: Reci
 def _first_image(recipe: Recipe, groups: Sequence[Sequence[Task]]) -> tuple[Task | None, xr.DataArray | None]:
     for task in (task for group in groups for task in group):
         try:
-            return task, open_image(task.input, storage_options=recipe.storage_options)
+            return task, open_task(task, recipe.storage_options)
         except Exception:  # noqa: BLE001  (it fails when it is its turn, with its reason)
             continue
     return None, None

@@ -7,13 +7,13 @@ from typing import Final
 
 from xprep.batch.experiments import Experiments, RunApart, failed
 from xprep.batch.inputs import Task
+from xprep.batch.opening import open_task
 from xprep.batch.outcome import Outcome
 from xprep.batch.recipe import Recipe
 from xprep.engine.graph.tasks import call
 from xprep.engine.machine.clients import working_client
 from xprep.engine.machine.memory import worker_threads
 from xprep.engine.running.run import run
-from xprep.images import open_image
 from xprep.options import options
 from xprep.types import Listener
 
@@ -38,7 +38,7 @@ def _are_small(groups: Sequence[Group], recipe: Recipe) -> bool:
         return False
     for group in groups:
         try:
-            image = open_image(group[0].input, storage_options=recipe.storage_options)
+            image = open_task(group[0], recipe.storage_options)
         except (OSError, ValueError):
             continue
         return image.nbytes * max(map(len, groups)) <= SMALL_BYTES

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
+from rich.console import Console
 
 from xprep import images
 from xprep.cli import arguments as given
+from xprep.cli import batch
 from xprep.cli.bar import Bar
 from xprep.cli.failures import reported
 from xprep.cli.interrupts import interruptible
-from xprep.cli.request import check_urls, output_urls, store_options
+from xprep.cli.plates import find_fields
+from xprep.cli.request import Request, check_urls, output_urls, settings_of, store_options
 from xprep.cli.tables import make_console, print_reports
 from xprep.cli.values import parse_storage_options
 from xprep.engine import running
@@ -45,21 +48,39 @@ def convert(
 ) -> None:
     """Copy an image to OME-Zarr, with a pyramid: from TIFF, a zip file, another Zarr; every pixel, channel name and label.
 
-    Several inputs go to the folder OUT. What was written is read again and compared before it is called done.
+    Several inputs go to the folder OUT. A plate, or several series of one store, is one again. What was written is read again
+    and compared before it is called done.
     """
     how = store_options(locals())
     check_urls(urls)
-    options, err = parse_storage_options(storage_options or []), make_console(stderr=True)
-    settings = {} if scratch is None else {"scratch_url": scratch}
-    with reported(err, debug=debug, secrets=[options, *urls, scheduler, scratch]), interruptible():
-        pairs = zip(urls[:-1], output_urls(urls[:-1], urls[-1]), strict=True)
-        with set_options(**settings), running.connect(scheduler, workers), Bar(err, quiet=quiet) as bar:
-            # All are opened before the first is written: a name or an axis that is wrong is told at once.
-            opened = [(images.open_image(url, series=series, dims=dims, storage_options=options), url, out) for url, out in pairs]
-            reports = [_copy(image, images.open_labels(url, series, dims, options), out, {**how, "storage_options": options}, bar)
-                       for image, url, out in opened]  # fmt: skip
-        if not quiet:
-            print_reports(make_console(), reports, sum(image.nbytes for image, _, _ in opened))
+    err = make_console(stderr=True)
+    request = Request(
+        inputs=tuple(urls[:-1]), outputs=output_urls(urls[:-1], urls[-1]), parameters={}, store=how,
+        storage_options=parse_storage_options(storage_options or []), settings=settings_of(scratch, None),
+        scheduler=scheduler, workers=workers, quiet=quiet, debug=debug, source={"series": series, "dims": dims}, share="each",
+    )  # fmt: skip
+    with reported(err, debug=debug, secrets=request.secrets), interruptible():
+        recipe, tasks = find_fields("convert", request)
+        if any(task.made for task in tasks):
+            batch.run_found(recipe, tasks, request, err)
+        else:
+            _copy_images(request, err)
+
+
+def _copy_images(request: Request, err: Console) -> None:
+    options = request.storage_options
+    with (
+        set_options(**request.settings),
+        running.connect(request.scheduler, request.workers),
+        Bar(err, quiet=request.quiet) as bar,
+    ):
+        # All are opened before the first is written: a name or an axis that is wrong is told at once.
+        opened = [images.open_image(url, **request.source, storage_options=options) for url in request.inputs]
+        labels = [images.open_labels(url, **request.source, storage_options=options) for url in request.inputs]
+        how = {**request.store, "storage_options": options}
+        reports = [_copy(*one, how, bar) for one in zip(opened, labels, request.outputs, strict=True)]
+    if not request.quiet:
+        print_reports(make_console(), reports, sum(image.nbytes for image in opened))
 
 
 def _copy(image: xr.DataArray, labels: dict[str, xr.DataArray], url: str, how: dict[str, Any], bar: Bar) -> Report:

@@ -22,9 +22,14 @@ def find_batch(name: str, request: Request) -> tuple[Recipe, Sequence[Task]] | N
     RecipeError
         A result would be, hold or lie in another or an input; an input is there by two names.
     """
+    recipe, tasks = find_fields(name, request)
+    return None if request.share == SHARED and not any(task.made for task in tasks) else (recipe, tasks)
+
+
+def find_fields(name: str, request: Request) -> tuple[Recipe, Sequence[Task]]:
+    """Return the images of a command, and the recipe of it alone; raise as `find_batch` does."""
     recipe = _recipe(name, request)
-    tasks = batch.find_fields(request.inputs, request.outputs, recipe)
-    return None if request.share == SHARED and not any(task.plate for task in tasks) else (recipe, tasks)
+    return recipe, batch.find_fields(request.inputs, request.outputs, recipe, **request.source)
 
 
 def _recipe(name: str, request: Request) -> Recipe:
@@ -34,7 +39,7 @@ def _recipe(name: str, request: Request) -> Recipe:
     }
     return batch.Recipe(
         inputs=tuple(batch.LocatedText(url, f"xprep {name}", "IN") for url in request.inputs),
-        steps=(batch.RecipeStep(name, request.parameters, f"xprep {name}", given),),
+        steps=() if name == batch.COPY else (batch.RecipeStep(name, request.parameters, f"xprep {name}", given),),
         output=", ".join(request.outputs),
         statistics=request.share,
         store=images.WriteOptions(**request.store),

@@ -58,12 +58,13 @@ def normalize(
     cast_dtype : str or type
         What is computed in, and the results' type; None keeps floats and makes integers float64.
     persist_intermediate : bool
-        False writes the image between two passes to scratch. True lets the planner choose between memory, scratch and reading
-        again; nothing is kept in memory that does not fit.
+        True, harpy's default, is ``intermediates="auto"``: between two passes the image is kept in memory if it fits in
+        ``set_options(memory_limit=…)``, else it is read again or written to scratch. False writes it to scratch: memory does not
+        grow with the image.
     overwrite : bool
         Whether images that are called so may be replaced, in memory too.
     **options
-        Further ones of `xprep.normalize`: ``pool``, ``empty``, ``intermediates``.
+        Further ones of `xprep.normalize`: ``pool``, ``empty``, ``intermediates`` (instead of ``persist_intermediate=True``).
 
     Returns
     -------
@@ -77,7 +78,7 @@ def normalize(
         No such image, no such channel.
     ValueError
         An element that is no image; names that are not as many as the images, taken by another kind of element, or one of the
-        images that are read.
+        images that are read; ``persist_intermediate=False`` beside ``intermediates`` that say another thing.
     StoreExistsError
         An image is called so, and ``overwrite`` is off; another process is writing it.
     ImportError
@@ -99,11 +100,15 @@ def normalize(
     --------
     >>> sdata = xprep.spatialdata.normalize(sdata, ["a", "b"], ["a_norm", "b_norm"], p=99, sigma=2)  # doctest: +SKIP
     """
-    spilled = None if check_switch(persist_intermediate, "persist_intermediate") else "spill"
+    asked = options.pop("intermediates", None)
+    if not check_switch(persist_intermediate, "persist_intermediate"):
+        if asked not in (None, "spill"):
+            raise ValueError(f"persist_intermediate=False writes to scratch, and intermediates={asked!r} does not; give one.")
+        asked = "spill"
     dtype = None if cast_dtype is None else np.dtype(cast_dtype).name
     how = {
         "channels": channels, "p": p, "p_sum": p_sum, "p_post": p_post, "sigma": sigma, "norm_sum": norm_sum, "cap_max": cap_max,
-        "chunks": chunks, "dtype": dtype, "intermediates": spilled, **options,
+        "chunks": chunks, "dtype": dtype, "intermediates": asked, **options,
     }  # fmt: skip
     return _apply(ops.normalize, sdata, (image_name, output_image_name), how, scale_factors, overwrite, chunks)
 

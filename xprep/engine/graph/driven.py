@@ -47,7 +47,7 @@ class Driven:
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class KnownValue:
     """A task that gives what is known."""
 
     value: Any
@@ -59,7 +59,7 @@ class Given:
 
 def given(keys: Sequence[Key], values: Sequence[Any]) -> Tasks:
     """Return tasks that give ``values`` under ``keys``."""
-    return {key: (Given(value),) for key, value in zip(keys, values, strict=True)}
+    return {key: (KnownValue(value),) for key, value in zip(keys, values, strict=True)}
 
 
 def values_in(tasks: Tasks, keys: Sequence[Key]) -> list[Delayed]:

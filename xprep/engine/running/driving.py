@@ -12,7 +12,7 @@ from dask.highlevelgraph import HighLevelGraph
 from xprep.engine.computing.locally import Advance, compute_locally
 from xprep.engine.computing.waiting import compute_on_cluster
 from xprep.engine.filling.summaries import Seen
-from xprep.engine.graph.driven import Given, PortionedWork, driven_task, values_in
+from xprep.engine.graph.driven import KnownValue, PortionedWork, driven_task, values_in
 from xprep.engine.graph.tasks import Key, NamedLayer, Tasks
 from xprep.engine.machine.clients import working_client
 from xprep.engine.running.optimizing import optimized
@@ -58,7 +58,7 @@ def known_value(value: Delayed) -> tuple[Any] | None:
     """Return the value of a lazy one that is known already, alone in a tuple."""
     layer = value.dask.layers.get(value.__dask_layers__()[0], {}) if isinstance(value.dask, HighLevelGraph) else {}
     task = layer.get(value.key)
-    return (task[0].value,) if isinstance(task, tuple) and isinstance(task[0], Given) else None
+    return (task[0].value,) if isinstance(task, tuple) and isinstance(task[0], KnownValue) else None
 
 
 @dataclass(eq=False)
@@ -89,7 +89,7 @@ class _Steps:
     def know(self, key: Key, value: Any) -> None:
         """Put a value in place of the layer that makes it."""
         name = key if isinstance(key, str) else key[0]
-        self.layers[name], self.below[name] = NamedLayer({key: (Given(value),)}), set()
+        self.layers[name], self.below[name] = NamedLayer({key: (KnownValue(value),)}), set()
 
     def drive(self, name: str) -> int:
         """Do the work of a layer, after what it depends on; return how many tiles it had."""
@@ -105,7 +105,7 @@ class _Steps:
 
     def _known(self, keys: Sequence[Key]) -> dict[Key, Any]:
         tasks = ((key, self.layers[key if isinstance(key, str) else key[0]].get(key)) for key in keys)
-        return {key: task[0].value for key, task in tasks if isinstance(task, tuple) and isinstance(task[0], Given)}
+        return {key: task[0].value for key, task in tasks if isinstance(task, tuple) and isinstance(task[0], KnownValue)}
 
     def _compute_below(self, name: str, inputs: Sequence[Key]) -> None:
         """Compute what a layer depends on, with all single values on the way: they may be kept in a store, which is done once."""

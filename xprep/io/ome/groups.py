@@ -161,6 +161,12 @@ def list_images(group: Group) -> list[Entry]:
     return [Entry(path, "element", path.partition("/")[2]) for path in list_elements(group, "images")]
 
 
+def list_held(group: Group) -> list[Entry]:
+    """Return the images that lie in ``group``, as in a plate, a well, a store of several series; none where it is one itself."""
+    entries = list_images(group)
+    return entries if len(entries) > 1 or (entries and entries[0].path) else []
+
+
 def list_elements(group: Group, *kinds: str) -> list[str]:
     """Return the paths of the elements of some ``kinds`` that a SpatialData object has; another group has none."""
     holders = [read_group(group.place.child(kind)) for kind in kinds] if is_spatialdata(group.attributes) else []
