@@ -105,8 +105,8 @@ def band_widths(lengths: Sequence[int], tile_bytes: int) -> list[int]:
     Along the others as many as have room, in bands as square as may be, and at least three, for a band reads two more at its
     borders. Of an image that is done in portions, bands have ends, and are whole groups wide.
 
-    >>> band_widths([64, 10], 2**24), band_widths([64, 10, 10], 2**21)
-    ([64, 6], [64, 7, 6])
+    >>> band_widths([40, 10], 2**24), band_widths([64, 10], 2**24)  # the second in portions
+    ([40, 6], [64, 8])
     """
     room = int(FRONT_TILES * options().tile_bytes) // max(1, ROWS * tile_bytes)
     in_portions = has_portions(prod(lengths))
