@@ -139,4 +139,7 @@ def test_the_command(tmp_path: Path) -> None:
         with urlopen(f"{address}page.json") as answer:
             assert [layer["name"] for layer in json.load(answer)["state"]["layers"]] == ["a"]
         running.send_signal(signal.SIGINT)
-        assert running.wait(120) == 0
+        try:
+            assert running.wait(120) == 0
+        finally:
+            running.kill()  # or this waits for ever

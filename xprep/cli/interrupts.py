@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from xprep.cli.failures import INTERRUPTED
@@ -35,5 +35,16 @@ def interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, handle)
     try:
         yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def until_interrupted() -> Iterator[None]:
+    """Let Ctrl-C end what is inside, and nothing else; also where a shell has told its jobs (``&``) to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
     finally:
         signal.signal(signal.SIGINT, before)

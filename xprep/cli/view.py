@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +10,7 @@ from rich.console import Console
 import xprep
 from xprep.cli.arguments import Debug, Dims, Series, StorageOptions
 from xprep.cli.failures import reported
+from xprep.cli.interrupts import until_interrupted
 from xprep.cli.tables import make_console
 from xprep.cli.values import parse_memory, parse_storage_options
 
@@ -42,7 +42,7 @@ def view(
             _announce(shown, make_console(), make_console(stderr=True))
             if browser:
                 shown.open_browser()
-            with suppress(KeyboardInterrupt):
+            with until_interrupted():
                 shown.wait()
 
 
