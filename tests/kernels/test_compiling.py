@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pickle
-import warnings
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
