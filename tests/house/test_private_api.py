@@ -24,8 +24,8 @@ import xprep
 from tests import paths
 from tests.helpers.servers import Server
 from xprep import private_api
+from xprep.engine.computing import cluster_failures, cluster_watch, waiting
 from xprep.engine.machine import private_dask, private_distributed
-from xprep.engine.running import cluster_failures, cluster_watch, waiting
 from xprep.engine.sources.foreign_graphs import adopt, places_below
 from xprep.engine.sources.readable import source_of
 from xprep.engine.sources.slices import follow
