@@ -238,17 +238,18 @@ def test_several_inputs_of_one_copy(source: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(xprep.open_image(tmp_path / "out/a.ome.zarr").values, field_image(4).values)
 
 
-def test_a_file_of_several_series_is_a_store_of_several(tmp_path: Path) -> None:
+def test_a_file_of_several_series_is_copied_one_by_one(tmp_path: Path) -> None:
+    """Without ``--series`` it is refused with the list, and nothing is written; to `fit`, they are fields of view."""
     file, target, planes = tmp_path / "m.ome.tif", tmp_path / "o.zarr", [np.full((2, 32, 32), n, "uint16") for n in (3, 5)]
     with tifffile.TiffWriter(file, ome=True) as writer:
         for n, plane in enumerate(planes):
             writer.write(plane, metadata={"axes": "CYX", "Name": f"scene {n}"}, tile=(16, 16))
-    assert command("convert", file, target).exit_code == 0
-    assert paths_in(target) == ["0", "1"]
-    for n, plane in enumerate(planes):
-        np.testing.assert_array_equal(xprep.open_image(target / str(n)).values, plane)
-        assert xprep.open_image(target / str(n)).name == f"scene {n}"
-    assert xprep.validate(target).is_valid
+    refused = command("convert", file, target)
+    assert refused.exit_code == 2
+    assert "0 ('scene 0'), 1 ('scene 1')" in " ".join(refused.output.split())
+    assert not target.exists()
+    assert command("convert", file, target, "--series", "scene 1").exit_code == 0
+    np.testing.assert_array_equal(xprep.open_image(target).values, planes[1])
     assert fitted_images(file, to=tmp_path / "f.json").sizes["image"] == 2
 
 

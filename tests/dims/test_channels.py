@@ -19,7 +19,7 @@ from tests.laws.operations import OPERATIONS, Operation, assert_blind, assert_sa
 from xprep.batch.recipe import load_recipe
 from xprep.cli.app import app
 from xprep.cli.values import parse_names, parse_value
-from xprep.dims.channels import channel_titles
+from xprep.dims.channel_titles import channel_titles
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 pytestmark = pytest.mark.filterwarnings("ignore::xprep.EmptyChannelWarning", "ignore::xprep.PercentileWarning")

@@ -280,7 +280,7 @@ ROWS: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
     (NEW, image_06(between(type="rotation", rotation=TURN)), ""),
     (NEW, image_06(between(type="rotation", rotation=[[1, 0], [0, -1]])), "keep orientation"),
     (NEW, image_06(between(type="rotation", rotation=[[2, 0], [0, 2]])), "of length 1"),
-    (NEW, image_06(between(type="rotation", rotation=[[1, 0, 0], [0, 1, 0]])), "none"),
+    (NEW, image_06(between(type="rotation", rotation=[[1, 0, 0], [0, 1, 0]])), "is not a rotation"),
     (NEW, image_06(between(type="mapAxis", mapAxis=[1, 0])), ""),
     (NEW, image_06(between(type="mapAxis")), "mapAxis is missing"),
     (NEW, image_06(between(type="mapAxis", mapAxis=[0, 0])), "each once"),

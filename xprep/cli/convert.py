@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -61,10 +62,21 @@ def convert(
     )  # fmt: skip
     with reported(err, debug=debug, secrets=request.secrets), interruptible():
         recipe, tasks = find_fields("convert", request)
+        _refuse_files_of_several(dict.fromkeys(task.plate for task in tasks if task.made), request)
         if any(task.made for task in tasks):
             batch.run_found(recipe, tasks, request, err)
         else:
             _copy_images(request, err)
+
+
+def _refuse_files_of_several(containers: Iterable[str], request: Request) -> None:
+    """Raise the error that lists the series of a file: which are meant is said by ``--series``, or by a path."""
+    from xprep.io.store.files.stores import kind_of_file
+    from xprep.io.store.places import open_store
+
+    for url in containers:
+        if kind_of_file(open_store(url, request.storage_options)):
+            images.open_image(url, **request.source, storage_options=request.storage_options)
 
 
 def _copy_images(request: Request, err: Console) -> None:

@@ -136,6 +136,7 @@ def normalize(
     }  # fmt: skip
     images, parameters = prepare(image, "normalize", given)
     check_choice(intermediates, (None, *INTERMEDIATES), "intermediates")
+    fields = fields_of(images, sigma)  # checks sigma
     about = about_fit(images, parameters, given)
-    arrays = normalized(fields_of(images, sigma), parameters, chunks, intermediates, about=about)
+    arrays = normalized(fields, parameters, chunks, intermediates, about=about)
     return results_of(image, images, arrays, spell("normalize", given, DEFAULTS), parameters)  # type: ignore[no-any-return]
