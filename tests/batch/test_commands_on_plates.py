@@ -16,7 +16,18 @@ from typer.testing import CliRunner, Result
 
 import xprep
 from tests.helpers.crashes import objects
-from tests.helpers.plates import assert_listed_are_whole, attributes_of, field_image, fields_of, write_plate, write_series
+from tests.helpers.plates import (
+    absent_field,
+    absent_well,
+    assert_listed_are_whole,
+    attributes_of,
+    field_image,
+    fields_of,
+    torn_chunk,
+    torn_metadata,
+    write_plate,
+    write_series,
+)
 from xprep.batch import RecipeError
 from xprep.cli.app import app
 from xprep.io.ome.groups import list_images, list_labels, read_group
@@ -84,23 +95,6 @@ def test_what_holds_images_is_copied_as_one(tmp_path: Path, holder: str) -> None
     assert_copies(target, held, paths)
     assert xprep.validate(target).is_valid
     assert xprep.verify(target).is_whole
-
-
-def absent_field(root: Path) -> None:
-    shutil.rmtree(root / "A/2/1")
-
-
-def absent_well(root: Path) -> None:
-    shutil.rmtree(root / "A/2")
-
-
-def torn_chunk(root: Path) -> None:
-    chunk = root / "A/2/1/scale0/image/c/1/0/0"
-    chunk.write_bytes(chunk.read_bytes()[:-9])
-
-
-def torn_metadata(root: Path) -> None:
-    (root / "A/2/1/zarr.json").write_text("{")
 
 
 # How a plate is damaged, what is whole then, what fit says of it: it goes on without what is not there, and with a word.

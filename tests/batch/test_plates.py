@@ -21,10 +21,14 @@ import xprep
 from tests.helpers.crashes import objects
 from tests.helpers.plates import (
     ACQUISITIONS,
+    absent_field,
+    absent_well,
     assert_listed_are_whole,
     attributes_of,
     field_image,
     fields_of,
+    torn_chunk,
+    torn_metadata,
     write_group,
     write_plate,
     write_series,
@@ -149,25 +153,8 @@ def test_labels_that_do_not_lie_on_their_field_are_left_out_with_a_word(tmp_path
     assert xprep.validate(tmp_path / "o.zarr").is_valid
 
 
-def absent_field(root: Path) -> None:
-    shutil.rmtree(root / "A/2/1")
-
-
-def absent_well(root: Path) -> None:
-    shutil.rmtree(root / "A/2")
-
-
 def absent_row(root: Path) -> None:
     shutil.rmtree(root / "B")
-
-
-def torn_chunk(root: Path) -> None:
-    chunk = root / "A/2/1/scale0/image/c/1/0/0"
-    chunk.write_bytes(chunk.read_bytes()[:-9])
-
-
-def torn_metadata(root: Path) -> None:
-    (root / "A/2/1/zarr.json").write_text("{")
 
 
 def unfinished(root: Path) -> None:

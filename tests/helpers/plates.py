@@ -145,3 +145,23 @@ def assert_listed_are_whole(root: Path) -> list[str]:
     for path in listed:
         assert xprep.verify(root / path).is_whole
     return listed
+
+
+# How a plate is damaged.
+
+
+def absent_field(root: Path) -> None:
+    shutil.rmtree(root / "A/2/1")
+
+
+def absent_well(root: Path) -> None:
+    shutil.rmtree(root / "A/2")
+
+
+def torn_chunk(root: Path) -> None:
+    chunk = root / "A/2/1/scale0/image/c/1/0/0"
+    chunk.write_bytes(chunk.read_bytes()[:-9])
+
+
+def torn_metadata(root: Path) -> None:
+    (root / "A/2/1/zarr.json").write_text("{")

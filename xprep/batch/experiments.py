@@ -19,8 +19,7 @@ from xprep.batch.recipe import Recipe
 from xprep.batch.shared import statistics_for
 from xprep.batch.steps import prepare, steps_with
 from xprep.engine.machine.clients import computing_alone
-from xprep.errors import ChunkError
-from xprep.images import Report, WriteOptions, verify
+from xprep.images import Report, WriteOptions, check_copy
 from xprep.images.writing.outputs import Output, outputs_of
 from xprep.images.writing.to_ome_zarr import write_outputs
 from xprep.io.store.urls import redact, redact_text
@@ -76,17 +75,11 @@ class Experiments:
             outputs = [self._output(task, image) for task, image in zip(tasks, results, strict=True)]
             reports = list(write_outputs(outputs, progress).values())
             if self.recipe.is_copy:
-                self._compare(outputs, progress)
+                for output in outputs:
+                    check_copy(output.url, self.recipe.storage_options, progress)
         except Exception as error:  # noqa: BLE001  (whatever it is, the other images go on)
             return failed(tasks, culprit, error, self.recipe, perf_counter() - start)
         return [_written(task, report) for task, report in zip(tasks, reports, strict=True)]
-
-    def _compare(self, outputs: Sequence[Output], progress: Listener | bool | None) -> None:
-        """Read what was written again: a copy is compared before it is called done."""
-        for output in outputs:
-            found = verify(output.url, storage_options=self.recipe.storage_options, progress=progress)
-            if not found.is_whole:
-                raise ChunkError(str(found))
 
     def _statistics(self, tasks: Sequence[Task]) -> xr.Dataset | None:
         plate = self.plates.get(self.first[0].made)

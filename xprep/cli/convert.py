@@ -19,7 +19,6 @@ from xprep.cli.request import Request, check_urls, output_urls, settings_of, sto
 from xprep.cli.tables import make_console, print_reports
 from xprep.cli.values import parse_storage_options
 from xprep.engine import running
-from xprep.errors import ChunkError
 from xprep.options import set_options
 
 if TYPE_CHECKING:
@@ -97,7 +96,5 @@ def _copy_images(request: Request, err: Console) -> None:
 
 def _copy(image: xr.DataArray, labels: dict[str, xr.DataArray], url: str, how: dict[str, Any], bar: Bar) -> Report:
     report: Report = images.to_ome_zarr(image, url, labels=labels, progress=bar, **how)
-    found = images.verify(url, storage_options=how["storage_options"], progress=bar)
-    if not found.is_whole:
-        raise ChunkError(str(found))
+    images.check_copy(url, how["storage_options"], bar)
     return report

@@ -6,6 +6,7 @@ from .checking.info import describe_store as describe_store
 from .checking.validate import validate as validate
 from .checking.verify import Damage as Damage
 from .checking.verify import Verification as Verification
+from .checking.verify import check_copy as check_copy
 from .checking.verify import verify as verify
 from .opening.fields import open_fields as open_fields
 from .opening.reading import open_image as open_image

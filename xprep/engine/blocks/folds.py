@@ -13,7 +13,7 @@ from xprep.engine.blocks.gather import BlockPlace
 from xprep.engine.blocks.needs import Needs, portion_size, same
 from xprep.engine.blocks.portions import large_work, portions, work_tasks
 from xprep.engine.blocks.work import ReadingWork, Work
-from xprep.engine.graph.driven import ComputePortion, driven_value, given
+from xprep.engine.graph.driven import ComputePortion, driven_value
 from xprep.engine.graph.joining import FAN_IN, join_into
 from xprep.engine.graph.tasks import SKIPPED, Key, Tasks, is_skipped, unique, value_of
 from xprep.engine.sources.readable import ReadBlock
@@ -112,10 +112,9 @@ class _FoldInPortions:
     def drive(self, inputs: Sequence[Any], compute: ComputePortion) -> Any:
         if self.work.skippable and inputs[0]:
             return SKIPPED
-        states = [f"{self.name}-state-{i}" for i in range(len(self.work.states))]
-        known = given(states, inputs[len(self.work.gates) :])
+        work, known = self.work.knowing(inputs, self.name)
         found: list[Any] = []
-        for number, portion in enumerate(portions(self.work.knowing(states))):
+        for number, portion in enumerate(portions(work)):
             key = f"{self.name}-portion-{number}"
             tasks = with_joins(portion.tasks, list(portion.keys.values()), self.how, key)
             summaries = compute(tasks | known, [key], len(portion.keys))

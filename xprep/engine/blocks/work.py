@@ -13,7 +13,8 @@ from dask.delayed import Delayed
 from xprep.engine.blocks.composing import composed
 from xprep.engine.blocks.gather import BlockPlace, Gathered, Then
 from xprep.engine.blocks.needs import Along, Needs, along_axis, gather_cost, same, waiting_axes
-from xprep.engine.graph.tasks import Cost, Key, key_of, origin_of, unique
+from xprep.engine.graph.driven import given
+from xprep.engine.graph.tasks import Cost, Key, Tasks, key_of, origin_of, unique
 from xprep.engine.sources.readable import View, reading_cost, source_of
 from xprep.types import Chunks
 
@@ -88,9 +89,10 @@ class ReadingWork:
         """How many tiles there are."""
         return prod(map(len, self.chunks))
 
-    def knowing(self, states: Sequence[Key]) -> ReadingWork:
-        """Return the work once what it waits for is there, and its states are under these keys."""
-        return replace(self, states=tuple(states), gates=(), skippable=False)
+    def knowing(self, inputs: Sequence[Any], name: str) -> tuple[ReadingWork, Tasks]:
+        """Return the work once what it waits for is there, and tasks that give it its states, of the computed ``inputs``."""
+        states = tuple(f"{name}-state-{i}" for i in range(len(self.states)))
+        return replace(self, states=states, gates=(), skippable=False), given(states, inputs[len(self.gates) :])
 
 
 def through_steps(work: Work) -> Work:

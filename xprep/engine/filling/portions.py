@@ -70,12 +70,11 @@ class PyramidInPortions:
 
     def drive(self, inputs: Sequence[Any], compute: ComputePortion) -> Seen:
         """Write it all."""
-        states = [f"{self.name}-state-{i}" for i in range(len(self.work.states))]
-        known = given(states, inputs[len(self.work.gates) :])
+        work, known = self.work.knowing(inputs, self.name)
         unfinished: dict[Place, WrittenTile] = {}
         counts = self.pyramid.layers[-1].counts
         tops = JoinTree(prod(counts))
-        for portion in portions(self.work.knowing(states), map(self._in_work, self.pyramid.in_order())):
+        for portion in portions(work, map(self._in_work, self.pyramid.in_order())):
             tasks, kept = self._with_levels(portion, unfinished)
             found = compute(tasks | known, list(kept.values()), len(portion.keys))
             for (depth, index), tile in zip(kept, found, strict=True):

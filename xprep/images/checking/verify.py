@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xprep.engine.machine.progress import choose_listener
-from xprep.errors import StoreFormatError, XprepError
+from xprep.errors import ChunkError, StoreFormatError, XprepError
 from xprep.images.opening.stored_levels import open_stored
 from xprep.io.arrays.coordinates import read_coord
 from xprep.io.arrays.reads import ZarrReadable, open_array
@@ -137,6 +137,19 @@ def verify(
     if listener is not None:
         listener.finished("verifying")
     return Verification(root.url, units, nbytes, tuple(damaged))
+
+
+def check_copy(url: str | Path, storage_options: Mapping[str, Any] | None, progress: Listener | bool | None) -> None:
+    """Read a copy again, as `verify` does, before it is called done.
+
+    Raises
+    ------
+    ChunkError
+        It does not hold what was written.
+    """
+    found = verify(url, storage_options=storage_options, progress=progress)
+    if not found.is_whole:
+        raise ChunkError(str(found))
 
 
 def _arrays(root: Place) -> Iterator[ZarrReadable]:
